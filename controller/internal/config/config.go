@@ -1,0 +1,136 @@
+// Package config decides what the controller was asked to do: it turns flags, environment and a configuration file
+// into one typed, validated [Config], or into an error that tells the user what to write instead.
+//
+//	flag  >  environment  >  --config file  >  default
+//
+// Every setting is one row of the table in settings.go, and that row is its flag, its environment variable and its key
+// in the file. Nothing is read from the process: arguments and environment come in as values.
+package config
+
+import (
+	"log/slog"
+	"time"
+
+	"inpod.dev/inpod/internal/telemetry"
+)
+
+// Strategy is how a rollout is written into a pod template. The values are those of Reloader's --reload-strategy.
+type Strategy string
+
+// The strategies.
+const (
+	EnvVars     Strategy = "env-vars"    // a STAKATER_… variable in one container
+	Annotations Strategy = "annotations" // the annotation reloader.stakater.com/last-reloaded-from
+)
+
+// Config is everything that can be set on the controller.
+type Config struct {
+	// File is the configuration file that was read, "" for none.
+	File string
+
+	Reload     Reload
+	Keys       Keys
+	Namespaces []string // the namespaces to work in; empty means all of them
+	Election   Election
+	Log        Log
+	Pprof      Pprof
+	Pace       Pace
+	Kubernetes Kubernetes
+	Pod        Pod
+
+	// ListenAddress is where /metrics, /live and /ready are served, as host:port.
+	ListenAddress string
+	// DigestKeySecret is the name of the Secret, in the namespace of the pod, that holds the key of all digests.
+	DigestKeySecret string
+}
+
+// Reload says what makes a workload roll, and how that is written.
+type Reload struct {
+	Strategy Strategy
+	AutoAll  bool // treat a workload without an annotation of its own as auto
+	OnCreate bool // a source that appears counts as a change
+	OnDelete bool // a source that disappears counts as a change
+}
+
+// Keys are the annotation keys that carry what users ask for.
+type Keys struct {
+	Auto          string
+	ConfigMapAuto string
+	SecretAuto    string
+	ConfigMap     string // named list of ConfigMaps
+	Secret        string // named list of Secrets
+	Search        string
+	Match         string // on the source, the counterpart of Search
+	Ignore        string // on the source
+}
+
+// Election says whether and how replicas agree on one that acts.
+type Election struct {
+	Enabled       bool
+	LeaseName     string
+	LeaseDuration time.Duration // how long a silent leader keeps the others away
+	RenewDeadline time.Duration // how long a leader tries to renew before it steps back
+	RetryPeriod   time.Duration // time between two attempts
+}
+
+// Log is the form of the log and its least level.
+type Log struct {
+	Format telemetry.Format
+	Level  slog.Level
+}
+
+// Pprof is the extra listener for profiles.
+type Pprof struct {
+	Enabled bool
+	Address string
+}
+
+// Pace says how fast inpod acts.
+type Pace struct {
+	Settle       time.Duration // quiet time after the last change before a rollout is decided
+	SettleMax    time.Duration // the longest that further changes may put it off
+	Workers      int           // workloads handled at the same time
+	AdoptionRate float64       // baselines recorded per second for workloads that have none
+}
+
+// Kubernetes says how to reach the API server.
+type Kubernetes struct {
+	Kubeconfig string  // path; "" means $KUBECONFIG, ~/.kube/config, or the service account of the pod
+	QPS        float64 // requests per second; 0 means no limit on the client's side
+	Burst      int     // requests that may exceed QPS for a moment; 0 means twice QPS
+}
+
+// Pod is the pod that the controller runs in, from the variables POD_NAME and POD_NAMESPACE, which the manifests fill
+// through the downward API. Both are "" outside a cluster.
+type Pod struct {
+	Name      string
+	Namespace string
+}
+
+// Default returns what holds when nothing is set.
+func Default() Config {
+	return Config{ //nolint:gosec // names of annotations and of a Secret, nothing secret
+		Reload: Reload{Strategy: EnvVars},
+		Keys: Keys{
+			Auto:          "reloader.stakater.com/auto",
+			ConfigMapAuto: "configmap.reloader.stakater.com/auto",
+			SecretAuto:    "secret.reloader.stakater.com/auto",
+			ConfigMap:     "configmap.reloader.stakater.com/reload",
+			Secret:        "secret.reloader.stakater.com/reload",
+			Search:        "reloader.stakater.com/search",
+			Match:         "reloader.stakater.com/match",
+			Ignore:        "reloader.stakater.com/ignore",
+		},
+		Election: Election{
+			LeaseName:     "inpod-controller",
+			LeaseDuration: 15 * time.Second,
+			RenewDeadline: 10 * time.Second,
+			RetryPeriod:   2 * time.Second,
+		},
+		Log:             Log{Format: telemetry.FormatText, Level: slog.LevelInfo},
+		Pprof:           Pprof{Address: "127.0.0.1:6060"},
+		Pace:            Pace{Settle: 2 * time.Second, SettleMax: 10 * time.Second, Workers: 8, AdoptionRate: 20},
+		ListenAddress:   ":9090",
+		DigestKeySecret: "inpod-digest-key",
+	}
+}

@@ -1,0 +1,91 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/viper"
+)
+
+// fileKinds are the file name endings that say how to read a configuration file.
+const fileKinds = "yaml, yml, json or toml"
+
+// readFile reads the configuration file. viper knows the languages; everything else about it is left aside: it reads
+// the environment of the process by itself, drops an unknown key without a word, and turns "2 seconds" into 2 ns.
+// What it could read is returned together with every problem.
+func readFile(path string, table []setting) (layer, []error) {
+	kind := strings.TrimPrefix(filepath.Ext(path), ".")
+	switch kind {
+	case "yaml", "yml", "json", "toml":
+	case "":
+		kind = "yaml" // a key of a mounted ConfigMap often has no ending
+	default:
+		return nil, []error{fmt.Errorf("file %s: the name has to end with %s", path, fileKinds)}
+	}
+	// A setting has no dots in its name, so a key with one is not taken apart.
+	v := viper.NewWithOptions(viper.KeyDelimiter("\x00"))
+	v.SetConfigFile(path)
+	v.SetConfigType(kind)
+	if err := v.ReadInConfig(); err != nil {
+		if pathError, ok := errors.AsType[*fs.PathError](err); ok {
+			return nil, []error{fmt.Errorf("file %s: cannot be read: %w", path, pathError.Err)}
+		}
+		return nil, []error{fmt.Errorf("file %s: %w", path, err)}
+	}
+	found := layer{}
+	var problems []error
+	for _, key := range slices.Sorted(slices.Values(v.AllKeys())) {
+		key = strings.ReplaceAll(key, "\x00", ".")
+		origin := fmt.Sprintf("file %s: key %s", path, key)
+		i := slices.IndexFunc(table, func(s setting) bool { return s.name == key })
+		if i < 0 {
+			problems = append(problems, unknown(origin, key, table, func(name string) string { return name }))
+			continue
+		}
+		text, err := textOf(v.Get(key), table[i].value.isList())
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", origin, err))
+			continue
+		}
+		found[key] = given{text, origin}
+	}
+	return found, problems
+}
+
+// textOf writes a value of the file as it would be written on the command line, so that there is one parser for all.
+func textOf(value any, isList bool) (string, error) {
+	switch v := value.(type) {
+	case string:
+		return v, nil
+	case bool:
+		return strconv.FormatBool(v), nil
+	case int:
+		return strconv.Itoa(v), nil
+	case int64:
+		return strconv.FormatInt(v, 10), nil
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64), nil
+	case nil:
+		return "", errors.New("has no value; give it one or remove the line")
+	case []any:
+		if !isList {
+			return "", errors.New("is a list, and one value is wanted")
+		}
+		entries := make([]string, 0, len(v))
+		for _, entry := range v {
+			text, err := textOf(entry, false)
+			if err != nil {
+				return "", err
+			}
+			entries = append(entries, text)
+		}
+		return strings.Join(entries, ","), nil
+	default:
+		return "", errors.New("has a value that is neither text, number, boolean nor list")
+	}
+}

@@ -1,0 +1,126 @@
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"inpod.dev/inpod/internal/telemetry"
+)
+
+// value is a field of a Config that can be set from text. Its Type is the placeholder in the help.
+type value interface {
+	pflag.Value
+	isBool() bool
+	isList() bool
+}
+
+// scalar is a value made of one piece of text.
+type scalar[T any] struct {
+	field       *T
+	placeholder string
+	want        string // completes the sentence: "x" is not …
+	parse       func(string) (T, error)
+	format      func(T) string
+}
+
+// Set implements [pflag.Value]. Its error names the text and what is allowed instead, and not where the text came from.
+func (s scalar[T]) Set(text string) error {
+	parsed, err := s.parse(strings.TrimSpace(text))
+	if err != nil {
+		return fmt.Errorf("%q is not %s", text, s.want)
+	}
+	*s.field = parsed
+	return nil
+}
+
+func (s scalar[T]) String() string { return s.format(*s.field) }
+func (s scalar[T]) Type() string   { return s.placeholder }
+func (s scalar[T]) isBool() bool   { _, is := any(s.field).(*bool); return is }
+func (s scalar[T]) isList() bool   { return false }
+
+func text(field *string, placeholder string) value {
+	same := func(s string) string { return s }
+	return scalar[string]{field, placeholder, "text", func(s string) (string, error) { return s, nil }, same}
+}
+
+func boolean(field *bool) value {
+	return scalar[bool]{field, "", "a boolean: use true or false", strconv.ParseBool, strconv.FormatBool}
+}
+
+func integer(field *int, want string) value {
+	return scalar[int]{field, "N", want, strconv.Atoi, strconv.Itoa}
+}
+
+func decimal(field *float64, want string) value {
+	parse := func(s string) (float64, error) { return strconv.ParseFloat(s, 64) }
+	format := func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
+	return scalar[float64]{field, "N", want, parse, format}
+}
+
+func duration(field *time.Duration) value {
+	return scalar[time.Duration]{
+		field, "DURATION", "a duration: use a number with a unit, such as 500ms, 2s or 1m30s",
+		time.ParseDuration, time.Duration.String,
+	}
+}
+
+func level(field *slog.Level) value {
+	want := "a log level: use one of " + strings.Join(telemetry.LevelNames(), ", ")
+	return scalar[slog.Level]{field, "LEVEL", want, telemetry.ParseLevel, telemetry.LevelName}
+}
+
+// oneOf is a closed set. An alias is read as the value it stands for.
+func oneOf[T ~string](field *T, placeholder string, aliases map[string]T, allowed ...T) value {
+	names := make([]string, 0, len(allowed)+len(aliases))
+	for _, a := range allowed {
+		names = append(names, string(a))
+	}
+	want := "allowed: use " + strings.Join(names, " or ")
+	parse := func(s string) (T, error) {
+		if alias, ok := aliases[s]; ok {
+			return alias, nil
+		}
+		if i := slices.Index(allowed, T(s)); i >= 0 {
+			return allowed[i], nil
+		}
+		return "", strconv.ErrSyntax
+	}
+	return scalar[T]{field, placeholder, want, parse, func(t T) string { return string(t) }}
+}
+
+// list is a value made of many pieces of text, separated by commas. The first Set replaces what was there, and later
+// ones add to it, because a flag may be repeated.
+type list struct {
+	field       *[]string
+	placeholder string
+	changed     bool
+}
+
+func names(field *[]string, placeholder string) value {
+	return &list{field: field, placeholder: placeholder}
+}
+
+// Set implements [pflag.Value]. Blanks around an entry and empty entries are dropped (Reloader keeps them, so that
+// its "a, b" never means b).
+func (l *list) Set(text string) error {
+	if !l.changed {
+		*l.field, l.changed = nil, true
+	}
+	for entry := range strings.SplitSeq(text, ",") {
+		if entry = strings.TrimSpace(entry); entry != "" && !slices.Contains(*l.field, entry) {
+			*l.field = append(*l.field, entry)
+		}
+	}
+	return nil
+}
+
+func (l *list) String() string { return strings.Join(*l.field, ",") }
+func (l *list) Type() string   { return l.placeholder }
+func (l *list) isBool() bool   { return false }
+func (l *list) isList() bool   { return true }

@@ -1,0 +1,55 @@
+package telemetry
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+)
+
+// Build says which build of the program this is.
+type Build struct {
+	Version   string // release, pseudo-version, or "devel"
+	Revision  string // commit, with "-dirty" when the tree was changed; "" when Go stamped none
+	GoVersion string
+}
+
+// ReadBuild returns the build of the running program. The version is what "make build" has the linker put into
+// main.version, and goes first; with "go run" and "go install" it is "" and what Go itself stamped is used.
+func ReadBuild(version string) Build {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		info = &debug.BuildInfo{GoVersion: runtime.Version()}
+	}
+	return buildFrom(version, info)
+}
+
+func buildFrom(version string, info *debug.BuildInfo) Build {
+	build := Build{Version: version, GoVersion: info.GoVersion}
+	if build.Version == "" {
+		build.Version = info.Main.Version
+	}
+	if build.Version == "" || build.Version == "(devel)" {
+		build.Version = "devel"
+	}
+	dirty := false
+	for _, setting := range info.Settings {
+		switch setting.Key {
+		case "vcs.revision":
+			build.Revision = setting.Value
+		case "vcs.modified":
+			dirty = setting.Value == "true"
+		}
+	}
+	if dirty && build.Revision != "" {
+		build.Revision += "-dirty"
+	}
+	return build
+}
+
+// String is the answer to --version.
+func (b Build) String() string {
+	if b.Revision == "" {
+		return fmt.Sprintf("%s (%s)", b.Version, b.GoVersion)
+	}
+	return fmt.Sprintf("%s (revision %s, %s)", b.Version, b.Revision, b.GoVersion)
+}

@@ -1,0 +1,85 @@
+// Package kubemetrics brings the metrics of client-go, its work queues and its REST client, into a registry.
+package kubemetrics
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/client-go/util/workqueue"
+)
+
+// QueueProvider makes the metrics of work queues. Give it to each queue in workqueue.TypedRateLimitingQueueConfig
+// (MetricsProvider) together with a name; the name becomes the label "name". A queue without a name has no metrics.
+type QueueProvider struct {
+	depth          *prometheus.GaugeVec
+	adds           *prometheus.CounterVec
+	latency        *prometheus.HistogramVec
+	work           *prometheus.HistogramVec
+	unfinished     *prometheus.GaugeVec
+	longestRunning *prometheus.GaugeVec
+	retries        *prometheus.CounterVec
+}
+
+var _ workqueue.MetricsProvider = (*QueueProvider)(nil)
+
+// NewQueueProvider registers the inpod_workqueue_ metrics and returns their provider. It panics when the registry has
+// them already, as every registration at start does: that is a mistake in the program.
+func NewQueueProvider(registerer prometheus.Registerer) *QueueProvider {
+	label := []string{"name"}
+	gauge := func(name, help string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "inpod_workqueue_" + name, Help: help}, label)
+	}
+	counter := func(name, help string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "inpod_workqueue_" + name, Help: help}, label)
+	}
+	// 1 ms to about 65 s: an item that waits for its turn takes milliseconds, one that waits for the API takes seconds.
+	histogram := func(name, help string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "inpod_workqueue_" + name, Help: help, Buckets: prometheus.ExponentialBuckets(0.001, 4, 9),
+		}, label)
+	}
+	p := &QueueProvider{
+		depth:          gauge("depth", "Items that wait in the queue now."),
+		adds:           counter("adds_total", "Items added to the queue. An item that waits already is not counted again."),
+		latency:        histogram("queue_duration_seconds", "How long an item waits in the queue before its work begins."),
+		work:           histogram("work_duration_seconds", "How long the work on an item takes."),
+		unfinished:     gauge("unfinished_work_seconds", "Sum of the time that work under way has taken so far. Growth without end means a stuck worker."),
+		longestRunning: gauge("longest_running_processor_seconds", "How long the oldest work under way has taken so far."),
+		retries:        counter("retries_total", "Items put back with a delay after a failure."),
+	}
+	registerer.MustRegister(p.depth, p.adds, p.latency, p.work, p.unfinished, p.longestRunning, p.retries)
+	return p
+}
+
+// NewDepthMetric implements [workqueue.MetricsProvider], as do the methods below.
+func (p *QueueProvider) NewDepthMetric(name string) workqueue.GaugeMetric {
+	return p.depth.WithLabelValues(name)
+}
+
+// NewAddsMetric counts additions.
+func (p *QueueProvider) NewAddsMetric(name string) workqueue.CounterMetric {
+	return p.adds.WithLabelValues(name)
+}
+
+// NewLatencyMetric measures the wait, in seconds.
+func (p *QueueProvider) NewLatencyMetric(name string) workqueue.HistogramMetric {
+	return p.latency.WithLabelValues(name)
+}
+
+// NewWorkDurationMetric measures the work, in seconds.
+func (p *QueueProvider) NewWorkDurationMetric(name string) workqueue.HistogramMetric {
+	return p.work.WithLabelValues(name)
+}
+
+// NewUnfinishedWorkSecondsMetric sums the work under way.
+func (p *QueueProvider) NewUnfinishedWorkSecondsMetric(name string) workqueue.SettableGaugeMetric {
+	return p.unfinished.WithLabelValues(name)
+}
+
+// NewLongestRunningProcessorSecondsMetric is the age of the oldest work under way.
+func (p *QueueProvider) NewLongestRunningProcessorSecondsMetric(name string) workqueue.SettableGaugeMetric {
+	return p.longestRunning.WithLabelValues(name)
+}
+
+// NewRetriesMetric counts delayed retries.
+func (p *QueueProvider) NewRetriesMetric(name string) workqueue.CounterMetric {
+	return p.retries.WithLabelValues(name)
+}

@@ -1,0 +1,24 @@
+package telemetry
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// NewRegistry returns a registry that has the metrics every program has: the Go runtime, the process, and
+// inpod_build_info, which is always 1 and carries the build in its labels.
+func NewRegistry(build Build) *prometheus.Registry {
+	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "inpod_build_info",
+		Help: "Build of this program, in the labels. The value is always 1.",
+	}, []string{"version", "revision", "goversion"})
+	info.WithLabelValues(build.Version, build.Revision, build.GoVersion).Set(1)
+
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		info,
+	)
+	return registry
+}
