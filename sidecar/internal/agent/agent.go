@@ -1,0 +1,222 @@
+// Package agent decides when the application is told about new content, and keeps what came of it.
+//
+// It sees a channel of states and a Trigger, nothing else: no file, no process, no network.
+//
+//	states ─► settle (0.5 s quiet) ─► Trigger.Reload ─► applied: done
+//	                ▲                        │
+//	                └─ newer content ◄───────┴─ failed, died, rejected: again after a back-off
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"inpod.dev/inpod/sidecar/internal/digest"
+)
+
+// Agent tells one application. Trigger, Log, Now and Timing must be set.
+type Agent struct {
+	Trigger Trigger
+	// Memory may be nil.
+	Memory Memory
+	Log    *slog.Logger
+	Now    func() time.Time
+	Timing Timing
+
+	machine machine
+	mu      sync.Mutex
+	status  Status
+}
+
+// Status is what may be shown to anybody: no content, no digest.
+type Status struct {
+	// Phase is "starting", "idle", "settling", "reloading", "retrying", "held" (wanted files are missing) or "given up"
+	// (until the content changes).
+	Phase string
+	// Pending is true while the application does not have the latest content.
+	Pending bool
+	State   digest.State
+	// Changes counts new contents seen since the start.
+	Changes int64
+	// Counts are attempts by result since the start.
+	Counts map[Result]int64
+	// Last is the last attempt, LastAt its end, LastTook its duration; zero before the first.
+	Last     Outcome
+	LastAt   time.Time
+	LastTook time.Duration
+	// AppliedAt is the end of the last attempt that was applied.
+	AppliedAt time.Time
+	// RetryAt is when the next attempt for the same content begins.
+	RetryAt time.Time
+}
+
+// Status is a copy of the present status. It may be called at any time.
+func (a *Agent) Status() Status {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.status
+	s.Counts = make(map[Result]int64, len(a.status.Counts))
+	for _, r := range Results() {
+		s.Counts[r] = a.status.Counts[r]
+	}
+	if s.Phase == "" {
+		s.Phase = "starting"
+	}
+	return s
+}
+
+// Run acts on states until the context ends.
+func (a *Agent) Run(ctx context.Context, states <-chan digest.State) {
+	a.machine = machine{timing: a.Timing}
+	select {
+	case <-ctx.Done():
+		return
+	case first := <-states:
+		a.Start(ctx, first)
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		a.publish()
+		var due <-chan time.Time
+		if at, ok := a.machine.due(); ok {
+			timer.Reset(at.Sub(a.Now()))
+			due = timer.C
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case state := <-states:
+			a.see(ctx, state)
+		case <-due:
+			select { // what came at the same moment belongs to this change
+			case state := <-states:
+				a.see(ctx, state)
+			default:
+				a.attempt(ctx)
+			}
+		}
+	}
+}
+
+// Start takes the first state and finds out whether the application has it: by what was recorded, else by comparing
+// when the content changed with when the application read its configuration. Nobody is told anything yet.
+func (a *Agent) Start(ctx context.Context, first digest.State) (pending bool) {
+	a.machine.timing = a.Timing
+	why := "nothing tells, so it is taken to have it"
+	if recorded, same := a.recall(first.Sum); same {
+		why = "recorded"
+	} else if at, known := a.Trigger.LoadedAt(ctx); known {
+		pending = first.Changed.After(at)
+		why = "compared with when the application read its configuration"
+	} else if recorded {
+		pending, why = true, "another content is recorded"
+	}
+	a.machine.start(first, pending, a.Now())
+	if !pending && len(first.Missing()) == 0 {
+		a.record(ctx, first.Sum) // else a change before the next start would have nothing to be compared with
+	}
+	a.Log.InfoContext(ctx, "watching", "pending", pending, "why", why, "volumes", len(first.Volumes),
+		"changedAt", first.Changed)
+	a.publish()
+	return pending
+}
+
+func (a *Agent) recall(sum digest.Sum) (recorded, same bool) {
+	if a.Memory == nil {
+		return false, false
+	}
+	return a.Memory.Applied(sum)
+}
+
+func (a *Agent) record(ctx context.Context, sum digest.Sum) {
+	if a.Memory == nil {
+		return
+	}
+	if err := a.Memory.Record(sum); err != nil {
+		a.Log.WarnContext(ctx, "cannot record what was applied; a restart of the sidecar may reload once more", "error", err)
+	}
+}
+
+func (a *Agent) see(ctx context.Context, state digest.State) {
+	if a.machine.see(state, a.Now()) {
+		a.mu.Lock()
+		a.status.Changes++
+		a.mu.Unlock()
+		a.Log.InfoContext(ctx, "content changed", "changedAt", state.Changed)
+	}
+	if a.machine.held() {
+		a.Log.WarnContext(ctx, "not reloading while wanted files are missing", "missing", state.Missing())
+	}
+}
+
+// Attempt makes one attempt with the latest state, and returns its outcome.
+func (a *Agent) Attempt(ctx context.Context) Outcome { return a.attempt(ctx) }
+
+func (a *Agent) attempt(ctx context.Context) Outcome {
+	state := a.machine.begin()
+	a.mu.Lock()
+	a.status.Phase = "reloading"
+	a.mu.Unlock()
+	begin := a.Now()
+	outcome := a.Trigger.Reload(ctx, state)
+	end := a.Now()
+	if ctx.Err() != nil && outcome.Result != Applied {
+		return outcome // stopped in the middle: the next start finds out
+	}
+	a.machine.end(outcome, end)
+	switch {
+	case outcome.Result == Applied:
+		a.record(ctx, state.Sum)
+	case outcome.Told:
+		a.record(ctx, digest.Sum{})
+	}
+	a.mu.Lock()
+	if a.status.Counts == nil {
+		a.status.Counts = map[Result]int64{}
+	}
+	a.status.Counts[outcome.Result]++
+	a.status.Last, a.status.LastAt, a.status.LastTook = outcome, end, end.Sub(begin)
+	if outcome.Result == Applied {
+		a.status.AppliedAt = end
+	}
+	a.mu.Unlock()
+	a.report(ctx, outcome, end.Sub(begin))
+	return outcome
+}
+
+func (a *Agent) report(ctx context.Context, outcome Outcome, took time.Duration) {
+	level := slog.LevelInfo
+	if outcome.Result != Applied {
+		level = slog.LevelError
+	}
+	attrs := []slog.Attr{
+		slog.String("result", string(outcome.Result)), slog.String("message", outcome.Message),
+		slog.String("proof", outcome.Proof), slog.Duration("took", took),
+	}
+	if at, ok := a.machine.due(); ok {
+		attrs = append(attrs, slog.Time("retryAt", at))
+	}
+	a.Log.LogAttrs(ctx, level, "reload ended", attrs...)
+}
+
+func (a *Agent) publish() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	m := &a.machine
+	a.status.State, a.status.Pending, a.status.RetryAt = m.latest, m.pending(), m.retryAt
+	switch {
+	case !m.pending():
+		a.status.Phase = "idle"
+	case m.held():
+		a.status.Phase = "held"
+	case m.never:
+		a.status.Phase = "given up"
+	case !m.retryAt.IsZero():
+		a.status.Phase = "retrying"
+	default:
+		a.status.Phase = "settling"
+	}
+}

@@ -1,0 +1,228 @@
+package config_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"inpod.dev/inpod/sidecar/internal/config"
+)
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "f.yaml")
+	write(t, file, "settel: 1s\n")
+	broken := filepath.Join(t.TempDir(), "f.yaml")
+	write(t, broken, "a: [\n")
+	ok := []string{"--watch", "/etc"}
+	cases := map[string]struct {
+		args []string
+		want []string // all of them in the message
+	}{
+		"an unknown flag":              {args: []string{"--wacht", "/etc"}, want: []string{"--wacht"}},
+		"an argument":                  {args: append(ok, "nginx"), want: []string{`"nginx"`}},
+		"nothing to watch":             {args: []string{"--preset", "nginx"}, want: []string{"watch"}},
+		"nothing to do":                {args: ok, want: []string{"--preset", "--reload-url"}},
+		"two triggers":                 {args: append(ok, "--reload-signal", "HUP", "--reload-url", "http://x/"), want: []string{"--reload-signal and --reload-url"}},
+		"an unknown preset":            {args: append(ok, "--preset", "nginks"), want: []string{"nginks", "haproxy"}},
+		"a refused preset":             {args: append(ok, "--preset", "redis"), want: []string{"redis", "rolled"}},
+		"an unknown signal":            {args: append(ok, "--reload-signal", "KILL", "--reload-process", "x"), want: []string{"KILL", "USR2"}},
+		"a signal to nobody":           {args: append(ok, "--reload-signal", "HUP"), want: []string{"--reload-process"}},
+		"no URL":                       {args: append(ok, "--reload-url", "localhost:80"), want: []string{"reload-url", "unix:"}},
+		"a wrong status list":          {args: append(ok, "--reload-url", "http://x/", "--reload-status", "2xx"), want: []string{"reload-status", "2xx"}},
+		"no header":                    {args: append(ok, "--reload-url", "http://x/", "--reload-header-from", "x"), want: []string{"NAME=FILE"}},
+		"no JSON":                      {args: append(ok, "--reload-command", "nginx -s reload"), want: []string{"reload-command", "JSON"}},
+		"an empty command":             {args: append(ok, "--reload-command", "[]"), want: []string{"reload-command", "empty"}},
+		"no regular expression":        {args: append(ok, "--preset", "nginx", "--reload-cmdline", "("), want: []string{"reload-cmdline"}},
+		"an unknown log format":        {args: append(ok, "--preset", "nginx", "--log-format", "xml"), want: []string{"log-format", "xml", "json, text"}},
+		"an unknown log level":         {args: append(ok, "--preset", "nginx", "--log-level", "loud"), want: []string{"log-level", "loud", "debug"}},
+		"a settle time of nothing":     {args: append(ok, "--preset", "nginx", "--settle", "0"), want: []string{"settle", "500ms"}},
+		"a relative state file":        {args: append(ok, "--preset", "nginx", "--state-file", "x"), want: []string{"state-file", "absolute"}},
+		"keys of a file":               {args: []string{"--watch", "/etc/passwd:a", "--preset", "nginx"}, want: []string{"/etc/passwd", "directory"}},
+		"an unknown key":               {args: append(ok, "--preset", "nginx", "--config", file), want: []string{"settel"}},
+		"a file that cannot be parsed": {args: append(ok, "--preset", "nginx", "--config", broken), want: []string{broken}},
+		"a file that is not there":     {args: append(ok, "--preset", "nginx", "--config", "/no/such.yaml"), want: []string{"/no/such.yaml"}},
+		"a probe without a use":        {args: append(ok, "--preset", "nginx", "--probe-url", "http://x/"), want: []string{"probe-url"}},
+		"a body that is not watched":   {args: []string{"--watch", "/etc:hosts", "--preset", "caddy"}, want: []string{"Caddyfile", "--reload-body-from"}},
+		"all mistakes at once":         {args: []string{"--settle", "0", "--log-level", "y"}, want: []string{"settle", "log-level", "watch"}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := config.Parse(tc.args)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, want := range tc.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("error %q does not say %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestHelpAndVersionNeedNothingElse(t *testing.T) {
+	t.Parallel()
+	if _, err := config.Parse([]string{"--help"}); !errors.Is(err, config.ErrHelp) {
+		t.Errorf("error = %v", err)
+	}
+	if _, err := config.Parse([]string{"--version"}); !errors.Is(err, config.ErrVersion) {
+		t.Errorf("error = %v", err)
+	}
+}
+
+func TestPrecedence(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "f.yaml")
+	write(t, file, "settle: 3s\npoll-interval: 3s\nrecheck-interval: 3s\npreset: nginx\nwatch:\n- /a\n- /b:x,y\n")
+	t.Setenv("INPOD_SETTLE", "2s")
+	t.Setenv("INPOD_POLL_INTERVAL", "2s")
+	t.Setenv("INPOD_CONFIG", file)
+	t.Setenv("INPOD_CONTROLLER_SERVICE_HOST", "10.0.0.1") // Kubernetes makes such, and it is no mistake
+	c, err := config.Parse([]string{"--settle", "1s"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Settle != time.Second || c.Poll != 2*time.Second || c.Recheck != 3*time.Second || c.VerifyTimeout != 5*time.Second {
+		t.Errorf("settle %v, poll %v, recheck %v; want flag, environment, file", c.Settle, c.Poll, c.Recheck)
+	}
+	if len(c.Watch) != 2 || c.Watch[1].Path != "/b" || !slices.Equal(c.Watch[1].Keys, []string{"x", "y"}) {
+		t.Errorf("watch = %+v", c.Watch)
+	}
+}
+
+func TestListsInTheEnvironment(t *testing.T) {
+	t.Setenv("INPOD_WATCH", "/a:x,y; /b;")
+	t.Setenv("INPOD_RELOAD_COMMAND", `["a","b c"]`)
+	t.Setenv("INPOD_DRY_RUN", "true")
+	c, err := config.Parse(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Watch) != 2 || c.Watch[1].Path != "/b" || !slices.Equal(c.Command, []string{"a", "b c"}) || !c.DryRun {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestPlan(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	caddyfile := filepath.Join(dir, "Caddyfile")
+	write(t, caddyfile, "")
+	parse := func(args ...string) config.Config {
+		t.Helper()
+		c, err := config.Parse(append([]string{"--watch", dir}, args...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	plan, _ := parse("--preset", "nginx").Plan()
+	if plan.Signal != syscall.SIGHUP || plan.Process.Names[0] != "nginx" || plan.Assured || plan.URL != nil {
+		t.Errorf("nginx: %+v", plan)
+	}
+	plan, _ = parse("--preset", "prometheus", "--reload-url", "http://10.0.0.1:1234/x/-/reload").Plan()
+	if plan.Signal != 0 || plan.URL.URL != "http://10.0.0.1:1234/x/-/reload" || plan.Row.Proof.URL != "http://10.0.0.1:1234/metrics" {
+		t.Errorf("prometheus elsewhere: %+v, proof at %s", plan.URL, plan.Row.Proof.URL)
+	}
+	plan, _ = parse("--preset", "prometheus", "--reload-signal", "HUP").Plan()
+	if plan.Signal != syscall.SIGHUP || !plan.Assured || plan.URL != nil {
+		t.Errorf("prometheus by signal: %+v", plan)
+	}
+	plan, _ = parse("--preset", "nats-server", "--reload-signal", "USR1").Plan()
+	if plan.Assured {
+		t.Error("the word of a preset counts for another signal")
+	}
+	plan, _ = parse("--preset", "caddy").Plan()
+	if plan.URL.BodyFile != caddyfile || plan.URL.Headers["Content-Type"] != "text/caddyfile" {
+		t.Errorf("caddy: %+v", plan.URL)
+	}
+	plan, _ = parse("--preset", "nginx", "--validate-command", `["nginx","-t"]`, "--reload-process", "openresty").Plan()
+	if !plan.Row.MustValidate || plan.Row.Validators[0][0] != "nginx" || plan.Process.Names[0] != "openresty" {
+		t.Errorf("nginx, changed: %+v", plan)
+	}
+}
+
+func TestParseWatch(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		path string
+		keys []string
+		bad  bool
+	}{
+		"/a":           {path: "/a"},
+		"/a:":          {path: "/a"},
+		"/a:x":         {path: "/a", keys: []string{"x"}},
+		"/a:x,y,x":     {path: "/a", keys: []string{"x", "y"}},
+		"/a:sub/x":     {path: "/a", keys: []string{"sub/x"}},
+		"/a:b:":        {path: "/a:b"},
+		"/a:b:x":       {path: "/a:b", keys: []string{"x"}},
+		"":             {bad: true},
+		":x":           {bad: true},
+		"/a:x,":        {bad: true},
+		"/a:/x":        {bad: true},
+		"/a:../x":      {bad: true},
+		"/a:x/../../y": {bad: true},
+		"/a:.":         {bad: true},
+		"/a:x/../y":    {path: "/a", keys: []string{"y"}},
+		"relative:x":   {path: "relative", keys: []string{"x"}},
+	}
+	for spec, want := range cases {
+		t.Run(spec, func(t *testing.T) {
+			t.Parallel()
+			got, err := config.ParseWatch(spec)
+			if (err != nil) != want.bad || got.Path != want.path || !slices.Equal(got.Keys, want.keys) {
+				t.Errorf("got %+v, %v; want %+v", got, err, want)
+			}
+		})
+	}
+}
+
+func FuzzParseWatch(f *testing.F) {
+	for _, seed := range []string{"/a", "/a:x,y", "/a:../x", ":", "::", "/a:b:"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, spec string) {
+		w, err := config.ParseWatch(spec)
+		if err != nil {
+			return
+		}
+		if w.Path == "" {
+			t.Error("no path")
+		}
+		for _, key := range w.Keys {
+			if key == "" || strings.HasPrefix(key, "/") || key == ".." || strings.HasPrefix(key, "../") {
+				t.Errorf("key %q leads out", key)
+			}
+		}
+		again, err := config.ParseWatch(w.Path + ":" + strings.Join(w.Keys, ","))
+		if err != nil || again.Path != w.Path || !slices.Equal(again.Keys, w.Keys) {
+			t.Errorf("%+v written again is %+v, %v", w, again, err)
+		}
+	})
+}
+
+func TestUsageNamesEverything(t *testing.T) {
+	t.Parallel()
+	var text strings.Builder
+	if err := config.Usage(&text); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"--watch", "--preset", "--once", "--dry-run", "INPOD_RELOAD_URL"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("the help does not say %s", want)
+		}
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

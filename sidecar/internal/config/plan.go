@@ -1,0 +1,180 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"inpod.dev/inpod/sidecar/internal/preset"
+	"inpod.dev/inpod/sidecar/internal/process"
+	"inpod.dev/inpod/sidecar/internal/reload"
+)
+
+// Plan merges the preset and the settings into one plan; a setting wins over the preset.
+func (c Config) Plan() (reload.Plan, error) {
+	var row preset.Preset
+	if c.Preset != "" {
+		var err error
+		if row, err = preset.ByName(c.Preset); err != nil {
+			return reload.Plan{}, err
+		}
+		if row.Refusal != "" {
+			return reload.Plan{}, fmt.Errorf("preset %s cannot reload: %s", row.Name, row.Refusal)
+		}
+	}
+	if err := c.oneTrigger(); err != nil {
+		return reload.Plan{}, err
+	}
+	plan := reload.Plan{
+		Preset: row.Name, Row: row, Process: c.selector(row), DryRun: c.DryRun,
+		VerifyTimeout: c.VerifyTimeout, CommandTimeout: c.CommandTimeout,
+	}
+	if len(c.Validate) > 0 {
+		plan.Row.Validators, plan.Row.MustValidate = [][]string{c.Validate}, true
+		if plan.Row.Name == "" {
+			plan.Row.Name = "the validate-command exists because the application fails"
+		}
+	}
+	if err := errors.Join(c.trigger(&plan), c.proof(&plan)); err != nil {
+		return reload.Plan{}, err
+	}
+	return plan, nil
+}
+
+func (c Config) oneTrigger() error {
+	var given []string
+	for name, set := range map[string]bool{flagSignal: c.Signal != "", flagURL: c.URL != "", flagCommand: len(c.Command) > 0} {
+		if set {
+			given = append(given, "--"+name)
+		}
+	}
+	slices.Sort(given)
+	switch {
+	case len(given) > 1:
+		return fmt.Errorf("%s exclude each other", strings.Join(given, " and "))
+	case len(given) == 0 && c.Preset == "":
+		return fmt.Errorf("nothing says how to reload; give --%s, --%s, --%s or --%s", flagPreset, flagSignal, flagURL, flagCommand)
+	}
+	return nil
+}
+
+func (c Config) selector(row preset.Preset) process.Selector {
+	s := process.Selector{Names: row.Processes, Cmdline: c.Cmdline, Container: c.Container}
+	if c.Process != "" {
+		s.Names = []string{c.Process}
+	}
+	return s
+}
+
+func (c Config) trigger(plan *reload.Plan) error {
+	row := plan.Row
+	switch {
+	case len(c.Command) > 0:
+		plan.Command = c.Command
+		return nil
+	case c.URL != "" || c.Signal == "" && row.URL != "":
+		return c.url(plan)
+	}
+	name := c.Signal
+	if name == "" {
+		name = row.Signal
+	}
+	var err error
+	if plan.Signal, err = process.ParseSignal(name); err != nil {
+		return fmt.Errorf("%s: %w", flagSignal, err)
+	}
+	if plan.Process.IsZero() {
+		return fmt.Errorf("--%s needs a process: give --reload-process, --reload-cmdline or --reload-container", flagSignal)
+	}
+	// The word of a preset counts for the signal it knows. Those with a URL know HUP as well.
+	known := row.Signal
+	if known == "" {
+		known = "HUP"
+	}
+	plan.Assured = c.SignalHandled || row.Assured && process.SignalName(plan.Signal) == known
+	return nil
+}
+
+func (c Config) url(plan *reload.Plan) error {
+	row := plan.Row
+	status, err := reload.ParseStatuses(c.Status)
+	if err != nil {
+		return fmt.Errorf("reload-status: %w", err)
+	}
+	e := &reload.Endpoint{
+		URL: c.URL, Method: c.Method, Status: status, Body: row.Body, BodyFile: c.BodyFrom, CAFile: c.CAFile,
+		SkipVerify: c.SkipVerify, Timeout: c.Timeout, Attempts: c.Attempts,
+		Headers: map[string]string{}, HeaderFiles: map[string]string{},
+	}
+	if e.URL == "" {
+		e.URL = row.URL
+	}
+	if err := reload.CheckURL(e.URL); err != nil {
+		return fmt.Errorf("reload-url: %w", err)
+	}
+	if row.ContentType != "" {
+		e.Headers["Content-Type"] = row.ContentType
+	}
+	if e.BodyFile == "" && row.BodyFrom != "" {
+		if e.BodyFile = c.watched(row.BodyFrom); e.BodyFile == "" {
+			return fmt.Errorf("preset %s sends the file %s: watch it, or name it with --reload-body-from", row.Name, row.BodyFrom)
+		}
+	}
+	for _, pair := range c.HeaderFrom {
+		name, file, ok := strings.Cut(pair, "=")
+		if !ok || name == "" || file == "" {
+			return fmt.Errorf("%s: %q is not NAME=FILE", flagHeaders, pair)
+		}
+		e.HeaderFiles[http.CanonicalHeaderKey(name)] = file
+	}
+	plan.URL = e
+	return nil
+}
+
+// watched finds where a file of that name is watched, "" when nowhere.
+func (c Config) watched(name string) string {
+	for _, w := range c.Watch {
+		if filepath.Base(w.Path) == name {
+			return w.Path
+		}
+		if len(w.Keys) == 0 || slices.Contains(w.Keys, name) {
+			return filepath.Join(w.Path, name)
+		}
+	}
+	return ""
+}
+
+func (c Config) proof(plan *reload.Plan) error {
+	if c.VerifyURL != "" {
+		if err := reload.CheckURL(c.VerifyURL); err != nil {
+			return fmt.Errorf("verify-url: %w", err)
+		}
+		plan.VerifyURL = &reload.Endpoint{
+			URL: c.VerifyURL, Method: http.MethodGet, Timeout: c.Timeout, Attempts: c.Attempts, CAFile: c.CAFile,
+			SkipVerify: c.SkipVerify,
+		}
+	}
+	proof := &plan.Row.Proof
+	switch {
+	case c.ProbeURL != "" && proof.URL == "":
+		return errors.New("probe-url: only a preset whose proof is at a URL has a use for it (docs/presets.md)")
+	case c.ProbeURL != "":
+		if err := reload.CheckURL(c.ProbeURL); err != nil {
+			return fmt.Errorf("probe-url: %w", err)
+		}
+		proof.URL = c.ProbeURL
+	case c.URL != "" && proof.URL != "":
+		// Another address for the reload is another address for the proof.
+		asked, err1 := url.Parse(c.URL)
+		usual, err2 := url.Parse(proof.URL)
+		if err1 == nil && err2 == nil && asked.Host != "" {
+			usual.Scheme, usual.Host = asked.Scheme, asked.Host
+			proof.URL = usual.String()
+		}
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+// Package preset holds what is known about reloading each server: one row per server, in one table.
+//
+// It decides nothing and touches nothing. What the rows say is tested against the real servers by "make test-presets".
+package preset
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Preset is one row.
+type Preset struct {
+	Name string
+	// Processes are the names of the executable.
+	Processes []string
+	// Signal asks the master process to reload. Assured says that the program handles it although the kernel's tables
+	// cannot tell (Go programs).
+	Signal  string
+	Assured bool
+	// URL asks for a reload instead, with Method (POST when empty) and Body.
+	URL, Method, Body, ContentType string
+	// BodyFrom is the name of the watched file that is sent as the body.
+	BodyFrom string
+	// Validators are commands of which the first that exists must accept the configuration before anything is sent.
+	// MustValidate means that without one nothing is sent, because the server does not survive a bad file.
+	Validators   [][]string
+	MustValidate bool
+	// SameUser means that the validators only work for the user that the server runs as.
+	SameUser bool
+	// Explainers are commands of which the first that exists is asked why, after a rejection. They are not asked before,
+	// since they can fail for reasons of their own (nginx -t wants to open logs).
+	Explainers [][]string
+	Proof      Proof
+	// NeedsWorkers refuses a process without children: a mode in which the trigger means something else.
+	NeedsWorkers bool
+	// Linger is how long the process must stay alive after the trigger.
+	Linger time.Duration
+	// BadFile is what the server does with a file that it does not understand.
+	BadFile BadFile
+	// NotReread says in a sentence what a reload leaves as it was.
+	NotReread string
+	// Refusal is why this server is not reloaded at all; then nothing else is set.
+	Refusal string
+}
+
+// BadFile is what a server does with a file that it does not understand, without validation.
+type BadFile string
+
+// The kinds of BadFile.
+const (
+	Keeps    BadFile = "keeps the old configuration"
+	Exits    BadFile = "exits"
+	Degrades BadFile = "stays alive without its configuration"
+	Partly   BadFile = "applies the rest"
+)
+
+// Proof is how one finds out whether a reload worked.
+type Proof struct {
+	Kind ProofKind
+	// URL is asked before and after.
+	URL string
+	// Success is a gauge that is 1 after a good reload, Time one that moves then (ProofMetrics).
+	Success, Time string
+	// Field is the JSON member that changes with a good reload (ProofField).
+	Field string
+}
+
+// ProofKind is a closed set.
+type ProofKind string
+
+// The proofs.
+const (
+	// ProofAlive: the process is still the same. All that can be known of many servers.
+	ProofAlive ProofKind = "alive"
+	// ProofWorkers: the master has new workers.
+	ProofWorkers ProofKind = "workers renewed"
+	// ProofAnswer: the answer to the URL says it.
+	ProofAnswer ProofKind = "answer"
+	// ProofMetrics: the server's own metrics say it.
+	ProofMetrics ProofKind = "metrics"
+	// ProofField: a field of a JSON document changes.
+	ProofField ProofKind = "status field"
+)
+
+// ByName finds a row. The error lists the names there are.
+func ByName(name string) (Preset, error) {
+	for _, p := range All() {
+		if p.Name == name {
+			return p, nil
+		}
+	}
+	return Preset{}, fmt.Errorf("unknown preset %q; allowed are %s", name, strings.Join(Names(), ", "))
+}
+
+// Names are the names of all rows, sorted.
+func Names() []string {
+	var names []string
+	for _, p := range All() {
+		names = append(names, p.Name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Lines of command templates: "{-c}" stands for the value of the running process's own argument -c and is left out
+// without one, "{-c=}" for every "-c value" of it. The names below stand for one part each; a command of which one of
+// these is not known is not run, since it would look at another configuration.
+const (
+	// Comm is the kernel's name of the process.
+	Comm = "{comm}"
+	// Args are all arguments.
+	Args = "{args}"
+	// Title is what stands in parentheses in the title that the process gave itself.
+	Title = "{title}"
+)

@@ -1,0 +1,169 @@
+package preset
+
+import "time"
+
+// All is the table. Triggers, validators, proofs and what happens on a bad file were seen with the real servers of
+// Debian 12, unless a comment says otherwise; NotReread is from the servers' documentation.
+func All() []Preset {
+	return append(append(webServers(), dataAndNames()...), append(observability(), refused()...)...)
+}
+
+func webServers() []Preset {
+	return []Preset{
+		{
+			Name: "nginx", Processes: []string{"nginx"}, Signal: "HUP",
+			Explainers: [][]string{{"nginx", "-t", "-q", "{-p=}", "{-c=}"}},
+			Proof:      Proof{Kind: ProofWorkers}, BadFile: Keeps,
+			NotReread: "what needs another binary or other command line flags",
+		},
+		{
+			// Without -W, USR2 is ignored and USR1 ends it: so a process without workers is refused.
+			Name: "haproxy", Processes: []string{"haproxy"}, Signal: "USR2", NeedsWorkers: true,
+			Explainers: [][]string{{"haproxy", "-c", "{-f=}"}},
+			Proof:      Proof{Kind: ProofWorkers}, BadFile: Keeps,
+			NotReread: "nothing, in master-worker mode (-W)",
+		},
+		{
+			Name: "apache2", Processes: []string{"apache2", "httpd"}, Signal: "USR1",
+			Validators:   [][]string{{"apachectl", "-t", "{-d=}", "{-f=}"}, {"{comm}", "-t", "{-d=}", "{-f=}"}},
+			MustValidate: true, Proof: Proof{Kind: ProofWorkers}, Linger: time.Second, BadFile: Exits,
+			NotReread: "ServerLimit and ThreadLimit",
+		},
+		{
+			Name: "caddy", Processes: []string{"caddy"}, URL: "http://127.0.0.1:2019/load", BodyFrom: "Caddyfile",
+			ContentType: "text/caddyfile", Proof: Proof{Kind: ProofAnswer}, BadFile: Keeps,
+			NotReread: "nothing; files that the Caddyfile imports are read by the server itself",
+		},
+		{
+			Name: "squid", Processes: []string{"squid"}, Signal: "HUP",
+			Validators: [][]string{{"squid", "-k", "parse", "{-f=}"}}, MustValidate: true,
+			Proof: Proof{Kind: ProofAlive}, Linger: 2 * time.Second, BadFile: Exits,
+			NotReread: "workers and chroot",
+		},
+		{
+			Name: "php-fpm", Processes: []string{"php-fpm"}, Signal: "USR2",
+			// Its title hides its arguments, and shows the configuration in parentheses.
+			Validators: [][]string{{Comm, "-t", "-y", Title}, {"php-fpm", "-t", "-y", Title}}, MustValidate: true,
+			Proof: Proof{Kind: ProofWorkers}, Linger: time.Second, BadFile: Exits,
+			NotReread: "nothing: it starts itself anew under the same PID",
+		},
+		{
+			Name: "uwsgi", Processes: []string{"uwsgi", "uwsgi-core", "uWSGI"}, Signal: "HUP",
+			Proof: Proof{Kind: ProofWorkers}, Linger: time.Second, BadFile: Keeps,
+			NotReread: "the application when it is loaded lazily; unknown keys are accepted in silence",
+		},
+		{
+			// The master and its workers look the same, and HUP kills a worker: the parent is the one.
+			Name: "gunicorn", Processes: []string{"gunicorn"}, Signal: "HUP",
+			Validators: [][]string{{"gunicorn", "--check-config", Args}}, MustValidate: true,
+			Proof: Proof{Kind: ProofWorkers}, Linger: 3 * time.Second, BadFile: Exits,
+			NotReread: "settings given on the command line, and code loaded with --preload",
+		},
+	}
+}
+
+func dataAndNames() []Preset {
+	return []Preset{
+		{
+			Name: "postgresql", Processes: []string{"postgres"}, Signal: "HUP",
+			Validators: [][]string{{"postgres", "{-D=}", "{-c=}", "--config-file={--config-file}", "-C", "config_file"}},
+			SameUser:   true, // it refuses to run as root
+			Proof:      Proof{Kind: ProofAlive}, BadFile: Keeps,
+			NotReread: "parameters of context postmaster (shared_buffers, listen_addresses, …), which wait for a restart",
+		},
+		{
+			Name: "pgbouncer", Processes: []string{"pgbouncer"}, Signal: "HUP",
+			Proof: Proof{Kind: ProofAlive}, BadFile: Keeps,
+			NotReread: "listen addresses and ports, user, pidfile; a refused file is only logged",
+		},
+		{
+			Name: "nats-server", Processes: []string{"nats-server"}, Signal: "HUP", Assured: true,
+			Validators: [][]string{{"nats-server", "-t", "{-c=}", "{--config=}"}},
+			Proof:      Proof{Kind: ProofField, URL: "http://127.0.0.1:8222/varz", Field: "config_load_time"}, BadFile: Keeps,
+			NotReread: "listen addresses, cluster name, and others that the server names in its log",
+		},
+		{
+			// The signal tables show HUP as unhandled: BIND takes it with sigwait.
+			Name: "bind9", Processes: []string{"named"}, Signal: "HUP",
+			Validators: [][]string{{"named-checkconf", "{-c}"}},
+			Proof:      Proof{Kind: ProofAlive}, BadFile: Keeps,
+			NotReread: "what named was started with on its command line",
+		},
+		{
+			Name: "unbound", Processes: []string{"unbound"}, Signal: "HUP",
+			Validators: [][]string{{"unbound-checkconf", "{-c}"}}, MustValidate: true,
+			Proof: Proof{Kind: ProofAlive}, Linger: time.Second, BadFile: Degrades,
+			NotReread: "chroot and user; the cache is emptied",
+		},
+		{
+			Name: "dnsmasq", Processes: []string{"dnsmasq"}, Signal: "HUP",
+			Proof: Proof{Kind: ProofAlive}, BadFile: Keeps,
+			NotReread: "dnsmasq.conf and its conf-dir: only hosts, ethers, dhcp-hosts, dhcp-options and resolv files are",
+		},
+		{
+			Name: "mosquitto", Processes: []string{"mosquitto"}, Signal: "HUP", //nolint:misspell // its name
+			Proof: Proof{Kind: ProofAlive}, BadFile: Keeps,
+			NotReread: "listeners, bridges and persistence",
+		},
+	}
+}
+
+func observability() []Preset {
+	return []Preset{
+		{
+			Name: "prometheus", Processes: []string{"prometheus"}, Assured: true, URL: "http://127.0.0.1:9090/-/reload",
+			Proof: Proof{
+				Kind: ProofMetrics, URL: "http://127.0.0.1:9090/metrics",
+				Success: "prometheus_config_last_reload_successful",
+				Time:    "prometheus_config_last_reload_success_timestamp_seconds",
+			},
+			BadFile: Keeps, NotReread: "command line flags; the URL needs --web.enable-lifecycle, reload-signal HUP does not",
+		},
+		{
+			Name: "alertmanager", Processes: []string{"alertmanager", "prometheus-alertmanager"}, Assured: true,
+			URL: "http://127.0.0.1:9093/-/reload",
+			Proof: Proof{
+				Kind: ProofMetrics, URL: "http://127.0.0.1:9093/metrics",
+				Success: "alertmanager_config_last_reload_successful",
+				Time:    "alertmanager_config_last_reload_success_timestamp_seconds",
+			},
+			BadFile: Keeps, NotReread: "command line flags",
+		},
+		{
+			Name: "blackbox_exporter", Processes: []string{"blackbox_exporter", "prometheus-blackbox-exporter"}, Assured: true,
+			URL: "http://127.0.0.1:9115/-/reload",
+			Proof: Proof{
+				Kind: ProofMetrics, URL: "http://127.0.0.1:9115/metrics",
+				Success: "blackbox_exporter_config_last_reload_successful",
+				Time:    "blackbox_exporter_config_last_reload_success_timestamp_seconds",
+			},
+			BadFile: Keeps, NotReread: "command line flags",
+		},
+		{
+			// Not in Debian; from docs.fluentbit.io (hot reload). Its 200 lies, so the counter is asked.
+			Name: "fluent-bit", Processes: []string{"fluent-bit"}, URL: "http://127.0.0.1:2020/api/v2/reload",
+			Body: "{}", ContentType: "application/json",
+			Proof:   Proof{Kind: ProofField, URL: "http://127.0.0.1:2020/api/v2/reload", Field: "hot_reload_count"},
+			BadFile: Keeps, NotReread: "nothing; needs hot_reload on, or -Y",
+		},
+		{
+			// Not in Debian; from vector.dev (validate, signals).
+			Name: "vector", Processes: []string{"vector"}, Signal: "HUP", Assured: true,
+			Validators: [][]string{{"vector", "validate", "--no-environment", "{-c}", "{--config}"}}, MustValidate: true,
+			Proof: Proof{Kind: ProofAlive}, Linger: 2 * time.Second, BadFile: Exits,
+			NotReread: "the data_dir and api options",
+		},
+	}
+}
+
+func refused() []Preset {
+	const roll = "; let the workload be rolled"
+	redis := "it re-reads redis.conf only when it starts: HUP is ignored and USR1 kills it" + roll
+	mysql := "it re-reads my.cnf only when it starts: HUP only flushes logs and tables" + roll
+	return []Preset{
+		{Name: "redis", Refusal: redis},
+		{Name: "memcached", Refusal: "it has no configuration file, only arguments" + roll},
+		{Name: "mysql", Refusal: mysql},
+		{Name: "mariadb", Refusal: mysql},
+	}
+}

@@ -1,0 +1,262 @@
+package reload_test
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"inpod.dev/inpod/sidecar/internal/agent"
+	"inpod.dev/inpod/sidecar/internal/digest"
+	"inpod.dev/inpod/sidecar/internal/preset"
+	"inpod.dev/inpod/sidecar/internal/process"
+	"inpod.dev/inpod/sidecar/internal/reload"
+)
+
+// Shell programs that behave like servers. "$0" is unique, so that each is found by its command line.
+const (
+	renews  = `w() { sh -c 'sleep 60; :' & w=$!; }; trap 'kill $w; w' HUP; w; touch "$0"; while :; do wait; done`
+	refuses = `trap : HUP; sh -c 'sleep 60; :' & touch "$0"; while :; do wait; done`
+	dies    = `trap 'exit 3' HUP; sh -c 'sleep 60; :' & touch "$0"; while :; do wait; done`
+	alone   = `trap : HUP; mkfifo "$0.pipe"; touch "$0"; while :; do read x <"$0.pipe"; done`
+	deaf    = `touch "$0"; exec sleep 60.123`
+)
+
+// start runs a shell program and returns a reloader for it, with a plan to be completed.
+func start(t *testing.T, script string) *reload.Reloader {
+	t.Helper()
+	marker := filepath.Join(t.TempDir(), "ready")
+	cmd := exec.Command("sh", "-c", script, marker)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); _ = cmd.Wait() })
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if _, err := os.Stat(marker); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the program did not start")
+		}
+	}
+	selector := process.Selector{Cmdline: regexp.MustCompile(regexp.QuoteMeta(marker))}
+	if script == deaf {
+		selector.Cmdline = regexp.MustCompile(`^sleep 60\.123$`)
+	}
+	return newReloader(reload.Plan{Process: selector, Signal: syscall.SIGHUP})
+}
+
+func newReloader(plan reload.Plan) *reload.Reloader {
+	plan.VerifyTimeout, plan.CommandTimeout = 400*time.Millisecond, 5*time.Second
+	return &reload.Reloader{
+		Plan: plan, Table: process.Table{Root: "/proc", Self: os.Getpid()}, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+	}
+}
+
+// changed is a state whose content is newer than any process.
+func changed() digest.State { return digest.State{Changed: time.Now().Add(time.Hour)} }
+
+func TestSignal(t *testing.T) {
+	t.Parallel()
+	workers := preset.Preset{Name: "x", Proof: preset.Proof{Kind: preset.ProofWorkers}, BadFile: preset.Keeps}
+	exits := preset.Preset{Name: "x", Proof: preset.Proof{Kind: preset.ProofWorkers}, BadFile: preset.Exits}
+	cases := map[string]struct {
+		script    string
+		row       preset.Preset
+		want      agent.Result
+		wantProof string
+		wantText  string
+	}{
+		"workers are renewed":                 {script: renews, row: workers, want: agent.Applied, wantProof: "workers renewed"},
+		"workers stay as they are":            {script: refuses, row: workers, want: agent.Rejected, wantText: "kept its old"},
+		"no workers in time, may be anything": {script: refuses, row: exits, want: agent.Failed, wantText: "no proof"},
+		"the process ends":                    {script: dies, row: workers, want: agent.Died, wantText: "ended after"},
+		"nothing but life can be seen":        {script: alone, want: agent.Applied, wantProof: "alive"},
+		"a worker mode without workers": {
+			script: alone, row: preset.Preset{NeedsWorkers: true}, want: agent.Failed, wantText: "no workers",
+		},
+		"a signal that would kill": {script: deaf, want: agent.Failed, wantText: "would be killed"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := start(t, tc.script)
+			r.Plan.Row = tc.row
+			out := r.Reload(t.Context(), changed())
+			if out.Result != tc.want || tc.wantProof != "" && out.Proof != tc.wantProof || !strings.Contains(out.Message, tc.wantText) {
+				t.Errorf("%+v, want %s by %q with %q", out, tc.want, tc.wantProof, tc.wantText)
+			}
+			if sent := tc.wantText != "no workers" && tc.script != deaf; out.Told != sent {
+				t.Errorf("told = %v, want %v", out.Told, sent)
+			}
+		})
+	}
+}
+
+func TestNothingIsSentWhenItIsNotNeededOrNotWise(t *testing.T) {
+	t.Parallel()
+	no := preset.Preset{Name: "x", Validators: [][]string{{"sh", "-c", "echo bad line 7; exit 1"}}, MustValidate: true, BadFile: preset.Exits}
+	none := preset.Preset{Name: "x", Validators: [][]string{{"no-such-program-here"}}, MustValidate: true, BadFile: preset.Exits}
+	hidden := preset.Preset{Name: "x", Validators: [][]string{{"sh", preset.Title}}, MustValidate: true, BadFile: preset.Exits}
+	cases := map[string]struct {
+		row       preset.Preset
+		state     digest.State
+		dry       bool
+		want      agent.Result
+		wantText  string
+		wantFinal bool
+	}{
+		"the process is younger than the content": {state: digest.State{Changed: time.Now().Add(-time.Hour)}, want: agent.Applied, wantText: "has read it"},
+		"the validator says no":                   {row: no, state: changed(), want: agent.Rejected, wantText: "bad line 7"},
+		"there is no validator":                   {row: none, state: changed(), want: agent.Failed, wantText: "nothing was sent", wantFinal: true},
+		"the validator would look elsewhere":      {row: hidden, state: changed(), want: agent.Failed, wantText: "nothing was sent", wantFinal: true},
+		"a dry run":                               {state: changed(), dry: true, want: agent.Applied, wantText: "would send SIGHUP"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := start(t, dies)
+			r.Plan.Row, r.Plan.DryRun = tc.row, tc.dry
+			out := r.Reload(t.Context(), tc.state)
+			if out.Result != tc.want || !strings.Contains(out.Message, tc.wantText) || out.Final != tc.wantFinal || out.Told {
+				t.Errorf("%+v, want %s with %q", out, tc.want, tc.wantText)
+			}
+			if _, err := r.Table.Find(r.Plan.Process); err != nil {
+				t.Errorf("the process was signaled: %v", err)
+			}
+		})
+	}
+}
+
+func TestNobodyThere(t *testing.T) {
+	t.Parallel()
+	r := newReloader(reload.Plan{Process: process.Selector{Names: []string{"no-such-program-here"}}, Signal: syscall.SIGHUP})
+	out := r.Reload(t.Context(), changed())
+	if out.Result != agent.Failed || out.Final || !strings.Contains(out.Message, "no-such-program-here") {
+		t.Errorf("%+v, want failed for now, with the name", out)
+	}
+	if _, known := r.LoadedAt(t.Context()); known {
+		t.Error("the age of nothing is known")
+	}
+}
+
+func TestLoadedAtIsTheAgeOfTheWorkers(t *testing.T) {
+	t.Parallel()
+	r := start(t, renews)
+	r.Plan.Row = preset.Preset{Proof: preset.Proof{Kind: preset.ProofWorkers}, BadFile: preset.Keeps}
+	time.Sleep(300 * time.Millisecond)
+	told := time.Now()
+	if out := r.Reload(t.Context(), changed()); out.Result != agent.Applied {
+		t.Fatalf("%+v", out)
+	}
+	for deadline := told.Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) { // until the old worker is gone
+		at, known := r.LoadedAt(t.Context())
+		if known && at.After(told.Add(-50*time.Millisecond)) { // start times have a resolution of 10 ms
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("read its configuration at %v, known %v; want after %v", at, known, told)
+		}
+	}
+}
+
+func TestCommand(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		argv     []string
+		timeout  time.Duration
+		want     agent.Result
+		wantText string
+	}{
+		"exit 0":             {argv: []string{"true"}, want: agent.Applied},
+		"exit 1":             {argv: []string{"sh", "-c", "echo line 9 >&2; exit 1"}, want: agent.Rejected, wantText: "line 9"},
+		"not there":          {argv: []string{"no-such-program-here"}, want: agent.Failed, wantText: "no-such-program-here"},
+		"killed by a signal": {argv: []string{"sh", "-c", "kill -9 $$"}, want: agent.Failed},
+		"too slow, and its children with it": {
+			argv: []string{"sh", "-c", "sleep 60 & wait"}, timeout: 100 * time.Millisecond, want: agent.Failed, wantText: "not done within",
+		},
+		"a child that keeps the output": {argv: []string{"sh", "-c", "sleep 5 & exit 0"}, want: agent.Applied},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newReloader(reload.Plan{Command: tc.argv})
+			if tc.timeout > 0 {
+				r.Plan.CommandTimeout = tc.timeout
+			}
+			begin := time.Now()
+			out := r.Reload(t.Context(), changed())
+			if out.Result != tc.want || !strings.Contains(out.Message, tc.wantText) {
+				t.Errorf("%+v, want %s with %q", out, tc.want, tc.wantText)
+			}
+			if took := time.Since(begin); took > 4*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	}
+}
+
+func TestProofFromMetricsAndFields(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		after     string
+		wantField agent.Result // of the JSON field
+	}{
+		"it moved":     {after: "2", wantField: agent.Applied},
+		"it stayed":    {after: "1", wantField: agent.Rejected},
+		"it is broken": {after: "", wantField: agent.Rejected},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var told atomic.Bool
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				value := "1"
+				if told.Load() {
+					value = tc.after
+				}
+				if r.URL.Path == "/reload" {
+					told.Store(true)
+					return
+				}
+				fmt.Fprintf(w, `{"count": %s}`, value)
+			}))
+			defer server.Close()
+			r := newReloader(reload.Plan{URL: &reload.Endpoint{URL: server.URL + "/reload", Timeout: time.Second}})
+			r.Plan.Row = preset.Preset{
+				BadFile: preset.Keeps, Proof: preset.Proof{Kind: preset.ProofField, URL: server.URL + "/", Field: "count"},
+			}
+			if out := r.Reload(t.Context(), changed()); out.Result != tc.wantField {
+				t.Errorf("%+v, want %s", out, tc.wantField)
+			}
+		})
+	}
+}
+
+func TestVerifyURL(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/bad" {
+			w.WriteHeader(http.StatusNotFound)
+		}
+	}))
+	defer server.Close()
+	for path, want := range map[string]agent.Result{"/good": agent.Applied, "/bad": agent.Failed} {
+		r := newReloader(reload.Plan{
+			Command: []string{"true"}, VerifyURL: &reload.Endpoint{URL: server.URL + path, Method: http.MethodGet, Timeout: time.Second},
+		})
+		if out := r.Reload(t.Context(), changed()); out.Result != want || !out.Told {
+			t.Errorf("%s: %+v, want %s", path, out, want)
+		}
+	}
+}

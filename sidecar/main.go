@@ -1,0 +1,207 @@
+// Command sidecar watches mounted configuration and makes the application next to it reload when it changes.
+//
+// It is one static binary that needs no cluster: in a pod it is added by the injector or by hand, on any other Linux
+// machine it is started as "sidecar --watch /etc/nginx --preset nginx".
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+
+	"inpod.dev/inpod/sidecar/internal/agent"
+	"inpod.dev/inpod/sidecar/internal/config"
+	"inpod.dev/inpod/sidecar/internal/digest"
+	"inpod.dev/inpod/sidecar/internal/process"
+	"inpod.dev/inpod/sidecar/internal/reload"
+	"inpod.dev/inpod/sidecar/internal/rest"
+	"inpod.dev/inpod/sidecar/internal/status"
+	"inpod.dev/inpod/sidecar/internal/watch"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+// Exit codes.
+const (
+	exitOK    = 0
+	exitFail  = 1
+	exitUsage = 2
+)
+
+func main() {
+	debug.SetGCPercent(gcPercent)
+	runtime.GOMAXPROCS(1) // there is never much to do, and caches per processor add up on a large node
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// gcPercent collects garbage before the heap has grown by more than a megabyte: reloads are rare and may cost a little
+// more, while the memory at rest is paid for in every pod.
+const gcPercent = 20
+
+// run is the whole program.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	c, err := config.Parse(args)
+	switch {
+	case errors.Is(err, config.ErrHelp):
+		if err := config.Usage(stdout); err != nil {
+			return exitFail
+		}
+		return exitOK
+	case errors.Is(err, config.ErrVersion):
+		_, _ = fmt.Fprintln(stdout, "sidecar", version)
+		return exitOK
+	case err != nil:
+		_, _ = fmt.Fprintf(stderr, "sidecar: %v\nTry 'sidecar --help'.\n", err)
+		return exitUsage
+	}
+	log := newLog(stderr, c)
+	if c.Install != "" {
+		if err := install(c.Install); err != nil {
+			log.ErrorContext(ctx, "not installed", "error", err)
+			return exitFail
+		}
+		return exitOK
+	}
+	if err := serve(ctx, c, log); err != nil {
+		log.ErrorContext(ctx, "stopped", "error", err)
+		return exitFail
+	}
+	return exitOK
+}
+
+// errNotApplied ends a run with --once whose reload did not work; its outcome has been logged.
+var errNotApplied = errors.New("the application does not have the latest content")
+
+func serve(ctx context.Context, c config.Config, log *slog.Logger) error {
+	plan, err := c.Plan()
+	if err != nil {
+		return err
+	}
+	trigger := &reload.Reloader{
+		Plan: plan, Table: process.Table{Root: "/proc", Self: os.Getpid()}, Now: time.Now, Log: log,
+	}
+	watcher := &watch.Watcher{Log: log, Poll: c.Poll, Recheck: c.Recheck}
+	for _, w := range c.Watch {
+		watcher.Targets = append(watcher.Targets, watch.Target{Path: w.Path, Keys: w.Keys})
+		trigger.Secrets = append(trigger.Secrets, w.Path)
+	}
+	worker := &agent.Agent{Trigger: trigger, Log: log, Now: time.Now, Timing: agent.DefaultTiming(c.Settle)}
+	if c.StateFile != "" {
+		worker.Memory = agent.File{Path: c.StateFile, ReadOnly: c.DryRun}
+	}
+	if c.Once {
+		return once(ctx, watcher, worker)
+	}
+	return forever(ctx, c, log, watcher, worker, trigger)
+}
+
+func once(ctx context.Context, watcher *watch.Watcher, worker *agent.Agent) error {
+	state, err := watcher.Look()
+	if err != nil {
+		return err
+	}
+	if missing := state.Missing(); len(missing) > 0 {
+		return fmt.Errorf("wanted files are missing: %v", missing)
+	}
+	if !worker.Start(ctx, state) {
+		return nil
+	}
+	if out := worker.Attempt(ctx); out.Result != agent.Applied {
+		return errNotApplied
+	}
+	return nil
+}
+
+func forever(ctx context.Context, c config.Config, log *slog.Logger, watcher *watch.Watcher, worker *agent.Agent,
+	trigger *reload.Reloader,
+) error {
+	parent := ctx
+	ctx, cancel := context.WithCancelCause(parent)
+	defer cancel(nil)
+	var tasks sync.WaitGroup
+	if c.Listen != "" {
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
+		if err != nil {
+			return fmt.Errorf("listen for /metrics, /healthz and /status (--listen-address off for none): %w", err)
+		}
+		server := newServer(status.Source{
+			Agent: worker.Status, Mode: watcher.Mode, Errors: watcher.Errors, Version: version, Preset: c.Preset,
+			How: trigger.How(),
+		})
+		log.InfoContext(ctx, "listening", "address", listener.Addr().String())
+		tasks.Go(func() {
+			if err := server.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
+				cancel(err)
+			}
+		})
+		tasks.Go(func() {
+			<-ctx.Done()
+			_ = server.Close()
+		})
+	}
+	states := make(chan digest.State, 1)
+	tasks.Go(func() {
+		if err := watcher.Run(ctx, states); err != nil {
+			cancel(err)
+		}
+	})
+	tasks.Go(func() { worker.Run(ctx, states) })
+	tasks.Go(func() { tidy(ctx, log) })
+	<-ctx.Done()
+	cause := context.Cause(ctx)
+	log.InfoContext(ctx, "stopping", "cause", cause)
+	tasks.Wait()
+	if parent.Err() != nil {
+		return nil // asked to stop
+	}
+	return cause
+}
+
+// tidy gives memory back once the first look is over, and again now and then after work.
+func tidy(ctx context.Context, log *slog.Logger) {
+	const startUp, again = time.Second, time.Minute
+	timer := time.NewTimer(startUp)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		if err := rest.GiveBack(); err != nil {
+			log.DebugContext(ctx, "cannot give memory back", "error", err)
+		}
+		timer.Reset(again)
+	}
+}
+
+func newServer(source status.Source) *http.Server {
+	const timeout, maxHeader = 5 * time.Second, 16 << 10
+	return &http.Server{
+		Handler: status.Handler(source), ReadHeaderTimeout: timeout, ReadTimeout: timeout, WriteTimeout: timeout,
+		IdleTimeout: 2 * timeout, MaxHeaderBytes: maxHeader,
+	}
+}
+
+func newLog(w io.Writer, c config.Config) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.LogLevel}
+	if c.JSONLog {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
