@@ -1,0 +1,245 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"inpod.dev/inpod/e2e/cluster/internal/api"
+	"inpod.dev/inpod/e2e/cluster/internal/build"
+	"inpod.dev/inpod/e2e/cluster/internal/machine"
+	"inpod.dev/inpod/e2e/cluster/internal/node"
+	"inpod.dev/inpod/e2e/cluster/internal/procs"
+)
+
+// patience is how long a part may take to become ready: twenty times what it takes on an idle machine.
+const patience = 90 * time.Second
+
+// Up makes the cluster run, from whatever state it is in.
+func (c *Cluster) Up(ctx context.Context) error {
+	if err := machine.Install(ctx, c.print); err != nil {
+		return err
+	}
+	built, err := c.buildPrograms(ctx)
+	if err != nil {
+		return err
+	}
+	unlock, err := c.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	wanted := node.New(c.place, built.kube, snapshotter(filepath.Dir(c.place.State)))
+	if err := c.prepare(ctx, wanted); err != nil {
+		return err
+	}
+	if err := c.startAll(wanted.Foundation()); err != nil {
+		return err
+	}
+	client, err := c.connect(ctx, wanted)
+	if err != nil {
+		return err
+	}
+	images := make(chan error, 1)
+	go func() { images <- c.loadImages(ctx, built) }()
+	if err := c.await(ctx, client.Ready, node.APIServer, node.Etcd, node.Forwarder); err != nil {
+		return err
+	}
+	c.print.Step("the API server answers")
+	if err := c.startAll(wanted.Workers()); err != nil {
+		return err
+	}
+	if err := <-images; err != nil {
+		return err
+	}
+	if err := c.await(ctx, func(ctx context.Context) error {
+		return client.NodeReady(ctx, wanted.Name())
+	}, node.Kubelet, node.Containerd); err != nil {
+		return err
+	}
+	c.print.Step("the node is ready")
+	if err := c.startDNS(ctx, wanted, built); err != nil {
+		return err
+	}
+	if err := c.await(ctx, func(ctx context.Context) error {
+		return errors.Join(
+			client.DeploymentReady(ctx, "kube-system", "coredns"),
+			client.KubeletKnows(ctx, wanted.Name(), "kube-system", "coredns-"),
+		)
+	}, node.Kubelet, node.ControllerManager, node.Scheduler, node.Proxy); err != nil {
+		return err
+	}
+	c.print.Step("cluster DNS is ready")
+	return c.linkKubectl(built)
+}
+
+// prepare makes everything that the processes expect to find.
+func (c *Cluster) prepare(ctx context.Context, wanted node.Node) error {
+	if !c.netns.Exists() {
+		// A first start; or a start after a reboot, or after somebody removed the namespace. Processes that still run
+		// are then in a namespace that nobody can enter any more.
+		if err := c.stopProcesses(); err != nil {
+			return err
+		}
+		c.unmount()
+		c.print.Step("making the network namespace %s", c.place.ID)
+		if err := c.netns.Create(ctx); err != nil {
+			return fmt.Errorf("make the network namespace: %w", err)
+		}
+	}
+	if err := c.netns.Configure(ctx, node.Bridge, node.AddressPrefix, node.ServiceRange); err != nil {
+		return fmt.Errorf("configure the network namespace: %w", err)
+	}
+	if err := c.groups.Create(); err != nil {
+		return fmt.Errorf("make the control groups: %w", err)
+	}
+	if err := wanted.WriteFiles(); err != nil {
+		return err
+	}
+	return machine.SaveKernelSettings(c.place.Path("kernel-settings"))
+}
+
+// snapshotter is how containerd stacks image layers: an overlay cannot lie on another overlay, which a folder inside
+// of a container is.
+func snapshotter(dir string) string {
+	const overlayMagic = 0x794c7630
+	var stat syscall.Statfs_t
+	if err := os.MkdirAll(dir, 0o755); err == nil && syscall.Statfs(dir, &stat) == nil && stat.Type == overlayMagic {
+		return "native"
+	}
+	return "overlayfs"
+}
+
+func (c *Cluster) startAll(components []node.Component) error {
+	for _, component := range components {
+		if err := c.start(component); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// start starts a component, unless it runs as wanted.
+func (c *Cluster) start(component node.Component) error {
+	version, err := versionOf(component)
+	if err != nil {
+		return err
+	}
+	daemon := procs.Daemon{Name: component.Name, Args: c.netns.Enter(component.Args...), Version: version}
+	c.again.add(daemon) // also if it runs: it may be about to die
+	record, running := c.table.Running(component.Name)
+	switch {
+	case running && record.Version == version:
+		return nil
+	case running:
+		c.print.Step("%s: restarting, its program or settings changed", component.Name)
+		if err := c.stopOne(record); err != nil {
+			return err
+		}
+	default:
+		c.print.Step("%s: starting", component.Name)
+	}
+	return c.launch(daemon)
+}
+
+func (c *Cluster) launch(daemon procs.Daemon) error {
+	daemon.Log = c.place.Log(daemon.Name)
+	daemon.Joined = c.groups.Join
+	if err := c.table.Start(daemon); err != nil {
+		return c.failure(daemon.Name, err)
+	}
+	return nil
+}
+
+// versionOf names a command line together with the content of the files that are read only at the start.
+func versionOf(component node.Component) (string, error) {
+	parts := component.Args
+	for _, file := range component.Files {
+		key, err := build.FileKey(file)
+		if err != nil {
+			return "", err
+		}
+		parts = append(parts, key)
+	}
+	return strings.Join(parts, " "), nil
+}
+
+// stopOne ends a component that is about to be started anew. They are all made to survive a crash, so one that takes its
+// time, as the API server does with open watches, is killed.
+func (c *Cluster) stopOne(record procs.Record) error {
+	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		if err := syscall.Kill(record.PID, signal); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return err
+		}
+		deadline := time.Now().Add(2 * time.Second)
+		for time.Now().Before(deadline) {
+			if _, running := c.table.Running(record.Name); !running {
+				return nil
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	return fmt.Errorf("%s does not end (process %d)", record.Name, record.PID)
+}
+
+// connect makes the API server reachable from outside and writes the kubeconfigs.
+func (c *Cluster) connect(ctx context.Context, wanted node.Node) (*api.Client, error) {
+	port, err := c.startForwarder(ctx)
+	if err != nil {
+		return nil, err
+	}
+	server := "https://127.0.0.1:" + port
+	if err := wanted.WriteKubeconfig(c.place.Kubeconfig(), "admin", server); err != nil {
+		return nil, err
+	}
+	if err := wanted.WriteKubeconfig(c.insideKubeconfig(), "admin", wanted.APIURL); err != nil {
+		return nil, err
+	}
+	return api.New(server, c.place.Path("pki"))
+}
+
+// insideKubeconfig is for a shell inside the network namespace, where the forwarder's port is not.
+func (c *Cluster) insideKubeconfig() string { return c.place.Path("conf", "admin.kubeconfig") }
+
+func (c *Cluster) loadImages(ctx context.Context, built programs) error {
+	if err := c.await(ctx, func(ctx context.Context) error {
+		_, err := c.ctr(ctx, "version")
+		return err
+	}, node.Containerd); err != nil {
+		return err
+	}
+	recipes, err := built.recipes()
+	if err != nil {
+		return err
+	}
+	if err := c.loadRecipes(ctx, recipes); err != nil {
+		return err
+	}
+	c.print.Step("the images are loaded")
+	return nil
+}
+
+func (c *Cluster) startDNS(ctx context.Context, wanted node.Node, built programs) error {
+	manifest, err := wanted.Render("dns.yaml")
+	if err != nil {
+		return err
+	}
+	return c.kubectl(ctx, built, manifest, "apply", "--server-side", "--force-conflicts", "--filename=-")
+}
+
+// linkKubectl puts kubectl where people without one can take it from.
+func (c *Cluster) linkKubectl(built programs) error {
+	if err := os.MkdirAll(c.place.BinDir(), 0o755); err != nil {
+		return err
+	}
+	link := filepath.Join(c.place.BinDir(), "kubectl")
+	if err := os.Remove(link); err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	return os.Symlink(built.kubectl(), link)
+}

@@ -1,0 +1,132 @@
+package procs
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// fakeProc is a process file system with the given stat files.
+func fakeProc(t *testing.T, boot string, stats map[int]string) string {
+	t.Helper()
+	proc := t.TempDir()
+	files := map[string]string{"sys/kernel/random/boot_id": boot + "\n"}
+	for pid, stat := range stats {
+		files[filepath.Join(strconv.Itoa(pid), "stat")] = stat
+	}
+	for name, content := range files {
+		path := filepath.Join(proc, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return proc
+}
+
+// stat renders a stat file; only the state and the start time matter.
+func stat(name, state, started string) string {
+	return "42 (" + name + ") " + state + " 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 9 0 " + started + " 1234 5\n"
+}
+
+func TestRecordMatchesOnlyTheProcessItWasMadeFor(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		boot        string
+		stats       map[int]string
+		wantRunning bool
+	}{
+		"the same process":                           {"boot-1", map[int]string{42: stat("etcd", "S", "1000")}, true},
+		"the same process with a name full of traps": {"boot-1", map[int]string{42: stat("a) Z (b", "S", "1000")}, true},
+		"no such process":                            {"boot-1", nil, false},
+		"another process with its id":                {"boot-1", map[int]string{42: stat("etcd", "S", "2000")}, false},
+		"a process of another boot":                  {"boot-2", map[int]string{42: stat("etcd", "S", "1000")}, false},
+		"a zombie":                                   {"boot-1", map[int]string{42: stat("etcd", "Z", "1000")}, false},
+		"an unreadable process":                      {"boot-1", map[int]string{42: "nonsense"}, false},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			before := Table{Dir: dir, Proc: fakeProc(t, "boot-1", map[int]string{42: stat("etcd", "S", "1000")})}
+			if err := before.Remember("etcd", 42, "v1"); err != nil {
+				t.Fatal(err)
+			}
+			record, running := Table{Dir: dir, Proc: fakeProc(t, tc.boot, tc.stats)}.Running("etcd")
+			if running != tc.wantRunning {
+				t.Errorf("running is %t, want %t", running, tc.wantRunning)
+			}
+			if running && (record.PID != 42 || record.Version != "v1") {
+				t.Errorf("record is %+v", record)
+			}
+		})
+	}
+}
+
+func TestDamagedRecordIsNoProcess(t *testing.T) {
+	t.Parallel()
+	table := Table{Dir: t.TempDir(), Proc: "/proc"}
+	for _, content := range []string{"", "{", `{"name":"x"}`} {
+		if err := os.WriteFile(filepath.Join(table.Dir, "x.json"), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if record, running := table.Running("x"); running {
+			t.Errorf("a record of %q is running: %+v", content, record)
+		}
+	}
+}
+
+func TestDaemonRunsInASessionOfItsOwnWithNothingOfTheCaller(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/proc/self/stat"); err != nil {
+		t.Skip("needs Linux")
+	}
+	table := Table{Dir: t.TempDir(), Proc: "/proc"}
+	log := filepath.Join(t.TempDir(), "log")
+	err := table.Start(Daemon{
+		Name: "sh", Log: log, Version: "v1", Env: []string{"EXTRA=1"},
+		Args: []string{"sh", "-c", "echo session $(cut -d' ' -f6 /proc/$$/stat) of $$ with $EXTRA; exec sleep 60"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	record, running := table.Running("sh")
+	if !running {
+		t.Fatal("the daemon does not run")
+	}
+	process, err := os.FindProcess(record.PID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "session " + strconv.Itoa(record.PID) + " of " + strconv.Itoa(record.PID) + " with 1"
+	eventually(t, func() bool { return strings.Contains(read(t, log), want) })
+	if err := process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { _, running := table.Running("sh"); return !running })
+}
+
+func eventually(t *testing.T, check func() bool) {
+	t.Helper()
+	for range 500 {
+		if check() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("did not happen within five seconds")
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}

@@ -1,0 +1,3 @@
+module inpod.dev/inpod/e2e/cluster/pause
+
+go 1.26.0
