@@ -1,0 +1,180 @@
+# Everything one does with this repository is a target here; CI calls nothing else. "make" alone lists them.
+#
+# Needed on the machine: Go (go.mod says which), make, git. The tools are built from the pins in tools/go.mod, Debian
+# packages are installed by the target that needs them when it runs as root.
+
+SHELL         := bash
+.SHELLFLAGS   := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS     += --no-builtin-rules --no-print-directory
+
+# Variables that one may set: make images VERSION=1.2.3
+PROGRAMS     ?= controller injector sidecar
+HOST_ARCH    := $(shell go env GOARCH 2>/dev/null || echo amd64)
+ARCHES       ?= amd64 arm64
+ifndef VERSION
+  VERSION    := $(shell tools/version.sh)
+endif
+IMAGE_PREFIX ?= $(if $(REGISTRY),$(REGISTRY)/inpod,inpod)
+FUZZTIME     ?= 20s
+RACE         ?= -race
+E2E_TIMEOUT  ?= 25m
+TOOLS_BIN    := $(CURDIR)/.tools/bin
+HELM         ?= $(TOOLS_BIN)/helm
+GOLANGCI     ?= $(TOOLS_BIN)/golangci-lint
+CLUSTER      := go run -C e2e/cluster .
+
+# A cluster of one's own, named by KUBECONFIG, takes the place of the local one; its nodes pull the images.
+OWN_CLUSTER := $(filter-out $(CURDIR)/.cluster/kubeconfig,$(KUBECONFIG))
+ifeq ($(OWN_CLUSTER),)
+  cluster_steps := build-host images-host cluster-up load
+  kubeconfig    := $(CURDIR)/.cluster/kubeconfig
+else
+  cluster_steps := own-cluster
+  kubeconfig    := $(OWN_CLUSTER)
+endif
+
+# What the programs under e2e/ are told about the images and the tools.
+e2e_env = KUBECONFIG="$(kubeconfig)" HELM="$(HELM)" CHART="$(CURDIR)/charts/inpod" \
+	IMAGE_PREFIX="$(IMAGE_PREFIX)" IMAGE_TAG="$(VERSION)"
+
+##@ Start here
+
+.PHONY: help
+help: ## list the targets (the default)
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z0-9-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@printf '\nmake demo and make test are the two commands; CONTRIBUTING.md has the rest.\n'
+
+.PHONY: demo
+demo: $(cluster_steps) tool-helm ## edit a ConfigMap on a real cluster and watch nginx roll (KUBECONFIG=... for your own)
+	@$(e2e_env) go run -tags e2e ./e2e/demo
+
+##@ Tests
+
+.PHONY: test
+test: host ## everything: lint, unit, fuzz seeds, chart, e2e; one closing line per suite
+	@tools/test.sh lint unit fuzz-seeds chart e2e
+
+.PHONY: test-unit
+test-unit: host tool-testsum ## unit tests of every module, with the race detector
+	@$(if $(RACE),tools/need.sh gcc gcc libc6-dev)
+	@$(TOOLS_BIN)/testsum -suite unit -log dist/test/unit.log -- tools/unit.sh $(RACE)
+
+.PHONY: test-fuzz-seeds
+test-fuzz-seeds: host tool-testsum ## the seed inputs of the fuzz tests
+	@$(if $(RACE),tools/need.sh gcc gcc libc6-dev)
+	@$(TOOLS_BIN)/testsum -suite fuzz-seeds -log dist/test/fuzz-seeds.log -- tools/fuzz.sh seeds $(RACE)
+
+.PHONY: test-chart
+test-chart: host tool-helm tool-testsum tool-chartreadme ## chart: lint, schema, golden render, strict decode, RBAC
+	@$(TOOLS_BIN)/testsum -suite chart -log dist/test/chart.log -- tools/chart.sh "$(HELM)" "$(TOOLS_BIN)/chartreadme"
+
+.PHONY: test-e2e
+test-e2e: $(cluster_steps) tool-helm tool-testsum ## tests on a real cluster (KUBECONFIG=... for your own; RUN=regexp for some)
+	@$(e2e_env) $(TOOLS_BIN)/testsum -suite e2e -log dist/test/e2e.log -each -- \
+	  go test -json -tags e2e -count=1 -timeout $(E2E_TIMEOUT) $(if $(RUN),-run '$(RUN)') ./e2e/...
+
+.PHONY: test-lint
+test-lint: lint
+
+.PHONY: lint
+lint: host tool-golangci-lint ## golangci-lint and formatting, over every module
+	@tools/lint.sh "$(GOLANGCI)"
+
+.PHONY: fmt
+fmt: host tool-golangci-lint ## format the Go files
+	@tools/lint.sh "$(GOLANGCI)" fmt
+
+.PHONY: fuzz
+fuzz: host ## fuzz each fuzz test for FUZZTIME (20s)
+	@tools/fuzz.sh run $(FUZZTIME)
+
+##@ Build
+
+.PHONY: build
+build: host ## static binaries of the programs in bin/linux-ARCH/ (ARCHES="amd64 arm64")
+	@tools/build.sh "$(VERSION)" "$(PROGRAMS)" "$(ARCHES)"
+
+.PHONY: images
+images: build ## images from nothing but bin/, as archives in dist/images/ (no registry needed)
+	@tools/need.sh buildah buildah ca-certificates
+	@tools/images.sh "$(VERSION)" "$(IMAGE_PREFIX)" "$(PROGRAMS)" "$(ARCHES)" "$(HOST_ARCH)"
+
+.PHONY: push
+push: ## build and push images for all ARCHES: REGISTRY=registry.example.com/team or IMAGE_PREFIX=.../inpod
+	@$(if $(REGISTRY)$(filter-out inpod,$(IMAGE_PREFIX)),,echo 'inpod: say where to: make push REGISTRY=registry.example.com/team' >&2; exit 2)
+	@$(MAKE) images
+	@tools/push.sh "$(VERSION)" "$(IMAGE_PREFIX)" "$(PROGRAMS)"
+
+.PHONY: chart
+chart: host tool-helm ## package the chart into dist/
+	@mkdir -p dist
+	@$(HELM) package charts/inpod --destination dist --version "$(VERSION)" --app-version "$(VERSION)"
+
+.PHONY: manifests
+manifests: host tool-helm ## render the chart into dist/inpod.yaml for kubectl apply -f
+	@tools/manifests.sh "$(HELM)" "$(VERSION)" "$(IMAGE_PREFIX)" dist/inpod.yaml
+
+.PHONY: generate
+generate: host tool-helm tool-chartreadme ## write the generated files: the chart's README and the golden files
+	@$(TOOLS_BIN)/chartreadme charts/inpod
+	@HELM="$(HELM)" go test ./charts/tests -count=1 -update
+	@echo "generated: charts/inpod/README.md, charts/tests/testdata; see git diff"
+
+##@ The local cluster
+
+.PHONY: cluster-up
+cluster-up: host ## start a real single-node Kubernetes here (builds it once, about 12 CPU minutes)
+	@$(CLUSTER) up
+
+.PHONY: cluster-down
+cluster-down: host ## stop it and leave nothing behind
+	@$(CLUSTER) down
+
+.PHONY: cluster-status
+cluster-status: host ## say what of it runs
+	@$(CLUSTER) status
+
+.PHONY: cluster-shell
+cluster-shell: host ## a shell with kubectl and KUBECONFIG set for it
+	@$(CLUSTER) shell
+
+.PHONY: load
+load: cluster-up images-host ## put this checkout's images into the cluster's node
+	@for archive in $(CURDIR)/dist/images/*.tar; do $(CLUSTER) load "$$archive"; done
+
+##@ Housekeeping
+
+.PHONY: tools
+tools: host tool-golangci-lint tool-gofumpt tool-helm ## build the pinned tools and print where they are
+	@ls -1 $(TOOLS_BIN)/{golangci-lint,gofumpt,helm}
+
+.PHONY: clean
+clean: ## remove what the targets made here (not the cluster, not the caches outside)
+	@rm -rf bin dist .tools
+	@echo "removed bin, dist, .tools"
+
+# Steps that the targets above are made of.
+
+.PHONY: host
+host:
+	@tools/check-host.sh
+
+tool-%: host
+	@tools/install.sh $*
+
+.PHONY: build-host
+build-host: host
+	@tools/build.sh "$(VERSION)" "$(PROGRAMS)" "$(HOST_ARCH)"
+
+.PHONY: images-host
+images-host: build-host
+	@tools/need.sh buildah buildah ca-certificates
+	@tools/images.sh "$(VERSION)" "$(IMAGE_PREFIX)" "$(PROGRAMS)" "$(HOST_ARCH)" "$(HOST_ARCH)"
+
+.PHONY: own-cluster
+own-cluster: host
+	@tools/own-cluster.sh "$(OWN_CLUSTER)" "$(filter-out inpod,$(IMAGE_PREFIX))"
+	@$(if $(SKIP_PUSH),,$(MAKE) push)

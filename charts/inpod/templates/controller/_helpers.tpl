@@ -1,0 +1,112 @@
+{{- define "inpod.controller.name" -}}
+{{ include "inpod.fullname" . }}-controller
+{{- end -}}
+
+{{- define "inpod.controller.selectorLabels" -}}
+{{ include "inpod.selectorLabels" (dict "root" . "component" "controller") }}
+{{- end -}}
+
+{{- define "inpod.controller.labels" -}}
+{{ include "inpod.labels" (dict "root" . "component" "controller") }}
+{{- end -}}
+
+{{/*
+Name of the cluster-wide role: cluster-wide names are shared by all releases, so it carries the namespace.
+*/}}
+{{- define "inpod.controller.clusterRoleName" -}}
+{{ printf "%s-%s" (include "inpod.controller.name" .) .Release.Namespace }}
+{{- end -}}
+
+{{- define "inpod.controller.serviceAccountName" -}}
+{{- $account := .Values.controller.serviceAccount -}}
+{{- if $account.create -}}
+{{- default (include "inpod.controller.name" .) $account.name -}}
+{{- else -}}
+{{- default "default" $account.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "inpod.controller.digestKeySecret" -}}
+{{- default (printf "%s-digest-key" (include "inpod.fullname" .)) .Values.controller.config.digestKeySecret -}}
+{{- end -}}
+
+{{- define "inpod.controller.leaseName" -}}
+{{- default (include "inpod.controller.name" .) .Values.controller.config.leaseName -}}
+{{- end -}}
+
+{{/* "true" when there is more than one replica. */}}
+{{- define "inpod.controller.ha" -}}
+{{- if gt (int .Values.controller.replicas) 1 -}}true{{- end -}}
+{{- end -}}
+
+{{/* The namespaces to work in, separated by commas; empty means all. */}}
+{{- define "inpod.controller.namespaces" -}}
+{{- if .Values.namespaces -}}
+{{- join "," .Values.namespaces -}}
+{{- else if not .Values.watchGlobally -}}
+{{- .Release.Namespace -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "inpod.controller.port" -}}
+{{- regexFind "[0-9]+$" .Values.controller.config.listenAddress -}}
+{{- end -}}
+
+{{/*
+The arguments: every key of controller.config as the flag of the same name, in alphabetical order, then what the chart
+knows itself.
+*/}}
+{{- define "inpod.controller.args" -}}
+{{- $names := dict "leaseName" (include "inpod.controller.leaseName" .) "digestKeySecret" (include "inpod.controller.digestKeySecret" .) -}}
+{{- range $key, $value := .Values.controller.config -}}
+{{- if not (kindIs "invalid" $value) }}
+- {{ printf "--%s=%v" (kebabcase $key) (default $value (get $names $key)) | quote }}
+{{- end -}}
+{{- end }}
+{{- if include "inpod.controller.ha" . }}
+- "--enable-ha=true"
+{{- end }}
+{{- with include "inpod.controller.namespaces" . }}
+- {{ printf "--namespaces=%s" . | quote }}
+{{- end }}
+{{- range .Values.controller.extraArgs }}
+- {{ . | quote }}
+{{- end }}
+{{- end -}}
+
+{{/* What the controller does in the namespaces it works in; one text for the ClusterRole and for the Roles. */}}
+{{- define "inpod.controller.watchRules" -}}
+- apiGroups: [""]
+  resources: [configmaps, secrets]
+  verbs: [list, watch]
+- apiGroups: [apps]
+  resources: [deployments, statefulsets, daemonsets]
+  verbs: [list, watch, patch]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}
+
+{{- define "inpod.controller.subject" -}}
+- kind: ServiceAccount
+  name: {{ include "inpod.controller.serviceAccountName" . }}
+  namespace: {{ .Release.Namespace }}
+{{- end -}}
+
+{{/* The scrape settings that ServiceMonitor and PodMonitor share; call with one of the two values. */}}
+{{- define "inpod.controller.scrape" -}}
+- port: http
+  path: /metrics
+  {{- with .interval }}
+  interval: {{ . }}
+  {{- end }}
+  {{- with .scrapeTimeout }}
+  scrapeTimeout: {{ . }}
+  {{- end }}
+  {{- with .relabelings }}
+  relabelings: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .metricRelabelings }}
+  metricRelabelings: {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end -}}

@@ -1,0 +1,58 @@
+package source
+
+import (
+	"crypto/sha256"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Digest identifies the bytes of one key: the first 16 bytes of their SHA-256.
+// It rests in memory only. What leaves the process is sealed, see [Sealer].
+type Digest [16]byte
+
+// Entry is what is remembered of one key.
+type Entry struct {
+	Digest Digest
+	// Binary tells that the key is in binaryData: it appears in volumes, but
+	// not in the environment.
+	Binary bool
+}
+
+// Snapshot is the identity of a source plus one digest per key. It never
+// holds a value.
+type Snapshot struct {
+	Ref  Ref
+	Keys map[string]Entry
+	// Ignore and Match tell that the source carries the ignore or the match
+	// annotation.
+	Ignore, Match bool
+	// Changed says when the content was last changed.
+	Changed Moment
+}
+
+// DigestOf returns the digest of a value.
+func DigestOf(value []byte) Digest {
+	sum := sha256.Sum256(value)
+	return Digest(sum[:16])
+}
+
+// OfConfigMap returns the snapshot of a ConfigMap, without its moment and marks.
+func OfConfigMap(cm *corev1.ConfigMap) Snapshot {
+	keys := make(map[string]Entry, len(cm.Data)+len(cm.BinaryData))
+	for name, value := range cm.Data {
+		keys[name] = Entry{Digest: DigestOf([]byte(value))}
+	}
+	for name, value := range cm.BinaryData {
+		keys[name] = Entry{Digest: DigestOf(value), Binary: true}
+	}
+	return Snapshot{Ref: Ref{Kind: ConfigMap, Namespace: cm.Namespace, Name: cm.Name}, Keys: keys}
+}
+
+// OfSecret returns the snapshot of a Secret, without its moment and marks.
+func OfSecret(secret *corev1.Secret) Snapshot {
+	keys := make(map[string]Entry, len(secret.Data))
+	for name, value := range secret.Data {
+		keys[name] = Entry{Digest: DigestOf(value)}
+	}
+	return Snapshot{Ref: Ref{Kind: Secret, Namespace: secret.Namespace, Name: secret.Name}, Keys: keys}
+}

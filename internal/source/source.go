@@ -1,0 +1,125 @@
+// Package source decides what a pod template consumes and what that content
+// looked like: references to ConfigMaps, Secrets and SecretProviderClasses,
+// the ways they are used, and digests of their keys.
+//
+// It is pure: no cluster, no clock, no logging. Values of a source pass
+// through it only on their way into a digest.
+//
+//	pod template ──► Usages ──► Scope per source ─┐
+//	ConfigMap, Secret ──► Snapshot (digests) ─────┴─► Record ──► Diff with an earlier Record
+package source
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+)
+
+// Kind is the Kubernetes kind of a source.
+type Kind string
+
+// The kinds of source.
+const (
+	ConfigMap           Kind = "ConfigMap"
+	Secret              Kind = "Secret"
+	SecretProviderClass Kind = "SecretProviderClass"
+)
+
+// Kinds lists every kind of source in a fixed order.
+func Kinds() []Kind { return []Kind{ConfigMap, Secret, SecretProviderClass} }
+
+// Ref names one source.
+type Ref struct {
+	Kind      Kind
+	Namespace string
+	Name      string
+}
+
+// String returns "ConfigMap namespace/name".
+func (r Ref) String() string {
+	return fmt.Sprintf("%s %s/%s", r.Kind, r.Namespace, r.Name)
+}
+
+// Compare orders references by kind, namespace and name.
+func (r Ref) Compare(other Ref) int {
+	return cmp.Or(
+		cmp.Compare(r.Kind, other.Kind),
+		cmp.Compare(r.Namespace, other.Namespace),
+		cmp.Compare(r.Name, other.Name),
+	)
+}
+
+// Via is the way in which a template consumes a source.
+type Via string
+
+// The ways of consuming a source.
+const (
+	// ViaVolume is a configMap or secret volume, mounted without subPath.
+	ViaVolume Via = "Volume"
+	// ViaProjected is a source of a projected volume, mounted without subPath.
+	ViaProjected Via = "Projected"
+	// ViaSubPath is any volume mounted with subPath or subPathExpr. The kubelet
+	// bind-mounts the file once and never refreshes it (kubernetes/kubernetes#50345).
+	ViaSubPath Via = "SubPath"
+	// ViaEnv is env[].valueFrom.
+	ViaEnv Via = "Env"
+	// ViaEnvFrom is envFrom[].
+	ViaEnvFrom Via = "EnvFrom"
+	// ViaCSI is a volume of the secrets-store CSI driver.
+	ViaCSI Via = "CSI"
+	// ViaNamed is a source that an annotation names and the template does not reference.
+	ViaNamed Via = "Named"
+)
+
+// Usage is one way in which one container consumes one source.
+type Usage struct {
+	Ref Ref
+	Via Via
+	// Container is the name of the consuming container; empty for ViaNamed.
+	Container string
+	// Init tells that the container is in initContainers, restartable or not.
+	Init bool
+	// RunsOnce tells that the container is an ordinary init container: it has
+	// run by the time that a change arrives, so that it sees nothing of it.
+	RunsOnce bool
+	// Keys are the keys consumed, sorted; nil means every key there is.
+	Keys []string
+	// Optional tells that a pod starts without the source, or without the keys.
+	Optional bool
+}
+
+// Live tells whether a running container sees new content by itself: the
+// kubelet swaps ..data under volumes mounted without subPath, and nothing else.
+func (u Usage) Live() bool {
+	switch u.Via {
+	case ViaVolume, ViaProjected, ViaCSI:
+		return !u.RunsOnce
+	case ViaSubPath, ViaEnv, ViaEnvFrom, ViaNamed:
+		return false
+	}
+	return false
+}
+
+// env tells whether the content arrives as environment variables. Kubernetes
+// puts only data, never binaryData, of a ConfigMap there.
+func (u Usage) env() bool { return u.Via == ViaEnv || u.Via == ViaEnvFrom }
+
+// Moment says when something was last changed, as well as the API server tells.
+type Moment struct {
+	// Version is the resource version of the write, where the write was seen
+	// as it happened; 0 where it was not. Resource versions of one cluster
+	// are comparable (KEP-5504).
+	Version uint64
+	// Time is the time of the write with the API server's clock, cut to
+	// seconds as metadata.managedFields stores it; zero if unknown.
+	Time time.Time
+}
+
+// After tells whether m is certainly later than other. Equal seconds are not
+// certain, and what is not known is never later.
+func (m Moment) After(other Moment) bool {
+	if m.Version != 0 && other.Version != 0 {
+		return m.Version > other.Version
+	}
+	return !m.Time.IsZero() && !other.Time.IsZero() && m.Time.After(other.Time)
+}

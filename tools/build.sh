@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Builds the programs that exist as static binaries: bin/linux-ARCH/PROGRAM.
+# usage: build.sh VERSION "PROGRAM..." "ARCH..."
+set -euo pipefail
+cd "$(dirname "$0")/.."
+version=$1 programs=$2 arches=$3
+
+built=0
+for program in $programs; do
+  if [[ ! -f $program/main.go ]]; then
+    continue # its folder comes with a later change; the images and the chart do not know it yet either
+  fi
+  for arch in $arches; do
+    out=bin/linux-$arch/$program
+    start=$SECONDS
+    # No VCS stamp: the version says it, and the bytes then depend on the sources alone.
+    CGO_ENABLED=0 GOOS=linux GOARCH=$arch go build -trimpath -buildvcs=false \
+      -ldflags "-s -w -X main.version=$version" -o "$out" "./$program"
+    echo "built $out $version ($(du -k "$out" | cut -f1) KiB, $((SECONDS - start)) s)"
+    built=$((built + 1))
+  done
+done
+if ((built == 0)); then
+  echo "inpod: none of the programs ($programs) has a main.go" >&2
+  exit 1
+fi
