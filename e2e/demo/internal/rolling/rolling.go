@@ -1,0 +1,144 @@
+// Package rolling follows the pods of one workload through a rolling upgrade: which of them is old and which new, what
+// of it is worth a line, and how many were ready at the worst moment. It is fed with the events of ONE watch, so that
+// it sees every state that the API server had, in order; it knows no cluster and no clock.
+//
+//	pods at the beginning ──► History ◄── events of the watch
+//	                             └──► Steps to tell, Least ready pods
+package rolling
+
+import (
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+)
+
+// What happened to a pod.
+type What string
+
+// The changes that are told.
+const (
+	Created     What = "created"
+	Ready       What = "ready"
+	Unready     What = "not ready any more"
+	Terminating What = "terminating"
+	Gone        What = "gone"
+)
+
+// Step is one change of one pod.
+type Step struct {
+	Pod  string
+	What What
+	// New tells that the pod was made by the upgrade.
+	New bool
+	// ReadyOld and ReadyNew count the pods that serve after the step.
+	ReadyOld, ReadyNew int
+}
+
+// History is what is known of the pods. The zero value is not usable; see [New].
+type History struct {
+	pods  map[types.UID]state
+	least int
+}
+
+type state struct {
+	name               string
+	old                bool
+	ready, terminating bool
+}
+
+// serves tells whether the pod counts as available: a pod that has been asked to stop does not, although it may be
+// ready for a moment longer.
+func (s state) serves() bool { return s.ready && !s.terminating }
+
+// New begins a history with the pods that run before the upgrade.
+func New(pods []corev1.Pod) *History {
+	h := &History{pods: make(map[types.UID]state, len(pods))}
+	for i := range pods {
+		h.pods[pods[i].UID] = stateOf(&pods[i], true)
+	}
+	old, fresh := h.serving()
+	h.least = old + fresh
+	return h
+}
+
+// Observe takes the next event of the watch. It reports false if there is nothing to tell about it.
+func (h *History) Observe(event watch.EventType, pod *corev1.Pod) (Step, bool) {
+	before, known := h.pods[pod.UID]
+	after := stateOf(pod, known && before.old)
+	if event == watch.Deleted {
+		delete(h.pods, pod.UID)
+	} else {
+		h.pods[pod.UID] = after
+	}
+	old, fresh := h.serving()
+	h.least = min(h.least, old+fresh)
+	step := Step{Pod: pod.Name, New: !after.old, ReadyOld: old, ReadyNew: fresh}
+	switch {
+	case event == watch.Deleted && known:
+		step.What = Gone
+	case event == watch.Deleted:
+		return Step{}, false
+	case !known:
+		step.What = Created
+	case after.terminating:
+		step.What = Terminating
+		return step, !before.terminating
+	case after.ready != before.ready && after.ready:
+		step.What = Ready
+	case after.ready != before.ready:
+		step.What = Unready
+	default:
+		return Step{}, false
+	}
+	return step, true
+}
+
+// Least is the smallest number of serving pods that there was at any moment.
+func (h *History) Least() int { return h.least }
+
+// NewPods lists the new pods that serve, by name.
+func (h *History) NewPods() []string {
+	var names []string
+	for s := range maps.Values(h.pods) {
+		if !s.old && s.serves() {
+			names = append(names, s.name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// OldPods lists the old pods that have not been asked to stop, by name.
+func (h *History) OldPods() []string {
+	var names []string
+	for s := range maps.Values(h.pods) {
+		if s.old && !s.terminating {
+			names = append(names, s.name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (h *History) serving() (old, fresh int) {
+	for s := range maps.Values(h.pods) {
+		switch {
+		case !s.serves():
+		case s.old:
+			old++
+		default:
+			fresh++
+		}
+	}
+	return old, fresh
+}
+
+func stateOf(pod *corev1.Pod, old bool) state {
+	ready := slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
+	return state{name: pod.Name, old: old, ready: ready, terminating: pod.DeletionTimestamp != nil}
+}
