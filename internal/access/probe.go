@@ -15,7 +15,7 @@ import (
 // checksAtOnce bounds the questions that are under way at the same time.
 const checksAtOnce = 8
 
-// Requirement is one permission that the controller needs. The fields are those of RBAC.
+// Requirement is one permission that a program needs. The fields are those of RBAC.
 type Requirement struct {
 	Verb        string
 	Group       string // "" is the core group

@@ -90,7 +90,7 @@ func newElector(options Options) *Elector {
 	}
 	return &Elector{options: options, gauge: prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "inpod_leader",
-		Help: "1 while this replica leads and acts on workloads, 0 while it follows.",
+		Help: "1 while this replica leads and acts, 0 while it follows.",
 	})}
 }
 

@@ -20,7 +20,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 
-	"inpod.dev/inpod/controller/internal/leader"
+	"inpod.dev/inpod/internal/leader"
 )
 
 const (

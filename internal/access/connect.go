@@ -1,5 +1,5 @@
-// Package access decides whether the controller can work with the cluster that it was pointed at: it finds the API
-// server, waits for it where waiting makes sense, and asks for each permission that the controller needs. What is
+// Package access decides whether a program can work with the cluster that it was pointed at: it finds the API
+// server, waits for it where waiting makes sense, and asks for each permission that the program needs. What is
 // missing becomes one message that says how to put it right.
 package access
 
