@@ -1,0 +1,108 @@
+//go:build e2e
+
+package kit
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/rest"
+)
+
+// until lists and then watches a resource until an object that exists satisfies the condition. A watch that the server
+// ends is begun again.
+func until(ctx context.Context, client rest.Interface, resource, namespace string, selector fields.Selector, condition func(runtime.Object) (bool, error)) error {
+	for {
+		done, err := untilOnce(ctx, client, resource, namespace, selector, condition)
+		if done || err != nil {
+			return err
+		}
+	}
+}
+
+func untilOnce(ctx context.Context, client rest.Interface, resource, namespace string, selector fields.Selector, condition func(runtime.Object) (bool, error)) (bool, error) {
+	// An empty list begins the watch with what is there now.
+	options := &metav1.ListOptions{FieldSelector: selector.String(), Watch: true}
+	watcher, err := client.Get().Namespace(namespace).Resource(resource).VersionedParams(options, metav1.ParameterCodec).Watch(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer watcher.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		case event, open := <-watcher.ResultChan():
+			if !open {
+				return false, nil
+			}
+			if event.Type != watch.Added && event.Type != watch.Modified {
+				continue
+			}
+			if done, err := condition(event.Object); done || err != nil {
+				return done, err
+			}
+		}
+	}
+}
+
+func named(name string) fields.Selector { return fields.OneTermEqualSelector("metadata.name", name) }
+
+// Events returns the events on an object with a reason, or all of them when the reason is empty.
+func (c *Cluster) Events(ctx context.Context, w Workload, reason string) ([]corev1.Event, error) {
+	list, err := c.Client.CoreV1().Events(w.Namespace).List(ctx, metav1.ListOptions{FieldSelector: about(w, reason).String()})
+	if err != nil {
+		return nil, fmt.Errorf("events on %s: %w", w, err)
+	}
+	return list.Items, nil
+}
+
+// AwaitEvent waits for an event on an object whose reason is the given one (any if it is empty) and whose message
+// contains each of the texts. The error lists the events that were there instead.
+func (c *Cluster) AwaitEvent(ctx context.Context, w Workload, reason string, texts ...string) (corev1.Event, error) {
+	var found corev1.Event
+	var others []string
+	err := until(ctx, c.Client.CoreV1().RESTClient(), "events", w.Namespace, about(w, ""), func(object runtime.Object) (bool, error) {
+		event, ok := object.(*corev1.Event)
+		if !ok {
+			return false, nil
+		}
+		if reason != "" && event.Reason != reason || !containsAll(event.Message, texts) {
+			others = append(others, fmt.Sprintf("%s %s: %s", event.Type, event.Reason, event.Message))
+			return false, nil
+		}
+		found = *event
+		return true, nil
+	})
+	if err != nil {
+		return found, fmt.Errorf("%s: waited for an event with reason %q and %q in its message; there were:\n  %s\n%w",
+			w, reason, texts, strings.Join(others, "\n  "), err)
+	}
+	return found, nil
+}
+
+func about(w Workload, reason string) fields.Selector {
+	terms := []fields.Selector{
+		fields.OneTermEqualSelector("involvedObject.kind", w.Kind),
+		fields.OneTermEqualSelector("involvedObject.name", w.Name),
+	}
+	if reason != "" {
+		terms = append(terms, fields.OneTermEqualSelector("reason", reason))
+	}
+	return fields.AndSelectors(terms...)
+}
+
+func containsAll(text string, parts []string) bool {
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			return false
+		}
+	}
+	return true
+}
