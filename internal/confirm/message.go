@@ -1,0 +1,196 @@
+package confirm
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// Path is where the sidecar takes requests, by POST, as JSON. The answer to a good one is 200 with the sealed reply as
+// its body; any other answer is a sentence in clear text: 400 for a bad request, 404 without a --confirm-key, 429 for
+// too many, 503 before the first look.
+const Path = "/confirm"
+
+// Limits of what is sent, in bytes, and of the number of files. They bound what a stranger can make a sidecar do.
+const (
+	MaxRequest = 64 << 10
+	MaxReply   = 512 << 10
+	MaxFiles   = 512
+
+	maxPath    = 4096
+	maxMessage = 1 << 10
+	minNonce   = 16
+	maxNonce   = 64
+)
+
+// Request asks for the digests of files, by the absolute paths at which the containers see them, and for what came of
+// them. Without files it only asks for the result.
+type Request struct {
+	Nonce []byte   `json:"nonce"`
+	Files []string `json:"files,omitempty"`
+}
+
+// NewRequest makes a request with a fresh nonce. It is sent as json.Marshal writes it.
+func NewRequest(files []string) (Request, error) {
+	r := Request{Nonce: make([]byte, minNonce), Files: files}
+	_, _ = rand.Read(r.Nonce) // never fails (crypto/rand)
+	return r, r.check()
+}
+
+// ParseRequest reads and checks a request.
+func ParseRequest(body []byte) (Request, error) {
+	if len(body) > MaxRequest {
+		return Request{}, fmt.Errorf("the request has more than %d bytes", MaxRequest)
+	}
+	var r Request
+	if err := json.Unmarshal(body, &r); err != nil {
+		return Request{}, fmt.Errorf(`want {"nonce": BASE64, "files": [PATH, ...]}: %w`, err)
+	}
+	return r, r.check()
+}
+
+func (r Request) check() error {
+	if len(r.Nonce) < minNonce || len(r.Nonce) > maxNonce {
+		return fmt.Errorf("the nonce has %d bytes; want %d to %d", len(r.Nonce), minNonce, maxNonce)
+	}
+	if len(r.Files) > MaxFiles {
+		return fmt.Errorf("%d files; at most %d can be asked for at once", len(r.Files), MaxFiles)
+	}
+	for _, file := range r.Files {
+		if len(file) > maxPath || !path.IsAbs(file) || path.Clean(file) != file || strings.ContainsRune(file, 0) {
+			return fmt.Errorf("%.80q is no absolute path without detours", file)
+		}
+	}
+	return nil
+}
+
+// Result says how the application stands to the content that the reply's digests describe. The set is closed.
+type Result string
+
+// The results.
+const (
+	// Applied means that the application was told about exactly this content and has it, as far as the sidecar's proof
+	// goes.
+	Applied Result = "applied"
+	// None means that there was nothing to tell: the application has had this content since it started, or since
+	// before the sidecar did.
+	None Result = "none"
+	// Pending means that there is content which the application was not told about yet.
+	Pending Result = "pending"
+	// Rejected means that the application did not accept this content and keeps using an older one.
+	Rejected Result = "rejected"
+	// Failed means that the application could not be told, Died that it ended when it was told. The sidecar goes on
+	// trying.
+	Failed Result = "failed"
+	Died   Result = "died"
+)
+
+// What stands in Reply.Files in the place of a digest.
+const (
+	// Missing: there is no such file.
+	Missing = ""
+	// Opaque: the sidecar may not read the file, and compares it by its metadata. A change of it is told like any
+	// other, so Result and Changed count.
+	Opaque = "opaque"
+	// Ignored: the file is a service account token, whose renewals the application takes up by itself. There is
+	// nothing to wait for.
+	Ignored = "ignored"
+)
+
+// Reply describes one moment: Result is about exactly the content that Files, Changed and Changes describe.
+type Reply struct {
+	Result Result `json:"result"`
+	// Message is what the application or the sidecar has to say, free of the content of secrets.
+	Message string `json:"message,omitempty"`
+	// Files holds for each file that was asked for its digest as Digest writes it, or Missing, Opaque or Ignored.
+	Files map[string]string `json:"files"`
+	// Changes counts new contents, Attempts attempts to tell the application, both since Started.
+	Changes  int64 `json:"changes"`
+	Attempts int64 `json:"attempts"`
+	// At is when the sidecar said this, by its own clock. The other times are of that clock as well: only their distance
+	// to At means something elsewhere.
+	At time.Time `json:"at"`
+	// Started is when the sidecar started.
+	Started time.Time `json:"started,omitzero"`
+	// Changed is when the newest of the volumes with the files came to be as it is: the kubelet's swap. Without files
+	// asked for it is about all volumes.
+	Changed time.Time `json:"changed,omitzero"`
+	// AttemptAt is when the last attempt began, whatever content it was about; zero before the first.
+	AttemptAt time.Time `json:"attemptAt,omitzero"`
+}
+
+// Digest is how a digest of a value (the first 16 bytes of its SHA-256) is written in Reply.Files.
+func Digest(sum [16]byte) string { return hex.EncodeToString(sum[:]) }
+
+// padding makes the length of a reply say nothing about what is in it.
+const padding = 512
+
+func (r Reply) encode() ([]byte, error) {
+	r.Message = bound(r.Message)
+	text, err := json.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("encode a reply: %w", err)
+	}
+	if rest := len(text) % padding; rest != 0 {
+		text = append(text, bytes.Repeat([]byte{' '}, padding-rest)...)
+	}
+	return text, nil
+}
+
+func decodeReply(text []byte) (Reply, error) {
+	var r Reply
+	if err := json.Unmarshal(text, &r); err != nil {
+		return Reply{}, fmt.Errorf("the reply is not understood: %w", err)
+	}
+	switch r.Result {
+	case Applied, None, Pending, Rejected, Failed, Died:
+	default:
+		return Reply{}, fmt.Errorf("the reply has an unknown result %.40q; is the sidecar of another version?", r.Result)
+	}
+	if len(r.Files) > MaxFiles {
+		return Reply{}, fmt.Errorf("the reply is about %d files; at most %d can be asked for", len(r.Files), MaxFiles)
+	}
+	for file, value := range r.Files {
+		if !known(value) {
+			return Reply{}, fmt.Errorf("the reply has no digest for %.80q", file)
+		}
+	}
+	if r.Changes < 0 || r.Attempts < 0 {
+		return Reply{}, errors.New("the reply counts below zero")
+	}
+	r.Message = bound(r.Message)
+	return r, nil
+}
+
+// known says whether value may stand in Reply.Files.
+func known(value string) bool {
+	switch value {
+	case Missing, Opaque, Ignored:
+		return true
+	}
+	const size = 32
+	raw, err := hex.DecodeString(value)
+	return err == nil && len(value) == size && hex.EncodeToString(raw) == value
+}
+
+// bound makes a message fit to be shown in one line.
+func bound(message string) string {
+	message = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(message, "?"))
+	if len(message) <= maxMessage {
+		return message
+	}
+	const more = "…"
+	return strings.ToValidUTF8(message[:maxMessage-len(more)], "") + more
+}
