@@ -3,8 +3,9 @@
 //
 //	flag  >  environment  >  --config file  >  default
 //
-// Every setting is one row of the table in settings.go, and that row is its flag, its environment variable and its key
-// in the file. Nothing is read from the process: arguments and environment come in as values.
+// Every setting is one row of the table in settings.go, which package settings reads: that row is its flag, its
+// environment variable and its key in the file. Nothing is read from the process: arguments and environment come in as
+// values.
 package config
 
 import (

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"inpod.dev/inpod/internal/settings"
 )
 
 func TestAccepted(t *testing.T) {
@@ -108,7 +110,7 @@ func TestRefused(t *testing.T) {
 			want:    []string{"environment variable INPOD_RESOURCES_TO_IGNORE", "does not support yet"},
 		},
 		"a flag without its value": {args: []string{"--settle"}, want: []string{"flag --settle needs a value"}},
-		"an argument":              {args: []string{"--enable-pprof", "false"}, want: []string{`unexpected argument "false"`, "--enable-ha=false"}},
+		"an argument":              {args: []string{"--enable-pprof", "false"}, want: []string{`unexpected argument "false"`, "--auto-reload-all=false"}},
 		"an unknown variable": {
 			environ: []string{"INPOD_LOGLEVEL=debug"},
 			want:    []string{"environment variable INPOD_LOGLEVEL is unknown; did you mean INPOD_LOG_LEVEL?"},
@@ -197,7 +199,7 @@ func TestRefused(t *testing.T) {
 				args = append(slices.Clone(args), "--config", file(t, "config.yaml", tc.file))
 			}
 			got, err := load(args, tc.environ)
-			usage, ok := errors.AsType[*UsageError](err)
+			usage, ok := errors.AsType[*settings.UsageError](err)
 			if !ok {
 				t.Fatalf("Load = %+v, %v; want a usage error", got, err)
 			}
@@ -225,7 +227,7 @@ func TestHelpAndVersionGoBeforeErrors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, err := load(tc.args, []string{"INPOD_NONSENSE=1"})
-			info, ok := errors.AsType[*InfoError](err)
+			info, ok := errors.AsType[*settings.InfoError](err)
 			if !ok || !strings.Contains(info.Text, tc.want) {
 				t.Errorf("Load = %v, want text with %q", err, tc.want)
 			}
@@ -237,8 +239,8 @@ func TestHelpNamesEverySetting(t *testing.T) {
 	t.Parallel()
 	help := Help()
 	initial := Default()
-	for _, s := range settings(&initial) {
-		for _, want := range []string{"  --" + s.name, "[" + s.variable() + "]"} {
+	for _, s := range table(&initial) {
+		for _, want := range []string{"  --" + s.Name, "[" + s.Variable() + "]"} {
 			if !strings.Contains(help, want) {
 				t.Errorf("the help has no %q", want)
 			}
@@ -289,8 +291,8 @@ func FuzzLoad(f *testing.F) {
 			t.Skip("would read any file of the machine")
 		}
 		_, err := load([]string{arg, "--config", file(t, "c.yaml", content)}, []string{variable})
-		_, isUsage := errors.AsType[*UsageError](err)
-		_, isInfo := errors.AsType[*InfoError](err)
+		_, isUsage := errors.AsType[*settings.UsageError](err)
+		_, isInfo := errors.AsType[*settings.InfoError](err)
 		if err != nil && !isUsage && !isInfo {
 			t.Errorf("an error of an unexpected kind: %T %v", err, err)
 		}

@@ -40,9 +40,9 @@ func other() map[string]string {
 		texts[name] = "true"
 	}
 	initial := Default()
-	for _, s := range settings(&initial) {
-		if strings.HasSuffix(s.name, "-annotation") {
-			texts[s.name] = "example.com/" + s.name
+	for _, s := range table(&initial) {
+		if strings.HasSuffix(s.Name, "-annotation") {
+			texts[s.Name] = "example.com/" + s.Name
 		}
 	}
 	return texts
@@ -115,34 +115,34 @@ func TestEveryFieldIsReachableFromEveryPlace(t *testing.T) {
 	t.Parallel()
 	texts, reached := other(), map[string]string{}
 	initial := Default()
-	for _, s := range settings(&initial) {
-		text, ok := texts[s.name]
+	for _, s := range table(&initial) {
+		text, ok := texts[s.Name]
 		if !ok {
-			t.Errorf("the test has no value for --%s: add one", s.name)
+			t.Errorf("the test has no value for --%s: add one", s.Name)
 			continue
 		}
-		environ := append(base(), with(s.name)...)
+		environ := append(base(), with(s.Name)...)
 		before, err := load(nil, environ)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for place, write := range places(t) {
-			args, variables := write(s.name, text)
+			args, variables := write(s.Name, text)
 			got, err := load(args, append(environ, variables...))
 			if err != nil {
-				t.Errorf("--%s by %s: %v", s.name, place, err)
+				t.Errorf("--%s by %s: %v", s.Name, place, err)
 				continue
 			}
 			got.File = ""
 			fields := changed(before, got)
 			if len(fields) != 1 {
-				t.Errorf("--%s by %s changes the fields %v, want one", s.name, place, fields)
+				t.Errorf("--%s by %s changes the fields %v, want one", s.Name, place, fields)
 				continue
 			}
-			if by, taken := reached[fields[0]]; taken && by != s.name {
-				t.Errorf("%s is set by both --%s and --%s", fields[0], by, s.name)
+			if by, taken := reached[fields[0]]; taken && by != s.Name {
+				t.Errorf("%s is set by both --%s and --%s", fields[0], by, s.Name)
 			}
-			reached[fields[0]] = s.name
+			reached[fields[0]] = s.Name
 		}
 	}
 	// These have ways of their own, tested below.

@@ -1,4 +1,4 @@
-package config
+package settings
 
 import (
 	"fmt"
@@ -13,8 +13,8 @@ import (
 	"inpod.dev/inpod/internal/telemetry"
 )
 
-// value is a field of a Config that can be set from text. Its Type is the placeholder in the help.
-type value interface {
+// Value is a field of a Config that can be set from text. Its Type is the placeholder in the help.
+type Value interface {
 	pflag.Value
 	isBool() bool
 	isList() bool
@@ -44,39 +44,45 @@ func (s scalar[T]) Type() string   { return s.placeholder }
 func (s scalar[T]) isBool() bool   { _, is := any(s.field).(*bool); return is }
 func (s scalar[T]) isList() bool   { return false }
 
-func text(field *string, placeholder string) value {
+// Text is any text.
+func Text(field *string, placeholder string) Value {
 	same := func(s string) string { return s }
 	return scalar[string]{field, placeholder, "text", func(s string) (string, error) { return s, nil }, same}
 }
 
-func boolean(field *bool) value {
+// Boolean is true or false.
+func Boolean(field *bool) Value {
 	return scalar[bool]{field, "", "a boolean: use true or false", strconv.ParseBool, strconv.FormatBool}
 }
 
-func integer(field *int, want string) value {
+// Integer is a whole number; want says which, and completes the sentence: "x" is not …
+func Integer(field *int, want string) Value {
 	return scalar[int]{field, "N", want, strconv.Atoi, strconv.Itoa}
 }
 
-func decimal(field *float64, want string) value {
+// Decimal is a number; want says which, and completes the sentence: "x" is not …
+func Decimal(field *float64, want string) Value {
 	parse := func(s string) (float64, error) { return strconv.ParseFloat(s, 64) }
 	format := func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
 	return scalar[float64]{field, "N", want, parse, format}
 }
 
-func duration(field *time.Duration) value {
+// Duration is a time with its unit.
+func Duration(field *time.Duration) Value {
 	return scalar[time.Duration]{
 		field, "DURATION", "a duration: use a number with a unit, such as 500ms, 2s or 1m30s",
 		time.ParseDuration, time.Duration.String,
 	}
 }
 
-func level(field *slog.Level) value {
+// Level is the least level of the log.
+func Level(field *slog.Level) Value {
 	want := "a log level: use one of " + strings.Join(telemetry.LevelNames(), ", ")
 	return scalar[slog.Level]{field, "LEVEL", want, telemetry.ParseLevel, telemetry.LevelName}
 }
 
-// oneOf is a closed set. An alias is read as the value it stands for.
-func oneOf[T ~string](field *T, placeholder string, aliases map[string]T, allowed ...T) value {
+// OneOf is a closed set. An alias is read as the value it stands for.
+func OneOf[T ~string](field *T, placeholder string, aliases map[string]T, allowed ...T) Value {
 	names := make([]string, 0, len(allowed)+len(aliases))
 	for _, a := range allowed {
 		names = append(names, string(a))
@@ -102,7 +108,8 @@ type list struct {
 	changed     bool
 }
 
-func names(field *[]string, placeholder string) value {
+// Names is a list of names, separated by commas.
+func Names(field *[]string, placeholder string) Value {
 	return &list{field: field, placeholder: placeholder}
 }
 

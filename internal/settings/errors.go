@@ -1,4 +1,4 @@
-package config
+package settings
 
 import (
 	"cmp"
@@ -33,42 +33,30 @@ func (e *UsageError) Error() string {
 // Unwrap makes the problems reachable for errors.Is and errors.As.
 func (e *UsageError) Unwrap() []error { return e.Problems }
 
-// isForeign tells settings that Reloader has and inpod does not. They deserve a better answer than "unknown": whoever
-// moves from Reloader has to know that the setting has no effect here, and not that it is misspelled. Reloader's own
-// spelling has capitals in one of them, and its documentation has none there.
-func isForeign(name string) bool {
-	switch strings.ToLower(name) {
-	case "pause-deployment-annotation", "pause-deployment-time-annotation", "webhook-url", "resources-to-ignore",
-		"ignored-workload-types", "namespaces-to-ignore", "namespace-selector", "resource-label-selector",
-		"is-argo-rollouts", "sync-after-restart", "enable-csi-integration":
-		return true
-	default:
-		return false
-	}
-}
-
 // unknown is the problem of a name that is not in the table. Origin is where it was written, such as "flag --x"; render
 // turns the name of a setting into the form of that place.
-func unknown(origin, name string, table []setting, render func(name string) string) error {
-	if isForeign(name) {
-		return fmt.Errorf("%s: this is a setting of Reloader that inpod does not support yet; remove it", origin)
+func (p Program) unknown(origin, name string, render func(name string) string) error {
+	if p.Foreign != nil {
+		if why := p.Foreign(name); why != "" {
+			return fmt.Errorf("%s: %s", origin, why)
+		}
 	}
-	if known := closest(name, table); known != "" {
+	if known := closest(name, p.Table); known != "" {
 		return fmt.Errorf("%s is unknown; did you mean %s?", origin, render(known))
 	}
 	return fmt.Errorf("%s is unknown", origin)
 }
 
 // closest returns the name of the setting that is most like the given one, or "" when none is like it.
-func closest(name string, table []setting) string {
+func closest(name string, table []Setting) string {
 	name = strings.ToLower(strings.ReplaceAll(name, "_", "-"))
 	type candidate struct {
 		name     string
 		distance int
 	}
 	candidates := make([]candidate, 0, len(table)+1)
-	for _, s := range append(slices.Clip(table), setting{name: "config"}) {
-		candidates = append(candidates, candidate{s.name, editDistance(name, s.name)})
+	for _, s := range append(slices.Clip(table), Setting{Name: "config"}) {
+		candidates = append(candidates, candidate{s.Name, editDistance(name, s.Name)})
 	}
 	best := slices.MinFunc(candidates, func(a, b candidate) int {
 		return cmp.Or(cmp.Compare(a.distance, b.distance), strings.Compare(a.name, b.name))

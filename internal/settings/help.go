@@ -1,4 +1,4 @@
-package config
+package settings
 
 import (
 	"fmt"
@@ -6,34 +6,29 @@ import (
 	"strings"
 )
 
-// intro is the top of the help text.
-const intro = `inpod controller: makes running workloads use the current content of their ConfigMaps and Secrets.
-
-It watches Deployments, StatefulSets and DaemonSets and the sources they use, and does a rolling upgrade of an
-annotated workload when the content that it uses has changed.
-
+// usage follows the intro in the help text.
+const usage = `
 Usage:
-  controller [flags]
+  %s [flags]
 
 Every setting can be given as a flag, as the environment variable in brackets, or as a key of the --config file with
 the name of the flag. A flag goes before a variable, a variable before the file.
 `
 
-// Help is the text of --help.
-func Help() string {
-	config := Default()
-	table := settings(&config)
+// Help is the text of --help. The table has to be bound to the defaults.
+func (p Program) Help() string {
 	var page strings.Builder
-	page.WriteString(intro)
-	for _, heading := range []section{reloaderSettings, ownSettings} {
+	page.WriteString(p.Intro)
+	fmt.Fprintf(&page, usage, p.Name)
+	for _, heading := range p.sections() {
 		fmt.Fprintf(&page, "\n%s:\n", heading)
-		for _, s := range table {
-			if s.section == heading {
+		for _, s := range p.Table {
+			if s.Section == heading {
 				page.WriteString(describe(s))
 			}
 		}
 	}
-	fmt.Fprintf(&page, "\n%s:\n", otherSettings)
+	fmt.Fprintf(&page, "\nOther:\n")
 	fmt.Fprintf(&page, "  --config FILE  [%s]\n%s", variableOf("config"), paragraph("read settings from this file; its name ends with "+fileKinds))
 	fmt.Fprintf(&page, "  --version\n%s", paragraph("print the version and stop"))
 	fmt.Fprintf(&page, "  --help, -h\n%s", paragraph("print this text and stop"))
@@ -41,16 +36,16 @@ func Help() string {
 	return page.String()
 }
 
-func describe(s setting) string {
-	head := "  --" + s.name
-	if placeholder := s.value.Type(); placeholder != "" {
+func describe(s Setting) string {
+	head := "  --" + s.Name
+	if placeholder := s.Value.Type(); placeholder != "" {
 		head += " " + placeholder
 	}
-	usage := s.usage
-	if initial := s.value.String(); initial != "" && initial != "false" {
-		usage += " (default " + initial + ")"
+	about := s.Usage
+	if initial := s.Value.String(); initial != "" && initial != "false" {
+		about += " (default " + initial + ")"
 	}
-	return fmt.Sprintf("%s  [%s]\n%s", head, s.variable(), paragraph(usage))
+	return fmt.Sprintf("%s  [%s]\n%s", head, s.Variable(), paragraph(about))
 }
 
 // paragraph indents text and breaks it into lines that fit a terminal of 100 columns.
@@ -72,18 +67,13 @@ func paragraph(text string) string {
 	return page.String()
 }
 
-// Effective returns the settings that differ from the default, for one line of the log at the start. There is nothing
-// secret among them.
-func Effective(c Config) []slog.Attr {
-	initial := Default()
-	defaults := settings(&initial)
+// Effective returns the settings of a table that differ from those of another one, which is bound to the defaults, for
+// one line of the log at the start.
+func Effective(table, defaults []Setting) []slog.Attr {
 	var attrs []slog.Attr
-	if c.File != "" {
-		attrs = append(attrs, slog.String("config", c.File))
-	}
-	for i, s := range settings(&c) {
-		if text := s.value.String(); text != defaults[i].value.String() {
-			attrs = append(attrs, slog.String(camel(s.name), text))
+	for i, s := range table {
+		if text := s.Value.String(); text != defaults[i].Value.String() {
+			attrs = append(attrs, slog.String(camel(s.Name), text))
 		}
 	}
 	return attrs

@@ -1,4 +1,4 @@
-package config
+package settings
 
 import (
 	"errors"
@@ -18,7 +18,7 @@ const fileKinds = "yaml, yml, json or toml"
 // readFile reads the configuration file. viper knows the languages; everything else about it is left aside: it reads
 // the environment of the process by itself, drops an unknown key without a word, and turns "2 seconds" into 2 ns.
 // What it could read is returned together with every problem.
-func readFile(path string, table []setting) (layer, []error) {
+func (p Program) readFile(path string) (layer, []error) {
 	kind := strings.TrimPrefix(filepath.Ext(path), ".")
 	switch kind {
 	case "yaml", "yml", "json", "toml":
@@ -42,12 +42,12 @@ func readFile(path string, table []setting) (layer, []error) {
 	for _, key := range slices.Sorted(slices.Values(v.AllKeys())) {
 		key = strings.ReplaceAll(key, "\x00", ".")
 		origin := fmt.Sprintf("file %s: key %s", path, key)
-		i := slices.IndexFunc(table, func(s setting) bool { return s.name == key })
+		i := slices.IndexFunc(p.Table, func(s Setting) bool { return s.Name == key })
 		if i < 0 {
-			problems = append(problems, unknown(origin, key, table, func(name string) string { return name }))
+			problems = append(problems, p.unknown(origin, key, func(name string) string { return name }))
 			continue
 		}
-		text, err := textOf(v.Get(key), table[i].value.isList())
+		text, err := textOf(v.Get(key), p.Table[i].Value.isList())
 		if err != nil {
 			problems = append(problems, fmt.Errorf("%s: %w", origin, err))
 			continue
