@@ -6,12 +6,14 @@
 // through it only on their way into a digest.
 //
 //	pod template ──► Usages ──► Scope per source ─┐
-//	ConfigMap, Secret ──► Snapshot (digests) ─────┴─► Record ──► Diff with an earlier Record
+//	ConfigMap, Secret ──► Snapshot (digests) ─────┴─► Record ──► Baseline, as text on the workload
+//	                                                    └─► Diff with an earlier Record
 package source
 
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -100,26 +102,32 @@ func (u Usage) Live() bool {
 	return false
 }
 
-// env tells whether the content arrives as environment variables. Kubernetes
-// puts only data, never binaryData, of a ConfigMap there.
-func (u Usage) env() bool { return u.Via == ViaEnv || u.Via == ViaEnvFrom }
+// consumes tells whether the usage sees a key. Kubernetes puts only data, never
+// binaryData, of a ConfigMap into the environment.
+func (u Usage) consumes(key string, binary bool) bool {
+	if binary && (u.Via == ViaEnv || u.Via == ViaEnvFrom) {
+		return false
+	}
+	return u.Keys == nil || slices.Contains(u.Keys, key)
+}
 
 // Moment says when something was last changed, as well as the API server tells.
 type Moment struct {
-	// Version is the resource version of the write, where the write was seen
-	// as it happened; 0 where it was not. Resource versions of one cluster
-	// are comparable (KEP-5504).
+	// Version is the resource version of the write, or of a later one to the
+	// same object; 0 if unknown.
 	Version uint64
 	// Time is the time of the write with the API server's clock, cut to
 	// seconds as metadata.managedFields stores it; zero if unknown.
 	Time time.Time
 }
 
-// After tells whether m is certainly later than other. Equal seconds are not
-// certain, and what is not known is never later.
+// After tells whether m is certainly later than other. Resource versions are
+// compared, which is sound where both objects are kept in one etcd (KEP-5504
+// promises an order within one resource only); a contradiction of the times
+// shows that they are not. What is not known is never later.
 func (m Moment) After(other Moment) bool {
-	if m.Version != 0 && other.Version != 0 {
-		return m.Version > other.Version
+	if m.Version == 0 || other.Version == 0 || m.Version <= other.Version {
+		return false
 	}
-	return !m.Time.IsZero() && !other.Time.IsZero() && m.Time.After(other.Time)
+	return m.Time.IsZero() || other.Time.IsZero() || !m.Time.Before(other.Time)
 }

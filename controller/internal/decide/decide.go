@@ -1,0 +1,168 @@
+// Package decide decides what has to happen to one workload: nothing, a
+// reload in its pods, or a rollout.
+//
+// It is pure: everything it needs comes in as an [Input], and a [Decision]
+// with action, reason and message goes out. Reading the cluster (observe),
+// writing to it (act) and the loop (reconcile) are elsewhere.
+//
+//	Input: view, policy, sources, baseline
+//	   │ assess: which sources are followed, how each differs from its record
+//	   ▼
+//	rules(), in order, the first that answers wins ──► Decision
+package decide
+
+import (
+	"time"
+
+	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/source"
+	"inpod.dev/inpod/internal/workload"
+)
+
+// Input is everything that a decision depends on.
+type Input struct {
+	Workload workload.View
+	Policy   annotation.Policy
+	// Uses are the sources that [Wanted] names, as they are now, in its order.
+	Uses []source.Use
+	// Baseline is what the pods are known to have taken up; HasBaseline is false for a workload that inpod sees for
+	// the first time.
+	Baseline    source.Baseline
+	HasBaseline bool
+	Sealer      source.Sealer
+	Options     Options
+	// InPlace is what is known of a reload in the pods.
+	InPlace InPlace
+	// Now is the time, and NotBefore the time until which a rollout has to wait: zero for no wait.
+	Now, NotBefore time.Time
+}
+
+// Options are the settings of the controller that decisions depend on.
+type Options struct {
+	AutoAll  bool // follow every source of a workload on which nothing is said
+	OnCreate bool // a source that appears counts as a change
+	OnDelete bool // a source that disappears counts as a change
+}
+
+// InPlace is what is known of a reload in the pods of the workload.
+type InPlace struct {
+	// Sidecar tells that every pod carries the sidecar.
+	Sidecar bool
+	// Verdict is what the sidecars said of the content that is current now.
+	Verdict Verdict
+	// Pod and Message belong to a verdict that is not good: the first pod concerned and what its application said.
+	Pod, Message string
+}
+
+// Verdict sums up what the sidecars of a workload said.
+type Verdict string
+
+// The verdicts.
+const (
+	Unknown   Verdict = ""          // not asked, or not all have answered yet
+	Confirmed Verdict = "Confirmed" // every pod has applied the content
+	Rejected  Verdict = "Rejected"  // an application kept its old content because it does not accept the new one
+	Failed    Verdict = "Failed"    // an application could not be told, or died
+	Overdue   Verdict = "Overdue"   // a pod has not confirmed in time
+)
+
+// Decision is what has to happen.
+type Decision struct {
+	Action  Action
+	Reason  Reason
+	Message string // one line, for events and logs; "" where there is nothing to tell
+	// Warning tells that the user has to do something.
+	Warning bool
+	// Causes are the changed sources, sorted by reference.
+	Causes []Cause
+	// Marks are what a rollout writes into the pod template.
+	Marks []Mark
+	// Stale are variables of a former rollout whose source is not used any more, as "container/NAME".
+	Stale []string
+	// Record tells that Baseline is to be written. A rollout always records.
+	Record   bool
+	Baseline source.Baseline
+	// After is when to decide again; 0 for not before something changes.
+	After time.Duration
+}
+
+// Cause is one changed source.
+type Cause struct {
+	Ref       source.Ref
+	Diff      source.Diff
+	Selection annotation.Selection
+}
+
+// Action is what is done to a workload.
+type Action string
+
+// The actions.
+const (
+	None    Action = "None"    // nothing, or only the baseline is written
+	Reload  Action = "Reload"  // the sidecars make the applications reload
+	Rollout Action = "Rollout" // new pods replace the old ones
+)
+
+// Actions lists every action.
+func Actions() []Action { return []Action{None, Reload, Rollout} }
+
+// Reason is why.
+type Reason string
+
+// The reasons, in the order of the rules.
+const (
+	Deleting        Reason = "Deleting"          // the workload is being deleted
+	NotFollowed     Reason = "NotFollowed"       // it follows no source
+	SourceMissing   Reason = "SourceMissing"     // a source or key that new pods need does not exist
+	Adopted         Reason = "Adopted"           // inpod sees it, or something that it uses, for the first time
+	Unchanged       Reason = "Unchanged"         // nothing that it uses has changed
+	CreateOff       Reason = "CreateOff"         // a source appeared, and --reload-on-create is off
+	DeleteOff       Reason = "DeleteOff"         // a source disappeared, and --reload-on-delete is off
+	InTemplate      Reason = "CarriedByTemplate" // the rollout of a later template carries the content
+	BackOff         Reason = "BackOff"           // it was rolled too often lately
+	FrozenChanged   Reason = "FrozenChanged"     // running containers cannot see the change
+	ReloadConfirmed Reason = "ReloadConfirmed"   // every pod has applied the change
+	ReloadRejected  Reason = "ReloadRejected"    // an application does not accept the change
+	ReloadFailed    Reason = "ReloadFailed"      // an application could not be made to reload
+	LiveChanged     Reason = "LiveChanged"       // running containers see the change and a sidecar reloads
+	NoSidecar       Reason = "NoSidecar"         // running containers see the change and nothing makes them reload
+)
+
+// Reasons lists every reason.
+func Reasons() []Reason {
+	return []Reason{
+		Deleting, NotFollowed, SourceMissing, Adopted, Unchanged, CreateOff, DeleteOff, InTemplate, BackOff,
+		FrozenChanged, ReloadConfirmed, ReloadRejected, ReloadFailed, LiveChanged, NoSidecar,
+	}
+}
+
+// Rule answers for the inputs that it is about, and passes on all others.
+type Rule func(*assessment) (Decision, bool)
+
+// rules is the order of precedence. It reads like the table in docs/decisions.md.
+func rules() []Rule {
+	return []Rule{
+		deleting,        // 1  None
+		notFollowed,     // 1  None, the baseline is dropped
+		sourceMissing,   // 2  None, warning: rolling now would break healthy pods
+		firstSeen,       // 3  record only
+		unchanged,       // 4  None
+		appearedOrGone,  // 5  record only
+		templateCarries, // 6  record only
+		backOff,         // 7  later
+		frozenChanged,   // 8  Rollout
+		reloadInPlace,   // 9  Reload
+		liveChanged,     // 10 Rollout
+	}
+}
+
+// Decide returns what has to happen.
+func Decide(in Input) Decision {
+	a := assess(in)
+	for _, rule := range rules() {
+		if decision, answered := rule(a); answered {
+			return decision
+		}
+	}
+	return Decision{Action: None, Reason: Unchanged}
+}

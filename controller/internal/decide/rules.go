@@ -1,0 +1,203 @@
+package decide
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"inpod.dev/inpod/internal/source"
+)
+
+// none is a decision to do nothing.
+func none(reason Reason) Decision { return Decision{Action: None, Reason: reason} }
+
+// recording is a decision that only writes the baseline, where that says something new.
+func (a *assessment) recording(reason Reason) Decision {
+	return Decision{Action: None, Reason: reason, Record: !a.sameRecords(), Baseline: a.baseline}
+}
+
+// deleting: a workload that goes needs nothing.
+func deleting(a *assessment) (Decision, bool) {
+	return none(Deleting), a.Workload.Deleting
+}
+
+// notFollowed: the workload follows nothing, by opting out or by saying nothing. An old baseline is dropped, so that
+// following again later starts from the content of then and rolls nothing.
+func notFollowed(a *assessment) (Decision, bool) {
+	decision := none(NotFollowed)
+	decision.Record = a.HasBaseline
+	return decision, !a.follows
+}
+
+// sourceMissing: a new pod would not start, or not work, without something that is not there. It speaks up when a followed
+// source is missing, or when something else calls for an action that would hit the gap.
+func sourceMissing(a *assessment) (Decision, bool) {
+	var missing []string
+	for _, u := range a.uses {
+		if !u.selection.Follows() && len(a.changed) == 0 {
+			continue
+		}
+		missing = append(missing, u.missing()...)
+	}
+	if len(missing) == 0 {
+		return Decision{}, false
+	}
+	decision := none(SourceMissing)
+	decision.Warning = true
+	decision.Message = fmt.Sprintf("Not rolled: new pods would need %s. Create it, or mark its use as optional", strings.Join(missing, ", "))
+	decision.Causes = a.changed
+	if !a.HasBaseline {
+		decision.Record, decision.Baseline = len(a.baseline.Records) > 0, a.baseline
+	}
+	return decision, true
+}
+
+// missing names what a new pod needs of the source and does not find.
+func (u assessed) missing() []string {
+	name := fmt.Sprintf("%s %s", u.Scope.Ref.Kind, u.Scope.Ref.Name)
+	if u.Scope.Ref.Kind == source.SecretProviderClass {
+		return nil
+	}
+	if u.Snapshot == nil {
+		if u.Scope.Required() {
+			return []string{name + ", which does not exist"}
+		}
+		return nil
+	}
+	keys := u.Scope.MissingKeys(u.Snapshot, u.record)
+	if len(keys) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s in %s", keyList(keys), name)}
+}
+
+// firstSeen: nothing that the baseline covers has changed, and it does not cover everything.
+func firstSeen(a *assessment) (Decision, bool) {
+	return a.recording(Adopted), !a.HasBaseline || (a.uncovered && len(a.changed) == 0)
+}
+
+// unchanged: the pods have everything. What is recorded too much is dropped.
+func unchanged(a *assessment) (Decision, bool) {
+	return a.recording(Unchanged), len(a.changed) == 0 && len(a.quiet) == 0
+}
+
+// appearedOrGone: sources appeared or disappeared only, and that does not count.
+func appearedOrGone(a *assessment) (Decision, bool) {
+	if len(a.changed) > 0 {
+		return Decision{}, false
+	}
+	reason := DeleteOff
+	if slices.ContainsFunc(a.quiet, func(c Cause) bool { return c.Diff.Created }) {
+		reason = CreateOff
+	}
+	decision := a.recording(reason)
+	decision.Causes = a.quiet
+	return decision, true
+}
+
+// templateCarries: the template was edited after all sources that changed, so that the rollout under way carries their
+// content.
+func templateCarries(a *assessment) (Decision, bool) {
+	for _, u := range a.uses {
+		if !u.selection.Follows() || len(u.diff.Changes) == 0 || a.isQuiet(u.Scope.Ref) {
+			continue
+		}
+		if u.Snapshot == nil || !a.Workload.TemplateChanged.After(u.Snapshot.Changed) {
+			return Decision{}, false
+		}
+	}
+	decision := a.recording(InTemplate)
+	decision.Causes = a.changed
+	return decision, true
+}
+
+func (a *assessment) isQuiet(ref source.Ref) bool {
+	return slices.ContainsFunc(a.quiet, func(c Cause) bool { return c.Ref == ref })
+}
+
+// backOff: it has been rolled often, as happens when two writers fight over one source.
+func backOff(a *assessment) (Decision, bool) {
+	if !a.NotBefore.After(a.Now) || a.onlyLive() && a.InPlace.Sidecar {
+		return Decision{}, false
+	}
+	decision := none(BackOff)
+	decision.After = a.NotBefore.Sub(a.Now)
+	decision.Causes = a.changed
+	decision.Warning = true
+	decision.Message = fmt.Sprintf("Rollout put off until %s because there were too many lately: %s. Do several writers fight over it?",
+		a.NotBefore.UTC().Format("15:04:05 UTC"), describe(a.changed))
+	return decision, true
+}
+
+// frozenChanged: a running container will never see at least one of the changes.
+func frozenChanged(a *assessment) (Decision, bool) {
+	if a.onlyLive() {
+		return Decision{}, false
+	}
+	return a.rollout(FrozenChanged, ""), true
+}
+
+// reloadInPlace: running containers see everything that changed, and every pod has a sidecar that makes its application
+// reload. What became of that decides how it ends.
+func reloadInPlace(a *assessment) (Decision, bool) {
+	if !a.InPlace.Sidecar {
+		return Decision{}, false
+	}
+	switch a.InPlace.Verdict {
+	case Confirmed:
+		decision := a.recording(ReloadConfirmed)
+		decision.Causes = a.changed
+		decision.Message = "Reloaded in place: " + describe(a.changed)
+		return decision, true
+	case Rejected:
+		return a.warning(ReloadRejected, fmt.Sprintf("Not rolled: the application in pod %s does not accept the new content and keeps the old: %s (%s)",
+			a.InPlace.Pod, a.InPlace.Message, describe(a.changed))), true
+	case Failed, Overdue:
+		why := fmt.Sprintf("reload in pod %s failed: %s", a.InPlace.Pod, a.InPlace.Message)
+		if a.Policy.NoRollout {
+			return a.warning(ReloadFailed, "Not rolled, as inpod.dev/on-failure asks: "+why), true
+		}
+		return a.rollout(ReloadFailed, why), true
+	case Unknown:
+	}
+	decision := Decision{Action: Reload, Reason: LiveChanged, Causes: a.changed, Baseline: a.baseline}
+	decision.Message = "Reloading in place: " + describe(a.changed)
+	return decision, true
+}
+
+// liveChanged: running containers see the change, and nothing makes their applications take it up.
+func liveChanged(a *assessment) (Decision, bool) {
+	note := ""
+	if a.Policy.Injected {
+		note = "the pods lack the sidecar that inpod.dev/inject asks for"
+	}
+	return a.rollout(NoSidecar, note), true
+}
+
+// onlyLive tells whether every change reaches running containers.
+func (a *assessment) onlyLive() bool {
+	for _, cause := range a.changed {
+		for _, change := range cause.Diff.Changes {
+			if change.Frozen {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (a *assessment) warning(reason Reason, message string) Decision {
+	return Decision{Action: None, Reason: reason, Warning: true, Message: message, Causes: a.changed}
+}
+
+func (a *assessment) rollout(reason Reason, note string) Decision {
+	decision := Decision{
+		Action: Rollout, Reason: reason, Causes: a.changed, Record: true, Baseline: a.baseline,
+		Marks: a.marks(), Stale: a.stale(),
+	}
+	decision.Message = "Rolling update started: " + describe(a.changed)
+	if note != "" {
+		decision.Message += "; " + note
+	}
+	return decision
+}

@@ -1,0 +1,173 @@
+package annotation
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"inpod.dev/inpod/internal/source"
+)
+
+// Policy is what the user asked for on one workload.
+type Policy struct {
+	// OptedOut tells that the workload itself carries the ignore annotation.
+	OptedOut bool
+	// Injected tells that the template asks for the sidecar. Such a workload
+	// is followed like auto where nothing else is said.
+	Injected bool
+	// NoRollout tells that a reload which fails is not followed by a rollout.
+	NoRollout bool
+
+	kinds map[source.Kind]kindPolicy
+}
+
+// kindPolicy is a policy for one kind of source.
+type kindPolicy struct {
+	auto bool
+	// said tells that auto or its form for one kind is there and not empty, so
+	// that the option to follow everything does not apply.
+	said     bool
+	search   bool
+	named    names
+	list     []string
+	excluded names
+}
+
+// Problem is a value that cannot be understood. It concerns the workload that
+// carries it and nothing else.
+type Problem struct {
+	Key, Value string
+	// OnTemplate tells that the annotation is on the pod template.
+	OnTemplate bool
+	// Fault completes the sentence: annotation KEY: …
+	Fault string
+}
+
+// String is one line for an event.
+func (p Problem) String() string {
+	where := ""
+	if p.OnTemplate {
+		where = " on the pod template"
+	}
+	return fmt.Sprintf("annotation %s%s: %s", p.Key, where, p.Fault)
+}
+
+// Read returns what the annotations of a workload and of its pod template ask
+// for, and what cannot be understood in them.
+//
+// The four values {named list of a kind, auto, auto of the kind, search} come
+// from the workload if it has any of them, else from the template: all or
+// nothing, per kind of source, and presence counts, also of "" or "false".
+// Exclude lists and ignore count in both places.
+func Read(keys Keys, workload, template map[string]string) (Policy, []Problem) {
+	r := reader{keys: keys}
+	p := Policy{kinds: map[source.Kind]kindPolicy{}}
+	for _, kind := range source.Kinds() {
+		from, onTemplate := workload, false
+		own := []string{keys.Named[kind], keys.Auto, keys.AutoKind[kind], keys.Search}
+		if !slices.ContainsFunc(own, func(key string) bool { _, ok := workload[key]; return ok }) {
+			from, onTemplate = template, true
+		}
+		k := r.kind(kind, from, onTemplate)
+		k.excluded = r.excluded(keys.Exclude[kind], workload, template)
+		p.kinds[kind] = k
+	}
+	p.OptedOut = r.exactly(keys.Ignore, workload, false) || r.exactly(keys.Ignore, template, true)
+	p.Injected = template[keys.Inject] == "enabled" || template[keys.Inject] == isTrue
+	p.NoRollout = r.noRollout(workload, template)
+	return p, r.problems
+}
+
+type reader struct {
+	keys     Keys
+	problems []Problem
+}
+
+// report notes a problem once: a value that counts for several kinds of source is read several times.
+func (r *reader) report(p Problem) {
+	if !slices.Contains(r.problems, p) {
+		r.problems = append(r.problems, p)
+	}
+}
+
+func (r *reader) kind(kind source.Kind, from map[string]string, onTemplate bool) kindPolicy {
+	var k kindPolicy
+	for _, key := range []string{r.keys.Auto, r.keys.AutoKind[kind]} {
+		if from[key] == "" {
+			continue
+		}
+		k.said = true
+		k.auto = r.boolean(key, from[key], onTemplate) || k.auto
+	}
+	k.search = r.exactly(r.keys.Search, from, onTemplate)
+
+	key := r.keys.Named[kind]
+	list, faults := parseNames(from[key], false)
+	for _, fault := range faults {
+		r.report(Problem{Key: key, Value: from[key], OnTemplate: onTemplate, Fault: fault + "; write names or patterns, separated by commas"})
+	}
+	if _, yes := list.exact[isTrue]; yes {
+		r.report(Problem{Key: key, Value: from[key], OnTemplate: onTemplate, Fault: fmt.Sprintf(
+			`"true" is read as the name of a %s; to follow every %s use %s: "true"`, kind, kind, r.keys.AutoKind[kind])})
+	}
+	k.named, k.list = list, splitList(from[key])
+	return k
+}
+
+// boolean reads what Go's ParseBool accepts, without trimming, as Reloader does. What cannot be read is false.
+func (r *reader) boolean(key, value string, onTemplate bool) bool {
+	parsed, err := strconv.ParseBool(value)
+	if err != nil {
+		r.report(Problem{Key: key, Value: value, OnTemplate: onTemplate, Fault: fmt.Sprintf(
+			`%q is not a boolean and counts as false; use "true" or "false"`, value)})
+	}
+	return parsed
+}
+
+// exactly tells whether the value is "true". What looks like it and is not is reported.
+func (r *reader) exactly(key string, from map[string]string, onTemplate bool) bool {
+	value := from[key]
+	if value == isTrue || value == "" {
+		return value == isTrue
+	}
+	if parsed, err := strconv.ParseBool(strings.TrimSpace(value)); err != nil || parsed {
+		r.report(Problem{Key: key, Value: value, OnTemplate: onTemplate, Fault: fmt.Sprintf(
+			`%q counts as false; only "true" switches it on`, value)})
+	}
+	return false
+}
+
+func (r *reader) excluded(key string, workload, template map[string]string) names {
+	all := names{exact: map[string]struct{}{}}
+	for _, place := range []struct {
+		from       map[string]string
+		onTemplate bool
+	}{{workload, false}, {template, true}} {
+		list, faults := parseNames(place.from[key], true)
+		for _, fault := range faults {
+			r.report(Problem{Key: key, Value: place.from[key], OnTemplate: place.onTemplate, Fault: fault + "; write names or patterns, separated by commas"})
+		}
+		for name := range list.exact {
+			all.exact[name] = struct{}{}
+		}
+		all.patterns = append(all.patterns, list.patterns...)
+	}
+	return all
+}
+
+func (r *reader) noRollout(workload, template map[string]string) bool {
+	value, onTemplate := workload[r.keys.OnFailure], false
+	if value == "" {
+		value, onTemplate = template[r.keys.OnFailure], true
+	}
+	switch value {
+	case "", "rollout":
+		return false
+	case "none":
+		return true
+	}
+	r.report(Problem{Key: r.keys.OnFailure, Value: value, OnTemplate: onTemplate, Fault: fmt.Sprintf(
+		`%q is not allowed and counts as "rollout"; use "rollout" or "none"`, value)})
+	return false
+}

@@ -1,0 +1,96 @@
+package annotation
+
+import (
+	"slices"
+
+	"inpod.dev/inpod/internal/source"
+)
+
+// Selection says whether a workload follows a source, and why or why not.
+type Selection string
+
+// The selections. The first three mean that the workload follows the source.
+const (
+	// Named: a list names it. The template need not reference it.
+	Named Selection = "Named"
+	// Search: the workload searches and the source carries the match annotation.
+	Search Selection = "Search"
+	// Auto: the workload follows everything it references.
+	Auto Selection = "Auto"
+
+	// OptedOut: the workload carries the ignore annotation.
+	OptedOut Selection = "OptedOut"
+	// Ignored: the source carries the ignore annotation.
+	Ignored Selection = "Ignored"
+	// Excluded: the workload excludes it by name.
+	Excluded Selection = "Excluded"
+	// NotSelected: nothing asks for it.
+	NotSelected Selection = "NotSelected"
+)
+
+// Follows tells whether a change of the source matters to the workload.
+func (s Selection) Follows() bool { return s == Named || s == Search || s == Auto }
+
+// Select decides on one source in the order of Reloader's ShouldReload
+// (pkg/common/common.go). referenced tells whether the template references
+// the source; autoAll is the option to follow everything where nothing is said.
+//
+//	ignore on the workload              no
+//	ignore on the source                no
+//	excluded by name                    no
+//	an item of the named list matches   yes, no reference needed
+//	not referenced                      no
+//	search, and match on the source     yes
+//	auto, or auto of the kind           yes
+//	nothing said, and autoAll           yes
+//	nothing said, and injected          yes
+func (p Policy) Select(ref source.Ref, ignore, match, referenced, autoAll bool) Selection {
+	k := p.kinds[ref.Kind]
+	switch {
+	case p.OptedOut:
+		return OptedOut
+	case ignore:
+		return Ignored
+	case k.excluded.match(ref.Name):
+		return Excluded
+	case k.named.match(ref.Name):
+		return Named
+	case !referenced:
+		return NotSelected
+	case k.search && match:
+		return Search
+	case k.auto, !k.said && (autoAll || p.Injected):
+		return Auto
+	}
+	return NotSelected
+}
+
+// Lists returns the items of the named lists as the user wrote them, by kind of source.
+func (p Policy) Lists() map[source.Kind][]string {
+	lists := map[source.Kind][]string{}
+	for kind, k := range p.kinds {
+		if len(k.list) > 0 {
+			lists[kind] = k.list
+		}
+	}
+	return lists
+}
+
+// Literals returns the names in the list of a kind that can be the name of an object, sorted.
+func (p Policy) Literals(kind source.Kind) []string {
+	var literals []string
+	for name := range p.kinds[kind].named.exact {
+		literals = append(literals, name)
+	}
+	slices.Sort(literals)
+	return literals
+}
+
+// HasPatterns tells whether the list of a kind has items that are not plain
+// names, so that any source of the namespace may be meant.
+func (p Policy) HasPatterns(kind source.Kind) bool {
+	return len(p.kinds[kind].named.patterns) > 0
+}
+
+// Searches tells whether the workload searches sources of a kind by their match annotation.
+func (p Policy) Searches(kind source.Kind) bool { return p.kinds[kind].search }

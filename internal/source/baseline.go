@@ -1,0 +1,91 @@
+package source
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// baselineVersion is the version of the text form. A text of another version
+// is not understood, and the workload is adopted anew, which rolls nothing.
+const baselineVersion = 1
+
+// Baseline is what the pods of one workload are known to have taken up of the
+// sources that it follows.
+type Baseline struct {
+	// Records are by source. The namespace of a source is that of its workload.
+	Records map[Ref]Record
+	// Named identifies the lists in which the user named sources, so that a
+	// source that came to be is told from a name that was added to a list.
+	Named Seal
+}
+
+// baselineText is the JSON form of a Baseline.
+type baselineText struct {
+	Version int               `json:"v"`
+	KeyID   string            `json:"key"`
+	Named   Seal              `json:"named,omitempty"`
+	Sources map[string]Record `json:"sources"`
+}
+
+// Encode returns the text of a baseline: JSON with sorted keys, equal for
+// equal baselines. No records give "".
+func (s Sealer) Encode(b Baseline) (string, error) {
+	if len(b.Records) == 0 {
+		return "", nil
+	}
+	text := baselineText{Version: baselineVersion, KeyID: s.id, Named: b.Named, Sources: make(map[string]Record, len(b.Records))}
+	for ref, record := range b.Records {
+		text.Sources[string(ref.Kind)+"/"+ref.Name] = record
+	}
+	encoded, err := json.Marshal(text)
+	if err != nil {
+		return "", fmt.Errorf("encoding a baseline: %w", err)
+	}
+	return string(encoded), nil
+}
+
+// Decode reads the text of a baseline of a workload in a namespace. ok is
+// false if there is none that can be used: no text, another version, another
+// sealing key, or something that inpod did not write.
+func (s Sealer) Decode(namespace, text string) (b Baseline, ok bool) {
+	if text == "" {
+		return Baseline{}, false
+	}
+	var decoded baselineText
+	decoder := json.NewDecoder(bytes.NewReader([]byte(text)))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&decoded); err != nil || decoder.More() {
+		return Baseline{}, false
+	}
+	if decoded.Version != baselineVersion || decoded.KeyID != s.id {
+		return Baseline{}, false
+	}
+	b = Baseline{Records: make(map[Ref]Record, len(decoded.Sources)), Named: decoded.Named}
+	for name, record := range decoded.Sources {
+		kind, name, found := strings.Cut(name, "/")
+		if !found || !slices.Contains(Kinds(), Kind(kind)) || name == "" {
+			return Baseline{}, false
+		}
+		b.Records[Ref{Kind: Kind(kind), Namespace: namespace, Name: name}] = record
+	}
+	return b, true
+}
+
+// NamedLists seals the lists in which the user named sources.
+func (s Sealer) NamedLists(lists map[Kind][]string) Seal {
+	var parts []string
+	for _, kind := range slices.Sorted(maps.Keys(lists)) {
+		if len(lists[kind]) > 0 {
+			parts = append(parts, string(kind))
+			parts = append(parts, lists[kind]...)
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return s.text(append([]string{"named"}, parts...)...)
+}

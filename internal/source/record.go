@@ -1,0 +1,152 @@
+package source
+
+import (
+	"maps"
+	"slices"
+)
+
+// foldAbove is the number of keys from which a record keeps one seal for all
+// of them together. 100 keys take about 3 kB of the 256 kB that the
+// annotations of an object may have (k8s.io/apimachinery/pkg/api/validation).
+const foldAbove = 100
+
+// Record is what a workload is known to have taken up of one source.
+type Record struct {
+	// Absent tells that there was no such source. Nothing else is set then.
+	Absent bool `json:"absent,omitempty"`
+	// All tells that every key was covered, also such as did not exist.
+	All bool `json:"all,omitempty"`
+	// Binary tells that All includes binaryData.
+	Binary bool `json:"binary,omitempty"`
+	// Keys are the covered keys with their seals. The seal is empty for a key
+	// that was named and did not exist.
+	Keys map[string]Seal `json:"keys,omitempty"`
+	// Fold replaces Keys for a source of which more than 100 keys are used.
+	Fold Seal `json:"fold,omitempty"`
+	// Folded identifies the selection of keys that Fold covers.
+	Folded Seal `json:"folded,omitempty"`
+}
+
+// Record returns what a pod that starts now takes up of the source.
+func (s Sealer) Record(use Use) Record {
+	if use.Snapshot == nil {
+		return Record{Absent: true}
+	}
+	scope, snapshot := use.Scope, use.Snapshot
+	present, sel := scope.present(snapshot), scope.selection()
+	if len(present) > foldAbove {
+		return Record{Fold: s.fold(scope.Ref, present, snapshot), Folded: s.selection(sel)}
+	}
+	record := Record{All: sel.all, Binary: sel.binary}
+	if len(present)+len(sel.named) > 0 {
+		record.Keys = make(map[string]Seal, len(present))
+	}
+	for _, key := range sel.named {
+		record.Keys[key] = ""
+	}
+	for _, key := range present {
+		record.Keys[key] = s.seal(scope.Ref, key, snapshot.Keys[key].Digest)
+	}
+	return record
+}
+
+func (s Sealer) selection(sel selection) Seal {
+	parts := []string{"some"}
+	switch {
+	case sel.binary:
+		parts[0] = "all"
+	case sel.all:
+		parts[0] = "data"
+	}
+	return s.text(append(parts, sel.named...)...)
+}
+
+// Change is one key whose content differs from a record.
+type Change struct {
+	// Key is the name, or "" where only the source as a whole is known to have changed.
+	Key string
+	// Live and Frozen tell how the key arrives in the pods.
+	Live, Frozen bool
+}
+
+// Diff is how a source differs from a record of it.
+type Diff struct {
+	// Changes are the changed keys, sorted by name.
+	Changes []Change
+	// Uncovered tells that the workload uses something of the source that the
+	// record says nothing about.
+	Uncovered bool
+	// Created and Deleted tell that the source came to be or ceased to be.
+	// Changes then has one entry without a name.
+	Created, Deleted bool
+}
+
+// Diff compares a source with a record of it, like with like: only keys that
+// are used now and that the record covers count.
+func (s Sealer) Diff(use Use, record Record) Diff {
+	whole := func() []Change {
+		live, frozen := use.Scope.reachOfAll()
+		return []Change{{Live: live, Frozen: frozen}}
+	}
+	switch {
+	case use.Snapshot == nil && record.Absent:
+		return Diff{}
+	case use.Snapshot == nil:
+		return Diff{Deleted: true, Changes: whole()}
+	case record.Absent:
+		return Diff{Created: true, Changes: whole()}
+	case record.Fold != "":
+		if record.Folded != s.selection(use.Scope.selection()) {
+			return Diff{Uncovered: true}
+		}
+		if record.Fold != s.fold(use.Scope.Ref, use.Scope.present(use.Snapshot), use.Snapshot) {
+			return Diff{Changes: whole()}
+		}
+		return Diff{}
+	}
+	return s.diffKeys(use, record)
+}
+
+func (s Sealer) diffKeys(use Use, record Record) Diff {
+	var diff Diff
+	sel := use.Scope.selection()
+	if (sel.all && !record.All) || (sel.binary && !record.Binary) {
+		diff.Uncovered = true
+	}
+	candidates := map[string]struct{}{}
+	for key := range record.Keys {
+		candidates[key] = struct{}{}
+	}
+	for key := range use.Snapshot.Keys {
+		candidates[key] = struct{}{}
+	}
+	for _, key := range sel.named {
+		candidates[key] = struct{}{}
+	}
+	for _, key := range slices.Sorted(maps.Keys(candidates)) {
+		entry, exists := use.Snapshot.Keys[key]
+		live, frozen := use.Scope.Reach(key, entry.Binary)
+		if !live && !frozen {
+			continue
+		}
+		before, covered := record.Keys[key]
+		if !covered && (!record.All || (exists && entry.Binary && !record.Binary)) {
+			diff.Uncovered = true
+			continue
+		}
+		var now Seal
+		if exists {
+			now = s.seal(use.Scope.Ref, key, entry.Digest)
+		}
+		if now != before {
+			diff.Changes = append(diff.Changes, Change{Key: key, Live: live, Frozen: frozen})
+		}
+	}
+	return diff
+}
+
+// Equal tells whether two records say the same.
+func (r Record) Equal(other Record) bool {
+	return r.Absent == other.Absent && r.All == other.All && r.Binary == other.Binary &&
+		r.Fold == other.Fold && r.Folded == other.Folded && maps.Equal(r.Keys, other.Keys)
+}

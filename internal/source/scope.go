@@ -1,0 +1,127 @@
+package source
+
+import (
+	"maps"
+	"slices"
+)
+
+// Scope is how one workload uses one source, over all of its usages.
+type Scope struct {
+	Ref    Ref
+	Usages []Usage
+}
+
+// Use is a source as one workload uses it: how, and what is there. Snapshot is
+// nil if the source does not exist.
+type Use struct {
+	Scope    Scope
+	Snapshot *Snapshot
+}
+
+// Scopes groups usages by source, ordered by [Ref.Compare].
+func Scopes(usages []Usage) []Scope {
+	var scopes []Scope
+	for _, u := range usages {
+		at, found := slices.BinarySearchFunc(scopes, u.Ref, func(s Scope, ref Ref) int { return s.Ref.Compare(ref) })
+		if !found {
+			scopes = slices.Insert(scopes, at, Scope{Ref: u.Ref})
+		}
+		scopes[at].Usages = append(scopes[at].Usages, u)
+	}
+	return scopes
+}
+
+// Reach tells in which ways a key arrives in the pods: live, frozen, both or,
+// for a key that is not used, neither.
+func (s Scope) Reach(key string, binary bool) (live, frozen bool) {
+	for _, u := range s.Usages {
+		if !u.consumes(key, binary) {
+			continue
+		}
+		if u.Live() {
+			live = true
+		} else {
+			frozen = true
+		}
+	}
+	return live, frozen
+}
+
+// reachOfAll is Reach for the source as a whole.
+func (s Scope) reachOfAll() (live, frozen bool) {
+	for _, u := range s.Usages {
+		if u.Live() {
+			live = true
+		} else {
+			frozen = true
+		}
+	}
+	return live, frozen
+}
+
+// Required tells whether a new pod could not start without the source.
+func (s Scope) Required() bool {
+	return slices.ContainsFunc(s.Usages, Usage.required)
+}
+
+func (u Usage) required() bool { return !u.Optional && u.Via != ViaNamed }
+
+// MissingKeys returns the keys that the source does not have and without
+// which a new pod could not do what the running ones do, sorted. A subPath
+// that leads to nothing does not keep a pod from starting (the kubelet makes
+// an empty directory), so that it counts only if the key was there before.
+func (s Scope) MissingKeys(snapshot *Snapshot, before Record) []string {
+	missing := map[string]struct{}{}
+	for _, u := range s.Usages {
+		if !u.required() {
+			continue
+		}
+		for _, key := range u.Keys {
+			entry, ok := snapshot.Keys[key]
+			if ok && u.consumes(key, entry.Binary) {
+				continue
+			}
+			if u.Via != ViaSubPath || before.Keys[key] != "" {
+				missing[key] = struct{}{}
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(missing))
+}
+
+// present returns the keys that are used and exist, sorted.
+func (s Scope) present(snapshot *Snapshot) []string {
+	var keys []string
+	for key, entry := range snapshot.Keys {
+		if live, frozen := s.Reach(key, entry.Binary); live || frozen {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// selection is which keys a scope covers, whether they exist or not.
+type selection struct {
+	// all tells that every key counts; binary that this includes binaryData.
+	all, binary bool
+	// named are the keys that count one by one, sorted.
+	named []string
+}
+
+func (s Scope) selection() selection {
+	var sel selection
+	named := map[string]struct{}{}
+	for _, u := range s.Usages {
+		if u.Keys == nil {
+			sel.all = true
+			sel.binary = sel.binary || u.consumes("", true)
+			continue
+		}
+		for _, key := range u.Keys {
+			named[key] = struct{}{}
+		}
+	}
+	sel.named = slices.Sorted(maps.Keys(named))
+	return sel
+}

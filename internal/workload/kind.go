@@ -1,0 +1,109 @@
+// Package workload decides what inpod needs to know of a workload: it reduces
+// an object of any kind that has a pod template to a small [View].
+//
+// It is pure. What differs between kinds, and nothing else, is a row of the
+// table in this file.
+//
+//	Deployment, StatefulSet, DaemonSet ──► Kind.View ──► View: usages, annotations, digest of the template
+package workload
+
+import (
+	"cmp"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Kind is one row of the table: a kind of workload and what is particular to it.
+type Kind struct {
+	// Name is the Kubernetes kind, such as Deployment.
+	Name string
+	// Resource is the API resource.
+	Resource schema.GroupVersionResource
+	// New returns an empty object of the kind.
+	New func() runtime.Object
+	// template returns the pod template of an object of the kind, nil for an object of another.
+	template func(object any) *corev1.PodTemplateSpec
+}
+
+// Kinds is the table.
+func Kinds() []Kind {
+	return []Kind{
+		{
+			Name:     "Deployment",
+			Resource: appsv1.SchemeGroupVersion.WithResource("deployments"),
+			New:      func() runtime.Object { return &appsv1.Deployment{} },
+			template: templateOf(func(d *appsv1.Deployment) *corev1.PodTemplateSpec { return &d.Spec.Template }),
+		},
+		{
+			Name:     "StatefulSet",
+			Resource: appsv1.SchemeGroupVersion.WithResource("statefulsets"),
+			New:      func() runtime.Object { return &appsv1.StatefulSet{} },
+			template: templateOf(func(s *appsv1.StatefulSet) *corev1.PodTemplateSpec { return &s.Spec.Template }),
+		},
+		{
+			Name:     "DaemonSet",
+			Resource: appsv1.SchemeGroupVersion.WithResource("daemonsets"),
+			New:      func() runtime.Object { return &appsv1.DaemonSet{} },
+			template: templateOf(func(d *appsv1.DaemonSet) *corev1.PodTemplateSpec { return &d.Spec.Template }),
+		},
+	}
+}
+
+func templateOf[T any](of func(*T) *corev1.PodTemplateSpec) func(any) *corev1.PodTemplateSpec {
+	return func(object any) *corev1.PodTemplateSpec {
+		if typed, ok := object.(*T); ok {
+			return of(typed)
+		}
+		return nil
+	}
+}
+
+// KindOf returns the row of a kind by its name.
+func KindOf(name string) (Kind, bool) {
+	for _, kind := range Kinds() {
+		if kind.Name == name {
+			return kind, true
+		}
+	}
+	return Kind{}, false
+}
+
+// APIVersion is such as apps/v1.
+func (k Kind) APIVersion() string { return k.Resource.GroupVersion().String() }
+
+// Template returns the pod template of an object, or an error that names both kinds.
+func (k Kind) Template(object any) (*corev1.PodTemplateSpec, error) {
+	if template := k.template(object); template != nil {
+		return template, nil
+	}
+	return nil, fmt.Errorf("a %T is no %s", object, k.Name)
+}
+
+// Key names one workload. It is the item of the controller's queue.
+type Key struct {
+	Kind      string
+	Namespace string
+	Name      string
+}
+
+// String returns "Deployment namespace/name".
+func (k Key) String() string { return fmt.Sprintf("%s %s/%s", k.Kind, k.Namespace, k.Name) }
+
+// Compare orders keys by namespace, kind and name.
+func (k Key) Compare(other Key) int {
+	return cmp.Or(
+		cmp.Compare(k.Namespace, other.Namespace),
+		cmp.Compare(k.Kind, other.Kind),
+		cmp.Compare(k.Name, other.Name),
+	)
+}
+
+// KeyOf returns the key of an object of the kind.
+func (k Kind) KeyOf(object metav1.Object) Key {
+	return Key{Kind: k.Name, Namespace: object.GetNamespace(), Name: object.GetName()}
+}

@@ -1,0 +1,137 @@
+package workload
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"inpod.dev/inpod/internal/source"
+)
+
+// View is what inpod keeps of a workload. It is read-only once made.
+type View struct {
+	Key Key
+	UID types.UID
+	// Version is the resource version as a number; 0 if it is none.
+	Version uint64
+	// Deleting tells that the workload is being deleted.
+	Deleting bool
+	// Annotations and TemplateAnnotations are those that were asked for, and no others.
+	Annotations         map[string]string
+	TemplateAnnotations map[string]string
+	// Usages are in the order of the template, see [source.Usages].
+	Usages []source.Usage
+	// Containers are the names of the regular containers, in order.
+	Containers []string
+	// Variables are the environment variables of regular containers whose
+	// names begin with STAKATER_, as "container/NAME" with their values.
+	Variables map[string]string
+	// Template is a digest of the pod template. It rests in memory only.
+	Template [sha256.Size]byte
+	// Written is the newest time at which a field manager wrote the object, with
+	// the API server's clock; of use for a write that was just seen only.
+	Written source.Moment
+	// TemplateChanged is the write that gave the template its form, if that was
+	// seen as it happened; else zero. It is filled in by who sees the writes.
+	TemplateChanged source.Moment
+}
+
+// VariablePrefix begins the names of the variables that the strategy "env-vars" writes. It is Reloader's.
+const VariablePrefix = "STAKATER_"
+
+// View reduces an object of the kind. keep tells which annotations to keep.
+func (k Kind) View(object metav1.Object, keep func(key string) bool) (View, error) {
+	template, err := k.Template(object)
+	if err != nil {
+		return View{}, err
+	}
+	encoded, err := template.Marshal()
+	if err != nil {
+		return View{}, fmt.Errorf("%s: encoding the pod template: %w", k.KeyOf(object), err)
+	}
+	view := View{
+		Key:                 k.KeyOf(object),
+		UID:                 object.GetUID(),
+		Version:             versionOf(object),
+		Deleting:            object.GetDeletionTimestamp() != nil,
+		Annotations:         kept(object.GetAnnotations(), keep),
+		TemplateAnnotations: kept(template.Annotations, keep),
+		Usages:              source.Usages(object.GetNamespace(), &template.Spec),
+		Variables:           variables(&template.Spec),
+		Template:            sha256.Sum256(encoded),
+	}
+	view.Written = source.Moment{Version: view.Version}
+	for _, entry := range object.GetManagedFields() {
+		if entry.Time != nil && entry.Time.After(view.Written.Time) {
+			view.Written.Time = entry.Time.Time
+		}
+	}
+	for i := range template.Spec.Containers {
+		view.Containers = append(view.Containers, template.Spec.Containers[i].Name)
+	}
+	return view, nil
+}
+
+// versionOf is the resource version. Since Kubernetes 1.35 clients may compare them as numbers (KEP-5504).
+func versionOf(object metav1.Object) uint64 {
+	version, err := strconv.ParseUint(object.GetResourceVersion(), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return version
+}
+
+func kept(all map[string]string, keep func(string) bool) map[string]string {
+	var some map[string]string
+	for key, value := range all {
+		if !keep(key) {
+			continue
+		}
+		if some == nil {
+			some = map[string]string{}
+		}
+		some[key] = value
+	}
+	return some
+}
+
+func variables(spec *corev1.PodSpec) map[string]string {
+	var found map[string]string
+	for i := range spec.Containers {
+		c := &spec.Containers[i]
+		for j := range c.Env {
+			if !strings.HasPrefix(c.Env[j].Name, VariablePrefix) {
+				continue
+			}
+			if found == nil {
+				found = map[string]string{}
+			}
+			found[c.Name+"/"+c.Env[j].Name] = c.Env[j].Value
+		}
+	}
+	return found
+}
+
+// Same tells whether nothing that a decision depends on differs. Writes to
+// the status, for example, leave a view the same.
+func (v View) Same(other View) bool {
+	return v.UID == other.UID && v.Deleting == other.Deleting && v.Template == other.Template &&
+		maps.Equal(v.Annotations, other.Annotations)
+}
+
+// Refs returns the sources that the template references, sorted.
+func (v View) Refs() []source.Ref {
+	var refs []source.Ref
+	for _, u := range v.Usages {
+		refs = append(refs, u.Ref)
+	}
+	slices.SortFunc(refs, source.Ref.Compare)
+	return slices.Compact(refs)
+}
