@@ -1,0 +1,183 @@
+//go:build e2e
+
+package main
+
+import (
+	"context"
+	"embed"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"inpod.dev/inpod/e2e/demo/internal/voice"
+	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/internal/annotation"
+)
+
+// namespace is where everything but inpod itself runs.
+const namespace = "inpod-demo"
+
+// release is the installation of inpod.
+var release = kit.Release{Name: "inpod", Namespace: "inpod-system"}
+
+//go:embed manifests
+var manifests embed.FS
+
+// stage is what the chapters work with and leave behind.
+type stage struct {
+	voice   *voice.Voice
+	cluster *kit.Cluster
+	// image is the nginx that the pods run.
+	image string
+	rows  []row
+	// generations are those that the workloads have if everything went as told: each rollout adds one.
+	generations map[string]int64
+}
+
+func newStage(v *voice.Voice, cluster *kit.Cluster, image string) *stage {
+	return &stage{voice: v, cluster: cluster, image: nginxImage(cluster.Env, image), generations: map[string]int64{}}
+}
+
+// nginxImage is the image that the pods run. The manifests name the one that the local cluster has; a cluster of the
+// user's own can pull the official one.
+func nginxImage(env kit.Env, chosen string) string {
+	switch {
+	case chosen != "":
+		return chosen
+	case env.TestImagePrefix != localImages, onLocalCluster(env):
+		return env.NginxImage()
+	}
+	return "nginx:stable"
+}
+
+// localImages is where the images of the local cluster pretend to come from.
+const localImages = "inpod.test"
+
+func onLocalCluster(env kit.Env) bool {
+	return strings.HasSuffix(env.Kubeconfig, filepath.Join(".cluster", "kubeconfig"))
+}
+
+func (s *stage) whereKubectl() string {
+	if onLocalCluster(s.cluster.Env) {
+		return "make cluster-shell opens a shell with kubectl set up for it, make cluster-down removes it."
+	}
+	return fmt.Sprintf("helm uninstall %s -n %s and kubectl delete namespace %s undo what was done here.", release.Name, release.Namespace, namespace)
+}
+
+// apply applies a manifest and waits until its Deployment runs and inpod has recorded what it uses.
+func (s *stage) apply(ctx context.Context, file, deployment string) error {
+	s.voice.Command("kubectl apply -f e2e/demo/manifests/%s", file)
+	manifest, err := s.manifest(file)
+	if err != nil {
+		return err
+	}
+	if err := s.cluster.ApplyYAML(ctx, namespace, manifest); err != nil {
+		return err
+	}
+	w := kit.Deployment(namespace, deployment)
+	wait, cancel := context.WithTimeout(ctx, rolloutPatience)
+	defer cancel()
+	if err := s.cluster.AwaitRollout(wait, w); err != nil {
+		return &failure{"the pods of " + deployment + " become ready", err.Error(), []string{podsOf(deployment)}}
+	}
+	state, err := s.cluster.Await(wait, w, "annotation "+annotation.Observed, func(state kit.State) bool {
+		return state.Annotations[annotation.Observed] != ""
+	})
+	if err != nil {
+		return &failure{"inpod records what " + deployment + " uses in its annotation " + annotation.Observed, err.Error(), nil}
+	}
+	if state.Generation != 1 {
+		return &failure{
+			"a new workload is recorded and not rolled (generation 1)", fmt.Sprintf("generation %d", state.Generation),
+			[]string{eventsOf(deployment)},
+		}
+	}
+	s.generations[deployment] = state.Generation
+	return nil
+}
+
+func (s *stage) manifest(file string) (string, error) {
+	text, err := manifests.ReadFile("manifests/" + file)
+	return strings.ReplaceAll(string(text), localImages+"/nginx:1.22", s.image), err
+}
+
+// edit is a change of one key of a ConfigMap: a piece of its text for another one.
+type edit struct{ configMap, key, from, to string }
+
+// change applies an edit and shows it.
+func (s *stage) change(ctx context.Context, e edit) error {
+	maps := s.cluster.Client.CoreV1().ConfigMaps(namespace)
+	object, err := maps.Get(ctx, e.configMap, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	before := object.Data[e.key]
+	if !strings.Contains(before, e.from) {
+		return &failure{
+			fmt.Sprintf("%q in key %s of ConfigMap %s", e.from, e.key, e.configMap), fmt.Sprintf("%q", before),
+			[]string{fmt.Sprintf("kubectl -n %s get configmap %s -o yaml", namespace, e.configMap)},
+		}
+	}
+	after := strings.Replace(before, e.from, e.to, 1)
+	patch, err := json.Marshal(map[string]any{"data": map[string]string{e.key: after}})
+	if err != nil {
+		return err
+	}
+	s.voice.Command("kubectl -n %s edit configmap %s", namespace, e.configMap)
+	s.voice.Block(changedLines(e.key, before, after))
+	_, err = maps.Patch(ctx, e.configMap, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: kit.FieldManager})
+	return err
+}
+
+// changedLines shows the lines that differ between two texts with the same number of lines.
+func changedLines(key, before, after string) string {
+	text := "  " + key + ":\n"
+	now := strings.Split(after, "\n")
+	for i, line := range strings.Split(before, "\n") {
+		if i < len(now) && now[i] != line {
+			text += "-   " + line + "\n+   " + now[i] + "\n"
+		}
+	}
+	return text
+}
+
+// untouched checks that the workloads are as the story left them: same template, and no rollout under way.
+func (s *stage) untouched(ctx context.Context, deployments ...string) error {
+	for _, name := range deployments {
+		state, err := s.cluster.State(ctx, kit.Deployment(namespace, name))
+		if err != nil {
+			return err
+		}
+		if state.Generation != s.generations[name] {
+			return &failure{
+				fmt.Sprintf("%s stays at generation %d", name, s.generations[name]), fmt.Sprintf("generation %d", state.Generation),
+				[]string{eventsOf(name)},
+			}
+		}
+	}
+	return nil
+}
+
+// inEach runs a command in each pod and checks what it prints.
+func (s *stage) inEach(ctx context.Context, pods []string, want string, command ...string) error {
+	s.voice.Command("kubectl -n %s exec POD -- %s", namespace, strings.Join(command, " "))
+	for _, pod := range pods {
+		out, err := s.cluster.Exec(ctx, namespace, pod, "nginx", command...)
+		if err != nil {
+			return err
+		}
+		out = strings.TrimSpace(out)
+		if out != want {
+			return &failure{
+				fmt.Sprintf("%q from %s in pod %s", want, strings.Join(command, " "), pod), fmt.Sprintf("%q", out),
+				[]string{fmt.Sprintf("kubectl -n %s exec %s -- %s", namespace, pod, strings.Join(command, " "))},
+			}
+		}
+		s.voice.Plain(fmt.Sprintf("    %s: %s", pod, out))
+	}
+	return nil
+}
