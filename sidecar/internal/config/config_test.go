@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"inpod.dev/inpod/internal/preset"
 	"inpod.dev/inpod/sidecar/internal/config"
 )
 
@@ -145,6 +146,19 @@ func TestPlan(t *testing.T) {
 	plan, _ = parse("--preset", "nginx", "--validate-command", `["nginx","-t"]`, "--reload-process", "openresty").Plan()
 	if !plan.Row.MustValidate || plan.Row.Validators[0][0] != "nginx" || plan.Process.Names[0] != "openresty" {
 		t.Errorf("nginx, changed: %+v", plan)
+	}
+}
+
+func TestEveryPresetHasAPlanOrARefusal(t *testing.T) {
+	t.Parallel()
+	for _, row := range preset.All() {
+		_, err := config.Parse([]string{"--watch", "/etc", "--preset", row.Name})
+		if row.Refusal == "" && err != nil {
+			t.Errorf("%s: %v", row.Name, err)
+		}
+		if row.Refusal != "" && (err == nil || !strings.Contains(err.Error(), row.Refusal)) {
+			t.Errorf("%s: %v, want its refusal", row.Name, err)
+		}
 	}
 }
 

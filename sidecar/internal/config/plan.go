@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"inpod.dev/inpod/sidecar/internal/preset"
+	"inpod.dev/inpod/internal/preset"
 	"inpod.dev/inpod/sidecar/internal/process"
 	"inpod.dev/inpod/sidecar/internal/reload"
 )

@@ -12,8 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"inpod.dev/inpod/internal/preset"
 	"inpod.dev/inpod/sidecar/internal/agent"
-	"inpod.dev/inpod/sidecar/internal/preset"
 	"inpod.dev/inpod/sidecar/internal/process"
 )
 

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"inpod.dev/inpod/sidecar/internal/preset"
+	"inpod.dev/inpod/internal/preset"
 )
 
 // metrics are the two gauges by which a server tells how its last reload went.

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"inpod.dev/inpod/internal/preset"
 	"inpod.dev/inpod/sidecar/internal/agent"
-	"inpod.dev/inpod/sidecar/internal/preset"
 	"inpod.dev/inpod/sidecar/internal/process"
 )
 

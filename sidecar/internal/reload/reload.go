@@ -22,9 +22,9 @@ import (
 	"syscall"
 	"time"
 
+	"inpod.dev/inpod/internal/preset"
 	"inpod.dev/inpod/sidecar/internal/agent"
 	"inpod.dev/inpod/sidecar/internal/digest"
-	"inpod.dev/inpod/sidecar/internal/preset"
 	"inpod.dev/inpod/sidecar/internal/process"
 )
 

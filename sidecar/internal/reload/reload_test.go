@@ -15,9 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"inpod.dev/inpod/internal/preset"
 	"inpod.dev/inpod/sidecar/internal/agent"
 	"inpod.dev/inpod/sidecar/internal/digest"
-	"inpod.dev/inpod/sidecar/internal/preset"
 	"inpod.dev/inpod/sidecar/internal/process"
 	"inpod.dev/inpod/sidecar/internal/reload"
 )

@@ -7,14 +7,14 @@ import (
 	"strings"
 	"testing"
 
-	"inpod.dev/inpod/sidecar/internal/preset"
+	"inpod.dev/inpod/internal/preset"
 )
 
 var update = flag.Bool("update", false, "write the table into docs/presets.md")
 
 const (
-	docs  = "../../../docs/presets.md"
-	begin = "<!-- table: go test ./sidecar/internal/preset -update -->\n"
+	docs  = "../../docs/presets.md"
+	begin = "<!-- table: go test ./internal/preset -update -->\n"
 	end   = "<!-- end of table -->\n"
 )
 
@@ -35,7 +35,7 @@ func TestDocs(t *testing.T) {
 		return
 	}
 	if !*update {
-		t.Fatalf("%s is not what the code says; run go test ./sidecar/internal/preset -update", docs)
+		t.Fatalf("%s is not what the code says; run go test ./internal/preset -update", docs)
 	}
 	if err := os.WriteFile(docs, []byte(want), 0o600); err != nil {
 		t.Fatal(err)

@@ -1,6 +1,8 @@
 // Package preset holds what is known about reloading each server: one row per server, in one table.
 //
-// It decides nothing and touches nothing. What the rows say is tested against the real servers by "make test-presets".
+// The sidecar carries the rows out, the injector reads from them what a pod needs for it. The package decides nothing,
+// touches nothing, and imports the standard library only. What the rows say is tested against the real servers by
+// "make test-presets".
 package preset
 
 import (
@@ -44,6 +46,18 @@ type Preset struct {
 	// Refusal is why this server is not reloaded at all; then nothing else is set.
 	Refusal string
 }
+
+// Signals says whether the server is told by a signal, for which the sidecar must see its processes and may have to run
+// as its user.
+func (p Preset) Signals() bool { return p.Signal != "" }
+
+// NeedsImage says whether the sidecar must run in the application's own image: without the validator that is there,
+// nothing is ever sent.
+func (p Preset) NeedsImage() bool { return p.MustValidate }
+
+// UsesImage says whether the sidecar knows more in the application's own image: a validator refuses a bad file before
+// anything is sent, or a command says what is wrong with one that was refused.
+func (p Preset) UsesImage() bool { return len(p.Validators)+len(p.Explainers) > 0 }
 
 // BadFile is what a server does with a file that it does not understand, without validation.
 type BadFile string

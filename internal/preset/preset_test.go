@@ -4,8 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"inpod.dev/inpod/sidecar/internal/preset"
-	"inpod.dev/inpod/sidecar/internal/process"
+	"inpod.dev/inpod/internal/preset"
 )
 
 func TestRowsAreComplete(t *testing.T) {
@@ -26,11 +25,6 @@ func TestRowsAreComplete(t *testing.T) {
 			if (p.Signal == "") == (p.URL == "") {
 				t.Error("want one trigger, a signal or a URL")
 			}
-			if p.Signal != "" {
-				if _, err := process.ParseSignal(p.Signal); err != nil {
-					t.Error(err)
-				}
-			}
 			if len(p.Processes) == 0 || p.Proof.Kind == "" || p.BadFile == "" || p.NotReread == "" {
 				t.Errorf("incomplete: %+v", p)
 			}
@@ -49,5 +43,25 @@ func TestByName(t *testing.T) {
 	_, err := preset.ByName("nginks")
 	if err == nil || !strings.Contains(err.Error(), "nginks") || !strings.Contains(err.Error(), "haproxy") {
 		t.Errorf("error = %v, want one with the name and the allowed ones", err)
+	}
+}
+
+func TestWhatAPodNeeds(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]struct{ signals, needsImage, usesImage bool }{
+		"nginx":      {signals: true, usesImage: true}, // for the words of nginx -t
+		"apache2":    {signals: true, needsImage: true, usesImage: true},
+		"postgresql": {signals: true, usesImage: true},
+		"mosquitto":  {signals: true}, //nolint:misspell // its name
+		"prometheus": {},
+		"redis":      {},
+	} {
+		p, err := preset.ByName(name)
+		if err != nil {
+			t.Error(err)
+		}
+		if p.Signals() != want.signals || p.NeedsImage() != want.needsImage || p.UsesImage() != want.usesImage {
+			t.Errorf("%s: signals %v, needs image %v, uses image %v; want %+v", name, p.Signals(), p.NeedsImage(), p.UsesImage(), want)
+		}
 	}
 }
