@@ -36,9 +36,9 @@ func install(ctx context.Context, s *stage) error {
 	}
 	s.voice.Command("helm install %s charts/inpod --namespace %s --create-namespace \\\n"+
 		"    --set image.prefix=%s,image.tag=%s \\\n    --set namespaces={%s}",
-		release.Name, release.Namespace, s.cluster.Env.ImagePrefix, s.cluster.Env.ImageTag, namespace)
+		release().Name, release().Namespace, s.cluster.Env.ImagePrefix, s.cluster.Env.ImageTag, namespace)
 	begun := time.Now()
-	if err := s.createNamespace(ctx, release.Namespace); err != nil {
+	if err := s.createNamespace(ctx, release().Namespace); err != nil {
 		return err
 	}
 	if err := s.helm(ctx, nil); err != nil {
@@ -58,15 +58,15 @@ func (s *stage) helm(ctx context.Context, config kit.Values) error {
 	}
 	wait, cancel := context.WithTimeout(ctx, rolloutPatience)
 	defer cancel()
-	if err := s.cluster.Install(wait, release, values); err != nil {
-		return &failure{"the controller becomes ready", err.Error(), []string{fmt.Sprintf("kubectl -n %s describe pods", release.Namespace)}}
+	if err := s.cluster.Install(wait, release(), values); err != nil {
+		return &failure{"the controller becomes ready", err.Error(), []string{fmt.Sprintf("kubectl -n %s describe pods", release().Namespace)}}
 	}
 	return nil
 }
 
 // cleanUp removes what an earlier walkthrough left, so that the story begins at the beginning.
 func (s *stage) cleanUp(ctx context.Context) error {
-	if err := s.cluster.Uninstall(ctx, release); err != nil {
+	if err := s.cluster.Uninstall(ctx, release()); err != nil {
 		return err
 	}
 	namespaces := s.cluster.Client.CoreV1().Namespaces()
@@ -103,7 +103,7 @@ func (s *stage) alone(ctx context.Context) error {
 	}
 	for i := range list.Items {
 		other := &list.Items[i]
-		if other.Namespace == release.Namespace || !watches(other.Spec.Template.Spec, namespace) {
+		if other.Namespace == release().Namespace || !watches(other.Spec.Template.Spec, namespace) {
 			continue
 		}
 		instance := other.Labels["app.kubernetes.io/instance"]

@@ -100,7 +100,7 @@ func otherStrategy(ctx context.Context, s *stage) error {
 	s.voice.Say("So far inpod has marked a pod template with a variable. The other way is an annotation; it is a setting of " +
 		"the controller. Upgrading inpod, or changing its settings, must not roll anything: what the pods use has not changed.")
 	s.voice.Command("helm upgrade %s charts/inpod --namespace %s --reuse-values \\\n    --set controller.config.reloadStrategy=annotations",
-		release.Name, release.Namespace)
+		release().Name, release().Namespace)
 	begun := time.Now()
 	if err := s.helm(ctx, map[string]any{"reloadStrategy": "annotations"}); err != nil {
 		return err

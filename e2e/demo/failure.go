@@ -39,7 +39,7 @@ func report(v *voice.Voice, title string, err error) {
 }
 
 func controllerLogs() string {
-	return fmt.Sprintf("kubectl -n %s logs deployment/%s", release.Namespace, release.Controller().Name)
+	return fmt.Sprintf("kubectl -n %s logs deployment/%s", release().Namespace, release().Controller().Name)
 }
 
 func eventsOf(deployment string) string {

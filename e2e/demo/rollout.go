@@ -128,7 +128,7 @@ func (f *follower) stop() {
 // next takes in one event of any of the watches.
 func (f *follower) next(ctx context.Context) error {
 	var event watch.Event
-	open := true
+	var open bool
 	select {
 	case <-ctx.Done():
 		return f.late(ctx)
@@ -220,7 +220,8 @@ func (f *follower) verdict(generation int64) (upgrade, error) {
 	if f.now.Generation != generation {
 		return upgrade{}, &failure{
 			fmt.Sprintf("one edit of the template of %s (generation %d)", name, generation),
-			fmt.Sprintf("generation %d", f.now.Generation), []string{eventsOf(name)},
+			fmt.Sprintf("generation %d", f.now.Generation),
+			[]string{eventsOf(name)},
 		}
 	}
 	allowed, err := leastAllowed(f.before)
@@ -230,7 +231,8 @@ func (f *follower) verdict(generation int64) (upgrade, error) {
 	if f.history.Least() < allowed {
 		return upgrade{}, &failure{
 			fmt.Sprintf("never fewer than %d ready pods of %s", allowed, name),
-			fmt.Sprintf("%d at the worst moment", f.history.Least()), []string{podsOf(name)},
+			fmt.Sprintf("%d at the worst moment", f.history.Least()),
+			[]string{podsOf(name)},
 		}
 	}
 	f.seen.pods, f.seen.template = f.history.NewPods(), f.now.Spec.Template

@@ -22,7 +22,7 @@ import (
 const namespace = "inpod-demo"
 
 // release is the installation of inpod.
-var release = kit.Release{Name: "inpod", Namespace: "inpod-system"}
+func release() kit.Release { return kit.Release{Name: "inpod", Namespace: "inpod-system"} }
 
 //go:embed manifests
 var manifests embed.FS
@@ -65,7 +65,7 @@ func (s *stage) whereKubectl() string {
 	if onLocalCluster(s.cluster.Env) {
 		return "make cluster-shell opens a shell with kubectl set up for it, make cluster-down removes it."
 	}
-	return fmt.Sprintf("helm uninstall %s -n %s and kubectl delete namespace %s undo what was done here.", release.Name, release.Namespace, namespace)
+	return fmt.Sprintf("helm uninstall %s -n %s and kubectl delete namespace %s undo what was done here.", release().Name, release().Namespace, namespace)
 }
 
 // apply applies a manifest and waits until its Deployment runs and inpod has recorded what it uses.
@@ -135,14 +135,15 @@ func (s *stage) change(ctx context.Context, e edit) error {
 
 // changedLines shows the lines that differ between two texts with the same number of lines.
 func changedLines(key, before, after string) string {
-	text := "  " + key + ":\n"
+	var text strings.Builder
+	text.WriteString("  " + key + ":\n")
 	now := strings.Split(after, "\n")
 	for i, line := range strings.Split(before, "\n") {
 		if i < len(now) && now[i] != line {
-			text += "-   " + line + "\n+   " + now[i] + "\n"
+			text.WriteString("-   " + line + "\n+   " + now[i] + "\n")
 		}
 	}
-	return text
+	return text.String()
 }
 
 // untouched checks that the workloads are as the story left them: same template, and no rollout under way.
