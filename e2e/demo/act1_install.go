@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/internal/annotation"
 )
 
 // install puts inpod on the cluster.
@@ -116,11 +117,15 @@ func (s *stage) alone(ctx context.Context) error {
 	return nil
 }
 
-// watches tells whether a controller with these arguments works in a namespace.
+// watches tells whether a controller with these arguments works in a namespace, by Reloader's annotations.
 func watches(pod corev1.PodSpec, name string) bool {
 	for _, argument := range pod.Containers[0].Args {
-		if list, found := strings.CutPrefix(argument, "--namespaces="); found {
-			return slices.Contains(strings.Split(list, ","), name)
+		if list, found := strings.CutPrefix(argument, "--namespaces="); found && !slices.Contains(strings.Split(list, ","), name) {
+			return false
+		}
+		// With keys of its own it does not see our workloads.
+		if key, found := strings.CutPrefix(argument, "--auto-annotation="); found && key != annotation.DefaultKeys().Auto {
+			return false
 		}
 	}
 	return true

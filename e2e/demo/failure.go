@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-
-	"inpod.dev/inpod/e2e/demo/internal/voice"
 )
 
 // failure is something that should have happened and did not.
@@ -21,7 +19,8 @@ type failure struct {
 func (f *failure) Error() string { return "expected " + f.expected + ", saw " + f.saw }
 
 // report tells a failure to the reader; any other error is one as well, with less to say.
-func report(v *voice.Voice, title string, err error) {
+func (s *stage) report(title string, err error) {
+	v := s.voice
 	f, planned := errors.AsType[*failure](err)
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -35,7 +34,11 @@ func report(v *voice.Voice, title string, err error) {
 		v.Detail("expected", f.expected)
 	}
 	v.Detail("saw", f.saw)
-	v.Detail("look at", strings.Join(append(f.look, controllerLogs()), "\n"))
+	look := append(f.look, controllerLogs())
+	if onLocalCluster(s.cluster.Env) {
+		look = append(look, "make cluster-shell (a shell in which kubectl works)")
+	}
+	v.Detail("look at", strings.Join(look, "\n"))
 }
 
 func controllerLogs() string {

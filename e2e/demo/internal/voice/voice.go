@@ -56,17 +56,21 @@ func (v *Voice) Paint(style Style, text string) string {
 // Title opens the story.
 func (v *Voice) Title(text string) {
 	v.lines("", v.Paint(Bold, text), v.Paint(Bold, strings.Repeat("=", len(text))))
+	v.Gap()
 }
 
 // Act opens a part of the story that has several chapters.
 func (v *Voice) Act(text string) {
-	v.lines("", "", v.Paint(Bold, strings.ToUpper(text)))
+	v.Gap()
+	v.lines("", v.Paint(Bold, strings.ToUpper(text)))
 }
 
 // Chapter opens a chapter.
 func (v *Voice) Chapter(number int, text string) {
 	heading := fmt.Sprintf("%d. %s", number, text)
-	v.lines("", v.Paint(Bold, heading), v.Paint(Faint, strings.Repeat("-", len(heading))))
+	v.Gap()
+	v.lines(v.Paint(Bold, heading), v.Paint(Faint, strings.Repeat("-", len(heading))))
+	v.Gap()
 }
 
 // Say writes a paragraph of prose.
