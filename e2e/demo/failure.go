@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -34,7 +35,7 @@ func (s *stage) report(title string, err error) {
 		v.Detail("expected", f.expected)
 	}
 	v.Detail("saw", f.saw)
-	look := append(f.look, controllerLogs())
+	look := slices.Concat(f.look, []string{controllerLogs()})
 	if onLocalCluster(s.cluster.Env) {
 		look = append(look, "make cluster-shell (a shell in which kubectl works)")
 	}
