@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/net/netutil"
+
 	"inpod.dev/inpod/sidecar/internal/agent"
 	"inpod.dev/inpod/sidecar/internal/config"
 	"inpod.dev/inpod/sidecar/internal/digest"
@@ -141,11 +143,11 @@ func forever(ctx context.Context, c config.Config, log *slog.Logger, watcher *wa
 		}
 		server := newServer(status.Source{
 			Agent: worker.Status, Mode: watcher.Mode, Errors: watcher.Errors, Version: version, Preset: c.Preset,
-			How: trigger.How(),
+			How: trigger.How(), Confirm: c.Confirm, Now: time.Now, Started: time.Now(),
 		})
 		log.InfoContext(ctx, "listening", "address", listener.Addr().String())
 		tasks.Go(func() {
-			if err := server.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			if err := server.Serve(netutil.LimitListener(listener, maxConnections)); err != nil && !errors.Is(err, http.ErrServerClosed) {
 				cancel(err)
 			}
 		})
@@ -189,6 +191,9 @@ func tidy(ctx context.Context, log *slog.Logger) {
 		timer.Reset(again)
 	}
 }
+
+// maxConnections bounds the memory that other pods can make the sidecar use: 64 KiB for each at most.
+const maxConnections = 64
 
 func newServer(source status.Source) *http.Server {
 	const timeout, maxHeader = 5 * time.Second, 16 << 10

@@ -1,6 +1,13 @@
 package main
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -9,6 +16,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"inpod.dev/inpod/internal/confirm"
 )
 
 func TestMain(m *testing.M) {
@@ -26,6 +35,9 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"lines": lines,
 			"swap":  swap,
+
+			"publickey": publicKey,
+			"confirmed": confirmed,
 		},
 	})
 }
@@ -63,4 +75,64 @@ func swap(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.Symlink(generation, filepath.Join(dir, "..data_tmp")))
 	ts.Check(os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")))
 	_ = os.Symlink(filepath.Join("..data", name), filepath.Join(dir, name))
+}
+
+// digestKey is the installation's key of the controller that the scripts play.
+func digestKey() []byte { return bytes.Repeat([]byte{7}, 32) }
+
+// publicKey sets CONFIRM_KEY to what the injector gives a sidecar, and PORT to a free one.
+func publicKey(ts *testscript.TestScript, _ bool, _ []string) {
+	key, err := confirm.PublicKey(digestKey())
+	ts.Check(err)
+	ts.Setenv("CONFIRM_KEY", key)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Check(l.Close())
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	ts.Check(err)
+	ts.Setenv("PORT", port)
+}
+
+// confirmed RESULT FILE CONTENT waits until the sidecar confirms a result for a watched file with the content of another:
+// "confirmed applied conf/app.conf two/app.conf".
+func confirmed(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: confirmed result file content")
+	}
+	content, err := os.ReadFile(ts.MkAbs(args[2]))
+	ts.Check(err)
+	sum := sha256.Sum256(content)
+	file, last := ts.MkAbs(args[1]), ""
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(110 * time.Millisecond) {
+		reply, err := ask("http://127.0.0.1:"+ts.Getenv("PORT")+confirm.Path, file)
+		if err == nil && string(reply.Result) == args[0] && reply.Files[file] == confirm.Digest([16]byte(sum[:16])) {
+			return
+		}
+		last = fmt.Sprintf("%+v, %v", reply, err)
+	}
+	ts.Fatalf("not confirmed as %s: %s", args[0], last)
+}
+
+func ask(url, file string) (confirm.Reply, error) {
+	request, err := confirm.NewRequest([]string{file})
+	if err != nil {
+		return confirm.Reply{}, err
+	}
+	text, err := json.Marshal(request)
+	if err != nil {
+		return confirm.Reply{}, err
+	}
+	response, err := http.Post(url, "application/json", bytes.NewReader(text))
+	if err != nil {
+		return confirm.Reply{}, err
+	}
+	defer response.Body.Close()
+	sealed, err := io.ReadAll(response.Body)
+	if err != nil {
+		return confirm.Reply{}, err
+	}
+	if response.StatusCode != http.StatusOK {
+		return confirm.Reply{}, fmt.Errorf("%s: %s", response.Status, sealed)
+	}
+	return confirm.Open(digestKey(), request.Nonce, sealed)
 }

@@ -30,9 +30,9 @@ type Agent struct {
 	status  Status
 }
 
-// Status is what may be shown to anybody: no content, no digest.
+// Status describes one moment. All but the digests in State may be shown to anybody.
 type Status struct {
-	// Phase is "starting", "idle", "settling", "reloading", "retrying", "held" (wanted files are missing) or "given up"
+	// Phase is Starting, "idle", "settling", "reloading", "retrying", "held" (wanted files are missing) or "given up"
 	// (until the content changes).
 	Phase string
 	// Pending is true while the application does not have the latest content.
@@ -46,11 +46,16 @@ type Status struct {
 	Last     Outcome
 	LastAt   time.Time
 	LastTook time.Duration
+	// Tried is true when Last is about the content in State, and not about an older one.
+	Tried bool
 	// AppliedAt is the end of the last attempt that was applied.
 	AppliedAt time.Time
 	// RetryAt is when the next attempt for the same content begins.
 	RetryAt time.Time
 }
+
+// Starting is the phase before the first state.
+const Starting = "starting"
 
 // Status is a copy of the present status. It may be called at any time.
 func (a *Agent) Status() Status {
@@ -62,7 +67,7 @@ func (a *Agent) Status() Status {
 		s.Counts[r] = a.status.Counts[r]
 	}
 	if s.Phase == "" {
-		s.Phase = "starting"
+		s.Phase = Starting
 	}
 	return s
 }
@@ -141,10 +146,14 @@ func (a *Agent) record(ctx context.Context, sum digest.Sum) {
 }
 
 func (a *Agent) see(ctx context.Context, state digest.State) {
-	if a.machine.see(state, a.Now()) {
-		a.mu.Lock()
+	changed := a.machine.see(state, a.Now())
+	a.mu.Lock()
+	if changed {
 		a.status.Changes++
-		a.mu.Unlock()
+	}
+	a.note()
+	a.mu.Unlock()
+	if changed {
 		a.Log.InfoContext(ctx, "content changed", "changedAt", state.Changed)
 	}
 	if a.machine.held() {
@@ -182,6 +191,7 @@ func (a *Agent) attempt(ctx context.Context) Outcome {
 	if outcome.Result == Applied {
 		a.status.AppliedAt = end
 	}
+	a.note()
 	a.mu.Unlock()
 	a.report(ctx, outcome, end.Sub(begin))
 	return outcome
@@ -205,7 +215,13 @@ func (a *Agent) report(ctx context.Context, outcome Outcome, took time.Duration)
 func (a *Agent) publish() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.note()
+}
+
+// note brings the status up to date. What it says together is read together, so the caller holds the lock.
+func (a *Agent) note() {
 	m := &a.machine
+	a.status.Tried = m.tried != digest.Sum{} && m.tried == m.latest.Sum
 	a.status.State, a.status.Pending, a.status.RetryAt = m.latest, m.pending(), m.retryAt
 	switch {
 	case !m.pending():

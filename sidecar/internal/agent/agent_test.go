@@ -321,3 +321,39 @@ func TestChangedBackAfterTrouble(t *testing.T) {
 		})
 	}
 }
+
+// What is confirmed to the controller rests on this: Last, Tried, Pending and State are about the same moment.
+func TestTriedIsAboutTheContentInState(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{takes: 100 * time.Millisecond, outcomes: []agent.Outcome{{Result: agent.Applied}, {Result: agent.Rejected}}}
+		a, send := run(t, r, nil, state(0))
+		want := func(when string, content byte, pending, tried bool) {
+			t.Helper()
+			s := a.Status()
+			if s.State.Sum != state(content).Sum || s.Pending != pending || s.Tried != tried {
+				t.Errorf("%s: content %d: %v, pending %v, tried %v; want pending %v, tried %v",
+					when, content, s.State.Sum == state(content).Sum, s.Pending, s.Tried, pending, tried)
+			}
+		}
+		want("at the start", 0, false, false)
+		send(state(1))
+		want("settling", 1, true, false)
+		pass(550 * time.Millisecond)
+		want("being told", 1, true, false)
+		go send(state(2)) // while the application takes up the other
+		pass(20 * time.Millisecond)
+		want("being told, with more to come", 1, true, false)
+		pass(40 * time.Millisecond)
+		want("told, and more has come", 2, true, false)
+		pass(600 * time.Millisecond)
+		want("rejected", 2, true, true)
+		send(state(3))
+		want("new content after a rejection", 3, true, false)
+		pass(time.Second)
+		want("applied", 3, false, true)
+		send(state(4))
+		send(state(3))
+		want("changed and changed back", 3, false, true)
+	})
+}

@@ -35,6 +35,8 @@ type machine struct {
 	latest digest.State
 	// inUse is the sum that the application has, applying the one that it is being told about.
 	inUse, applying digest.Sum
+	// tried is the sum that the last attempt was about, the zero sum before the first.
+	tried digest.Sum
 	// first and last are when the unapplied content began to change and changed last.
 	first, last time.Time
 	// retryAt is when to try the same content again, zero when there is no attempt yet. never means no retry.
@@ -102,6 +104,7 @@ func (m *machine) begin() digest.State {
 
 // end takes the attempt's outcome. New content that came meanwhile is seen afterwards, and settles as usual.
 func (m *machine) end(outcome Outcome, now time.Time) {
+	m.tried = m.applying
 	if outcome.Result == Applied {
 		m.inUse = m.applying
 		m.first, m.last, m.retryAt, m.wait = time.Time{}, time.Time{}, time.Time{}, 0

@@ -19,6 +19,8 @@ import (
 
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
+
+	"inpod.dev/inpod/internal/confirm"
 )
 
 // EnvPrefix begins the names of environment variables.
@@ -52,9 +54,11 @@ type Config struct {
 	Settle, Poll, Recheck time.Duration
 	StateFile             string
 	Listen                string
-	JSONLog               bool
-	LogLevel              slog.Level
-	Once, DryRun          bool
+	// Confirm is the controller's key, nil for none.
+	Confirm      *confirm.Key
+	JSONLog      bool
+	LogLevel     slog.Level
+	Once, DryRun bool
 	// Install is where to copy the program; then nothing else is set.
 	Install string
 }
@@ -74,6 +78,7 @@ const (
 	flagCommand = "reload-command"
 	flagHeaders = "reload-header-from"
 	flagConfig  = "config"
+	flagConfirm = "confirm-key"
 	listSep     = ";"
 )
 
@@ -106,7 +111,8 @@ func flags() *pflag.FlagSet {
 	f.Duration("poll-interval", 3*time.Second, "`DURATION` between looks where inotify is not to be had")
 	f.Duration("recheck-interval", 30*time.Second, "`DURATION` between looks beside inotify")
 	f.String("state-file", "", "`FILE` that remembers over a restart what was applied")
-	f.String("listen-address", ":9797", "`ADDRESS` of /metrics, /healthz and /status; off for none")
+	f.String("listen-address", ":9797", "`ADDRESS` of /metrics, /healthz, /status and /confirm; off for none")
+	f.String(flagConfirm, "", "`KEY` of the controller that may ask which content was applied (/confirm); the injector writes it")
 	f.String("log-format", "json", "`FORMAT` of log lines: json or text")
 	f.String("log-level", "info", "least `LEVEL` of log lines: debug, info, warn or error")
 	f.String(flagConfig, "", "`FILE` with settings, keys named as flags (YAML, JSON or TOML)")
@@ -227,11 +233,29 @@ func (r *reader) config() Config {
 	if c.Listen == "off" {
 		c.Listen = ""
 	}
+	r.confirmation(&c)
 	if c.StateFile != "" && !filepath.IsAbs(c.StateFile) {
 		r.fail("state-file", fmt.Errorf("%q is not absolute", c.StateFile))
 	}
 	r.watches(&c)
 	return c
+}
+
+func (r *reader) confirmation(c *Config) {
+	text := r.v.GetString(flagConfirm)
+	if text == "" {
+		return
+	}
+	var err error
+	if c.Confirm, err = confirm.ParseKey(text); err != nil {
+		r.fail(flagConfirm, err)
+	}
+	switch {
+	case c.Listen == "":
+		r.fail(flagConfirm, errors.New("has no use with --listen-address off: nobody could ask"))
+	case c.DryRun:
+		r.fail(flagConfirm, errors.New("excludes --dry-run: nothing is applied that could be confirmed"))
+	}
 }
 
 func (r *reader) watches(c *Config) {

@@ -40,6 +40,8 @@ type Tree struct {
 	// Files, Opaque, Tokens, Outside and Missing are described at Volume.
 	Files, Opaque, Tokens, Outside int
 	Missing                        []string
+	// Entries are the files that were looked at, by their slash-separated paths, and directories that may not be read.
+	Entries map[string]Entry
 	// Dirs are the directories that were entered, "." among them: where events must be asked for.
 	Dirs []string
 	// Print identifies the metadata of everything seen. Equal prints mean equal content, unless a file was written
@@ -55,13 +57,14 @@ func Of(fsys fs.FS, keys []string) (Tree, error) {
 	return (&walker{fsys: fsys}).walk(keys)
 }
 
-// Skim is Of without opening a file: all but Sum and Tokens is filled in.
+// Skim is Of without opening a file: all but Sum, Tokens and Entries is filled in.
 func Skim(fsys fs.FS, keys []string) (Tree, error) {
 	return (&walker{fsys: fsys, skim: true}).walk(keys)
 }
 
 func (w *walker) walk(keys []string) (Tree, error) {
 	w.content, w.print = sha256.New(), sha256.New()
+	w.tree.Entries = map[string]Entry{}
 	var err error
 	if len(keys) == 0 {
 		err = w.dir(".", 0)
@@ -145,6 +148,7 @@ func (w *walker) dir(name string, depth int) error {
 	entries, err := fs.ReadDir(w.fsys, name)
 	if errors.Is(err, fs.ErrPermission) && name != "." {
 		w.frame(frameOpaque, name, nil)
+		w.found(name, EntryOpaque)
 		w.tree.Opaque++
 		return nil
 	}
@@ -205,6 +209,7 @@ func (w *walker) link(name string, cause error) error {
 		w.stat(name, info)
 	}
 	w.frame(frameLink, name, []byte(text))
+	w.found(name, EntryOpaque)
 	if cause != nil {
 		w.tree.Outside++
 	}
@@ -220,6 +225,7 @@ func (w *walker) file(name string, info fs.FileInfo, wanted bool) error {
 	if !info.Mode().IsRegular() {
 		// Opening a pipe would block, and a device has no content to compare.
 		w.frame(frameOther, name, nil)
+		w.found(name, EntryOpaque)
 		return nil
 	}
 	sum, token, err := w.read(name, info, wanted)
@@ -228,6 +234,7 @@ func (w *walker) file(name string, info fs.FileInfo, wanted bool) error {
 		w.tree.Files++
 		w.tree.Opaque++
 		w.frame(frameOpaque, name, metadata(info))
+		w.found(name, EntryOpaque)
 		return nil
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
@@ -235,10 +242,14 @@ func (w *walker) file(name string, info fs.FileInfo, wanted bool) error {
 		return fmt.Errorf("read %s: %w", name, err)
 	case token:
 		w.tree.Tokens++
+		w.found(name, EntryToken)
 		return nil
 	}
 	w.tree.Files++
 	w.frame(frameFile, name, sum[:])
+	entry := Entry{Kind: EntryFile}
+	copy(entry.Short[:], sum[:])
+	w.tree.Entries[name] = entry
 	return nil
 }
 
@@ -265,6 +276,8 @@ func (w *walker) read(name string, info fs.FileInfo, wanted bool) (sum Sum, toke
 	h.Sum(sum[:0])
 	return sum, false, nil
 }
+
+func (w *walker) found(name string, kind EntryKind) { w.tree.Entries[name] = Entry{Kind: kind} }
 
 // frame adds one entry: its kind, then name and rest, each after its length. The lengths make it unambiguous.
 func (w *walker) frame(kind byte, name string, rest []byte) {

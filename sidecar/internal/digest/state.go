@@ -39,6 +39,11 @@ type Volume struct {
 	Outside int
 	// Missing are wanted keys that are not there, or the path itself.
 	Missing []string
+	// Keys are the wanted files below a directory; none means all.
+	Keys []string
+	// Entries are the files by their paths below a directory, or by the name of the one file. Like Sum, they must not
+	// leave the process unsealed.
+	Entries map[string]Entry
 }
 
 // State is the content of everything that is watched, at one moment.

@@ -1,5 +1,5 @@
 // Package status shows what the sidecar does: metrics, health and a JSON page. It never shows content, nor a digest
-// from which content could be guessed.
+// from which content could be guessed; digests go to the controller alone, sealed (see package confirm).
 package status
 
 import (
@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"inpod.dev/inpod/internal/confirm"
 	"inpod.dev/inpod/sidecar/internal/agent"
 	"inpod.dev/inpod/sidecar/internal/watch"
 )
@@ -21,9 +22,14 @@ type Source struct {
 	Version string
 	Preset  string
 	How     string
+	// Confirm is the controller's key, to which digests are sealed; nil for none, and then nothing is confirmed.
+	Confirm *confirm.Key
+	// Now is the clock, Started when the sidecar started.
+	Now     func() time.Time
+	Started time.Time
 }
 
-// Handler serves /metrics, /healthz and /status.
+// Handler serves /metrics, /healthz and /status to anybody, and /confirm to the controller.
 func Handler(s Source) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -42,6 +48,7 @@ func Handler(s Source) http.Handler {
 		encoder.SetIndent("", "  ")
 		_ = encoder.Encode(s.page())
 	})
+	mux.Handle("POST "+confirm.Path, &confirmer{source: s})
 	return mux
 }
 

@@ -112,6 +112,7 @@ func (t Target) result(kind digest.Kind, dir string, tree digest.Tree, link stri
 	found := look{link: link, trace: tree.Print, volume: digest.Volume{
 		Path: t.Path, Kind: kind, Sum: tree.Sum, Changed: tree.Changed,
 		Files: tree.Files, Opaque: tree.Opaque, Tokens: tree.Tokens, Outside: tree.Outside,
+		Keys: t.Keys, Entries: tree.Entries,
 	}}
 	for _, key := range tree.Missing {
 		found.volume.Missing = append(found.volume.Missing, filepath.Join(dir, key))
@@ -123,7 +124,7 @@ func (t Target) result(kind digest.Kind, dir string, tree digest.Tree, link stri
 }
 
 func (t Target) absent(prev look) look {
-	volume := digest.Volume{Path: t.Path, Kind: prev.volume.Kind, Missing: []string{t.Path}}
+	volume := digest.Volume{Path: t.Path, Kind: prev.volume.Kind, Missing: []string{t.Path}, Keys: t.Keys}
 	if volume.Kind == "" {
 		volume.Kind = digest.KindFolder
 	}

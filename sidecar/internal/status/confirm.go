@@ -1,0 +1,157 @@
+package status
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+
+	"inpod.dev/inpod/internal/confirm"
+	"inpod.dev/inpod/sidecar/internal/agent"
+	"inpod.dev/inpod/sidecar/internal/digest"
+)
+
+// confirmer answers the controller. Every pod of the cluster may call it, so a call must cost little (0.1 ms, and one
+// at a time), and each address has so many of them.
+type confirmer struct {
+	source Source
+	mu     sync.Mutex
+	calls  window
+}
+
+func (c *confirmer) ServeHTTP(w http.ResponseWriter, request *http.Request) {
+	if c.source.Confirm == nil {
+		http.Error(w, "this sidecar confirms nothing: it was started without --confirm-key", http.StatusNotFound)
+		return
+	}
+	caller, _, _ := net.SplitHostPort(request.RemoteAddr)
+	if !c.admit(caller) {
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, fmt.Sprintf("at most %d requests a second are answered", callsPerAddress), http.StatusTooManyRequests)
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, request.Body, confirm.MaxRequest))
+	if err != nil {
+		http.Error(w, "cannot read the request: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	sealed, status, err := c.answer(body)
+	if err != nil {
+		http.Error(w, err.Error(), status)
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	_, _ = w.Write(sealed)
+}
+
+func (c *confirmer) admit(caller string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.calls.admit(caller, c.source.Now())
+}
+
+// answer is the sealed reply to a request, or what to say instead.
+func (c *confirmer) answer(body []byte) (sealed []byte, status int, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	request, err := confirm.ParseRequest(body)
+	if err != nil {
+		return nil, http.StatusBadRequest, err
+	}
+	now := c.source.Agent()
+	if now.Phase == agent.Starting {
+		return nil, http.StatusServiceUnavailable, errors.New("the sidecar has not looked at its volumes yet")
+	}
+	reply, err := c.source.reply(now, request.Files)
+	if err != nil {
+		return nil, http.StatusBadRequest, err
+	}
+	sealed, err = c.source.Confirm.Seal(request.Nonce, reply)
+	if err != nil {
+		return nil, http.StatusInternalServerError, err
+	}
+	return sealed, http.StatusOK, nil
+}
+
+// reply describes the moment a.
+func (s Source) reply(a agent.Status, files []string) (confirm.Reply, error) {
+	r := confirm.Reply{Files: map[string]string{}, Changes: a.Changes, At: s.Now().UTC(), Started: s.Started.UTC()}
+	r.Result, r.Message = standing(a)
+	for _, n := range a.Counts {
+		r.Attempts += n
+	}
+	if !a.LastAt.IsZero() {
+		r.AttemptAt = a.LastAt.Add(-a.LastTook).UTC()
+	}
+	for _, file := range files {
+		entry, volume, watched := a.State.File(file)
+		if !watched {
+			return confirm.Reply{}, fmt.Errorf("nothing watches %q; watched are %s", file, watchedPaths(a.State))
+		}
+		r.Files[file] = text(entry)
+		if volume.Changed.After(r.Changed) {
+			r.Changed = volume.Changed.UTC()
+		}
+	}
+	if len(files) == 0 && !a.State.Changed.IsZero() {
+		r.Changed = a.State.Changed.UTC()
+	}
+	return r, nil
+}
+
+// standing is how the application stands to the content of a's state.
+//
+//	has it, was told of it      applied
+//	has it, was not             none: it had this content before anybody was told
+//	has not, was told of it     rejected, failed, died; an attempt under way changes that only when it ends
+//	has not, was not            pending
+func standing(a agent.Status) (result confirm.Result, message string) {
+	applied := a.Tried && a.Last.Result == agent.Applied
+	switch {
+	case !a.Pending && applied:
+		return confirm.Applied, a.Last.Message
+	case !a.Pending:
+		return confirm.None, ""
+	case a.Tried && !applied:
+		return outcomes()[a.Last.Result], a.Last.Message
+	}
+	if missing := a.State.Missing(); len(missing) > 0 {
+		return confirm.Pending, "wanted files are missing: " + strings.Join(missing, ", ")
+	}
+	return confirm.Pending, ""
+}
+
+func outcomes() map[agent.Result]confirm.Result {
+	return map[agent.Result]confirm.Result{
+		agent.Applied: confirm.Applied, agent.Rejected: confirm.Rejected, agent.Failed: confirm.Failed, agent.Died: confirm.Died,
+	}
+}
+
+func text(entry digest.Entry) string {
+	switch entry.Kind {
+	case digest.EntryFile:
+		return confirm.Digest(entry.Short)
+	case digest.EntryOpaque:
+		return confirm.Opaque
+	case digest.EntryToken:
+		return confirm.Ignored
+	default:
+		return confirm.Missing
+	}
+}
+
+func watchedPaths(state digest.State) string {
+	var paths []string
+	for _, v := range state.Volumes {
+		at := v.Path
+		if len(v.Keys) > 0 {
+			at += ":" + strings.Join(v.Keys, ",")
+		}
+		paths = append(paths, at)
+	}
+	return cmp.Or(strings.Join(paths, " "), "none")
+}
