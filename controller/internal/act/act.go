@@ -1,0 +1,75 @@
+// Package act writes to the cluster what was decided: one PATCH for a rollout,
+// with the mark in the pod template and the baseline beside it, or one PATCH
+// for the baseline alone. It decides nothing and waits for nothing.
+package act
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/metadata"
+
+	"inpod.dev/inpod/controller/internal/config"
+	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/internal/source"
+	"inpod.dev/inpod/internal/workload"
+)
+
+// FieldManager owns the fields that the controller writes.
+const FieldManager = "inpod"
+
+// Writer changes workloads.
+type Writer struct {
+	// Client answers with metadata only, so that a PATCH does not bring the whole object back.
+	Client   metadata.Interface
+	Sealer   source.Sealer
+	Strategy config.Strategy
+}
+
+// Rollout writes the marks and the baseline of a decision in one PATCH, and returns the resource version that it made.
+// Repeating it with the same decision and time changes nothing.
+func (w *Writer) Rollout(ctx context.Context, view workload.View, decision decide.Decision, now time.Time) (uint64, error) {
+	baseline, err := w.Sealer.Encode(decision.Baseline)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", view.Key, err)
+	}
+	body, err := rolloutPatch(view, w.Strategy, decision, baseline, now)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", view.Key, err)
+	}
+	return w.patch(ctx, view, types.StrategicMergePatchType, body)
+}
+
+// Record writes a baseline alone; without records it removes the annotation.
+func (w *Writer) Record(ctx context.Context, view workload.View, baseline source.Baseline) (uint64, error) {
+	text, err := w.Sealer.Encode(baseline)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", view.Key, err)
+	}
+	body, err := recordPatch(view, text)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", view.Key, err)
+	}
+	return w.patch(ctx, view, types.MergePatchType, body)
+}
+
+func (w *Writer) patch(ctx context.Context, view workload.View, form types.PatchType, body []byte) (uint64, error) {
+	kind, ok := workload.KindOf(view.Key.Kind)
+	if !ok {
+		return 0, fmt.Errorf("%s: a kind that inpod does not know", view.Key)
+	}
+	written, err := w.Client.Resource(kind.Resource).Namespace(view.Key.Namespace).
+		Patch(ctx, view.Key.Name, form, body, metav1.PatchOptions{FieldManager: FieldManager})
+	if err != nil {
+		return 0, fmt.Errorf("patching %s: %w", view.Key, err)
+	}
+	version, err := strconv.ParseUint(written.ResourceVersion, 10, 64)
+	if err != nil {
+		return 0, nil //nolint:nilerr // not a number: nothing to compare later states with, but the write has worked
+	}
+	return version, nil
+}

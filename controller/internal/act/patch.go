@@ -1,0 +1,95 @@
+package act
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"inpod.dev/inpod/controller/internal/config"
+	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/workload"
+)
+
+// object is a JSON object under construction. encoding/json sorts its keys.
+type object = map[string]any
+
+// metadataOf is the metadata of a patch. The UID makes the server refuse it (409 Conflict) when the workload was deleted
+// and made again meanwhile: the decision was about another object. A nil baseline removes the annotation.
+func metadataOf(view workload.View, baseline any) object {
+	return object{"uid": view.UID, "annotations": object{annotation.Observed: baseline}}
+}
+
+// recordPatch is a JSON merge patch that writes the baseline.
+func recordPatch(view workload.View, baseline string) ([]byte, error) {
+	if baseline == "" {
+		return encode(object{"metadata": metadataOf(view, nil)})
+	}
+	return encode(object{"metadata": metadataOf(view, baseline)})
+}
+
+// rolloutPatch is a strategic merge patch: it names our variable in our container and leaves all others alone.
+func rolloutPatch(view workload.View, strategy config.Strategy, decision decide.Decision, baseline string, now time.Time) ([]byte, error) {
+	template := object{}
+	containers := map[string][]any{}
+	if strategy == config.Annotations {
+		value, err := lastReloadedFrom(decision, now)
+		if err != nil {
+			return nil, err
+		}
+		template["metadata"] = object{"annotations": object{annotation.LastReloadedFrom: value}}
+	} else {
+		for _, mark := range decision.Marks {
+			containers[mark.Container] = append(containers[mark.Container], object{"name": mark.Variable, "value": mark.Hash})
+		}
+	}
+	for _, stale := range decision.Stale {
+		container, variable, _ := strings.Cut(stale, "/")
+		containers[container] = append(containers[container], object{"name": variable, "$patch": "delete"})
+	}
+	if len(containers) > 0 {
+		var list []any
+		for _, name := range view.Containers {
+			if env, ok := containers[name]; ok {
+				list = append(list, object{"name": name, "env": env})
+			}
+		}
+		template["spec"] = object{"containers": list}
+	}
+	return encode(object{
+		"metadata": metadataOf(view, baseline),
+		"spec":     object{"template": template},
+	})
+}
+
+// reloadedFrom is the value of the annotation, with Reloader's fields (internal/pkg/callbacks, ReloadSource).
+type reloadedFrom struct {
+	Type          string   `json:"type"`
+	Name          string   `json:"name"`
+	Namespace     string   `json:"namespace"`
+	Hash          string   `json:"hash"`
+	ContainerRefs []string `json:"containerRefs"`
+	ObservedAt    int64    `json:"observedAt"` // Unix time in seconds
+}
+
+// lastReloadedFrom names one changed source, as Reloader's format has room for one. The event names all of them.
+func lastReloadedFrom(decision decide.Decision, now time.Time) (string, error) {
+	if len(decision.Marks) == 0 {
+		return "", fmt.Errorf("a rollout without a mark (%s)", decision.Reason)
+	}
+	mark := decision.Marks[len(decision.Marks)-1]
+	value, err := encode(reloadedFrom{
+		Type: mark.Type, Name: mark.Ref.Name, Namespace: mark.Ref.Namespace, Hash: mark.Hash,
+		ContainerRefs: []string{mark.Container}, ObservedAt: now.Unix(),
+	})
+	return string(value), err
+}
+
+func encode(value any) ([]byte, error) {
+	body, err := json.Marshal(value)
+	if err != nil {
+		return nil, fmt.Errorf("encoding a patch: %w", err)
+	}
+	return body, nil
+}

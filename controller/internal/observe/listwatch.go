@@ -1,0 +1,89 @@
+package observe
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+
+	"inpod.dev/inpod/internal/source"
+	"inpod.dev/inpod/internal/workload"
+)
+
+// api is the part of a typed client that an informer needs.
+type api[L runtime.Object] interface {
+	List(ctx context.Context, options metav1.ListOptions) (L, error)
+	Watch(ctx context.Context, options metav1.ListOptions) (watch.Interface, error)
+}
+
+func listWatch[L runtime.Object](client kubernetes.Interface, of api[L], fieldSelector string) cache.ListerWatcher {
+	lw := &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			options.FieldSelector = fieldSelector
+			return of.List(ctx, options)
+		},
+		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+			options.FieldSelector = fieldSelector
+			return of.Watch(ctx, options)
+		},
+	}
+	return cache.ToListWatcherWithWatchListSemantics(lw, client)
+}
+
+func sourceListWatch(client kubernetes.Interface, kind source.Kind, namespace string) (cache.ListerWatcher, runtime.Object) {
+	if kind == source.Secret {
+		return listWatch(client, client.CoreV1().Secrets(namespace), notHelmReleases), &corev1.Secret{}
+	}
+	return listWatch(client, client.CoreV1().ConfigMaps(namespace), ""), &corev1.ConfigMap{}
+}
+
+func workloadListWatch(client kubernetes.Interface, kind workload.Kind, namespace string) cache.ListerWatcher {
+	switch kind.Resource.Resource {
+	case "statefulsets":
+		return listWatch(client, client.AppsV1().StatefulSets(namespace), "")
+	case "daemonsets":
+		return listWatch(client, client.AppsV1().DaemonSets(namespace), "")
+	default:
+		return listWatch(client, client.AppsV1().Deployments(namespace), "")
+	}
+}
+
+// liveMark is put into the deprecated and otherwise empty field selfLink of an object that a watch delivered as modified:
+// its state right before was delivered as well. An object that comes from a list may have missed any number of writes.
+const liveMark = "inpod:live"
+
+func isLive(object metav1.Object) bool { return object.GetSelfLink() == liveMark }
+
+// marked marks what a watch delivers. It embeds the original, so that client-go still finds its optional methods.
+type marked struct{ cache.ListerWatcher }
+
+func markLive(lw cache.ListerWatcher) cache.ListerWatcher { return marked{lw} }
+
+// ListWithContext implements [cache.ListerWatcherWithContext].
+func (m marked) ListWithContext(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+	return cache.ToListerWatcherWithContext(m.ListerWatcher).ListWithContext(ctx, options)
+}
+
+// WatchWithContext implements [cache.ListerWatcherWithContext].
+func (m marked) WatchWithContext(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+	w, err := cache.ToListerWatcherWithContext(m.ListerWatcher).WatchWithContext(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	return watch.Filter(w, func(event watch.Event) (watch.Event, bool) {
+		if object, ok := event.Object.(metav1.Object); ok && event.Type == watch.Modified {
+			object.SetSelfLink(liveMark)
+		}
+		return event, true
+	}), nil
+}
+
+// IsWatchListSemanticsUnSupported passes on what client-go asks a client for (util/watchlist).
+func (m marked) IsWatchListSemanticsUnSupported() bool {
+	asked, ok := m.ListerWatcher.(interface{ IsWatchListSemanticsUnSupported() bool })
+	return ok && asked.IsWatchListSemanticsUnSupported()
+}

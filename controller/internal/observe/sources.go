@@ -1,0 +1,116 @@
+package observe
+
+import (
+	"fmt"
+	"maps"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
+
+	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/source"
+)
+
+// sourceItem is what the store keeps of a ConfigMap or Secret.
+type sourceItem struct {
+	metav1.ObjectMeta
+	source.Snapshot
+}
+
+// notHelmReleases leaves out the Secrets in which Helm keeps its releases: large, many, and mounted by nobody.
+const notHelmReleases = "type!=helm.sh/release.v1"
+
+func (o *Observer) sourceInformer(kind source.Kind, namespace string) (cache.SharedIndexInformer, error) {
+	lw, example := sourceListWatch(o.options.Client, kind, namespace)
+	informer := cache.NewSharedIndexInformerWithOptions(lw, example, cache.SharedIndexInformerOptions{
+		Indexers: cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc},
+	})
+	last := newHistory[*sourceItem]()
+	if err := informer.SetTransform(func(object any) (any, error) { return reduceSource(object, o.options.Keys, last) }); err != nil {
+		return nil, fmt.Errorf("observing %ss: %w", kind, err)
+	}
+	registration, err := informer.AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
+		AddFunc: func(object any, isInInitialList bool) {
+			// Whoever acts looks at every workload at its start.
+			if item, ok := object.(*sourceItem); ok && !isInInitialList {
+				o.sourceChanged(item.Ref)
+			}
+		},
+		UpdateFunc: func(before, after any) {
+			was, ok1 := before.(*sourceItem)
+			is, ok2 := after.(*sourceItem)
+			if ok1 && ok2 && !sameSource(was.Snapshot, is.Snapshot) {
+				o.sourceChanged(is.Ref)
+			}
+		},
+		DeleteFunc: func(object any) {
+			if item, ok := deleted[*sourceItem](object); ok {
+				last.forget(item)
+				o.sourceChanged(item.Ref)
+			}
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("observing %ss: %w", kind, err)
+	}
+	o.synced = append(o.synced, registration.HasSyncedChecker())
+	return informer, nil
+}
+
+func (o *Observer) sourceChanged(ref source.Ref) {
+	for _, key := range o.dependents(ref) {
+		o.options.Notify(key, SourceChanged)
+	}
+}
+
+// sameSource tells whether nothing that a decision depends on differs.
+func sameSource(a, b source.Snapshot) bool {
+	return a.Ignore == b.Ignore && a.Match == b.Match && maps.Equal(a.Keys, b.Keys)
+}
+
+// reduceSource is the transform. It returns an item as it is, since client-go may transform an object twice.
+func reduceSource(object any, keys annotation.Keys, last *history[*sourceItem]) (any, error) {
+	var (
+		meta     *metav1.ObjectMeta
+		snapshot source.Snapshot
+	)
+	switch typed := object.(type) {
+	case *corev1.ConfigMap:
+		meta, snapshot = &typed.ObjectMeta, source.OfConfigMap(typed)
+	case *corev1.Secret:
+		meta, snapshot = &typed.ObjectMeta, source.OfSecret(typed)
+	default:
+		return object, nil
+	}
+	snapshot.Ignore, snapshot.Match = keys.Marks(meta.Annotations)
+	// The write of the newest field manager came with or after the content, which is the safe side: see Moment.After.
+	snapshot.Changed = moment(meta)
+	item := &sourceItem{ObjectMeta: identity(meta), Snapshot: snapshot}
+	if before, ok := last.get(item); ok && before.UID == item.UID && maps.Equal(before.Keys, item.Keys) {
+		item.Changed = before.Changed
+		item.Keys = before.Keys // the same content: one copy in memory
+	}
+	last.put(item)
+	return item, nil
+}
+
+// identity is what the store needs of an object's metadata.
+func identity(meta metav1.Object) metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Namespace: meta.GetNamespace(), Name: meta.GetName(), UID: meta.GetUID(), ResourceVersion: meta.GetResourceVersion(),
+	}
+}
+
+// moment is the time of the last write to an object.
+func moment(meta metav1.Object) source.Moment {
+	var m source.Moment
+	m.Version, _ = strconv.ParseUint(meta.GetResourceVersion(), 10, 64)
+	for _, entry := range meta.GetManagedFields() {
+		if entry.Time != nil && entry.Time.After(m.Time) {
+			m.Time = entry.Time.Time
+		}
+	}
+	return m
+}

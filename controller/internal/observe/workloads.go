@@ -1,0 +1,113 @@
+package observe
+
+import (
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
+
+	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/source"
+	"inpod.dev/inpod/internal/workload"
+)
+
+// workloadItem is what the store keeps of a workload.
+type workloadItem struct {
+	metav1.ObjectMeta
+	Workload
+}
+
+// bySource is the index from a source to the workloads that use or name it.
+const bySource = "source"
+
+func indexValue(ref source.Ref) string {
+	return string(ref.Kind) + "/" + ref.Namespace + "/" + ref.Name
+}
+
+// anyOf is the index value of workloads that name sources by patterns. A * is in no name.
+func anyOf(kind source.Kind, namespace string) string {
+	return string(kind) + "/" + namespace + "/*"
+}
+
+func (o *Observer) workloadInformer(kind workload.Kind, namespace string) (cache.SharedIndexInformer, error) {
+	lw := markLive(workloadListWatch(o.options.Client, kind, namespace))
+	informer := cache.NewSharedIndexInformerWithOptions(lw, kind.New(), cache.SharedIndexInformerOptions{
+		Indexers: cache.Indexers{bySource: indexBySource},
+	})
+	last := newHistory[*workloadItem]()
+	if err := informer.SetTransform(func(object any) (any, error) { return reduceWorkload(object, kind, o.options.Keys, last) }); err != nil {
+		return nil, fmt.Errorf("observing %ss: %w", kind.Name, err)
+	}
+	registration, err := informer.AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
+		AddFunc: func(object any, isInInitialList bool) {
+			// Whoever acts looks at every workload at its start.
+			if item, ok := object.(*workloadItem); ok && !isInInitialList {
+				o.options.Notify(item.View.Key, WorkloadChanged)
+			}
+		},
+		UpdateFunc: func(before, after any) {
+			was, ok1 := before.(*workloadItem)
+			is, ok2 := after.(*workloadItem)
+			if ok1 && ok2 && !was.Same(is.View) {
+				o.options.Notify(is.View.Key, WorkloadChanged)
+			}
+		},
+		DeleteFunc: func(object any) {
+			if item, ok := deleted[*workloadItem](object); ok {
+				last.forget(item)
+				o.options.Notify(item.View.Key, WorkloadChanged)
+			}
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("observing %ss: %w", kind.Name, err)
+	}
+	o.synced = append(o.synced, registration.HasSyncedChecker())
+	return informer, nil
+}
+
+// reduceWorkload is the transform. It returns an item as it is, since client-go may transform an object twice.
+func reduceWorkload(object any, kind workload.Kind, keys annotation.Keys, last *history[*workloadItem]) (any, error) {
+	meta, ok := object.(metav1.Object)
+	if _, done := object.(*workloadItem); done || !ok {
+		return object, nil
+	}
+	view, err := kind.View(meta, keys.OnWorkload)
+	if err != nil {
+		return nil, err
+	}
+	item := &workloadItem{ObjectMeta: identity(meta), Workload: Workload{View: view}}
+	item.Policy, item.Problems = annotation.Read(keys, view.Annotations, view.TemplateAnnotations)
+	if before, ok := last.get(item); ok && before.UID == item.UID {
+		switch {
+		case before.Template == view.Template:
+			item.TemplateChanged = before.TemplateChanged
+		case isLive(meta):
+			// The state before this write was seen, and this write changed the template.
+			item.TemplateChanged = view.Written
+		}
+	}
+	last.put(item)
+	return item, nil
+}
+
+// indexBySource lists the sources that a workload uses or names.
+func indexBySource(object any) ([]string, error) {
+	item, ok := object.(*workloadItem)
+	if !ok {
+		return nil, nil
+	}
+	var values []string
+	for _, ref := range item.Refs() {
+		values = append(values, indexValue(ref))
+	}
+	for _, kind := range source.Kinds() {
+		for _, name := range item.Policy.Literals(kind) {
+			values = append(values, indexValue(source.Ref{Kind: kind, Namespace: item.Namespace, Name: name}))
+		}
+		if item.Policy.HasPatterns(kind) {
+			values = append(values, anyOf(kind, item.Namespace))
+		}
+	}
+	return values, nil
+}

@@ -1,0 +1,139 @@
+package reconcile
+
+import (
+	"context"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/controller/internal/observe"
+	"inpod.dev/inpod/internal/source"
+)
+
+const (
+	// writeTimeout bounds one PATCH; webhooks of others may take up to 30 s.
+	writeTimeout = 35 * time.Second
+	// writeGrace is what a PATCH that is under way gets when this replica has to stop leading. It is shorter than the
+	// difference between the duration of a lease and its renew deadline.
+	writeGrace = 3 * time.Second
+)
+
+// write calls f with a context that outlives ctx a little, so that a stop does not leave it open whether a write that is
+// under way has happened.
+func write(ctx context.Context, f func(context.Context) (uint64, error)) (uint64, error) {
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(writeGrace, cancel)
+		context.AfterFunc(bounded, func() { timer.Stop() })
+	})
+	defer stop()
+	return f(bounded)
+}
+
+// rollout writes a decision for a rollout, and tells of it.
+func (l *Loop) rollout(ctx context.Context, w observe.Workload, s *state, decision decide.Decision) error {
+	now := time.Now()
+	version, err := write(ctx, func(ctx context.Context) (uint64, error) {
+		return l.options.Writer.Rollout(ctx, w.View, decision, now)
+	})
+	if err != nil {
+		return l.failed(ctx, w, decision, err)
+	}
+	l.wrote(s, version)
+	s.rolled(now)
+	l.rolled(w, s, decision)
+	return nil
+}
+
+// record writes the baseline where the decision asks for it. It returns when it can be written if not now.
+func (l *Loop) record(ctx context.Context, w observe.Workload, s *state, decision decide.Decision, persisted bool) (time.Duration, error) {
+	baseline, wanted := decision.Baseline, decision.Record
+	switch {
+	case decision.Reason == decide.NotFollowed && !persisted:
+		l.keep(s, nil) // there is nothing in the cluster to drop
+		return 0, nil
+	case !wanted && !persisted && s.provisional != nil && paced(decision.Reason):
+		baseline, wanted = *s.provisional, true
+	}
+	if !wanted {
+		return 0, nil
+	}
+	if paced(decision.Reason) {
+		if !persisted {
+			// From now on changes are found by comparing with this, although it is not in the cluster yet.
+			l.keep(s, &baseline)
+		}
+		if wait := l.turn(s); wait > 0 {
+			return wait, nil
+		}
+	}
+	version, err := write(ctx, func(ctx context.Context) (uint64, error) {
+		return l.options.Writer.Record(ctx, w.View, baseline)
+	})
+	if err != nil {
+		return 0, l.failed(ctx, w, decision, err)
+	}
+	if !persisted || decision.Reason == decide.Adopted {
+		l.metrics.adopted.Inc()
+	}
+	l.wrote(s, version)
+	l.options.Log.Debug("recorded", "workload", w.View.Key, "reason", decision.Reason)
+	return 0, nil
+}
+
+// paced tells whether a baseline can wait: it says nothing that is not so for longer already.
+func paced(reason decide.Reason) bool {
+	switch reason {
+	case decide.Adopted, decide.Unchanged, decide.NotFollowed, decide.SourceMissing:
+		return true
+	default:
+		return false
+	}
+}
+
+// turn returns how long to wait for the turn to write a baseline.
+func (l *Loop) turn(s *state) time.Duration {
+	now := time.Now()
+	if s.slot.IsZero() {
+		s.slot = now.Add(l.pace.ReserveN(now, 1).DelayFrom(now))
+	}
+	if wait := s.slot.Sub(now); wait > 0 {
+		return wait
+	}
+	s.slot = time.Time{}
+	return 0
+}
+
+// keep remembers the baseline of a workload that is to be adopted; nil for none.
+func (l *Loop) keep(s *state, baseline *source.Baseline) {
+	switch {
+	case s.provisional == nil && baseline != nil:
+		l.metrics.pending.Inc()
+	case s.provisional != nil && baseline == nil:
+		l.metrics.pending.Dec()
+	}
+	s.provisional = baseline
+}
+
+func (l *Loop) wrote(s *state, version uint64) {
+	s.written = version
+	s.slot = time.Time{}
+	l.keep(s, nil)
+}
+
+// failed tells of a write that did not work. It returns nil where trying again has no sense.
+func (l *Loop) failed(ctx context.Context, w observe.Workload, decision decide.Decision, err error) error {
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil // deleted: the watch will say so
+	case ctx.Err() != nil:
+		return err // stopping: the next leader compares states and goes on
+	case apierrors.IsConflict(err):
+		l.options.Log.Debug("deleted and made again meanwhile", "workload", w.View.Key, "error", err)
+		return err
+	}
+	l.refused(w, decision, err)
+	return err
+}

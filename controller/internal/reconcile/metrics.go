@@ -1,0 +1,64 @@
+package reconcile
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"inpod.dev/inpod/controller/internal/decide"
+)
+
+// metrics are those of the loop. Labels are closed sets.
+type metrics struct {
+	decisions *prometheus.CounterVec
+	rollouts  *prometheus.CounterVec
+	reloader  *prometheus.CounterVec
+	latency   prometheus.Histogram
+	adopted   prometheus.Counter
+	pending   prometheus.Gauge
+}
+
+func newMetrics(registerer prometheus.Registerer) *metrics {
+	m := &metrics{
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "inpod_decisions_total", Help: "Decisions on workloads, by action and reason.",
+		}, []string{"action", "reason"}),
+		rollouts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "inpod_rollouts_total",
+			Help: "Rolling updates that were asked for, by kind of workload, reason, and whether the API server accepted them.",
+		}, []string{"kind", "reason", "result"}),
+		reloader: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "reloader_reload_executed_total",
+			Help: "The same as inpod_rollouts_total under Reloader's name, by success.",
+		}, []string{"success"}),
+		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "inpod_change_to_rollout_seconds",
+			Help:    "Time from the first change of a source to the acceptance of the rollout that it caused, the settle time included.",
+			Buckets: []float64{0.5, 1, 2, 2.5, 3, 5, 10, 20, 30, 60, 120, 300, 900},
+		}),
+		adopted: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "inpod_adoptions_total", Help: "Baselines that were recorded for workloads, or uses, seen for the first time.",
+		}),
+		pending: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "inpod_adoptions_pending", Help: "Workloads whose baseline is in memory and waits to be recorded.",
+		}),
+	}
+	for _, success := range []string{"true", "false"} {
+		m.reloader.WithLabelValues(success) // a rate needs a zero to start from
+	}
+	registerer.MustRegister(m.decisions, m.rollouts, m.reloader, m.latency, m.adopted, m.pending)
+	return m
+}
+
+func (m *metrics) decided(decision decide.Decision) {
+	m.decisions.WithLabelValues(string(decision.Action), string(decision.Reason)).Inc()
+}
+
+func (m *metrics) rolled(kind string, reason decide.Reason, success bool) {
+	result := "accepted"
+	if !success {
+		result = "refused"
+	}
+	m.rollouts.WithLabelValues(kind, string(reason), result).Inc()
+	m.reloader.WithLabelValues(strconv.FormatBool(success)).Inc()
+}

@@ -1,0 +1,215 @@
+// Package reconcile is the loop of the controller: for one workload after
+// another it gathers what is known, has it decided, acts and reports.
+//
+//	Notify(key) ──► settle ──► queue ──► GATHER ──► decide ──► ACT ──► REPORT
+//	                             ▲                                │
+//	                             └── later: back-off, adoption ───┘
+//
+// Nothing is decided from an event: a key in the queue only means "look". An
+// error concerns one workload and is tried again for that workload alone.
+package reconcile
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
+	"k8s.io/client-go/tools/record"
+	"k8s.io/client-go/util/workqueue"
+
+	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/controller/internal/observe"
+	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/source"
+	"inpod.dev/inpod/internal/workload"
+)
+
+const (
+	// firstRetry and lastRetry bound the time until a workload whose write failed is tried again.
+	firstRetry = 500 * time.Millisecond
+	lastRetry  = 2 * time.Minute
+	// adoptionBurst is how many baselines may be written at once before the adoption rate holds.
+	adoptionBurst = 10
+)
+
+// World is what is known of the cluster: [observe.Observer].
+type World interface {
+	Workload(key workload.Key) (observe.Workload, bool)
+	Workloads() []workload.Key
+	Source(ref source.Ref) *source.Snapshot
+	Sources(kind source.Kind, namespace string) []source.Ref
+}
+
+// Writer changes the cluster: [act.Writer]. Both methods return the resource version that they made, 0 if unknown.
+type Writer interface {
+	Rollout(ctx context.Context, view workload.View, decision decide.Decision, now time.Time) (uint64, error)
+	Record(ctx context.Context, view workload.View, baseline source.Baseline) (uint64, error)
+}
+
+// Options are what a [Loop] needs. All fields are required but QueueMetrics.
+type Options struct {
+	World  World
+	Writer Writer
+	Decide func(decide.Input) decide.Decision // decide.Decide
+	Sealer source.Sealer
+	Rules  decide.Options
+
+	// Settle is the quiet time after the last change of a source before a workload is looked at, SettleMax the longest
+	// that further changes may put that off.
+	Settle, SettleMax time.Duration
+	// Workers is the number of workloads that are handled at the same time.
+	Workers int
+	// AdoptionRate is the number of baselines per second that are written for workloads without one.
+	AdoptionRate float64
+
+	Events       record.EventRecorder
+	Log          *slog.Logger
+	Registerer   prometheus.Registerer
+	QueueMetrics workqueue.MetricsProvider
+}
+
+// Loop reconciles workloads while this replica leads.
+type Loop struct {
+	options Options
+	metrics *metrics
+	pace    *rate.Limiter
+
+	mu     sync.Mutex
+	queue  workqueue.TypedRateLimitingInterface[workload.Key] // nil while another replica leads
+	states map[workload.Key]*state
+}
+
+// New returns a loop that does nothing until [Loop.Run].
+func New(options Options) *Loop {
+	return &Loop{
+		options: options,
+		metrics: newMetrics(options.Registerer),
+		pace:    rate.NewLimiter(rate.Limit(options.AdoptionRate), adoptionBurst),
+	}
+}
+
+// Notify asks for a look at a workload. Looks that a change of a source asks for wait until the changes settle. While
+// another replica leads it does nothing: a new leader looks at everything.
+func (l *Loop) Notify(key workload.Key, change observe.Change) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.queue == nil {
+		return
+	}
+	if change != observe.SourceChanged {
+		l.queue.Add(key)
+		return
+	}
+	l.state(key).touch(time.Now())
+	l.queue.AddAfter(key, l.options.Settle)
+}
+
+// Run looks at every workload once, and then at those that changes concern, until ctx ends. When it returns no write is
+// under way. It may be called again.
+func (l *Loop) Run(ctx context.Context) {
+	queue := workqueue.NewTypedRateLimitingQueueWithConfig(
+		workqueue.NewTypedItemExponentialFailureRateLimiter[workload.Key](firstRetry, lastRetry),
+		workqueue.TypedRateLimitingQueueConfig[workload.Key]{Name: "workloads", MetricsProvider: l.options.QueueMetrics},
+	)
+	l.mu.Lock()
+	l.queue, l.states = queue, map[workload.Key]*state{}
+	l.mu.Unlock()
+	l.metrics.pending.Set(0)
+
+	keys := l.options.World.Workloads()
+	l.options.Log.Info("looking at every workload", "workloads", len(keys))
+	for _, key := range keys {
+		queue.Add(key)
+	}
+	var workers sync.WaitGroup
+	for range l.options.Workers {
+		workers.Go(func() {
+			for l.next(ctx, queue) {
+			}
+		})
+	}
+	<-ctx.Done()
+	l.mu.Lock()
+	l.queue = nil
+	l.mu.Unlock()
+	queue.ShutDown()
+	workers.Wait()
+}
+
+// next handles one workload; false means that the queue is shut down.
+func (l *Loop) next(ctx context.Context, queue workqueue.TypedRateLimitingInterface[workload.Key]) bool {
+	key, shutdown := queue.Get()
+	if shutdown {
+		return false
+	}
+	defer queue.Done(key)
+	if ctx.Err() != nil {
+		return true // the rest is for the next leader
+	}
+	after, err := l.look(ctx, key)
+	switch {
+	case err != nil:
+		queue.AddRateLimited(key)
+		return true
+	case after > 0:
+		queue.AddAfter(key, after)
+	}
+	queue.Forget(key)
+	return true
+}
+
+// look handles one workload. It returns when to look again, 0 for not before something changes.
+func (l *Loop) look(ctx context.Context, key workload.Key) (time.Duration, error) {
+	w, exists := l.options.World.Workload(key)
+	if !exists {
+		l.forget(key)
+		return 0, nil
+	}
+	s := l.begin(key, w)
+	if wait := l.settling(s); wait > 0 {
+		return wait, nil
+	}
+	if w.Version != 0 && w.Version < s.written {
+		return staleWait, nil // our own last write is not in the picture yet
+	}
+	in, persisted := l.gather(w, s)
+	decision := l.options.Decide(in)
+	l.metrics.decided(decision)
+	l.report(w, s, decision)
+	if decision.Action == decide.Rollout {
+		return 0, l.rollout(ctx, w, s, decision)
+	}
+	after, err := l.record(ctx, w, s, decision, persisted)
+	if after == 0 {
+		after = decision.After
+	}
+	return after, err
+}
+
+// gather collects what a decision depends on. persisted tells that the workload carries its baseline; a workload that
+// waits for its adoption has it in memory only.
+func (l *Loop) gather(w observe.Workload, s *state) (in decide.Input, persisted bool) {
+	now := time.Now()
+	in = decide.Input{
+		Workload: w.View, Policy: w.Policy, Sealer: l.options.Sealer, Options: l.options.Rules,
+		Now: now, NotBefore: s.notBefore(now),
+	}
+	in.Baseline, persisted = l.options.Sealer.Decode(w.View.Key.Namespace, w.View.Annotations[annotation.Observed])
+	switch {
+	case persisted:
+		l.keep(s, nil)
+	case s.provisional != nil:
+		in.Baseline = *s.provisional
+	}
+	in.HasBaseline = persisted || s.provisional != nil
+	scopes := decide.Wanted(w.View, w.Policy, in.Baseline, func(kind source.Kind) []source.Ref {
+		return l.options.World.Sources(kind, w.View.Key.Namespace)
+	})
+	for _, scope := range scopes {
+		in.Uses = append(in.Uses, source.Use{Scope: scope, Snapshot: l.options.World.Source(scope.Ref)})
+	}
+	return in, persisted
+}

@@ -1,0 +1,97 @@
+package reconcile
+
+import (
+	"unicode/utf8"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/controller/internal/observe"
+	"inpod.dev/inpod/internal/workload"
+)
+
+// Reasons of events. The first two are Reloader's, so that alerts on them keep working.
+const (
+	EventRolled            = "Reloaded"
+	EventFailed            = "ReloadFail"
+	EventInvalidAnnotation = "InvalidAnnotation"
+)
+
+// maxMessage is what the message of an event may have, in bytes (k8s.io/kubernetes/pkg/apis/core/validation/events.go).
+const maxMessage = 1024
+
+func (l *Loop) event(w observe.Workload, kind, reason, message string) {
+	l.options.Events.Event(referenceTo(w.View), kind, reason, bounded(message))
+}
+
+func referenceTo(view workload.View) *corev1.ObjectReference {
+	reference := &corev1.ObjectReference{
+		Kind: view.Key.Kind, Namespace: view.Key.Namespace, Name: view.Key.Name, UID: view.UID,
+	}
+	if kind, ok := workload.KindOf(view.Key.Kind); ok {
+		reference.APIVersion = kind.APIVersion()
+	}
+	return reference
+}
+
+func bounded(message string) string {
+	if len(message) <= maxMessage {
+		return message
+	}
+	cut := maxMessage - len("…")
+	for !utf8.RuneStart(message[cut]) {
+		cut--
+	}
+	return message[:cut] + "…"
+}
+
+// report tells what the user should know of a decision before anything is done, each thing once.
+func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision) {
+	told := map[string]bool{}
+	warn := func(reason, message string) {
+		told[message] = true
+		if s.told[message] {
+			return
+		}
+		l.options.Log.Warn("a workload needs attention", "workload", w.View.Key, "reason", reason, "message", message)
+		l.event(w, corev1.EventTypeWarning, reason, message)
+	}
+	for _, problem := range w.Problems {
+		warn(EventInvalidAnnotation, problem.String())
+	}
+	if decision.Warning && decision.Action == decide.None {
+		warn(string(decision.Reason), decision.Message)
+	}
+	s.told = told
+	l.options.Log.Debug("decided", "workload", w.View.Key, "action", decision.Action, "reason", decision.Reason,
+		"causes", causesOf(decision))
+}
+
+// rolled tells that a rollout was accepted.
+func (l *Loop) rolled(w observe.Workload, s *state, decision decide.Decision) {
+	l.metrics.rolled(w.View.Key.Kind, decision.Reason, true)
+	if took, ok := l.tookSince(s); ok {
+		l.metrics.latency.Observe(took.Seconds())
+	}
+	l.options.Log.Info("rolled", "workload", w.View.Key, "reason", decision.Reason, "causes", causesOf(decision))
+	l.event(w, corev1.EventTypeNormal, EventRolled, decision.Message)
+}
+
+// refused tells that the API server did not take a write.
+func (l *Loop) refused(w observe.Workload, decision decide.Decision, err error) {
+	what := "The baseline could not be written"
+	if decision.Action == decide.Rollout {
+		what = "The rolling update could not be started"
+		l.metrics.rolled(w.View.Key.Kind, decision.Reason, false)
+	}
+	l.options.Log.Warn("a write failed and will be tried again", "workload", w.View.Key, "action", decision.Action, "error", err)
+	l.event(w, corev1.EventTypeWarning, EventFailed, what+" and will be tried again: "+err.Error())
+}
+
+func causesOf(decision decide.Decision) []string {
+	var causes []string
+	for _, cause := range decision.Causes {
+		causes = append(causes, cause.String())
+	}
+	return causes
+}

@@ -1,0 +1,151 @@
+package reconcile
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"inpod.dev/inpod/controller/internal/observe"
+	"inpod.dev/inpod/internal/source"
+	"inpod.dev/inpod/internal/workload"
+)
+
+// staleWait is how long to wait for the watch to deliver our own last write. It arrives by itself and brings the key back
+// into the queue; this is for a watch that has just broken.
+const staleWait = 5 * time.Second
+
+// The back-off of a workload that is rolled again and again: so many rollouts are free, and after them each waits twice
+// as long as the one before. A time without rollouts makes them free again.
+const (
+	freeRollouts = 10
+	firstBackOff = 30 * time.Second
+	longBackOff  = 15 * time.Minute
+	calm         = 10 * time.Minute
+)
+
+// state is what a leader remembers of one workload. Losing it costs an adoption that starts anew, or a warning that is
+// told again; nothing that has to survive is here. Only settling is shared with Notify; a key is handled by one worker
+// at a time.
+type state struct {
+	uid types.UID
+
+	// first and last are the first and the last change of a source that has not been looked at; guarded by Loop.mu.
+	first, last time.Time
+	// since is the first change that has not led to an action, for the metric of the latency; guarded by Loop.mu.
+	since time.Time
+
+	// provisional is the baseline of a workload that waits for its turn to be adopted.
+	provisional *source.Baseline
+	// slot is that turn.
+	slot time.Time
+	// written is the resource version of our own last write.
+	written uint64
+	// told are the warnings that were told.
+	told map[string]bool
+
+	rollouts int
+	rolledAt time.Time
+}
+
+// state returns the state of a workload; Loop.mu is held.
+func (l *Loop) state(key workload.Key) *state {
+	s, ok := l.states[key]
+	if !ok {
+		s = &state{}
+		l.states[key] = s
+	}
+	return s
+}
+
+// touch notes a change of a source.
+func (s *state) touch(now time.Time) {
+	if s.first.IsZero() {
+		s.first = now
+	}
+	if s.since.IsZero() {
+		s.since = now
+	}
+	s.last = now
+}
+
+// begin returns the state of a workload for one look. A workload that was deleted and made again starts from nothing.
+func (l *Loop) begin(key workload.Key, w observe.Workload) *state {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.state(key)
+	if s.uid != w.View.UID {
+		if s.provisional != nil {
+			l.metrics.pending.Dec()
+		}
+		*s = state{uid: w.View.UID, first: s.first, last: s.last, since: s.since}
+	}
+	return s
+}
+
+func (l *Loop) forget(key workload.Key) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s, ok := l.states[key]; ok && s.provisional != nil {
+		l.metrics.pending.Dec()
+	}
+	delete(l.states, key)
+}
+
+// settling returns how long to wait until the changes have settled. When they have, later ones settle anew.
+func (l *Loop) settling(s *state) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s.first.IsZero() {
+		return 0
+	}
+	ready := s.last.Add(l.options.Settle)
+	if latest := s.first.Add(l.options.SettleMax); latest.Before(ready) {
+		ready = latest
+	}
+	if wait := time.Until(ready); wait > 0 {
+		return wait
+	}
+	s.first, s.last = time.Time{}, time.Time{}
+	return 0
+}
+
+// tookSince ends the measurement of a latency.
+func (l *Loop) tookSince(s *state) (took time.Duration, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s.since.IsZero() {
+		return 0, false
+	}
+	took = time.Since(s.since)
+	s.since = time.Time{}
+	return took, true
+}
+
+// rolled counts a rollout.
+func (s *state) rolled(now time.Time) {
+	if s.rollouts > 0 && now.Sub(s.rolledAt) > calm+s.backOff() {
+		s.rollouts = 0
+	}
+	s.rollouts++
+	s.rolledAt = now
+}
+
+// notBefore is the time until which the next rollout has to wait.
+func (s *state) notBefore(now time.Time) time.Time {
+	wait := s.backOff()
+	if wait == 0 || now.Sub(s.rolledAt) > calm+wait {
+		return time.Time{}
+	}
+	return s.rolledAt.Add(wait)
+}
+
+func (s *state) backOff() time.Duration {
+	wait := time.Duration(0)
+	for n := freeRollouts; n <= s.rollouts; n++ {
+		wait = min(max(firstBackOff, 2*wait), longBackOff)
+		if wait == longBackOff {
+			break
+		}
+	}
+	return wait
+}

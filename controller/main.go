@@ -1,0 +1,78 @@
+// Command controller makes running workloads use the current content of their ConfigMaps and Secrets.
+//
+// It wires the parts together and does nothing itself: settings (config), the cluster (access, leader), the picture of
+// it (observe), the loop (reconcile) with the decision (decide) and the writes (act), and telemetry.
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"inpod.dev/inpod/controller/internal/config"
+	"inpod.dev/inpod/internal/settings"
+	"inpod.dev/inpod/internal/telemetry"
+	"inpod.dev/inpod/internal/telemetry/kubelog"
+)
+
+// version is set by the linker.
+var version = ""
+
+// Exit codes.
+const (
+	exitOK    = 0
+	exitFail  = 1
+	exitUsage = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is the whole program.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	build := telemetry.ReadBuild(version)
+	c, err := config.Load(args, environ, build)
+	if info, ok := errors.AsType[*settings.InfoError](err); ok {
+		_, _ = fmt.Fprint(stdout, info.Text)
+		return exitOK
+	}
+	if err != nil {
+		_, _ = fmt.Fprintf(stderr, "controller: %v\n", err)
+		return exitUsage
+	}
+	log := telemetry.NewLogger(stderr, c.Log.Format, c.Log.Level)
+	kubelog.Join(log)
+	log.Info("starting", "version", build.Version, "revision", build.Revision, "strategy", c.Reload.Strategy,
+		"namespaces", cmp.Or(strings.Join(c.Namespaces, ","), "all"))
+	err = serve(ctx, c, build, getenv(environ), log)
+	switch {
+	case err == nil, ctx.Err() != nil && errors.Is(err, context.Canceled):
+		log.Info("stopped", "cause", cause(ctx))
+		return exitOK
+	default:
+		log.Error("stopped", "error", err)
+		return exitFail
+	}
+}
+
+// cause says why the program ends: the name of the signal.
+func cause(ctx context.Context) string {
+	if err := context.Cause(ctx); err != nil {
+		return err.Error()
+	}
+	return "done"
+}
+
+func getenv(environ []string) func(string) string {
+	return func(name string) string { return settings.Lookup(environ, name) }
+}

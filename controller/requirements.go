@@ -1,0 +1,39 @@
+package main
+
+import (
+	"inpod.dev/inpod/controller/internal/config"
+	"inpod.dev/inpod/internal/access"
+	"inpod.dev/inpod/internal/workload"
+)
+
+// requirements are the permissions that the controller needs with this configuration. The chart grants exactly these.
+func requirements(c config.Config, namespace string) []access.Requirement {
+	namespaces := c.Namespaces
+	if len(namespaces) == 0 {
+		namespaces = []string{""}
+	}
+	var all []access.Requirement
+	need := func(group, resource, namespace, name, why string, verbs ...string) {
+		for _, verb := range verbs {
+			all = append(all, access.Requirement{
+				Verb: verb, Group: group, Resource: resource, Namespace: namespace, Name: name, Why: why,
+			})
+		}
+	}
+	for _, watched := range namespaces {
+		need("", "configmaps", watched, "", "to see their changes", "list", "watch")
+		need("", "secrets", watched, "", "to see their changes", "list", "watch")
+		for _, kind := range workload.Kinds() {
+			need(kind.Resource.Group, kind.Resource.Resource, watched, "", "to see what uses a ConfigMap or Secret", "list", "watch")
+			need(kind.Resource.Group, kind.Resource.Resource, watched, "", "to roll", "patch")
+		}
+		need("", "events", watched, "", "to tell why something rolled", "create", "patch")
+	}
+	need("", "secrets", namespace, c.DigestKeySecret, "to read the key of all digests", "get")
+	need("", "secrets", namespace, "", "to make the key of all digests at the first start", "create")
+	if c.Election.Enabled {
+		need("coordination.k8s.io", "leases", namespace, c.Election.LeaseName, "to agree on one replica that acts", "get", "update")
+		need("coordination.k8s.io", "leases", namespace, "", "to agree on one replica that acts", "create")
+	}
+	return all
+}

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"sync"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/kubernetes/scheme"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/tools/record"
+
+	"inpod.dev/inpod/controller/internal/act"
+	"inpod.dev/inpod/controller/internal/config"
+	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/controller/internal/observe"
+	"inpod.dev/inpod/controller/internal/reconcile"
+	"inpod.dev/inpod/internal/access"
+	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/digestkey"
+	"inpod.dev/inpod/internal/leader"
+	"inpod.dev/inpod/internal/source"
+	"inpod.dev/inpod/internal/telemetry"
+	"inpod.dev/inpod/internal/telemetry/kubemetrics"
+	"inpod.dev/inpod/internal/telemetry/profiling"
+	"inpod.dev/inpod/internal/workload"
+)
+
+// serve runs until ctx ends or a part fails.
+func serve(ctx context.Context, c config.Config, build telemetry.Build, getenv func(string) string, log *slog.Logger) error {
+	registry := telemetry.NewRegistry(build)
+	if err := kubemetrics.RegisterREST(registry); err != nil {
+		return err
+	}
+	parent := ctx
+	ctx, fail := context.WithCancelCause(parent)
+	var tasks sync.WaitGroup
+	defer tasks.Wait()
+	defer fail(nil)
+	// failure is what ended ctx; nil when the program was asked to stop.
+	failure := func() error {
+		if parent.Err() != nil {
+			return nil
+		}
+		return context.Cause(ctx)
+	}
+	start := func(task func(context.Context) error) {
+		tasks.Go(func() {
+			if err := task(ctx); err != nil {
+				fail(err)
+			}
+		})
+	}
+
+	// The endpoints answer from the first moment, so that a probe can tell what the program waits for.
+	var ready readiness
+	ready.not("connecting to the API server")
+	endpoints := telemetry.NewServer("controller", c.ListenAddress, log,
+		telemetry.Metrics(registry), telemetry.Live(func() error { return nil }), telemetry.Ready(ready.check))
+	servers := []*telemetry.Server{endpoints}
+	if c.Pprof.Enabled {
+		servers = append(servers, profiling.NewServer(c.Pprof.Address, log))
+	}
+	for _, server := range servers {
+		if err := server.Listen(ctx); err != nil {
+			return err
+		}
+		start(server.Run)
+	}
+
+	part, err := connect(ctx, c, build, getenv, &ready, log)
+	if err != nil {
+		return cmp.Or(failure(), err)
+	}
+	if err := part.assemble(c, registry, &ready, log); err != nil {
+		return err
+	}
+	start(func(ctx context.Context) error { part.observer.Run(ctx); return nil })
+	if part.observer.WaitForSync(ctx) {
+		log.Info("the caches hold the cluster")
+		ready.yes(part.elector.Err)
+		part.elector.Run(ctx)
+	}
+	return failure()
+}
+
+// parts are what the program is made of.
+type parts struct {
+	connection *access.Connection
+	sealer     source.Sealer
+	namespace  string
+	observer   *observe.Observer
+	elector    *leader.Elector
+}
+
+// connect reaches the cluster, asks for the permissions, and gets the key of all digests.
+func connect(ctx context.Context, c config.Config, build telemetry.Build, getenv func(string) string, ready *readiness, log *slog.Logger) (*parts, error) {
+	p := &parts{namespace: cmp.Or(c.Pod.Namespace, "default")}
+	var err error
+	p.connection, err = access.Connect(ctx, access.Options{
+		Kubeconfig: c.Kubernetes.Kubeconfig, Getenv: getenv, UserAgent: "inpod-controller/" + build.Version,
+		QPS: c.Kubernetes.QPS, Burst: c.Kubernetes.Burst, Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	ready.not("asking for permissions")
+	if err := p.connection.Probe(ctx, requirements(c, p.namespace)); err != nil {
+		return nil, err
+	}
+	key, err := digestkey.Ensure(ctx, p.connection.Client, p.namespace, c.DigestKeySecret)
+	if err != nil {
+		return nil, err
+	}
+	p.sealer, err = source.NewSealer(key)
+	return p, err
+}
+
+// assemble makes the picture of the cluster, the loop and the election. The loop hears from the picture, and reads it.
+func (p *parts) assemble(c config.Config, registry prometheus.Registerer, ready *readiness, log *slog.Logger) error {
+	ready.not("filling the caches")
+	writes, err := metadata.NewForConfig(p.connection.Config)
+	if err != nil {
+		return err
+	}
+	var loop atomic.Pointer[reconcile.Loop]
+	p.observer, err = observe.New(observe.Options{
+		Client: p.connection.Client, Namespaces: c.Namespaces, Keys: annotationKeys(c.Keys), Log: log,
+		Notify: func(key workload.Key, change observe.Change) {
+			if l := loop.Load(); l != nil {
+				l.Notify(key, change)
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	loop.Store(reconcile.New(reconcile.Options{
+		World:  p.observer,
+		Writer: &act.Writer{Client: writes, Sealer: p.sealer, Strategy: c.Reload.Strategy},
+		Decide: decide.Decide, Sealer: p.sealer,
+		Rules:  decide.Options{AutoAll: c.Reload.AutoAll, OnCreate: c.Reload.OnCreate, OnDelete: c.Reload.OnDelete},
+		Settle: c.Pace.Settle, SettleMax: c.Pace.SettleMax, Workers: c.Pace.Workers, AdoptionRate: c.Pace.AdoptionRate,
+		Events: p.recorder(), Log: log, Registerer: registry, QueueMetrics: kubemetrics.NewQueueProvider(registry),
+	}))
+	lead := func(ctx context.Context) { loop.Load().Run(ctx) }
+	if !c.Election.Enabled {
+		p.elector = leader.Always(lead, log, registry)
+		return nil
+	}
+	p.elector, err = leader.New(leader.Options{
+		Client: p.connection.Client.CoordinationV1(), Namespace: p.namespace, Name: c.Election.LeaseName, Identity: c.Pod.Name,
+		LeaseDuration: c.Election.LeaseDuration, RenewDeadline: c.Election.RenewDeadline, RetryPeriod: c.Election.RetryPeriod,
+		OnStart: lead, Log: log, Registerer: registry,
+	})
+	return err
+}
+
+// recorder writes events. It lives as long as the process.
+func (p *parts) recorder() record.EventRecorder {
+	broadcaster := record.NewBroadcaster()
+	broadcaster.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: p.connection.Client.CoreV1().Events("")})
+	return broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "inpod"})
+}
+
+// annotationKeys are the default keys with what the settings change.
+func annotationKeys(k config.Keys) annotation.Keys {
+	keys := annotation.DefaultKeys()
+	keys.Auto, keys.Search, keys.Match, keys.Ignore = k.Auto, k.Search, k.Match, k.Ignore
+	maps.Copy(keys.AutoKind, map[source.Kind]string{source.ConfigMap: k.ConfigMapAuto, source.Secret: k.SecretAuto})
+	maps.Copy(keys.Named, map[source.Kind]string{source.ConfigMap: k.ConfigMap, source.Secret: k.Secret})
+	return keys
+}
+
+// readiness is the answer to /ready.
+type readiness struct {
+	state atomic.Pointer[telemetry.Check]
+}
+
+// not says what the program waits for.
+func (r *readiness) not(why string) {
+	check := telemetry.Check(func() error { return errors.New(why) })
+	r.state.Store(&check)
+}
+
+// yes says that the program works as long as the check is well.
+func (r *readiness) yes(check telemetry.Check) { r.state.Store(&check) }
+
+func (r *readiness) check() error { return (*r.state.Load())() }
