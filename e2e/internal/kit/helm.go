@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"os/exec"
-	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -79,11 +78,11 @@ func (r Release) Controller() Workload {
 }
 
 func (c *Cluster) helm(ctx context.Context, stdin []byte, args ...string) error {
-	cmd := exec.CommandContext(ctx, c.Env.Helm, append(args, "--kubeconfig", c.Env.Kubeconfig)...)
+	cmd := exec.CommandContext(ctx, c.Env.Helm, args...) // it reads KUBECONFIG itself
 	cmd.Stdin = bytes.NewReader(stdin)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("helm %s: %w\n%s", strings.Join(slices.DeleteFunc(args, func(a string) bool { return a == "" }), " "), err, bytes.TrimSpace(out))
+		return fmt.Errorf("helm %s: %w\n%s", strings.Join(args, " "), err, bytes.TrimSpace(out))
 	}
 	return nil
 }

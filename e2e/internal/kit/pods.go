@@ -7,14 +7,17 @@ import (
 	"context"
 	"fmt"
 	"strings"
-
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/tools/remotecommand"
+	"time"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/remotecommand"
 )
 
 // Exec runs a command in a container and returns what it printed. The error has what it wrote to standard error.
@@ -40,6 +43,49 @@ func (c *Cluster) Logs(ctx context.Context, namespace, pod string, options corev
 		return "", fmt.Errorf("logs of %s/%s: %w", namespace, pod, err)
 	}
 	return string(out), nil
+}
+
+// AwaitLog waits until a pod of a workload has logged a text, in its present or its former container, and returns that
+// log. Logs cannot be watched across restarts, so it looks again and again.
+func (c *Cluster) AwaitLog(ctx context.Context, w Workload, text string) (string, error) {
+	var log string
+	err := wait.PollUntilContextCancel(ctx, 300*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+		pods, err := c.Pods(ctx, w)
+		if err != nil {
+			return false, err
+		}
+		for _, pod := range pods {
+			for _, previous := range []bool{false, true} {
+				// A container that has not started, or has no former one, has no log.
+				log, err = c.Logs(ctx, pod.Namespace, pod.Name, corev1.PodLogOptions{Previous: previous})
+				if err == nil && strings.Contains(log, text) {
+					return true, nil
+				}
+			}
+		}
+		return false, nil
+	})
+	if err != nil {
+		return "", fmt.Errorf("%s: waited for %q in the log: %w\n%s", w, text, err, c.Describe(context.WithoutCancel(ctx), w.Namespace))
+	}
+	return log, nil
+}
+
+// AwaitGone waits until pods are gone.
+func (c *Cluster) AwaitGone(ctx context.Context, pods ...corev1.Pod) error {
+	for _, pod := range pods {
+		err := wait.PollUntilContextCancel(ctx, 100*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+			now, err := c.Client.CoreV1().Pods(pod.Namespace).Get(ctx, pod.Name, metav1.GetOptions{})
+			if apierrors.IsNotFound(err) {
+				return true, nil
+			}
+			return err == nil && now.UID != pod.UID, err
+		})
+		if err != nil {
+			return fmt.Errorf("waited for pod %s/%s to go: %w", pod.Namespace, pod.Name, err)
+		}
+	}
+	return nil
 }
 
 // Get returns what a pod answers to GET on a port, asked through the API server.

@@ -52,6 +52,19 @@ func untilOnce(ctx context.Context, client rest.Interface, resource, namespace s
 	}
 }
 
+// AwaitObject waits until the object of a name satisfies a condition, and returns it.
+func AwaitObject(ctx context.Context, client rest.Interface, resource, namespace, name string, condition func(runtime.Object) bool) (runtime.Object, error) {
+	var last runtime.Object
+	err := until(ctx, client, resource, namespace, named(name), func(object runtime.Object) (bool, error) {
+		last = object
+		return condition(object), nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s %s/%s: %w", resource, namespace, name, err)
+	}
+	return last, nil
+}
+
 func named(name string) fields.Selector { return fields.OneTermEqualSelector("metadata.name", name) }
 
 // Events returns the events on an object with a reason, or all of them when the reason is empty.

@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/scheme"
 )
 
 // Workload names a workload.
@@ -158,6 +160,47 @@ func (c *Cluster) Pods(ctx context.Context, w Workload) ([]corev1.Pod, error) {
 		}
 	}
 	return pods, nil
+}
+
+// AwaitPodCount waits until a workload has so many pods, those that are being deleted included.
+func (c *Cluster) AwaitPodCount(ctx context.Context, w Workload, count int) error {
+	state, err := c.State(ctx, w)
+	if err != nil {
+		return err
+	}
+	pods, selector := c.Client.CoreV1().Pods(w.Namespace), metav1.FormatLabelSelector(state.Selector)
+	for {
+		list, err := pods.List(ctx, metav1.ListOptions{LabelSelector: selector})
+		if err != nil {
+			return fmt.Errorf("pods of %s: %w", w, err)
+		}
+		if len(list.Items) == count {
+			return nil
+		}
+		watcher, err := pods.Watch(ctx, metav1.ListOptions{LabelSelector: selector, ResourceVersion: list.ResourceVersion})
+		if err != nil {
+			return fmt.Errorf("pods of %s: %w", w, err)
+		}
+		select {
+		case <-watcher.ResultChan(): // something changed: look again
+		case <-ctx.Done():
+			err = fmt.Errorf("%s: waited for %d pods, there are %d: %w", w, count, len(list.Items), context.Cause(ctx))
+		}
+		watcher.Stop()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// Patch patches a workload.
+func (c *Cluster) Patch(ctx context.Context, w Workload, form types.PatchType, body []byte) error {
+	err := c.Client.AppsV1().RESTClient().Patch(form).Namespace(w.Namespace).Resource(kinds()[w.Kind]).Name(w.Name).
+		VersionedParams(&metav1.PatchOptions{FieldManager: FieldManager}, scheme.ParameterCodec).Body(body).Do(ctx).Error()
+	if err != nil {
+		return fmt.Errorf("patch %s: %w", w, err)
+	}
+	return nil
 }
 
 func stateOf(object runtime.Object) (State, error) {

@@ -1,0 +1,177 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/internal/annotation"
+)
+
+// fleet makes one workload of each kind for each name, which uses a ConfigMap of that name.
+func (s *space) fleet(names ...string) map[string][]kit.Workload {
+	s.t.Helper()
+	all := map[string][]kit.Workload{}
+	for _, name := range names {
+		s.apply(configMap(name, "key", "1"))
+		for _, kind := range kinds() {
+			a := newApp(kind, strings.ToLower(kind)+"-"+name, []use{env("KEY", ofConfigMap(name), "key")}).idle()
+			if name != "unannotated" {
+				a = a.annotated(s.keys.auto, "true")
+			}
+			s.apply(a.object())
+			all[name] = append(all[name], a.in(s.ns))
+		}
+	}
+	return all
+}
+
+// One life of a controller: installed, stopped, started, replaced and upgraded. At each step only what changed is
+// rolled.
+func TestOnlyChangesRollThroughInstallStopStartAndUpgrade(t *testing.T) {
+	t.Parallel()
+	s := ownSpace(t)
+	fleet := s.fleet("edited", "edited-twice", "edited-and-back", "quiet", "unannotated")
+	followed := append(append(append(fleet["edited"], fleet["edited-twice"]...), fleet["edited-and-back"]...), fleet["quiet"]...)
+	before := s.generations()
+
+	// An edit from before inpod was there is nothing that it knows of.
+	s.apply(configMap("quiet", "key", "2"))
+	s.install(nil, nil)
+	s.adopted(followed...)
+	s.onlyRolled(before)
+
+	s.scaleController(0)
+	s.apply(
+		configMap("edited", "key", "2"),
+		configMap("edited-twice", "key", "2"), configMap("edited-twice", "key", "3"),
+		configMap("edited-and-back", "key", "2"), configMap("edited-and-back", "key", "1"),
+		configMap("unannotated", "key", "2"),
+	)
+	// An annotation that a deployment tool writes meanwhile is no new template.
+	for _, w := range fleet["edited"] {
+		s.annotate(w, "example.com/deployed-by", "pipeline")
+	}
+	s.scaleController(1)
+	s.onlyRolled(before, append(fleet["edited"], fleet["edited-twice"]...)...)
+
+	before = s.generations()
+	s.restartController()
+	s.must(s.AwaitRelease(s.ctx, s.release))
+	s.onlyRolled(before)
+
+	// Another strategy, another log, another pace.
+	s.install(kit.Values{"reloadStrategy": "annotations", "logFormat": "json", "settle": "500ms", "workers": 2}, nil)
+	s.onlyRolled(before)
+
+	// Edits of what is asked for: no content changes.
+	for _, w := range fleet["unannotated"] {
+		s.annotate(w, s.keys.auto, "true")
+	}
+	for _, w := range fleet["quiet"] {
+		s.annotate(w, s.keys.configmap, "quiet,edited")
+	}
+	for _, w := range fleet["edited"] {
+		s.annotate(w, s.keys.auto, "false")
+	}
+	s.adopted(fleet["unannotated"]...)
+	s.onlyRolled(before)
+
+	// And what is asked for now holds.
+	s.apply(configMap("unannotated", "key", "3"), configMap("edited", "key", "3"))
+	s.onlyRolled(before, append(fleet["unannotated"], fleet["quiet"]...)...)
+}
+
+// scaleController stops or starts the space's own controller and waits until that is so.
+func (s *space) scaleController(replicas int) {
+	s.t.Helper()
+	w := s.release.Controller()
+	patch := fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, replicas)
+	_, err := s.Client.AppsV1().Deployments(w.Namespace).Patch(s.ctx, w.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: kit.FieldManager})
+	s.must(err)
+	s.must(s.AwaitRollout(s.ctx, w))
+	s.must(s.AwaitPodCount(s.ctx, w, replicas))
+}
+
+// annotate writes one annotation, as kubectl annotate does.
+func (s *space) annotate(w kit.Workload, key, value string) {
+	s.t.Helper()
+	s.must(s.Patch(s.ctx, w, types.MergePatchType, fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, key, value)))
+}
+
+func TestAWorkloadThatStopsFollowingLosesItsBaseline(t *testing.T) {
+	t.Parallel()
+	s := newSpace(t)
+	a := deployment("app", env("KEY", ofConfigMap("config"), "key")).idle()
+	w := a.in(s.ns)
+	s.apply(configMap("config", "key", "1"), a.annotated(s.keys.auto, "true").object())
+	s.adopted(w)
+	before := s.generations()
+
+	s.annotate(w, s.keys.auto, "false")
+	_, err := s.Await(s.ctx, w, "no baseline", func(state kit.State) bool { return state.Annotations[annotation.Observed] == "" })
+	s.must(err)
+	// What changes now is not made up for later.
+	s.apply(configMap("config", "key", "2"))
+	s.annotate(w, s.keys.auto, "true")
+	s.adopted(w)
+	s.onlyRolled(before)
+
+	s.apply(configMap("config", "key", "3"))
+	s.onlyRolled(before, w)
+}
+
+func TestManyEditsInQuickSuccessionAreOneRollout(t *testing.T) {
+	t.Parallel()
+	s := newSpace(t)
+	a := deployment("app", env("KEY", ofConfigMap("config"), "key"), volume(ofSecret("hidden"))).idle().annotated(s.keys.auto, "true")
+	s.apply(configMap("config", "key", "0"), secret("hidden", "key", "0"), a.object())
+	s.adopted(a.in(s.ns))
+	before := s.generations()
+	for i := range 10 {
+		s.apply(configMap("config", "key", fmt.Sprint(i+1)), secret("hidden", "key", fmt.Sprint(i+1)))
+	}
+	s.onlyRolled(before, a.in(s.ns))
+}
+
+// A deployment tool that applies a source and then a template that was edited too gets its own rollout and no second.
+func TestASourceAppliedTogetherWithANewTemplateIsOneRollout(t *testing.T) {
+	t.Parallel()
+	s := newSpace(t)
+	var workloads []kit.Workload
+	applyAll := func(version string) {
+		s.apply(configMap("config", "key", version))
+		workloads = nil
+		for _, kind := range kinds() {
+			a := newApp(kind, strings.ToLower(kind), []use{env("KEY", ofConfigMap("config"), "key")}).idle().
+				annotated(s.keys.auto, "true").onTemplate("example.com/version", version)
+			s.apply(a.object())
+			workloads = append(workloads, a.in(s.ns))
+		}
+	}
+	applyAll("1")
+	s.adopted(workloads...)
+	before := s.generations()
+	applyAll("2")
+	s.onlyRolled(before, workloads...)
+
+	// A use that is added with the template is none either: the pods of the new template have the content.
+	before = s.generations()
+	s.apply(secret("hidden", "key", "1"))
+	for _, kind := range kinds() {
+		s.apply(newApp(kind, strings.ToLower(kind), []use{env("KEY", ofConfigMap("config"), "key"), volume(ofSecret("hidden"))}).idle().
+			annotated(s.keys.auto, "true").onTemplate("example.com/version", "2").object())
+	}
+	s.onlyRolled(before, workloads...)
+
+	// From then on it counts.
+	before = s.generations()
+	s.apply(secret("hidden", "key", "2"))
+	s.onlyRolled(before, workloads...)
+}

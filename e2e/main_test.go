@@ -1,0 +1,121 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"context"
+	"crypto/rand"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"inpod.dev/inpod/e2e/internal/kit"
+)
+
+// runLabel is on every object that a run leaves at the top level of the cluster; its value is the run.
+const runLabel = "e2e.inpod.dev/run"
+
+// suite is what the tests share.
+var suite struct {
+	cluster *kit.Cluster
+	// run is the name of this run; it begins the names of its namespaces.
+	run string
+	// release is the controller for all namespaces, keys what it follows.
+	release kit.Release
+	keys    keys
+}
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := setParallel(); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	err := setUp(ctx)
+	code := 1
+	if err == nil {
+		code = m.Run()
+	} else {
+		fmt.Fprintln(os.Stderr, "e2e: preparing the cluster:", err)
+	}
+	if err := tearDown(context.WithoutCancel(ctx)); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e: cleaning up:", err)
+		code = 1
+	}
+	os.Exit(code) //nolint:gocritic // the process ends here; stop has nothing to release
+}
+
+// setParallel lets many tests run at once, whatever the number of processors: they wait nearly all of the time.
+func setParallel() error {
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if given {
+		return nil
+	}
+	return flag.Set("test.parallel", "8")
+}
+
+// setUp connects, removes what runs that were killed left behind, and installs the controller of the suite.
+func setUp(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	defer cancel()
+	cluster, err := kit.Connect()
+	if err != nil {
+		return err
+	}
+	suite.cluster = cluster
+	if err := cluster.RemoveLabeled(ctx, runLabel, time.Hour); err != nil {
+		return err
+	}
+	suite.run = "e2e-" + strings.ToLower(rand.Text()[:5])
+	suite.keys = keysUnder("all." + suite.run + ".inpod.dev")
+	ns, err := cluster.CreateNamespace(ctx, "inpod-"+suite.run, map[string]string{
+		runLabel: suite.run,
+		// What inpod runs has to pass the strictest standard.
+		"pod-security.kubernetes.io/enforce": "restricted",
+	})
+	if err != nil {
+		return err
+	}
+	suite.release = kit.Release{Name: "inpod", Namespace: ns}
+	return cluster.Install(ctx, suite.release, values(suite.keys, nil))
+}
+
+func tearDown(ctx context.Context) error {
+	if suite.release.Namespace == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	err := suite.cluster.Uninstall(ctx, suite.release)
+	if err != nil {
+		return err
+	}
+	return suite.cluster.DeleteNamespace(ctx, suite.release.Namespace)
+}
+
+// values are the chart values of a release that follows the given keys, for tests that should not wait long. config
+// adds settings of the controller.
+func values(k keys, config kit.Values) kit.Values {
+	all := k.config()
+	all["settle"] = "1s"
+	all["adoptionRate"] = 1000 // of the tests' own workloads; the default protects a grown cluster
+	all["logLevel"] = "debug"
+	for name, value := range config {
+		all[name] = value
+	}
+	return kit.Values{
+		"commonLabels": kit.Values{runLabel: suite.run},
+		"controller": kit.Values{
+			"config":         all,
+			"readinessProbe": kit.Values{"periodSeconds": 1},
+		},
+	}
+}

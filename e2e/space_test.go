@@ -1,0 +1,169 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/internal/annotation"
+)
+
+// patience bounds one test. Nothing waits for it to pass.
+const patience = 3 * time.Minute
+
+// space is the namespace of one test, the keys that the controller in charge of it follows, and what tests do there.
+// What goes wrong ends the test.
+type space struct {
+	*kit.Cluster
+	t    *testing.T
+	ctx  context.Context
+	ns   string
+	keys keys
+	// release is the controller in charge.
+	release kit.Release
+	markers int
+}
+
+// newSpace makes a namespace that the controller of the suite is in charge of.
+func newSpace(t *testing.T) *space {
+	t.Helper()
+	return openSpace(t, suite.keys, suite.release, nil)
+}
+
+// openSpace makes a namespace with labels. What is seen when a test fails is written to dist/test/e2e/.
+func openSpace(t *testing.T, k keys, release kit.Release, labels map[string]string) *space {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	s := &space{Cluster: suite.cluster, t: t, ctx: ctx, keys: k, release: release}
+	all := map[string]string{runLabel: suite.run}
+	for key, value := range labels {
+		all[key] = value
+	}
+	ns, err := s.CreateNamespace(ctx, suite.run+"-"+slug(t.Name())+"-", all)
+	s.must(err)
+	s.ns = ns
+	t.Cleanup(s.close)
+	return s
+}
+
+// own makes a namespace with a controller of its own, in a namespace of that one's own: two that never meet. install
+// is called with what the release has so far, so that a test can prepare workloads before there is a controller.
+func ownSpace(t *testing.T) *space {
+	t.Helper()
+	k := keysUnder(slug(t.Name()) + "." + suite.run + ".inpod.dev")
+	home := openSpace(t, k, kit.Release{}, map[string]string{"pod-security.kubernetes.io/enforce": "restricted"})
+	return openSpace(t, k, kit.Release{Name: "inpod", Namespace: home.ns}, nil)
+}
+
+// install installs or upgrades the space's own controller, limited to the namespace of the space.
+func (s *space) install(config, controller kit.Values) {
+	s.t.Helper()
+	s.must(s.Install(s.ctx, s.release, s.values(config, controller)))
+}
+
+func (s *space) values(config, controller kit.Values) kit.Values {
+	all := values(s.keys, config)
+	all["namespaces"] = []string{s.ns}
+	for name, value := range controller {
+		all["controller"].(kit.Values)[name] = value
+	}
+	return all
+}
+
+// close says what there is when the test has failed, and deletes the namespace.
+func (s *space) close() {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), time.Minute)
+	defer cancel()
+	if s.t.Failed() {
+		s.report(ctx)
+	}
+	if err := s.DeleteNamespace(ctx, s.ns); err != nil {
+		s.t.Error(err)
+	}
+}
+
+func (s *space) report(ctx context.Context) {
+	root, err := kit.Checkout()
+	if err != nil {
+		s.t.Error(err)
+		return
+	}
+	file := filepath.Join(root, "dist", "test", "e2e", strings.ReplaceAll(s.t.Name(), "/", "_")+"."+s.ns+".txt")
+	text := fmt.Sprintf("== namespace %s\n%s", s.ns, s.Describe(ctx, s.ns))
+	if s.release.Namespace != "" {
+		text += fmt.Sprintf("\n== controller in %s\n%s\n%s", s.release.Namespace, s.Describe(ctx, s.release.Namespace), s.controllerLog(ctx))
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err == nil {
+		err = os.WriteFile(file, []byte(text), 0o644)
+	}
+	if err != nil {
+		s.t.Error(err)
+		return
+	}
+	s.t.Logf("what was seen then: %s", file)
+}
+
+// controllerLog is the whole log of the controller in charge, from all its pods.
+func (s *space) controllerLog(ctx context.Context) string {
+	pods, err := s.Pods(ctx, s.release.Controller())
+	if err != nil {
+		return err.Error()
+	}
+	var text strings.Builder
+	for _, pod := range pods {
+		log, err := s.Logs(ctx, pod.Namespace, pod.Name, corev1.PodLogOptions{})
+		if err != nil {
+			log = err.Error()
+		}
+		fmt.Fprintf(&text, "-- log of %s\n%s\n", pod.Name, log)
+	}
+	return text.String()
+}
+
+// must ends the test on an error.
+func (s *space) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *space) apply(objects ...runtime.Object) {
+	s.t.Helper()
+	s.must(s.Apply(s.ctx, s.ns, objects...))
+}
+
+func (s *space) state(w kit.Workload) kit.State {
+	s.t.Helper()
+	state, err := s.State(s.ctx, w)
+	s.must(err)
+	return state
+}
+
+// adopted waits until the controller has recorded what the workloads use now: from then on a change is a change.
+func (s *space) adopted(workloads ...kit.Workload) {
+	s.t.Helper()
+	for _, w := range workloads {
+		_, err := s.Await(s.ctx, w, "recorded in "+annotation.Observed, func(state kit.State) bool {
+			return state.Annotations[annotation.Observed] != ""
+		})
+		s.must(err)
+	}
+}
+
+func slug(name string) string {
+	name = regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(strings.TrimPrefix(name, "Test")), "-")
+	return strings.Trim(name[:min(len(name), 30)], "-")
+}
