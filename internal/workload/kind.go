@@ -28,6 +28,8 @@ type Kind struct {
 	New func() runtime.Object
 	// template returns the pod template of an object of the kind, nil for an object of another.
 	template func(object any) *corev1.PodTemplateSpec
+	// pods returns how many pods an object of the kind has, by its status.
+	pods func(object any) int32
 }
 
 // Kinds is the table.
@@ -38,18 +40,21 @@ func Kinds() []Kind {
 			Resource: appsv1.SchemeGroupVersion.WithResource("deployments"),
 			New:      func() runtime.Object { return &appsv1.Deployment{} },
 			template: templateOf(func(d *appsv1.Deployment) *corev1.PodTemplateSpec { return &d.Spec.Template }),
+			pods:     podsOf(func(d *appsv1.Deployment) int32 { return d.Status.Replicas }),
 		},
 		{
 			Name:     "StatefulSet",
 			Resource: appsv1.SchemeGroupVersion.WithResource("statefulsets"),
 			New:      func() runtime.Object { return &appsv1.StatefulSet{} },
 			template: templateOf(func(s *appsv1.StatefulSet) *corev1.PodTemplateSpec { return &s.Spec.Template }),
+			pods:     podsOf(func(s *appsv1.StatefulSet) int32 { return s.Status.Replicas }),
 		},
 		{
 			Name:     "DaemonSet",
 			Resource: appsv1.SchemeGroupVersion.WithResource("daemonsets"),
 			New:      func() runtime.Object { return &appsv1.DaemonSet{} },
 			template: templateOf(func(d *appsv1.DaemonSet) *corev1.PodTemplateSpec { return &d.Spec.Template }),
+			pods:     podsOf(func(d *appsv1.DaemonSet) int32 { return d.Status.CurrentNumberScheduled }),
 		},
 	}
 }
@@ -60,6 +65,15 @@ func templateOf[T any](of func(*T) *corev1.PodTemplateSpec) func(any) *corev1.Po
 			return of(typed)
 		}
 		return nil
+	}
+}
+
+func podsOf[T any](of func(*T) int32) func(any) int32 {
+	return func(object any) int32 {
+		if typed, ok := object.(*T); ok {
+			return of(typed)
+		}
+		return 0
 	}
 }
 

@@ -23,6 +23,8 @@ type View struct {
 	Version uint64
 	// Deleting tells that the workload is being deleted.
 	Deleting bool
+	// Pods is how many pods it has, by its status.
+	Pods int
 	// Annotations and TemplateAnnotations are those that were asked for, and no others.
 	Annotations         map[string]string
 	TemplateAnnotations map[string]string
@@ -61,6 +63,7 @@ func (k Kind) View(object metav1.Object, keep func(key string) bool) (View, erro
 		UID:                 object.GetUID(),
 		Version:             versionOf(object),
 		Deleting:            object.GetDeletionTimestamp() != nil,
+		Pods:                int(k.pods(object)),
 		Annotations:         kept(object.GetAnnotations(), keep),
 		TemplateAnnotations: kept(template.Annotations, keep),
 		Usages:              source.Usages(object.GetNamespace(), &template.Spec),

@@ -42,6 +42,8 @@ type Options struct {
 	// Notify is called for each workload that a change concerns, from several goroutines. It must not block.
 	Notify func(workload.Key, Change)
 	Log    *slog.Logger
+	// Pods tells to watch the pods that carry the sidecar.
+	Pods bool
 }
 
 // Observer is a picture of the cluster that keeps itself up to date.
@@ -50,6 +52,7 @@ type Observer struct {
 	// sources and workloads are by kind and then by namespace; a picture of all namespaces has the one key "".
 	sources   map[source.Kind]map[string]cache.SharedIndexInformer
 	workloads map[string]map[string]cache.SharedIndexInformer
+	pods      map[string]cache.SharedIndexInformer
 	synced    []cache.DoneChecker
 }
 
@@ -59,6 +62,7 @@ func New(options Options) (*Observer, error) {
 		options:   options,
 		sources:   map[source.Kind]map[string]cache.SharedIndexInformer{},
 		workloads: map[string]map[string]cache.SharedIndexInformer{},
+		pods:      map[string]cache.SharedIndexInformer{},
 	}
 	namespaces := options.Namespaces
 	if len(namespaces) == 0 {
@@ -83,6 +87,16 @@ func New(options Options) (*Observer, error) {
 			}
 			o.sources[kind][namespace] = informer
 		}
+	}
+	if !options.Pods {
+		return o, nil
+	}
+	for _, namespace := range namespaces {
+		informer, err := o.podInformer(namespace)
+		if err != nil {
+			return nil, err
+		}
+		o.pods[namespace] = informer
 	}
 	return o, nil
 }
@@ -124,6 +138,9 @@ func (o *Observer) all() []cache.SharedIndexInformer {
 		for _, informer := range byNamespace {
 			all = append(all, informer)
 		}
+	}
+	for _, informer := range o.pods {
+		all = append(all, informer)
 	}
 	return all
 }

@@ -1,0 +1,192 @@
+package observe
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+
+	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/source"
+	"inpod.dev/inpod/internal/workload"
+)
+
+const (
+	// SidecarName is the name of the container that the injector adds.
+	SidecarName = "inpod"
+	// sidecarPort is where the sidecar listens unless its container says otherwise.
+	sidecarPort = 9797
+	byWorkload  = "workload"
+)
+
+// Pod is what the controller keeps of a pod that carries the sidecar.
+type Pod struct {
+	Namespace, Name string
+	UID             types.UID
+	// Workload is what the pod belongs to; it has no name if that is of no kind that inpod knows.
+	Workload workload.Key
+	// Address is the pod's address, "" before it has one; Port is where its sidecar listens.
+	Address string
+	Port    int32
+	// Running tells that the pod has started and will not end by itself soon.
+	Running bool
+	// Over tells that the pod has ended or is about to: nobody waits for it.
+	Over bool
+	// Mounts are what the sidecar watches.
+	Mounts []Mount
+}
+
+// Mount is one source at one path of the sidecar.
+type Mount struct {
+	Ref  source.Ref
+	Path string
+	// Items map keys to paths below Path; nil means that each key is a file of its own name.
+	Items []corev1.KeyToPath
+}
+
+type podItem struct {
+	metav1.ObjectMeta
+	Pod
+}
+
+// Pods returns the pods of a workload that carry the sidecar, sorted by name.
+func (o *Observer) Pods(key workload.Key) []Pod {
+	informer := in(o.pods, key.Namespace)
+	if informer == nil {
+		return nil
+	}
+	objects, err := informer.GetIndexer().ByIndex(byWorkload, key.String())
+	if err != nil {
+		return nil // the index is made in podInformer
+	}
+	var pods []Pod
+	for _, object := range objects {
+		if item, ok := object.(*podItem); ok {
+			pods = append(pods, item.Pod)
+		}
+	}
+	slices.SortFunc(pods, func(a, b Pod) int { return strings.Compare(a.Name, b.Name) })
+	return pods
+}
+
+func (o *Observer) podInformer(namespace string) (cache.SharedIndexInformer, error) {
+	informer := cache.NewSharedIndexInformerWithOptions(podListWatch(o.options.Client, namespace), &corev1.Pod{},
+		cache.SharedIndexInformerOptions{Indexers: cache.Indexers{byWorkload: func(object any) ([]string, error) {
+			item, ok := object.(*podItem)
+			if !ok || item.Workload.Name == "" {
+				return nil, nil
+			}
+			return []string{item.Workload.String()}, nil
+		}}})
+	if err := informer.SetTransform(reducePod); err != nil {
+		return nil, fmt.Errorf("observing pods: %w", err)
+	}
+	o.synced = append(o.synced, informer.HasSyncedChecker())
+	return informer, nil
+}
+
+func podListWatch(client kubernetes.Interface, namespace string) cache.ListerWatcher {
+	pods := client.CoreV1().Pods(namespace)
+	lw := &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			options.LabelSelector = injectedPods
+			return pods.List(ctx, options)
+		},
+		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+			options.LabelSelector = injectedPods
+			return pods.Watch(ctx, options)
+		},
+	}
+	return cache.ToListWatcherWithWatchListSemantics(lw, client)
+}
+
+const injectedPods = annotation.InjectedLabel + "=true"
+
+// reducePod is the transform.
+func reducePod(object any) (any, error) {
+	pod, ok := object.(*corev1.Pod)
+	if !ok {
+		return object, nil
+	}
+	item := &podItem{ObjectMeta: identity(pod), Pod: Pod{
+		Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, Workload: ownerOf(pod), Address: pod.Status.PodIP, Port: sidecarPort,
+		Running: pod.Status.Phase == corev1.PodRunning,
+		Over:    pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
+	}}
+	for _, containers := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range containers {
+			if containers[i].Name == SidecarName {
+				item.Mounts = mountsOf(pod, &containers[i])
+				if ports := containers[i].Ports; len(ports) > 0 {
+					item.Port = ports[0].ContainerPort
+				}
+			}
+		}
+	}
+	return item, nil
+}
+
+// ownerOf returns the workload of a pod. A Deployment owns it through a ReplicaSet, which the Deployment controller names
+// after the Deployment and the label pod-template-hash (k8s.io/kubernetes/pkg/controller/deployment/sync.go).
+func ownerOf(pod *corev1.Pod) workload.Key {
+	owner := metav1.GetControllerOf(pod)
+	if owner == nil {
+		return workload.Key{}
+	}
+	key := workload.Key{Kind: owner.Kind, Namespace: pod.Namespace, Name: owner.Name}
+	if owner.Kind == "ReplicaSet" {
+		name, cut := strings.CutSuffix(owner.Name, "-"+pod.Labels["pod-template-hash"])
+		if !cut {
+			return workload.Key{}
+		}
+		key.Kind, key.Name = "Deployment", name
+	}
+	if _, known := workload.KindOf(key.Kind); !known {
+		return workload.Key{}
+	}
+	return key
+}
+
+// mountsOf lists the sources that a container mounts without subPath.
+func mountsOf(pod *corev1.Pod, c *corev1.Container) []Mount {
+	volumes := make(map[string]*corev1.Volume, len(pod.Spec.Volumes))
+	for i := range pod.Spec.Volumes {
+		volumes[pod.Spec.Volumes[i].Name] = &pod.Spec.Volumes[i]
+	}
+	var mounts []Mount
+	for _, mount := range c.VolumeMounts {
+		volume, ok := volumes[mount.Name]
+		if !ok || mount.SubPath != "" || mount.SubPathExpr != "" {
+			continue
+		}
+		add := func(kind source.Kind, name string, items []corev1.KeyToPath) {
+			mounts = append(mounts, Mount{
+				Ref: source.Ref{Kind: kind, Namespace: pod.Namespace, Name: name}, Path: mount.MountPath, Items: items,
+			})
+		}
+		switch {
+		case volume.ConfigMap != nil:
+			add(source.ConfigMap, volume.ConfigMap.Name, volume.ConfigMap.Items)
+		case volume.Secret != nil:
+			add(source.Secret, volume.Secret.SecretName, volume.Secret.Items)
+		case volume.Projected != nil:
+			for _, s := range volume.Projected.Sources {
+				if s.ConfigMap != nil {
+					add(source.ConfigMap, s.ConfigMap.Name, s.ConfigMap.Items)
+				}
+				if s.Secret != nil {
+					add(source.Secret, s.Secret.Name, s.Secret.Items)
+				}
+			}
+		}
+	}
+	return mounts
+}
