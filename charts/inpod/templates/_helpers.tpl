@@ -29,7 +29,7 @@ app.kubernetes.io/component: {{ .component }}
 {{- $_ := set $own "app.kubernetes.io/part-of" "inpod" -}}
 {{- $_ := set $own "app.kubernetes.io/version" (.root.Chart.AppVersion | replace "+" "_" | trunc 63) -}}
 {{- $_ := set $own "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
-{{- toYaml (merge $own (default dict .extra) .root.Values.commonLabels) -}}
+{{- toYaml (merge $own (default dict .extra) (default dict .root.Values.commonLabels)) -}}
 {{- end -}}
 
 {{/* The image of a program, with (dict "root" $ "component" NAME "image" OVERRIDES). */}}

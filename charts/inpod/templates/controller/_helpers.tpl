@@ -39,6 +39,18 @@ Name of the cluster-wide role: cluster-wide names are shared by all releases, so
 {{- if gt (int .Values.controller.replicas) 1 -}}true{{- end -}}
 {{- end -}}
 
+{{/*
+How pods are replaced. A rolling update is always written out: limits that the API server filled in would belong to
+nobody, would stay when the type becomes Recreate, and would make that upgrade fail.
+*/}}
+{{- define "inpod.controller.strategy" -}}
+{{- $strategy := .Values.controller.strategy | default (dict "type" (ternary "RollingUpdate" "Recreate" (eq (include "inpod.controller.ha" .) "true"))) -}}
+{{- if and (eq (toString $strategy.type) "RollingUpdate") (not $strategy.rollingUpdate) -}}
+{{- $strategy = dict "type" "RollingUpdate" "rollingUpdate" (dict "maxSurge" 1 "maxUnavailable" 0) -}}
+{{- end -}}
+{{- toYaml $strategy -}}
+{{- end -}}
+
 {{/* The namespaces to work in, separated by commas; empty means all. */}}
 {{- define "inpod.controller.namespaces" -}}
 {{- if .Values.namespaces -}}
@@ -57,11 +69,11 @@ The arguments: every key of controller.config as the flag of the same name, in a
 knows itself.
 */}}
 {{- define "inpod.controller.args" -}}
-{{- $names := dict "leaseName" (include "inpod.controller.leaseName" .) "digestKeySecret" (include "inpod.controller.digestKeySecret" .) -}}
-{{- range $key, $value := .Values.controller.config -}}
+{{- $named := dict "leaseName" (include "inpod.controller.leaseName" .) "digestKeySecret" (include "inpod.controller.digestKeySecret" .) -}}
+{{- range $key, $value := merge $named .Values.controller.config }}
 {{- if not (kindIs "invalid" $value) }}
-- {{ printf "--%s=%v" (kebabcase $key) (default $value (get $names $key)) | quote }}
-{{- end -}}
+- {{ printf "--%s=%v" (kebabcase $key) $value | quote }}
+{{- end }}
 {{- end }}
 {{- if include "inpod.controller.ha" . }}
 - "--enable-ha=true"

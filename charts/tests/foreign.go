@@ -1,0 +1,75 @@
+package tests
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// foreign are the kinds that the chart can render and client-go does not know, by apiVersion and kind. Their types
+// have the fields that the chart uses and no others: what is not here is an unknown field, and thus an error.
+func foreign() map[string]Object {
+	const prometheus = "monitoring.coreos.com/v1 "
+	return map[string]Object{
+		prometheus + "ServiceMonitor": &ServiceMonitor{},
+		prometheus + "PodMonitor":     &PodMonitor{},
+	}
+}
+
+// Scrape is what the two monitors of the Prometheus operator share.
+// https://prometheus-operator.dev/docs/api-reference/api/
+type Scrape struct {
+	Port              string       `json:"port"`
+	Path              string       `json:"path"`
+	Scheme            string       `json:"scheme,omitempty"`
+	Interval          string       `json:"interval,omitempty"`
+	ScrapeTimeout     string       `json:"scrapeTimeout,omitempty"`
+	Relabelings       []Relabeling `json:"relabelings,omitempty"`
+	MetricRelabelings []Relabeling `json:"metricRelabelings,omitempty"`
+}
+
+// Relabeling changes labels before or after a scrape.
+type Relabeling struct {
+	SourceLabels []string `json:"sourceLabels,omitempty"`
+	Separator    string   `json:"separator,omitempty"`
+	TargetLabel  string   `json:"targetLabel,omitempty"`
+	Regex        string   `json:"regex,omitempty"`
+	Modulus      uint64   `json:"modulus,omitempty"`
+	Replacement  string   `json:"replacement,omitempty"`
+	Action       string   `json:"action,omitempty"`
+}
+
+// Selected is how a monitor finds what to scrape.
+type Selected struct {
+	Selector          metav1.LabelSelector `json:"selector"`
+	NamespaceSelector struct {
+		MatchNames []string `json:"matchNames"`
+	} `json:"namespaceSelector"`
+}
+
+// ServiceMonitor scrapes the endpoints of a Service.
+type ServiceMonitor struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+
+	Spec struct {
+		Selected  `json:",inline"`
+		Endpoints []Scrape `json:"endpoints"`
+	} `json:"spec"`
+}
+
+// DeepCopyObject implements [runtime.Object]; nothing here is modified.
+func (m *ServiceMonitor) DeepCopyObject() runtime.Object { return m }
+
+// PodMonitor scrapes pods.
+type PodMonitor struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+
+	Spec struct {
+		Selected            `json:",inline"`
+		PodMetricsEndpoints []Scrape `json:"podMetricsEndpoints"`
+	} `json:"spec"`
+}
+
+// DeepCopyObject implements [runtime.Object]; nothing here is modified.
+func (m *PodMonitor) DeepCopyObject() runtime.Object { return m }

@@ -1,0 +1,129 @@
+package tests
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"inpod.dev/inpod/internal/access"
+)
+
+// everywhere, and the own namespace, in the tables below.
+const (
+	everywhere = ""
+	own        = namespace
+)
+
+// watchRights are what the controller needs where it works. That this is what the program asks for at its start is a
+// test of the program (controller/chart_test.go); that nobody widens it in passing is this one.
+func watchRights(namespaces ...string) []string {
+	var rights []string
+	for _, namespace := range namespaces {
+		rights = append(rights, grants(namespace,
+			"list,watch configmaps", "list,watch secrets", "create,patch events",
+			"list,patch,watch deployments.apps", "list,patch,watch statefulsets.apps", "list,patch,watch daemonsets.apps")...)
+	}
+	return rights
+}
+
+// grants expands "list,watch secrets" to one text per verb.
+func grants(namespace string, rights ...string) []string {
+	var expanded []string
+	for _, right := range rights {
+		verbs, object, _ := strings.Cut(right, " ")
+		for verb := range strings.SplitSeq(verbs, ",") {
+			expanded = append(expanded, fmt.Sprintf("%s %s in %q", verb, object, namespace))
+		}
+	}
+	return expanded
+}
+
+// written is a permission in the form of grants.
+func written(r access.Requirement) string {
+	object := r.Resource
+	if r.Subresource != "" {
+		object += "/" + r.Subresource
+	}
+	if r.Group != "" {
+		object += "." + r.Group
+	}
+	if r.Name != "" {
+		object += " " + r.Name
+	}
+	return fmt.Sprintf("%s %s in %q", r.Verb, object, r.Namespace)
+}
+
+func TestControllerMayDoThisAndNoMore(t *testing.T) {
+	t.Parallel()
+	key := grants(own, "create secrets", "get secrets inpod-digest-key")
+	lease := grants(own, "create leases.coordination.k8s.io", "get,update leases.coordination.k8s.io inpod-controller")
+	for set, want := range map[string][]string{
+		"default":       slices.Concat(watchRights(everywhere), key),
+		"ha":            slices.Concat(watchRights(everywhere), key, lease),
+		"namespaced":    slices.Concat(watchRights("shop", "blog"), key, lease),
+		"own-namespace": slices.Concat(watchRights(own), key),
+		"own-account":   nil,
+	} {
+		t.Run(set, func(t *testing.T) {
+			t.Parallel()
+			permissions, err := render(t, "--values="+sets(t)[set]).Permissions("controller")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, permission := range permissions {
+				got = append(got, written(permission))
+			}
+			slices.Sort(got)
+			slices.Sort(want)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("permissions (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// No component, whichever it is, gets rights that an audit would stumble over.
+func TestNoWildRights(t *testing.T) {
+	t.Parallel()
+	for set, values := range sets(t) {
+		for _, object := range render(t, "--values="+values) {
+			var rules []rbacv1.PolicyRule
+			switch role := object.(type) {
+			case *rbacv1.ClusterRole:
+				rules = role.Rules
+			case *rbacv1.Role:
+				rules = role.Rules
+			}
+			for _, rule := range rules {
+				for _, words := range [][]string{rule.Verbs, rule.APIGroups, rule.Resources} {
+					if slices.Contains(words, "*") {
+						t.Errorf("%s: %s has a wildcard in %v", set, describe(object), rule)
+					}
+				}
+				if len(rule.Verbs) == 0 || len(rule.Resources)+len(rule.NonResourceURLs) == 0 {
+					t.Errorf("%s: %s grants nothing by %v", set, describe(object), rule)
+				}
+			}
+		}
+	}
+}
+
+func TestNoControllerClusterRoleForSomeNamespaces(t *testing.T) {
+	t.Parallel()
+	for _, set := range []string{"namespaced", "own-namespace", "own-account"} {
+		rendered := render(t, "--values="+sets(t)[set])
+		for _, object := range rendered {
+			switch object.(type) {
+			case *rbacv1.ClusterRole, *rbacv1.ClusterRoleBinding:
+				if object.GetLabels()["app.kubernetes.io/component"] == "controller" {
+					t.Errorf("%s: there is a %s", set, describe(object))
+				}
+			}
+		}
+	}
+}
