@@ -36,7 +36,7 @@ func install(ctx context.Context, s *stage) error {
 		return err
 	}
 	s.voice.Command("helm install %s charts/inpod --namespace %s --create-namespace \\\n"+
-		"    --set image.prefix=%s,image.tag=%s \\\n    --set namespaces={%s}",
+		"    --set image.prefix=%s,image.tag=%s \\\n    --set 'namespaces={%s}'",
 		release().Name, release().Namespace, s.cluster.Env.ImagePrefix, s.cluster.Env.ImageTag, namespace)
 	begun := time.Now()
 	if err := s.createNamespace(ctx, release().Namespace); err != nil {

@@ -31,7 +31,7 @@ func startNginx(ctx context.Context, s *stage) error {
 	if err := s.firstLine(ctx, names, "# v1.0"); err != nil {
 		return err
 	}
-	s.voice.Done("3 pods run with v1.0; inpod has recorded that (digests, in an annotation of the Deployment) and rolled nothing")
+	s.voice.Done("all of them run with v1.0")
 	s.rows = append(s.rows, row{changed: "new Deployment deploy-nginx", did: "recorded what it uses, rolled nothing"})
 	return nil
 }

@@ -7,11 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
+	"strconv"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/watch"
@@ -62,8 +63,8 @@ func (s *stage) roll(ctx context.Context, name string, change func(context.Conte
 			return upgrade{}, err
 		}
 	}
-	s.generations[name]++
-	return follower.verdict(s.generations[name])
+	s.revisions[name]++
+	return follower.verdict(strconv.Itoa(s.revisions[name]))
 }
 
 // follower watches one Deployment, its pods and its events from before a change.
@@ -147,7 +148,7 @@ func (f *follower) next(ctx context.Context) error {
 			f.pod(step)
 		}
 	case *corev1.Event:
-		if event.Type != watch.Deleted && byInpod(object) {
+		if event.Type != watch.Deleted && rolled(object) {
 			f.seen.event = object
 		}
 	}
@@ -155,11 +156,11 @@ func (f *follower) next(ctx context.Context) error {
 }
 
 func (f *follower) deployment(object *appsv1.Deployment) {
-	if f.seen.decided == 0 && object.Generation > f.before.Generation {
+	if f.seen.decided == 0 && !equality.Semantic.DeepEqual(object.Spec.Template, f.before.Spec.Template) {
 		f.seen.decided = f.since()
 		f.voice.At(f.seen.decided, "inpod edits the pod template of Deployment %s; Kubernetes does the rest:", object.Name)
 		for _, line := range templateDiff(f.before.Spec.Template, object.Spec.Template) {
-			f.voice.Block("+ " + line)
+			f.voice.Block("+ " + short(line))
 		}
 	}
 	f.now = object
@@ -215,13 +216,11 @@ func (f *follower) late(ctx context.Context) error {
 }
 
 // verdict checks what was seen.
-func (f *follower) verdict(generation int64) (upgrade, error) {
+func (f *follower) verdict(want string) (upgrade, error) {
 	name := f.seen.deployment
-	if f.now.Generation != generation {
+	if got := f.now.Annotations[revision]; got != want {
 		return upgrade{}, &failure{
-			fmt.Sprintf("one edit of the template of %s (generation %d)", name, generation),
-			fmt.Sprintf("generation %d", f.now.Generation),
-			[]string{eventsOf(name)},
+			fmt.Sprintf("one rollout of %s, to revision %s", name, want), "revision " + got, []string{eventsOf(name)},
 		}
 	}
 	allowed, err := leastAllowed(f.before)
@@ -265,9 +264,18 @@ func leastAllowed(d *appsv1.Deployment) (int, error) {
 	return want - unavailable, nil
 }
 
-// byInpod tells an event of inpod from those of Kubernetes' own controllers.
-func byInpod(event *corev1.Event) bool {
-	return strings.HasPrefix(event.ReportingController, "inpod") || strings.HasPrefix(event.Source.Component, "inpod")
+// rolled tells inpod's event about a rollout from all others. The reason is Reloader's.
+func rolled(event *corev1.Event) bool {
+	return event.Type == corev1.EventTypeNormal && event.Reason == "Reloaded"
+}
+
+// short cuts a line that would take several on a screen.
+func short(line string) string {
+	const most = 110
+	if len(line) <= most {
+		return line
+	}
+	return line[:most] + "..."
 }
 
 // templateDiff lists the variables and annotations of a pod template that are new or have a new value.

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -34,12 +35,12 @@ type stage struct {
 	// image is the nginx that the pods run.
 	image string
 	rows  []row
-	// generations are those that the workloads have if everything went as told: each rollout adds one.
-	generations map[string]int64
+	// revisions are how many templates each Deployment has had if everything went as told: each rollout adds one.
+	revisions map[string]int
 }
 
 func newStage(v *voice.Voice, cluster *kit.Cluster, image string) *stage {
-	return &stage{voice: v, cluster: cluster, image: nginxImage(cluster.Env, image), generations: map[string]int64{}}
+	return &stage{voice: v, cluster: cluster, image: nginxImage(cluster.Env, image), revisions: map[string]int{}}
 }
 
 // nginxImage is the image that the pods run. The manifests name the one that the local cluster has; a cluster of the
@@ -90,14 +91,29 @@ func (s *stage) apply(ctx context.Context, file, deployment string) error {
 	if err != nil {
 		return &failure{"inpod records what " + deployment + " uses in its annotation " + annotation.Observed, err.Error(), nil}
 	}
-	if state.Generation != 1 {
-		return &failure{
-			"a new workload is recorded and not rolled (generation 1)", fmt.Sprintf("generation %d", state.Generation),
-			[]string{eventsOf(deployment)},
-		}
+	s.revisions[deployment] = 1
+	if err := s.check(state); err != nil {
+		return err
 	}
-	s.generations[deployment] = state.Generation
+	s.voice.Done("its pods are ready; inpod has recorded what they use (digests, in annotation %s) and rolled nothing", annotation.Observed)
 	return nil
+}
+
+// revision is the annotation in which Kubernetes counts the templates of a Deployment. Its generation counts more: edits
+// of annotations as well.
+const revision = "deployment.kubernetes.io/revision"
+
+// check fails if a Deployment has been rolled more or less often than was told.
+func (s *stage) check(state kit.State) error {
+	want, got := strconv.Itoa(s.revisions[state.Name]), state.Annotations[revision]
+	if got == want && state.Pending == "" {
+		return nil
+	}
+	saw := "revision " + got
+	if state.Pending != "" {
+		saw += ", and a rollout under way: " + state.Pending
+	}
+	return &failure{fmt.Sprintf("%s at revision %s and at rest", state.Name, want), saw, []string{eventsOf(state.Name)}}
 }
 
 func (s *stage) manifest(file string) (string, error) {
@@ -153,12 +169,10 @@ func (s *stage) untouched(ctx context.Context, deployments ...string) error {
 		if err != nil {
 			return err
 		}
-		if state.Generation != s.generations[name] {
-			return &failure{
-				fmt.Sprintf("%s stays at generation %d", name, s.generations[name]), fmt.Sprintf("generation %d", state.Generation),
-				[]string{eventsOf(name)},
-			}
+		if err := s.check(state); err != nil {
+			return err
 		}
+		s.voice.Done("%s is as it was, at revision %d", name, s.revisions[name])
 	}
 	return nil
 }

@@ -47,6 +47,8 @@ type state struct {
 	name               string
 	old                bool
 	ready, terminating bool
+	// leaving tells that the pod was on its way out when the history began: an older story.
+	leaving bool
 }
 
 // serves tells whether the pod counts as available: a pod that has been asked to stop does not, although it may be
@@ -57,7 +59,9 @@ func (s state) serves() bool { return s.ready && !s.terminating }
 func New(pods []corev1.Pod) *History {
 	h := &History{pods: make(map[types.UID]state, len(pods))}
 	for i := range pods {
-		h.pods[pods[i].UID] = stateOf(&pods[i], true)
+		s := stateOf(&pods[i], true)
+		s.leaving = s.terminating
+		h.pods[pods[i].UID] = s
 	}
 	old, fresh := h.serving()
 	h.least = old + fresh
@@ -68,6 +72,7 @@ func New(pods []corev1.Pod) *History {
 func (h *History) Observe(event watch.EventType, pod *corev1.Pod) (Step, bool) {
 	before, known := h.pods[pod.UID]
 	after := stateOf(pod, known && before.old)
+	after.leaving = before.leaving
 	if event == watch.Deleted {
 		delete(h.pods, pod.UID)
 	} else {
@@ -77,6 +82,8 @@ func (h *History) Observe(event watch.EventType, pod *corev1.Pod) (Step, bool) {
 	h.least = min(h.least, old+fresh)
 	step := Step{Pod: pod.Name, New: !after.old, ReadyOld: old, ReadyNew: fresh}
 	switch {
+	case before.leaving:
+		return Step{}, false
 	case event == watch.Deleted && known:
 		step.What = Gone
 	case event == watch.Deleted:

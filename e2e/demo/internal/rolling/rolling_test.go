@@ -108,6 +108,17 @@ func TestLeastRemembersTheWorstMoment(t *testing.T) {
 	}
 }
 
+func TestPodsThatWereLeavingAlreadyAreAnOlderStory(t *testing.T) {
+	t.Parallel()
+	h := rolling.New([]corev1.Pod{*pod("a", true, false), *pod("z", true, true)})
+	if step, tell := h.Observe(watch.Deleted, pod("z", false, true)); tell {
+		t.Errorf("told %v, want nothing", step)
+	}
+	if h.Least() != 1 {
+		t.Errorf("one pod served all the time, but Least is %d", h.Least())
+	}
+}
+
 func TestWhatIsNotTold(t *testing.T) {
 	t.Parallel()
 	_, steps := replay(
