@@ -76,6 +76,12 @@ test-e2e: $(cluster_steps) tool-helm tool-testsum ## tests on a real cluster (KU
 	@$(e2e_env) $(TOOLS_BIN)/testsum -suite e2e -log dist/test/e2e.log -each -- \
 	  go test -json -tags e2e -count=1 -timeout $(E2E_TIMEOUT) $(if $(RUN),-run '$(RUN)') ./e2e/...
 
+.PHONY: test-presets
+test-presets: host tool-testsum ## the sidecar's presets against real servers, one minute (Debian, root; not part of test)
+	@sidecar/internal/presettest/packages.sh
+	@$(TOOLS_BIN)/testsum -suite presets -log dist/test/presets.log -each -- \
+	  go test -json -tags presets -count=1 -parallel 6 -timeout 15m ./sidecar/internal/presettest
+
 .PHONY: test-lint
 test-lint: lint
 

@@ -3,5 +3,5 @@
 // Each server is started on loopback with a configuration of its own below a temporary directory. Then the sidecar's
 // binary watches it while the configuration is edited well, edited badly, and edited well again; once as a directory
 // written the way the kubelet does it, and once as an ordinary folder. packages.sh installs the servers; one that is
-// not installed is skipped, and the skip is visible in the test's output.
+// not installed fails its test.
 package presettest

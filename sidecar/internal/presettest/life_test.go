@@ -23,9 +23,7 @@ func nginxOf(t *testing.T, user string) (server, env) {
 	t.Helper()
 	s := webServers()[0]
 	s.user = user
-	if _, err := exec.LookPath(s.program); err != nil {
-		t.Skip("NOT PROVEN: nginx is not installed (packages.sh)")
-	}
+	need(t, s.program)
 	e := env{conf: publicDir(t), data: publicDir(t), port: freePort(t), port2: freePort(t)}
 	swap(t, e.conf, s.files(e, "v1"))
 	s.start(t, e)
