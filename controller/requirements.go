@@ -27,6 +27,12 @@ func requirements(c config.Config, namespace string) []access.Requirement {
 			need(kind.Resource.Group, kind.Resource.Resource, watched, "", "to see what uses a ConfigMap or Secret", "list", "watch")
 			need(kind.Resource.Group, kind.Resource.Resource, watched, "", "to roll", "patch")
 		}
+		if c.InPlace.Enabled {
+			need("", "pods", watched, "", "to see which carry the sidecar", "list", "watch")
+			all = append(all, access.Requirement{
+				Verb: "patch", Resource: "pods", Subresource: "status", Namespace: watched, Why: "to have their volumes refreshed at once",
+			})
+		}
 		need("", "events", watched, "", "to tell why something rolled", "create", "patch")
 	}
 	need("", "secrets", namespace, c.DigestKeySecret, "to read the key of all digests", "get")

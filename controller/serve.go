@@ -19,6 +19,7 @@ import (
 	"inpod.dev/inpod/controller/internal/act"
 	"inpod.dev/inpod/controller/internal/config"
 	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/controller/internal/inplace"
 	"inpod.dev/inpod/controller/internal/observe"
 	"inpod.dev/inpod/controller/internal/reconcile"
 	"inpod.dev/inpod/internal/access"
@@ -93,6 +94,7 @@ func serve(ctx context.Context, c config.Config, build telemetry.Build, getenv f
 // parts are what the program is made of.
 type parts struct {
 	connection *access.Connection
+	key        []byte // of all digests
 	sealer     source.Sealer
 	namespace  string
 	observer   *observe.Observer
@@ -114,11 +116,11 @@ func connect(ctx context.Context, c config.Config, build telemetry.Build, getenv
 	if err := p.connection.Probe(ctx, requirements(c, p.namespace)); err != nil {
 		return nil, err
 	}
-	key, err := digestkey.Ensure(ctx, p.connection.Client, p.namespace, c.DigestKeySecret)
+	p.key, err = digestkey.Ensure(ctx, p.connection.Client, p.namespace, c.DigestKeySecret)
 	if err != nil {
 		return nil, err
 	}
-	p.sealer, err = source.NewSealer(key)
+	p.sealer, err = source.NewSealer(p.key)
 	return p, err
 }
 
@@ -129,27 +131,39 @@ func (p *parts) assemble(c config.Config, registry prometheus.Registerer, ready 
 	if err != nil {
 		return err
 	}
-	var loop atomic.Pointer[reconcile.Loop]
+	var loop *reconcile.Loop // made before anything runs that could call it
+	var reloader *inplace.Reloader
 	p.observer, err = observe.New(observe.Options{
-		Client: p.connection.Client, Namespaces: c.Namespaces, Keys: annotationKeys(c.Keys), Log: log,
-		Notify: func(key workload.Key, change observe.Change) {
-			if l := loop.Load(); l != nil {
-				l.Notify(key, change)
+		Client: p.connection.Client, Namespaces: c.Namespaces, Keys: annotationKeys(c.Keys), Log: log, Pods: c.InPlace.Enabled,
+		Notify: func(key workload.Key, change observe.Change) { loop.Notify(key, change) },
+		Hurry: func(key workload.Key, ref source.Ref) {
+			if text, follows := loop.Nudge(key, ref); follows {
+				reloader.Hurry(key, ref, text)
 			}
 		},
 	})
 	if err != nil {
 		return err
 	}
-	loop.Store(reconcile.New(reconcile.Options{
+	options := reconcile.Options{
 		World:  p.observer,
 		Writer: &act.Writer{Client: writes, Sealer: p.sealer, Strategy: c.Reload.Strategy},
 		Decide: decide.Decide, Sealer: p.sealer,
 		Rules:  decide.Options{AutoAll: c.Reload.AutoAll, OnCreate: c.Reload.OnCreate, OnDelete: c.Reload.OnDelete},
 		Settle: c.Pace.Settle, SettleMax: c.Pace.SettleMax, Workers: c.Pace.Workers, AdoptionRate: c.Pace.AdoptionRate,
 		Events: p.recorder(), Log: log, Registerer: registry, QueueMetrics: kubemetrics.NewQueueProvider(registry),
-	}))
-	lead := func(ctx context.Context) { loop.Load().Run(ctx) }
+	}
+	lead := func(ctx context.Context) { loop.Run(ctx) }
+	if c.InPlace.Enabled {
+		reloader = inplace.New(inplace.Options{
+			World: p.observer, Ask: inplace.NewAsker(p.key).Ask, Nudge: (&inplace.Nudger{Client: writes, FieldManager: act.FieldManager}).Nudge,
+			Notify:   func(key workload.Key) { loop.Notify(key, observe.WorkloadChanged) },
+			Deadline: c.InPlace.Deadline, NudgeRate: c.InPlace.NudgeRate, Log: log, Registerer: registry,
+		})
+		options.InPlace = reloader
+		lead = func(ctx context.Context) { reloader.Lead(ctx, loop.Run) }
+	}
+	loop = reconcile.New(options)
 	if !c.Election.Enabled {
 		p.elector = leader.Always(lead, log, registry)
 		return nil

@@ -25,6 +25,7 @@ func watchRights(namespaces ...string) []string {
 	for _, namespace := range namespaces {
 		rights = append(rights, grants(namespace,
 			"list,watch configmaps", "list,watch secrets", "create,patch events",
+			"list,watch pods", "patch pods/status",
 			"list,patch,watch deployments.apps", "list,patch,watch statefulsets.apps", "list,patch,watch daemonsets.apps")...)
 	}
 	return rights

@@ -36,6 +36,7 @@ type Config struct {
 	Log        Log
 	Pprof      Pprof
 	Pace       Pace
+	InPlace    InPlace
 	Kubernetes Kubernetes
 	Pod        Pod
 
@@ -94,6 +95,13 @@ type Pace struct {
 	AdoptionRate float64       // baselines recorded per second for workloads that have none
 }
 
+// InPlace says whether and how pods that carry the sidecar are told of new content.
+type InPlace struct {
+	Enabled   bool
+	Deadline  time.Duration // how long a pod may take to confirm a reload before the workload is rolled
+	NudgeRate float64       // pods per second that are made to refresh their volumes
+}
+
 // Kubernetes says how to reach the API server.
 type Kubernetes struct {
 	Kubeconfig string  // path; "" means $KUBECONFIG, ~/.kube/config, or the service account of the pod
@@ -131,6 +139,7 @@ func Default() Config {
 		Log:             Log{Format: telemetry.FormatText, Level: slog.LevelInfo},
 		Pprof:           Pprof{Address: "127.0.0.1:6060"},
 		Pace:            Pace{Settle: 2 * time.Second, SettleMax: 10 * time.Second, Workers: 8, AdoptionRate: 20},
+		InPlace:         InPlace{Enabled: true, Deadline: 2 * time.Minute, NudgeRate: 50},
 		ListenAddress:   ":9090",
 		DigestKeySecret: "inpod-digest-key",
 	}

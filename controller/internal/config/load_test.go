@@ -148,6 +148,8 @@ func TestRefused(t *testing.T) {
 		"a negative settle":             {args: []string{"--settle=-1s"}, want: []string{"flag --settle: -1s is negative"}},
 		"no workers":                    {args: []string{"--workers=0"}, want: []string{"flag --workers: 0 is too few; use 1 or more"}},
 		"no adoption":                   {args: []string{"--adoption-rate=0"}, want: []string{"--adoption-rate: 0 would never adopt"}},
+		"no time to reload":             {args: []string{"--reload-deadline=0s"}, want: []string{"--reload-deadline: 0s leaves no time"}},
+		"no nudges":                     {args: []string{"--nudge-rate=0"}, want: []string{"--nudge-rate: 0 would never refresh"}},
 		"an adoption that is no number": {args: []string{"--adoption-rate=NaN"}, want: []string{"NaN would never adopt"}},
 		"a negative rate":               {args: []string{"--kube-api-qps=-1"}, want: []string{"-1 is not a rate; use 0 (no limit)"}},
 		"a negative burst":              {args: []string{"--kube-api-burst=-1"}, want: []string{"--kube-api-burst: -1 is negative"}},

@@ -40,6 +40,12 @@ func (v *validator) pace() {
 	if p.Workers < 1 {
 		v.Wrong("workers", "%d is too few; use 1 or more", p.Workers)
 	}
+	if v.config.InPlace.Deadline <= 0 {
+		v.Wrong("reload-deadline", "%s leaves no time to reload; use more than 0s", v.config.InPlace.Deadline)
+	}
+	if !(v.config.InPlace.NudgeRate > 0) {
+		v.Wrong("nudge-rate", "%v would never refresh a volume; use more than 0, or --reload-in-place=false", v.config.InPlace.NudgeRate)
+	}
 	if !(p.AdoptionRate > 0) { // not <= 0, which NaN would pass
 		v.Wrong("adoption-rate", "%v would never adopt a workload; use more than 0", p.AdoptionRate)
 	}

@@ -42,8 +42,10 @@ type Options struct {
 	// Notify is called for each workload that a change concerns, from several goroutines. It must not block.
 	Notify func(workload.Key, Change)
 	Log    *slog.Logger
-	// Pods tells to watch the pods that carry the sidecar.
-	Pods bool
+	// Pods tells to watch the pods that carry the sidecar. Hurry is then called for each workload that uses or names a
+	// source that changed, before Notify; it must not block.
+	Pods  bool
+	Hurry func(workload.Key, source.Ref)
 }
 
 // Observer is a picture of the cluster that keeps itself up to date.

@@ -61,6 +61,9 @@ func (o *Observer) sourceInformer(kind source.Kind, namespace string) (cache.Sha
 
 func (o *Observer) sourceChanged(ref source.Ref) {
 	for _, key := range o.dependents(ref) {
+		if o.options.Pods {
+			o.options.Hurry(key, ref)
+		}
 		o.options.Notify(key, SourceChanged)
 	}
 }

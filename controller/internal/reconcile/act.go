@@ -41,6 +41,7 @@ func (l *Loop) rollout(ctx context.Context, w observe.Workload, s *state, decisi
 	if err != nil {
 		return l.failed(ctx, w, decision, err)
 	}
+	l.drop(w.View.Key)
 	l.wrote(s, version)
 	s.rolled(now)
 	l.rolled(w, s, decision)
@@ -50,6 +51,9 @@ func (l *Loop) rollout(ctx context.Context, w observe.Workload, s *state, decisi
 // record writes the baseline where the decision asks for it. It returns when it can be written if not now.
 func (l *Loop) record(ctx context.Context, w observe.Workload, s *state, decision decide.Decision, persisted bool) (time.Duration, error) {
 	baseline, wanted := decision.Baseline, decision.Record
+	if paced(decision.Reason) {
+		l.tookSince(s) // nothing came of the change
+	}
 	switch {
 	case decision.Reason == decide.NotFollowed && !persisted:
 		l.keep(s, nil) // there is nothing in the cluster to drop
@@ -80,6 +84,9 @@ func (l *Loop) record(ctx context.Context, w observe.Workload, s *state, decisio
 	}
 	l.wrote(s, version)
 	l.options.Log.Debug("recorded", "workload", w.View.Key, "reason", decision.Reason)
+	if decision.Reason == decide.ReloadConfirmed {
+		l.reloaded(w, s, decision)
+	}
 	return 0, nil
 }
 

@@ -14,8 +14,11 @@ type metrics struct {
 	rollouts  *prometheus.CounterVec
 	reloader  *prometheus.CounterVec
 	latency   prometheus.Histogram
+	reloads   *prometheus.CounterVec
 	adopted   prometheus.Counter
 	pending   prometheus.Gauge
+
+	reloadLatency prometheus.Histogram
 }
 
 func newMetrics(registerer prometheus.Registerer) *metrics {
@@ -36,6 +39,14 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 			Help:    "Time from the first change of a source to the acceptance of the rollout that it caused, the settle time included.",
 			Buckets: []float64{0.5, 1, 2, 2.5, 3, 5, 10, 20, 30, 60, 120, 300, 900},
 		}),
+		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "inpod_reloads_total", Help: "Changes that every pod of a workload took up in place, by kind of workload.",
+		}, []string{"kind"}),
+		reloadLatency: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "inpod_change_to_reload_seconds",
+			Help:    "Time from the first change of a source until every pod has confirmed, the settle time included.",
+			Buckets: []float64{0.5, 1, 2, 2.5, 3, 5, 10, 20, 30, 60, 120, 300, 900},
+		}),
 		adopted: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "inpod_adoptions_total", Help: "Baselines that were recorded for workloads, or uses, seen for the first time.",
 		}),
@@ -46,7 +57,7 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 	for _, success := range []string{"true", "false"} {
 		m.reloader.WithLabelValues(success) // a rate needs a zero to start from
 	}
-	registerer.MustRegister(m.decisions, m.rollouts, m.reloader, m.latency, m.adopted, m.pending)
+	registerer.MustRegister(m.decisions, m.rollouts, m.reloader, m.latency, m.adopted, m.pending, m.reloads, m.reloadLatency)
 	return m
 }
 

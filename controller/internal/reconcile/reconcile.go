@@ -49,13 +49,22 @@ type Writer interface {
 	Record(ctx context.Context, view workload.View, baseline source.Baseline) (uint64, error)
 }
 
-// Options are what a [Loop] needs. All fields are required but QueueMetrics.
+// InPlace sees reloads in the pods through: [inplace.Reloader].
+type InPlace interface {
+	State(view workload.View, asked bool, target string) decide.InPlace
+	Pursue(key workload.Key, target string, uses []source.Use, since time.Time)
+	Drop(key workload.Key)
+}
+
+// Options are what a [Loop] needs. All fields are required but InPlace and QueueMetrics.
 type Options struct {
 	World  World
 	Writer Writer
-	Decide func(decide.Input) decide.Decision // decide.Decide
-	Sealer source.Sealer
-	Rules  decide.Options
+	// InPlace is nil where reloads in the pods are switched off.
+	InPlace InPlace
+	Decide  func(decide.Input) decide.Decision // decide.Decide
+	Sealer  source.Sealer
+	Rules   decide.Options
 
 	// Settle is the quiet time after the last change of a source before a workload is looked at, SettleMax the longest
 	// that further changes may put that off.
@@ -165,6 +174,7 @@ func (l *Loop) next(ctx context.Context, queue workqueue.TypedRateLimitingInterf
 func (l *Loop) look(ctx context.Context, key workload.Key) (time.Duration, error) {
 	w, exists := l.options.World.Workload(key)
 	if !exists {
+		l.drop(key)
 		l.forget(key)
 		return 0, nil
 	}
@@ -179,8 +189,13 @@ func (l *Loop) look(ctx context.Context, key workload.Key) (time.Duration, error
 	decision := l.options.Decide(in)
 	l.metrics.decided(decision)
 	l.report(w, s, decision)
-	if decision.Action == decide.Rollout {
+	switch decision.Action {
+	case decide.Rollout:
 		return 0, l.rollout(ctx, w, s, decision)
+	case decide.Reload:
+		l.pursue(w, s, in, decision)
+		return 0, nil
+	case decide.None:
 	}
 	after, err := l.record(ctx, w, s, decision, persisted)
 	if after == 0 {
@@ -210,6 +225,9 @@ func (l *Loop) gather(w observe.Workload, s *state) (in decide.Input, persisted 
 	})
 	for _, scope := range scopes {
 		in.Uses = append(in.Uses, source.Use{Scope: scope, Snapshot: l.options.World.Source(scope.Ref)})
+	}
+	if l.options.InPlace != nil {
+		in.InPlace = l.options.InPlace.State(w.View, w.Policy.Injected, l.target(in))
 	}
 	return in, persisted
 }

@@ -14,6 +14,7 @@ import (
 const (
 	EventRolled            = "Reloaded"
 	EventFailed            = "ReloadFail"
+	EventReloaded          = "ReloadedInPlace"
 	EventInvalidAnnotation = "InvalidAnnotation"
 )
 

@@ -1,0 +1,68 @@
+package reconcile
+
+import (
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/controller/internal/observe"
+	"inpod.dev/inpod/internal/source"
+	"inpod.dev/inpod/internal/workload"
+)
+
+// targetLength is how many hex digits name a content. It is written into annotations of pods.
+const targetLength = 12
+
+// target names the content that a workload uses now.
+func (l *Loop) target(in decide.Input) string {
+	return l.options.Sealer.Mark(in.Uses, "target")[:targetLength]
+}
+
+// pursue has the pods take up what changed. When there is a verdict the workload comes back into the queue.
+func (l *Loop) pursue(w observe.Workload, s *state, in decide.Input, decision decide.Decision) {
+	var uses []source.Use
+	for _, use := range in.Uses {
+		if slices.ContainsFunc(decision.Causes, func(c decide.Cause) bool { return c.Ref == use.Scope.Ref }) {
+			uses = append(uses, use)
+		}
+	}
+	l.options.InPlace.Pursue(w.View.Key, l.target(in), uses, l.changedAt(s))
+}
+
+func (l *Loop) changedAt(s *state) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return s.since
+}
+
+// drop ends what goes on in the pods of a workload.
+func (l *Loop) drop(key workload.Key) {
+	if l.options.InPlace != nil {
+		l.options.InPlace.Drop(key)
+	}
+}
+
+// reloaded tells that every pod has taken up a change in place, after the baseline was recorded.
+func (l *Loop) reloaded(w observe.Workload, s *state, decision decide.Decision) {
+	l.drop(w.View.Key)
+	l.metrics.reloads.WithLabelValues(w.View.Key.Kind).Inc()
+	if took, ok := l.tookSince(s); ok {
+		l.metrics.reloadLatency.Observe(took.Seconds())
+	}
+	l.options.Log.Info("reloaded in place", "workload", w.View.Key, "causes", causesOf(decision))
+	l.event(w, corev1.EventTypeNormal, EventReloaded, decision.Message)
+}
+
+// Nudge is the text of the first nudge for a source, which goes out before anything has settled; ok is false if the
+// workload does not follow the source.
+func (l *Loop) Nudge(key workload.Key, ref source.Ref) (text string, ok bool) {
+	w, exists := l.options.World.Workload(key)
+	snapshot := l.options.World.Source(ref)
+	if !exists || snapshot == nil || !w.Policy.Select(ref, snapshot.Ignore, snapshot.Match, true, l.options.Rules.AutoAll).Follows() {
+		return "", false
+	}
+	whole := source.Scope{Ref: ref, Usages: []source.Usage{{Ref: ref, Via: source.ViaNamed}}}
+	return l.options.Sealer.Mark([]source.Use{{Scope: whole, Snapshot: snapshot}}, "nudge")[:targetLength], true
+}
