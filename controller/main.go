@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"inpod.dev/inpod/controller/internal/config"
+	"inpod.dev/inpod/internal/access"
 	"inpod.dev/inpod/internal/settings"
 	"inpod.dev/inpod/internal/telemetry"
 	"inpod.dev/inpod/internal/telemetry/kubelog"
@@ -59,11 +60,17 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	case err == nil, ctx.Err() != nil && errors.Is(err, context.Canceled):
 		log.Info("stopped", "cause", cause(ctx))
 		return exitOK
-	default:
-		log.Error("stopped", "error", err)
-		return exitFail
 	}
+	if denied, ok := errors.AsType[*access.DeniedError](err); ok && c.Log.Format == telemetry.FormatText {
+		// It holds the objects that grant what is missing, for kubectl apply: not to be folded into one line.
+		_, _ = fmt.Fprintln(stderr, denied)
+		err = errDenied
+	}
+	log.Error("stopped", "error", err)
+	return exitFail
 }
+
+var errDenied = errors.New("permissions are missing; they are listed above")
 
 // cause says why the program ends: the name of the signal.
 func cause(ctx context.Context) string {
