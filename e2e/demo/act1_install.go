@@ -57,7 +57,7 @@ func (s *stage) helm(ctx context.Context, config kit.Values) error {
 	if config != nil {
 		values["controller"] = kit.Values{"config": config}
 	}
-	wait, cancel := context.WithTimeout(ctx, rolloutPatience)
+	wait, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
 	if err := s.cluster.Install(wait, release(), values); err != nil {
 		return &failure{"the controller becomes ready", err.Error(), []string{fmt.Sprintf("kubectl -n %s describe pods", release().Namespace)}}

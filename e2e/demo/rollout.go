@@ -21,8 +21,12 @@ import (
 	"inpod.dev/inpod/e2e/demo/internal/voice"
 )
 
-// rolloutPatience bounds the wait for one rollout, which takes seconds.
-const rolloutPatience = 90 * time.Second
+const (
+	// rolloutPatience bounds the wait for one rollout, which takes seconds.
+	rolloutPatience = time.Minute
+	// startPatience bounds the wait for first pods, whose image may have to be pulled.
+	startPatience = 2 * time.Minute
+)
 
 // upgrade is one rolling upgrade, as it was seen.
 type upgrade struct {

@@ -80,7 +80,7 @@ func (s *stage) apply(ctx context.Context, file, deployment string) error {
 		return err
 	}
 	w := kit.Deployment(namespace, deployment)
-	wait, cancel := context.WithTimeout(ctx, rolloutPatience)
+	wait, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
 	if err := s.cluster.AwaitRollout(wait, w); err != nil {
 		return &failure{"the pods of " + deployment + " become ready", err.Error(), []string{podsOf(deployment)}}
