@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"inpod.dev/inpod/internal/telemetry"
 )
@@ -131,3 +132,16 @@ func (l *list) String() string { return strings.Join(*l.field, ",") }
 func (l *list) Type() string   { return l.placeholder }
 func (l *list) isBool() bool   { return false }
 func (l *list) isList() bool   { return true }
+
+// Quantity is an amount of processor time or memory, as Kubernetes writes it.
+func Quantity(field *resource.Quantity) Value {
+	parse := func(s string) (resource.Quantity, error) {
+		q, err := resource.ParseQuantity(s)
+		if err == nil && q.Sign() < 0 {
+			err = strconv.ErrRange
+		}
+		return q, err
+	}
+	format := func(q resource.Quantity) string { return q.String() }
+	return scalar[resource.Quantity]{field, "QUANTITY", "a quantity: use such as 5m for processors, 64Mi for memory, or 0 for none", parse, format}
+}

@@ -1,0 +1,97 @@
+package admission
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	readTimeout  = 10 * time.Second
+	writeTimeout = 10 * time.Second
+	// idleTimeout is long, since API servers keep their connections, and making one costs more than an answer.
+	idleTimeout = 5 * time.Minute
+	// stopTimeout is what answers that are under way get when the program stops.
+	stopTimeout = 10 * time.Second
+)
+
+// Server serves the webhook over TLS.
+type Server struct {
+	Address string
+	TLS     *tls.Config
+	Handler http.Handler
+	// Drain is how long the server goes on after it was told to stop. Endpoints and API servers hear of the stop at the
+	// same time as it does, and until they have, they call.
+	Drain time.Duration
+	Log   *slog.Logger
+
+	listener net.Listener
+	stopping atomic.Bool
+}
+
+// Listen takes the address, so that a port in use is found at the start.
+func (s *Server) Listen(ctx context.Context) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Address)
+	if err != nil {
+		return fmt.Errorf("the webhook cannot listen on %q: %w; choose another address or stop the program that uses it", s.Address, err)
+	}
+	s.listener = listener
+	return nil
+}
+
+// Addr is the address that is listened on.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// Check is for readiness: a server that is about to stop is not ready, so that nobody is sent to it any more.
+func (s *Server) Check() error {
+	if s.stopping.Load() {
+		return errors.New("stopping")
+	}
+	return nil
+}
+
+// Run serves until ctx ends, and then until nobody calls any more. It returns nil after a stop through ctx.
+func (s *Server) Run(ctx context.Context) error {
+	mux := http.NewServeMux()
+	mux.Handle(PathPods, s.Handler)
+	mux.Handle(PathNamespaces, s.Handler)
+	server := &http.Server{
+		Handler:           mux,
+		TLSConfig:         s.TLS,
+		ReadHeaderTimeout: readTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		// A client that does not trust the certificate, or a probe of the port: one line each, at the level of details.
+		ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.ServeTLS(s.listener, "", "") }()
+	s.Log.Info("serving", "server", "webhook", "address", s.Addr())
+
+	select {
+	case err := <-served:
+		return fmt.Errorf("the webhook's server on %s failed: %w", s.Addr(), err)
+	case <-ctx.Done():
+	}
+	s.stopping.Store(true)
+	s.Log.Info("draining", "server", "webhook", "for", s.Drain)
+	select {
+	case err := <-served:
+		return fmt.Errorf("the webhook's server on %s failed: %w", s.Addr(), err)
+	case <-time.NewTimer(s.Drain).C:
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	if err := server.Shutdown(grace); err != nil {
+		s.Log.Debug("closing connections that are still open", "server", "webhook", "error", err)
+		return server.Close()
+	}
+	return nil
+}

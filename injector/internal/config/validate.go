@@ -1,0 +1,102 @@
+package config
+
+import (
+	"strings"
+	"time"
+
+	"inpod.dev/inpod/internal/settings"
+)
+
+const (
+	// shortestLifetime leaves time to notice that a certificate was not renewed.
+	shortestLifetime = 30 * time.Second
+	lowestPort       = 1024
+	highestPort      = 65535
+)
+
+// validate returns everything that is wrong. Origin says where the value of the named setting came from.
+func validate(c *Config, origin func(name string) string) error {
+	v := &validator{Check: settings.Check{Origin: origin}, config: c}
+	v.sidecar()
+	v.webhook()
+	v.certificates()
+	v.general()
+	return v.Err()
+}
+
+type validator struct {
+	settings.Check
+	config *Config
+}
+
+func (v *validator) sidecar() {
+	s := v.config.Sidecar
+	switch {
+	case s.Image == "":
+		v.Wrong("sidecar-image", "is required: name the image of the sidecar, such as --sidecar-image=registry.example.com/inpod/sidecar:1.0.0")
+	case strings.ContainsAny(s.Image, " \t\n"):
+		v.Wrong("sidecar-image", "%q is not the name of an image", s.Image)
+	}
+	if !s.MemoryLimit.IsZero() && s.MemoryRequest.Cmp(s.MemoryLimit) > 0 {
+		v.Wrong("sidecar-memory-request", "%s is more than the limit of %s (%s)", s.MemoryRequest.String(), s.MemoryLimit.String(), v.Origin("sidecar-memory-limit"))
+	}
+	if s.StatusPort < lowestPort || s.StatusPort > highestPort {
+		v.Wrong("sidecar-status-port", "%d is not a port that needs no privilege; use %d to %d", s.StatusPort, lowestPort, highestPort)
+	}
+}
+
+func (v *validator) webhook() {
+	w := v.config.Webhook
+	v.Address("webhook-address", w.Address)
+	v.ObjectName("webhook-service", w.Service)
+	v.ObjectName("webhook-configuration", w.Configuration)
+	for _, namespace := range w.Exclude {
+		v.Namespace("exclude-namespaces", namespace)
+	}
+	if w.Drain < 0 {
+		v.Wrong("drain", "%s is negative; use 0s or more", w.Drain)
+	}
+}
+
+func (v *validator) certificates() {
+	c := v.config.Certificates
+	v.ObjectName("certificate-secret", c.Secret)
+	if c.Lifetime < shortestLifetime {
+		v.Wrong("certificate-lifetime", "%s is too short; use %s or more", c.Lifetime, shortestLifetime)
+	}
+	if c.Authority < 2*c.Lifetime {
+		v.Wrong("authority-lifetime", "%s is too short: an authority has to outlive at least two certificates of %s (%s)",
+			c.Authority, c.Lifetime, v.Origin("certificate-lifetime"))
+	}
+	if c.Settle < 0 || c.Settle > c.Lifetime/3 {
+		v.Wrong("authority-settle", "%s has to be between 0s and a third of the lifetime of a certificate, %s (%s)",
+			c.Settle, c.Lifetime/3, v.Origin("certificate-lifetime"))
+	}
+}
+
+func (v *validator) general() {
+	c := v.config
+	v.ObjectName("digest-key-secret", c.DigestKeySecret)
+	v.ObjectName("lease-name", c.Election.LeaseName)
+	v.Address("listen-address", c.ListenAddress)
+	v.Address("pprof-addr", c.Pprof.Address)
+	if c.ListenAddress == c.Webhook.Address {
+		v.Wrong("listen-address", "%q is the address of --webhook-address too; they are different servers", c.ListenAddress)
+	}
+	if c.Pprof.Enabled && (c.Pprof.Address == c.ListenAddress || c.Pprof.Address == c.Webhook.Address) {
+		v.Wrong("pprof-addr", "%q is the address of another server; profiles need one of their own", c.Pprof.Address)
+	}
+	if !(c.Kubernetes.QPS >= 0) { // not < 0, which NaN would pass
+		v.Wrong("kube-api-qps", "%v is not a rate; use 0 (no limit) or more", c.Kubernetes.QPS)
+	}
+	switch {
+	case c.Kubernetes.Burst < 0:
+		v.Wrong("kube-api-burst", "%d is negative; use 0 (twice --kube-api-qps) or more", c.Kubernetes.Burst)
+	case c.Kubernetes.Burst > 0 && c.Kubernetes.QPS == 0:
+		v.Wrong("kube-api-burst", "%d has no effect without --kube-api-qps; set both or none", c.Kubernetes.Burst)
+	}
+	if c.Pod.Name == "" || c.Pod.Namespace == "" {
+		v.Wrong("lease-name", "needs the environment variables POD_NAME and POD_NAMESPACE, which say who competes and where Lease, Secrets and Service are; "+
+			"in a pod set them with valueFrom.fieldRef (metadata.name, metadata.namespace)")
+	}
+}

@@ -1,0 +1,167 @@
+package inject
+
+import (
+	"slices"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"inpod.dev/inpod/internal/annotation"
+)
+
+const (
+	// home is where the sidecar keeps its state, and its program when it runs in the application's image. It is in
+	// memory: a volume on disk would keep the cluster autoscaler from removing the node.
+	home       = "/.inpod"
+	homeVolume = "inpod"
+	homeSize   = "32Mi"
+	// installer is the init container that brings the program into the application's image.
+	installer = "inpod-install"
+)
+
+// build carries the plan out.
+func (p *plan) build() (*corev1.Pod, Report) {
+	pod := p.pod.DeepCopy()
+	spec := &pod.Spec
+	at, volume := p.homePath(), p.freeVolumeName()
+	spec.Volumes = append(spec.Volumes, corev1.Volume{Name: volume, VolumeSource: corev1.VolumeSource{
+		EmptyDir: &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory, SizeLimit: new(resource.MustParse(homeSize))},
+	}})
+	homeMount := corev1.VolumeMount{Name: volume, MountPath: at}
+	if p.share {
+		spec.ShareProcessNamespace = new(true)
+	}
+	if p.inApp {
+		spec.InitContainers = append(spec.InitContainers, p.installer(at, homeMount))
+	}
+	sidecar := p.sidecar(at, homeMount)
+	if p.native {
+		sidecar.RestartPolicy = new(corev1.ContainerRestartPolicyAlways)
+		// The last of them: its start may not come between the application's own init containers and what they need.
+		spec.InitContainers = append(spec.InitContainers, sidecar)
+	} else {
+		spec.Containers = append(spec.Containers, sidecar)
+	}
+	if pod.Labels == nil {
+		pod.Labels = map[string]string{}
+	}
+	pod.Labels[annotation.InjectedLabel] = "true"
+	report := Report{Reason: Injected, ByPod: p.ask.ByPod, Record: p.record()}
+	annotate(pod, report.Record)
+	return pod, report
+}
+
+func (p *plan) sidecar(at string, homeMount corev1.VolumeMount) corev1.Container {
+	c := corev1.Container{
+		Name:                     ContainerName,
+		Image:                    p.image(),
+		ImagePullPolicy:          p.options.PullPolicy,
+		Args:                     p.arguments(at),
+		Ports:                    p.ports(),
+		Resources:                p.resources,
+		VolumeMounts:             append(slices.Clone(p.mounts), homeMount),
+		SecurityContext:          p.securityContext(),
+		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
+	}
+	if p.inApp {
+		c.Image, c.ImagePullPolicy = p.target.Image, p.target.ImagePullPolicy
+		c.Command = []string{at + "/sidecar"}
+	}
+	if p.runsPrograms() {
+		c.Env, c.EnvFrom = p.environment()
+		c.WorkingDir = p.target.WorkingDir
+	}
+	return c
+}
+
+// installer copies the program: the inpod image has no shell and no cp, so the program does it itself.
+func (p *plan) installer(at string, homeMount corev1.VolumeMount) corev1.Container {
+	return corev1.Container{
+		Name:            p.freeContainerName(),
+		Image:           p.image(),
+		ImagePullPolicy: p.options.PullPolicy,
+		Args:            []string{"--install=" + at + "/sidecar"},
+		Resources:       p.resources,
+		VolumeMounts:    []corev1.VolumeMount{homeMount},
+		SecurityContext: &corev1.SecurityContext{
+			RunAsNonRoot:             new(true),
+			RunAsUser:                p.installerUser(),
+			AllowPrivilegeEscalation: new(false),
+			ReadOnlyRootFilesystem:   new(true),
+			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+			SeccompProfile:           &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+		},
+		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
+	}
+}
+
+// installerUser is that of the inpod image, but where the pod has one for all containers: it needs no privilege at all,
+// and on OpenShift the number has to be of the namespace's range.
+func (p *plan) installerUser() *int64 {
+	const ofImage = 65532
+	if p.user.id != nil && !p.user.isRoot() {
+		return p.user.id
+	}
+	if p.user.id == nil {
+		return nil // neither the pod nor the container sets one
+	}
+	return new(int64(ofImage))
+}
+
+func (p *plan) image() string {
+	if p.ask.Image != "" {
+		return p.ask.Image
+	}
+	return p.options.Image
+}
+
+// homePath is a path that the application does not mount.
+func (p *plan) homePath() string {
+	at := home
+	for slices.ContainsFunc(p.mounts, func(m corev1.VolumeMount) bool { return absolute(m.MountPath) == at }) {
+		at += "_"
+	}
+	return at
+}
+
+func (p *plan) freeVolumeName() string {
+	return free(homeVolume, func(name string) bool { return p.volume(name) != nil })
+}
+
+func (p *plan) freeContainerName() string {
+	named := func(name string) func(corev1.Container) bool {
+		return func(c corev1.Container) bool { return c.Name == name }
+	}
+	return free(installer, func(name string) bool {
+		return slices.ContainsFunc(p.spec.Containers, named(name)) || slices.ContainsFunc(p.spec.InitContainers, named(name))
+	})
+}
+
+// free returns the name, or with the first number that makes it free.
+func free(name string, taken func(string) bool) string {
+	candidate := name
+	for i := 2; taken(candidate); i++ {
+		candidate = name + "-" + strconv.Itoa(i)
+	}
+	return candidate
+}
+
+func (p *plan) record() annotation.Record {
+	r := annotation.Record{
+		Injected: true, Container: p.target.Name, Trigger: p.trigger.text, Image: "inpod", Why: p.why,
+		User: p.user.String(), Kind: "classic", SharedProcesses: p.share, Port: p.port, Notes: p.notes,
+	}
+	if p.inApp {
+		r.Image = "application"
+	}
+	if p.native {
+		r.Kind = "native"
+	}
+	for _, mount := range p.live {
+		r.Watch = append(r.Watch, absolute(mount.MountPath))
+	}
+	return r
+}
+
+func decimal(port int32) string { return strconv.Itoa(int(port)) }

@@ -1,0 +1,126 @@
+// Package inject decides whether a pod gets the sidecar, in which form, and what the pod then looks like.
+//
+// It is pure: a pod and options in, another pod and a report out. It knows neither the webhook that calls it nor the
+// cluster; what it has to know of them (the defaults of the namespace, whether native sidecars exist) is in the
+// options.
+//
+//	pod, options ──► asked? ──► what is live? ──► trigger ──► processes ──► user ──► image ──► kind ──► port, paths
+//	                    │            │               │            │          │         │        │           │
+//	                    └────────────┴───────────────┴── skip: a Reason and a sentence ┴────────┴───────────┤
+//	                                                                                                        ▼
+//	                                                                        build: containers, volume, label, record
+package inject
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"inpod.dev/inpod/internal/annotation"
+)
+
+// ContainerName is the name of the sidecar's container.
+const ContainerName = "inpod"
+
+// Options are what an injection depends on besides the pod.
+type Options struct {
+	// Namespace is that of the pod, Defaults its annotations, and NamespaceAsks tells that its label asks for the
+	// sidecar in every pod.
+	Namespace     string
+	Defaults      map[string]string
+	NamespaceAsks bool
+
+	// Server is the version of the API server, for messages, and NativeSidecars tells that it has them.
+	Server         string
+	NativeSidecars bool
+
+	Image      string
+	PullPolicy corev1.PullPolicy
+	// What the sidecar asks for by default; zero for none.
+	CPURequest, MemoryRequest, MemoryLimit resource.Quantity
+	StatusPort                             int32
+	// ConfirmKey is the public key with which the sidecar seals what it tells the controller, "" for none.
+	ConfirmKey string
+}
+
+// Inject returns the pod with the sidecar, and a report. The given pod is not modified. Where the pod gets no sidecar it
+// is returned as it was, but for the record of the reason when the pod itself has asked.
+func Inject(pod *corev1.Pod, options Options) (*corev1.Pod, Report) {
+	p := &plan{pod: pod, spec: &pod.Spec, options: options}
+	for _, step := range steps() {
+		if skip := step(p); skip != nil {
+			return p.skipped(skip)
+		}
+	}
+	return p.build()
+}
+
+// steps are what has to be decided, in this order. Each fills a part of the plan or ends it.
+func steps() []func(*plan) *skip {
+	return []func(*plan) *skip{
+		notYetInjected,   // a second call changes nothing
+		asked,            // by the pod or its namespace, in a way that can be understood
+		onLinux,          // neither a mirror pod nor Windows
+		pickTarget,       // the container that mounts something live
+		pickTrigger,      // signal, URL or command, and what that needs
+		shareProcesses,   // where the trigger needs them
+		pickUser,         // who may signal and read what the application reads
+		pickImage,        // ours where that suffices, else the application's
+		pickCapabilities, // KILL for root, and only then
+		pickKind,         // native where the cluster can, else an ordinary container
+		pickPort,         // for the status page
+		pickMounts,       // what is watched, and what was named
+		pickResources,    // small, and without breaking the pod's class or its own limits
+	}
+}
+
+// plan is what has been decided so far.
+type plan struct {
+	pod     *corev1.Pod
+	spec    *corev1.PodSpec
+	options Options
+	ask     annotation.Injection
+
+	target    *corev1.Container
+	live      []corev1.VolumeMount // of the target
+	trigger   trigger
+	share     bool // set shareProcessNamespace
+	user      user
+	inApp     bool   // the sidecar runs in the application's image
+	why       string // that image
+	native    bool
+	port      int32
+	mounts    []corev1.VolumeMount
+	resources corev1.ResourceRequirements
+	notes     []string
+}
+
+// skip ends a plan.
+type skip struct {
+	reason  Reason
+	message string
+}
+
+func because(reason Reason, format string, args ...any) *skip {
+	return &skip{reason: reason, message: fmt.Sprintf(format, args...)}
+}
+
+// skipped returns the pod without a sidecar.
+func (p *plan) skipped(s *skip) (*corev1.Pod, Report) {
+	report := Report{Reason: s.reason, Message: s.message, ByPod: p.ask.ByPod}
+	report.Record = annotation.Record{Reason: string(s.reason), Message: s.message}
+	if !p.ask.ByPod || s.reason.Quiet() {
+		return p.pod, report
+	}
+	pod := p.pod.DeepCopy()
+	annotate(pod, report.Record)
+	return pod, report
+}
+
+func annotate(pod *corev1.Pod, record annotation.Record) {
+	if pod.Annotations == nil {
+		pod.Annotations = map[string]string{}
+	}
+	pod.Annotations[annotation.InjectionRecord] = record.String()
+}

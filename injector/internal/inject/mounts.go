@@ -1,0 +1,153 @@
+package inject
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// pickMounts takes over what is watched and what was named, at the paths where the application has it, to read only.
+// What runs the application's own programs gets all that the application mounts.
+func pickMounts(p *plan) *skip {
+	for _, mount := range p.live {
+		p.addMount(mount)
+	}
+	if p.runsPrograms() {
+		for _, mount := range p.target.VolumeMounts {
+			if !isToken(mount) {
+				p.addMount(mount)
+			}
+		}
+	}
+	for _, named := range p.ask.Paths {
+		mount, ok := p.mountOf(named.Path)
+		switch {
+		case ok:
+			p.addMount(mount)
+		case p.inApp && !named.Socket: // it may be in the image
+		default:
+			return because(PathNotMounted, "%s names %s, which is in no volume that container %s mounts, so that the sidecar cannot see it",
+				named.Key, named.Path, p.target.Name)
+		}
+	}
+	return nil
+}
+
+// runsPrograms tells that the sidecar starts commands or validators of the application.
+func (p *plan) runsPrograms() bool { return p.inApp && p.trigger.image != "" }
+
+// addMount takes over a mount of the application, once.
+func (p *plan) addMount(mount corev1.VolumeMount) {
+	if slices.ContainsFunc(p.mounts, func(m corev1.VolumeMount) bool { return m.MountPath == mount.MountPath }) {
+		return
+	}
+	mount.MountPropagation, mount.RecursiveReadOnly = nil, nil
+	// A program of the application may write its pid file or a socket; what outlives the pod it may not touch.
+	isScratch := p.volume(mount.Name) != nil && p.volume(mount.Name).EmptyDir != nil
+	mount.ReadOnly = mount.ReadOnly || !isScratch || !p.runsPrograms()
+	p.mounts = append(p.mounts, mount)
+}
+
+// mountOf finds the mount of the application in which a path lies, the innermost one.
+func (p *plan) mountOf(file string) (corev1.VolumeMount, bool) {
+	var found corev1.VolumeMount
+	for _, mount := range p.target.VolumeMounts {
+		if mount.SubPathExpr != "" && !p.runsPrograms() {
+			continue // its variables are the application's, and only programs get those
+		}
+		at := absolute(mount.MountPath)
+		if (at == file || strings.HasPrefix(file, at+"/")) && len(at) > len(absolute(found.MountPath)) {
+			found = mount
+		}
+	}
+	return found, found.Name != ""
+}
+
+// absolute is a mount path as the kubelet understands it.
+func absolute(mountPath string) string { return path.Join("/", mountPath) }
+
+// watched are the values of --watch. All of a directory counts, but for a volume in which the kubelet also renews
+// tokens or shows the pod's own annotations: there it is the keys that were chosen, where they are known.
+func (p *plan) watched() []string {
+	var watched []string
+	for _, mount := range p.live {
+		spec := absolute(mount.MountPath)
+		if keys := configKeys(p.volume(mount.Name)); len(keys) > 0 {
+			spec += ":" + strings.Join(keys, ",")
+		}
+		watched = append(watched, spec)
+	}
+	return watched
+}
+
+// configKeys returns the files of a mixed projected volume that come from ConfigMaps and Secrets, or nil where they
+// cannot be told: all keys of a source, or files that may be missing, for which the sidecar would wait.
+func configKeys(v *corev1.Volume) []string {
+	if v.Projected == nil {
+		return nil
+	}
+	var keys []string
+	mixed := false
+	for _, s := range v.Projected.Sources {
+		switch {
+		case s.ConfigMap != nil:
+			if !addKeys(&keys, s.ConfigMap.Items, s.ConfigMap.Optional) {
+				return nil
+			}
+		case s.Secret != nil:
+			if !addKeys(&keys, s.Secret.Items, s.Secret.Optional) {
+				return nil
+			}
+		default:
+			mixed = true
+		}
+	}
+	if !mixed {
+		return nil
+	}
+	return keys
+}
+
+func addKeys(keys *[]string, items []corev1.KeyToPath, optional *bool) bool {
+	if len(items) == 0 || optional != nil && *optional {
+		return false
+	}
+	for _, item := range items {
+		if strings.ContainsAny(item.Path, ",:") {
+			return false // these separate keys on the command line
+		}
+		*keys = append(*keys, item.Path)
+	}
+	return true
+}
+
+// arguments are the sidecar's command line. Kubernetes expands $(NAME) in it, and $$ is how a dollar sign is written.
+func (p *plan) arguments(home string) []string {
+	var args []string
+	for _, spec := range p.watched() {
+		args = append(args, "--watch="+spec)
+	}
+	if p.trigger.processes {
+		args = append(args, "--reload-container="+p.target.Name)
+	}
+	args = append(args, p.ask.Arguments...)
+	args = append(args, "--state-file="+home+"/state", "--listen-address=:"+decimal(p.port))
+	if p.options.ConfirmKey != "" {
+		args = append(args, "--confirm-key="+p.options.ConfirmKey)
+	}
+	for i := range args {
+		args[i] = strings.ReplaceAll(args[i], "$", "$$")
+	}
+	return args
+}
+
+// environment is what the application's programs find in theirs. The sidecar's own settings are not among it.
+func (p *plan) environment() ([]corev1.EnvVar, []corev1.EnvFromSource) {
+	if !p.runsPrograms() {
+		return nil, nil
+	}
+	ours := func(e corev1.EnvVar) bool { return strings.HasPrefix(e.Name, "INPOD_") }
+	return slices.DeleteFunc(slices.Clone(p.target.Env), ours), slices.Clone(p.target.EnvFrom)
+}

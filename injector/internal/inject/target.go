@@ -1,0 +1,134 @@
+package inject
+
+import (
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/source"
+)
+
+// tokenPath is where the API server mounts the token of the service account into every container. That volume also has
+// a ConfigMap, kube-root-ca.crt, which nobody wants a reload for.
+const tokenPath = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+// defaultContainer is the annotation with which a pod names its main container, and other injectors keep it so.
+const defaultContainer = "kubectl.kubernetes.io/default-container"
+
+// pickTarget finds the container whose files change while it runs.
+func pickTarget(p *plan) *skip {
+	if name := p.ask.Container; name != "" {
+		target := p.container(name)
+		if target == nil {
+			return because(NoSuchContainer, "%sreload-container names %q, and the pod has no such container that keeps running: %s",
+				annotation.Domain, name, strings.Join(containerNames(p.running()), ", "))
+		}
+		return p.aim(target)
+	}
+	var candidates []*corev1.Container
+	for _, c := range p.running() {
+		if len(p.liveMounts(c)) > 0 {
+			candidates = append(candidates, c)
+		}
+	}
+	switch len(candidates) {
+	case 0:
+		return p.nothingLive()
+	case 1:
+		return p.aim(candidates[0])
+	}
+	named := func(c *corev1.Container) bool { return c.Name == p.pod.Annotations[defaultContainer] }
+	if i := slices.IndexFunc(candidates, named); i >= 0 {
+		return p.aim(candidates[i])
+	}
+	return because(AmbiguousContainer, "containers %s mount something that changes while they run; name one with %sreload-container",
+		strings.Join(containerNames(candidates), " and "), annotation.Domain)
+}
+
+func (p *plan) aim(target *corev1.Container) *skip {
+	p.target, p.live = target, p.liveMounts(target)
+	if len(p.live) == 0 {
+		return p.nothingLive()
+	}
+	return nil
+}
+
+func (p *plan) nothingLive() *skip {
+	spec := *p.spec
+	spec.Containers, spec.InitContainers = withoutToken(spec.Containers), withoutToken(spec.InitContainers)
+	if len(source.Usages(p.options.Namespace, &spec)) == 0 {
+		return because(NothingUsed, "no container uses a ConfigMap, Secret or SecretProviderClass, so there is nothing to reload")
+	}
+	where := "the pod"
+	if p.target != nil {
+		where = "container " + p.target.Name
+	}
+	return because(OnlyFrozen, "%s takes its ConfigMaps and Secrets as environment, by subPath or before it runs, so that nothing changes while it runs; "+
+		"changes are rolled out", where)
+}
+
+func withoutToken(containers []corev1.Container) []corev1.Container {
+	containers = slices.Clone(containers)
+	for i := range containers {
+		containers[i].VolumeMounts = slices.DeleteFunc(slices.Clone(containers[i].VolumeMounts), isToken)
+	}
+	return containers
+}
+
+func isToken(mount corev1.VolumeMount) bool { return mount.MountPath == tokenPath }
+
+// running returns the containers that run next to the sidecar.
+func (p *plan) running() []*corev1.Container {
+	var running []*corev1.Container
+	for i := range p.spec.Containers {
+		running = append(running, &p.spec.Containers[i])
+	}
+	for i := range p.spec.InitContainers {
+		if policy := p.spec.InitContainers[i].RestartPolicy; policy != nil && *policy == corev1.ContainerRestartPolicyAlways {
+			running = append(running, &p.spec.InitContainers[i])
+		}
+	}
+	return running
+}
+
+func (p *plan) container(name string) *corev1.Container {
+	running := p.running()
+	if i := slices.IndexFunc(running, func(c *corev1.Container) bool { return c.Name == name }); i >= 0 {
+		return running[i]
+	}
+	return nil
+}
+
+func containerNames(containers []*corev1.Container) []string {
+	names := make([]string, 0, len(containers))
+	for _, c := range containers {
+		names = append(names, c.Name)
+	}
+	return names
+}
+
+// liveMounts returns the mounts through which a container sees new content. What is live is package source's to say.
+func (p *plan) liveMounts(c *corev1.Container) []corev1.VolumeMount {
+	var live []corev1.VolumeMount
+	for _, mount := range c.VolumeMounts {
+		if isToken(mount) {
+			continue
+		}
+		alone := &corev1.PodSpec{Volumes: p.spec.Volumes, Containers: []corev1.Container{{VolumeMounts: []corev1.VolumeMount{mount}}}}
+		if slices.ContainsFunc(source.Usages(p.options.Namespace, alone), source.Usage.Live) {
+			live = append(live, mount)
+		}
+	}
+	return live
+}
+
+func (p *plan) volume(name string) *corev1.Volume {
+	for i := range p.spec.Volumes {
+		if p.spec.Volumes[i].Name == name {
+			return &p.spec.Volumes[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,242 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	utilversion "k8s.io/apimachinery/pkg/util/version"
+	"k8s.io/client-go/kubernetes/scheme"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/tools/record"
+
+	"inpod.dev/inpod/injector/internal/admission"
+	"inpod.dev/inpod/injector/internal/config"
+	"inpod.dev/inpod/injector/internal/inject"
+	"inpod.dev/inpod/internal/access"
+	"inpod.dev/inpod/internal/certs"
+	"inpod.dev/inpod/internal/confirm"
+	"inpod.dev/inpod/internal/digestkey"
+	"inpod.dev/inpod/internal/leader"
+	"inpod.dev/inpod/internal/telemetry"
+	"inpod.dev/inpod/internal/telemetry/kubemetrics"
+	"inpod.dev/inpod/internal/telemetry/profiling"
+)
+
+// nativeSince is the first version in which native sidecars are on (KEP-753).
+const nativeSince = "1.29.0"
+
+// The Lease: how long a silent leader keeps the others away, how long it tries to renew, and how often.
+const (
+	leaseDuration = 15 * time.Second
+	renewDeadline = 10 * time.Second
+	retryPeriod   = 2 * time.Second
+)
+
+// injector is what the program is made of.
+type injector struct {
+	config   config.Config
+	log      *slog.Logger
+	registry *prometheus.Registry
+	ready    readiness
+
+	parent context.Context
+	ctx    context.Context
+	fail   context.CancelCauseFunc
+	tasks  sync.WaitGroup
+}
+
+// serve runs until ctx ends or a part fails.
+func serve(ctx context.Context, c config.Config, build telemetry.Build, getenv func(string) string, log *slog.Logger) error {
+	registry := telemetry.NewRegistry(build)
+	if err := kubemetrics.RegisterREST(registry); err != nil {
+		return err
+	}
+	in := &injector{config: c, log: log, registry: registry, parent: ctx}
+	in.ctx, in.fail = context.WithCancelCause(ctx)
+	defer in.tasks.Wait()
+	defer in.fail(nil)
+	if err := in.listen(); err != nil {
+		return err
+	}
+	connection, err := access.Connect(in.ctx, access.Options{
+		Kubeconfig: c.Kubernetes.Kubeconfig, Getenv: getenv, UserAgent: "inpod-injector/" + build.Version,
+		QPS: c.Kubernetes.QPS, Burst: c.Kubernetes.Burst, Log: log,
+	})
+	if err != nil {
+		return in.cause(err)
+	}
+	if err := in.assemble(connection); err != nil {
+		return in.cause(err)
+	}
+	<-in.ctx.Done()
+	return in.cause(nil)
+}
+
+// start runs a task until the program ends; its failure ends the program.
+func (in *injector) start(task func(context.Context) error) {
+	in.tasks.Go(func() {
+		if err := task(in.ctx); err != nil {
+			in.fail(err)
+		}
+	})
+}
+
+// cause is the failure that ended the program, or the given one; nil when it was asked to stop.
+func (in *injector) cause(err error) error {
+	if in.parent.Err() != nil {
+		return nil
+	}
+	if in.ctx.Err() != nil {
+		return context.Cause(in.ctx)
+	}
+	return err
+}
+
+// listen serves the endpoints from the first moment, so that a probe can tell what the program waits for.
+func (in *injector) listen() error {
+	in.ready.not("connecting to the API server")
+	servers := []*telemetry.Server{telemetry.NewServer("injector", in.config.ListenAddress, in.log,
+		telemetry.Metrics(in.registry), telemetry.Live(func() error { return nil }), telemetry.Ready(in.ready.check))}
+	if in.config.Pprof.Enabled {
+		servers = append(servers, profiling.NewServer(in.config.Pprof.Address, in.log))
+	}
+	for _, server := range servers {
+		if err := server.Listen(in.ctx); err != nil {
+			return err
+		}
+		in.start(server.Run)
+	}
+	return nil
+}
+
+// assemble starts certificate and webhook.
+func (in *injector) assemble(connection *access.Connection) error {
+	in.ready.not("asking for permissions")
+	if err := connection.Probe(in.ctx, requirements(in.config)); err != nil {
+		return err
+	}
+	options, err := in.options(connection)
+	if err != nil {
+		return err
+	}
+	served, certified, err := in.certificate(connection)
+	if err != nil {
+		return err
+	}
+	handler := &admission.Handler{
+		Inject: inject.Inject, Options: options,
+		Defaults: admission.NewNamespaces(connection.Client).Defaults,
+		Excluded: in.excluded, Tell: admission.Tell(in.recorder(connection)),
+		Metrics: admission.NewMetrics(in.registry), Log: in.log,
+	}
+	server := &admission.Server{
+		Address: in.config.Webhook.Address, TLS: served.Config(), Handler: handler, Drain: in.config.Webhook.Drain, Log: in.log,
+	}
+	if err := server.Listen(in.ctx); err != nil {
+		return err
+	}
+	in.start(server.Run)
+	in.ready.yes(telemetry.AllOf(server.Check, certified))
+	return nil
+}
+
+// options are what every injection has in common.
+func (in *injector) options(connection *access.Connection) (inject.Options, error) {
+	c := in.config
+	key, err := digestkey.Ensure(in.ctx, connection.Client, c.Pod.Namespace, c.DigestKeySecret)
+	if err != nil {
+		return inject.Options{}, err
+	}
+	confirmKey, err := confirm.PublicKey(key)
+	if err != nil {
+		return inject.Options{}, fmt.Errorf("the key in Secret %s/%s: %w", c.Pod.Namespace, c.DigestKeySecret, err)
+	}
+	native := hasNative(connection.ServerVersion, c.Sidecar.Native)
+	in.log.Info("injecting", "image", c.Sidecar.Image, "native", native, "server", connection.ServerVersion)
+	return inject.Options{
+		Server: connection.ServerVersion, NativeSidecars: native,
+		Image: c.Sidecar.Image, PullPolicy: c.Sidecar.PullPolicy,
+		CPURequest: c.Sidecar.CPURequest, MemoryRequest: c.Sidecar.MemoryRequest, MemoryLimit: c.Sidecar.MemoryLimit,
+		StatusPort: int32(c.Sidecar.StatusPort), ConfirmKey: confirmKey, //nolint:gosec // config holds it below 65536
+	}, nil
+}
+
+// hasNative tells whether native sidecars are used. A server whose version is not known gets ordinary containers: they
+// work everywhere, while an older server would wait for a native one for ever.
+func hasNative(server string, wish config.NativeSidecars) bool {
+	switch wish {
+	case config.NativeAlways:
+		return true
+	case config.NativeNever:
+		return false
+	case config.NativeAuto:
+	}
+	parsed, err := utilversion.ParseGeneric(server)
+	return err == nil && parsed.AtLeast(utilversion.MustParseGeneric(nativeSince))
+}
+
+// excluded tells namespaces whose pods are never touched: Kubernetes' own and ours, besides those that were named.
+func (in *injector) excluded(namespace string) bool {
+	return admission.IsSystem(namespace) || namespace == in.config.Pod.Namespace ||
+		slices.Contains(in.config.Webhook.Exclude, namespace)
+}
+
+// certificate starts what brings the certificate, and returns it with a check of it.
+func (in *injector) certificate(connection *access.Connection) (*certs.Served, telemetry.Check, error) {
+	c := in.config
+	if c.Certificates.Directory != "" {
+		served := certs.NewServed(in.registry)
+		directory := certs.Directory{Path: c.Certificates.Directory, Served: served, Log: in.log}
+		in.start(func(ctx context.Context) error { directory.Run(ctx); return nil })
+		return served, served.Check, nil
+	}
+	objects := certs.Objects{Namespace: c.Pod.Namespace, Secret: c.Certificates.Secret, Configuration: c.Webhook.Configuration}
+	follower := certs.NewFollower(connection.Client, objects, in.log, in.registry)
+	name := c.Webhook.Service + "." + c.Pod.Namespace
+	keeper := certs.NewKeeper(connection.Client, follower, certs.Policy{
+		Names:    []string{name + ".svc", name, c.Webhook.Service, name + ".svc.cluster.local"},
+		Lifetime: c.Certificates.Lifetime, Authority: c.Certificates.Authority, Settle: c.Certificates.Settle,
+	}, in.log, in.registry)
+	elector, err := leader.New(leader.Options{
+		Client: connection.Client.CoordinationV1(), Namespace: c.Pod.Namespace, Name: c.Election.LeaseName, Identity: c.Pod.Name,
+		LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
+		OnStart: keeper.Run, Log: in.log, Registerer: in.registry,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	in.start(follower.Run)
+	in.start(func(ctx context.Context) error { elector.Run(ctx); return nil })
+	return follower.Served(), follower.Check, nil
+}
+
+// recorder writes events. It lives as long as the process.
+func (in *injector) recorder(connection *access.Connection) record.EventRecorder {
+	broadcaster := record.NewBroadcaster()
+	broadcaster.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: connection.Client.CoreV1().Events("")})
+	return broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "inpod"})
+}
+
+// readiness is the answer to /ready.
+type readiness struct {
+	state atomic.Pointer[telemetry.Check]
+}
+
+// not says what the program waits for.
+func (r *readiness) not(why string) {
+	check := telemetry.Check(func() error { return errors.New(why) })
+	r.state.Store(&check)
+}
+
+// yes says that the program works as long as the check is well.
+func (r *readiness) yes(check telemetry.Check) { r.state.Store(&check) }
+
+func (r *readiness) check() error { return (*r.state.Load())() }

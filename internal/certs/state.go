@@ -1,0 +1,199 @@
+// Package certs keeps the webhook of the injector reachable: it issues the certificate that the replicas serve, renews
+// it and the authority behind it, and keeps the caBundle of the webhook such that API servers trust it at every moment.
+//
+//	Secret: authority, certificate ──► every replica serves it
+//	   ▲
+//	   │ one replica, the leader: Advance
+//	   ▼
+//	MutatingWebhookConfiguration: caBundle
+//
+// An authority is replaced in two steps, so that nobody ever serves a certificate that some API server does not trust
+// yet: first the new one joins the caBundle, and only when every server has had the time to see it do certificates come
+// from it. The old one stays in the caBundle for as long as it is valid.
+package certs
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Policy says what is issued and how long it lasts.
+type Policy struct {
+	Names     []string      // of the server; the first is the name that API servers ask for
+	Lifetime  time.Duration // of a certificate
+	Authority time.Duration // lifetime of an authority
+	Settle    time.Duration // between a new authority in the caBundle and the first certificate from it
+}
+
+// state is all that is known of authorities and certificate. A field is nil when there is none.
+type state struct {
+	authority *pair // signs
+	next      *pair // is trusted already and will sign
+	leaf      *pair // is served
+	// trusted are all authorities that API servers are to trust, the newest first.
+	trusted []*x509.Certificate
+}
+
+// trusts tells whether an authority is in the list.
+func (s *state) trusts(cert *x509.Certificate) bool {
+	return slices.ContainsFunc(s.trusted, cert.Equal)
+}
+
+// Keys of the Secret. The first three are those of a Secret of type kubernetes.io/tls as cert-manager writes it.
+const (
+	keyLeafCert      = "tls.crt"
+	keyLeafKey       = "tls.key"
+	keyTrusted       = "ca.crt"
+	keyAuthorityCert = "authority.crt"
+	keyAuthorityKey  = "authority.key"
+	keyNextCert      = "next-authority.crt"
+	keyNextKey       = "next-authority.key"
+)
+
+// decode reads what encode has written. What cannot be read is left out, and named in the error: the rest may still be
+// of use.
+func decode(data map[string][]byte) (state, error) {
+	var s state
+	var problems []error
+	read := func(certKey, keyKey string) *pair {
+		if len(data[certKey]) == 0 && len(data[keyKey]) == 0 {
+			return nil
+		}
+		p, err := parsePair(data[certKey], data[keyKey])
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s and %s: %w", certKey, keyKey, err))
+			return nil
+		}
+		return p
+	}
+	s.authority = read(keyAuthorityCert, keyAuthorityKey)
+	s.next = read(keyNextCert, keyNextKey)
+	s.leaf = read(keyLeafCert, keyLeafKey)
+	var err error
+	if s.trusted, err = parseCerts(data[keyTrusted]); err != nil {
+		problems = append(problems, fmt.Errorf("%s: %w", keyTrusted, err))
+	}
+	return s, errors.Join(problems...)
+}
+
+func (s *state) encode() (map[string][]byte, error) {
+	data := map[string][]byte{keyTrusted: encodeCerts(s.trusted...)}
+	for _, row := range []struct {
+		certKey, keyKey string
+		pair            *pair
+	}{{keyAuthorityCert, keyAuthorityKey, s.authority}, {keyNextCert, keyNextKey, s.next}, {keyLeafCert, keyLeafKey, s.leaf}} {
+		if row.pair == nil {
+			continue
+		}
+		key, err := encodeKey(row.pair.key)
+		if err != nil {
+			return nil, err
+		}
+		data[row.certKey], data[row.keyKey] = encodeCerts(row.pair.cert), key
+	}
+	return data, nil
+}
+
+// advance returns what has to be in the Secret now, what was done, and when to look again. The time published says
+// since when the next authority is known to be in the caBundle; zero means that it is not.
+func (p Policy) advance(s state, now, published time.Time) (state, []string, time.Time, error) {
+	var done []string
+	s.trusted = slices.DeleteFunc(slices.Clone(s.trusted), func(c *x509.Certificate) bool { return !now.Before(c.NotAfter) })
+	for _, step := range []func(*state, time.Time, time.Time) (string, error){p.keepAuthority, p.prepareNext, p.promoteNext, p.keepLeaf} {
+		did, err := step(&s, now, published)
+		if err != nil {
+			return s, nil, time.Time{}, err
+		}
+		if did != "" {
+			done = append(done, did)
+		}
+	}
+	return s, done, p.nextLook(s, published), nil
+}
+
+// keepAuthority makes the first authority, or one in place of an authority that has expired.
+func (p Policy) keepAuthority(s *state, now, _ time.Time) (string, error) {
+	if s.authority != nil && now.Before(s.authority.cert.NotAfter) {
+		if !s.trusts(s.authority.cert) {
+			s.trusted = slices.Insert(s.trusted, 0, s.authority.cert)
+		}
+		return "", nil
+	}
+	made, err := newAuthority(now, p.Authority)
+	if err != nil {
+		return "", err
+	}
+	s.authority, s.next = made, nil
+	s.trusted = slices.Insert(s.trusted, 0, made.cert)
+	return "new authority", nil
+}
+
+// prepareNext makes the successor of an authority of which two thirds are over.
+func (p Policy) prepareNext(s *state, now, _ time.Time) (string, error) {
+	if s.next != nil {
+		if !s.trusts(s.next.cert) {
+			s.trusted = slices.Insert(s.trusted, 0, s.next.cert)
+		}
+		return "", nil
+	}
+	if now.Before(due(s.authority.cert)) {
+		return "", nil
+	}
+	return "next authority", p.addNext(s, now)
+}
+
+func (p Policy) addNext(s *state, now time.Time) error {
+	made, err := newAuthority(now, p.Authority)
+	if err != nil {
+		return err
+	}
+	s.next = made
+	s.trusted = slices.Insert(s.trusted, 0, made.cert)
+	return nil
+}
+
+// promoteNext lets the next authority sign once every API server has had the time to see it.
+func (p Policy) promoteNext(s *state, now, published time.Time) (string, error) {
+	if s.next == nil || published.IsZero() || now.Before(published.Add(p.Settle)) {
+		return "", nil
+	}
+	s.authority, s.next = s.next, nil
+	return "next authority signs", nil
+}
+
+// keepLeaf issues a certificate where there is none that is good: from our authority, for our names, not too old.
+func (p Policy) keepLeaf(s *state, now, _ time.Time) (string, error) {
+	if s.leaf != nil && now.Before(due(s.leaf.cert)) && slices.Equal(s.leaf.cert.DNSNames, p.Names) &&
+		s.leaf.cert.CheckSignatureFrom(s.authority.cert) == nil {
+		return "", nil
+	}
+	// It must not outlive the authority, or it would be refused before it is renewed.
+	lifetime := min(p.Lifetime, s.authority.cert.NotAfter.Sub(now))
+	made, err := s.authority.issue(p.Names, now, lifetime)
+	if err != nil {
+		return "", err
+	}
+	s.leaf = made
+	return "new certificate", nil
+}
+
+func (p Policy) nextLook(s state, published time.Time) time.Time {
+	next := due(s.leaf.cert)
+	if s.next == nil {
+		return earliest(next, due(s.authority.cert))
+	}
+	if !published.IsZero() {
+		return earliest(next, published.Add(p.Settle))
+	}
+	return next
+}
+
+func earliest(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
