@@ -20,7 +20,7 @@ func TestGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			parse(t, got) // what cannot be decoded must not become the golden file
-			path := filepath.Join("testdata/golden", set+".yaml")
+			path := "testdata/golden/" + set + ".yaml"
 			if *update {
 				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
@@ -116,8 +116,10 @@ func TestNotes(t *testing.T) {
 		want []string
 	}{
 		"everywhere": {
-			want: []string{"watches all namespaces", "kubectl -n inpod-system rollout status deployment/inpod-controller",
-				"kubectl annotate deployment NAME reloader.stakater.com/auto=true"},
+			want: []string{
+				"watches all namespaces", "kubectl -n inpod-system rollout status deployment/inpod-controller",
+				"kubectl annotate deployment NAME reloader.stakater.com/auto=true",
+			},
 		},
 		"in some namespaces": {
 			args: []string{"--set", "namespaces={shop,blog}"},

@@ -24,9 +24,17 @@ func walk(values map[string]any, prefix string, visit func(path string, value an
 	}
 }
 
+// pointer is a path as the errors of helm have it: /controller/config.
+func pointer(path string) string {
+	if path == "" {
+		return ""
+	}
+	return "/" + strings.ReplaceAll(path, ".", "/")
+}
+
 // named tells whether the error of helm is about this key.
 func named(err error, path string) bool {
-	return err != nil && strings.Contains(err.Error(), "at '/"+strings.ReplaceAll(path, ".", "/")+"':")
+	return err != nil && strings.Contains(err.Error(), "at '"+pointer(path)+"':")
 }
 
 func TestMisspelledKeysAreRefusedEverywhere(t *testing.T) {
@@ -36,7 +44,7 @@ func TestMisspelledKeysAreRefusedEverywhere(t *testing.T) {
 	walk(readValues(t, chart+"/values.yaml"), "", func(path string, value any) {
 		if mapping, ok := value.(map[string]any); ok && len(mapping) > 0 && !open(path) {
 			put(values, path+".replicsa", "1")
-			where = append(where, "/"+strings.ReplaceAll(path, ".", "/"))
+			where = append(where, pointer(path))
 		}
 	})
 	_, err := text(t, valuesFlag(t, values))
@@ -79,25 +87,23 @@ func TestWrongTypesAreRefusedEverywhere(t *testing.T) {
 // A key set to null is one that the user takes away: either the chart can do without, or it says which key it needs.
 func TestEveryKeyCanBeTakenAwayOrIsAskedFor(t *testing.T) {
 	t.Parallel()
-	for _, set := range []string{"default", "everything"} {
-		walk(readValues(t, chart+"/values.yaml"), "", func(path string, _ any) {
-			t.Run(set+"/"+path, func(t *testing.T) {
-				t.Parallel()
-				rendered, err := text(t, "--values="+sets(t)[set], "--set", path+"=null")
-				if err == nil {
-					parse(t, rendered)
-					return
-				}
-				above, key := "", path
-				if dot := strings.LastIndex(path, "."); dot >= 0 {
-					above, key = "/"+strings.ReplaceAll(path[:dot], ".", "/"), path[dot+1:]
-				}
-				if want := fmt.Sprintf("at '%s': missing property '%s'", above, key); !strings.Contains(err.Error(), want) {
-					t.Errorf("the error does not name the key: %v", err)
-				}
-			})
+	walk(readValues(t, chart+"/values.yaml"), "", func(path string, _ any) {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			rendered, err := text(t, "--values="+sets(t)["everything"], "--set", path+"=null")
+			if err == nil {
+				parse(t, rendered)
+				return
+			}
+			above, key := "", path
+			if dot := strings.LastIndex(path, "."); dot >= 0 {
+				above, key = pointer(path[:dot]), path[dot+1:]
+			}
+			if want := fmt.Sprintf("at '%s': missing property '%s'", above, key); !strings.Contains(err.Error(), want) {
+				t.Errorf("the error does not name the key: %v", err)
+			}
 		})
-	}
+	})
 }
 
 func TestRefused(t *testing.T) {
@@ -136,6 +142,12 @@ func TestRefused(t *testing.T) {
 		"no port of the API server":             {"controller.networkPolicy.apiServerPorts=null", "controller.networkPolicy"},
 		"a scrape without a unit":               {"controller.serviceMonitor.interval=30", "controller.serviceMonitor.interval"},
 		"a resource that does not exist":        {"controller.resources.limits.memroy=1Gi", "controller.resources.limits"},
+		// Templates would read these as 0 or false without a word.
+		"no number of replicas":                 {"controller.replicas=null", "controller"},
+		"no time to stop":                       {"controller.terminationGracePeriodSeconds=null", "controller"},
+		"no number of old ReplicaSets":          {"controller.revisionHistoryLimit=null", "controller"},
+		"neither all namespaces nor one":        {"watchGlobally=null", ""},
+		"a setting that decides on rights":      {"controller.config.reloadInPlace=null", "controller.config"},
 		"a field of the pod that the chart has": {"controller.extraPodSpec.containers[0].name=x", "controller.extraPodSpec"},
 	} {
 		t.Run(name, func(t *testing.T) {
