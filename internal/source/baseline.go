@@ -3,9 +3,12 @@ package source
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -58,10 +61,13 @@ func (s Sealer) Decode(namespace, text string) (b Baseline, ok bool) {
 	var decoded baselineText
 	decoder := json.NewDecoder(bytes.NewReader([]byte(text)))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&decoded); err != nil || decoder.More() {
+	if err := decoder.Decode(&decoded); err != nil {
 		return Baseline{}, false
 	}
-	if decoded.Version != baselineVersion || decoded.KeyID != s.id {
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) { // More takes a closing bracket for the end
+		return Baseline{}, false
+	}
+	if decoded.Version != baselineVersion || decoded.KeyID != s.id || len(decoded.Sources) == 0 {
 		return Baseline{}, false
 	}
 	b = Baseline{Records: make(map[Ref]Record, len(decoded.Sources)), Named: decoded.Named}
@@ -80,7 +86,7 @@ func (s Sealer) NamedLists(lists map[Kind][]string) Seal {
 	var parts []string
 	for _, kind := range slices.Sorted(maps.Keys(lists)) {
 		if len(lists[kind]) > 0 {
-			parts = append(parts, string(kind))
+			parts = append(parts, string(kind), strconv.Itoa(len(lists[kind])))
 			parts = append(parts, lists[kind]...)
 		}
 	}

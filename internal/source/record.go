@@ -35,7 +35,7 @@ func (s Sealer) Record(use Use) Record {
 	scope, snapshot := use.Scope, use.Snapshot
 	present, sel := scope.present(snapshot), scope.selection()
 	if len(present) > foldAbove {
-		return Record{Fold: s.fold(scope.Ref, present, snapshot), Folded: s.selection(sel)}
+		return Record{Fold: s.fold(scope, snapshot), Folded: s.selection(sel)}
 	}
 	record := Record{All: sel.all, Binary: sel.binary}
 	if len(present)+len(sel.named) > 0 {
@@ -43,9 +43,12 @@ func (s Sealer) Record(use Use) Record {
 	}
 	for _, key := range sel.named {
 		record.Keys[key] = ""
+		if entry, ok := snapshot.Keys[key]; ok { // also in binaryData, where the environment does not see it
+			record.Keys[key] = s.seal(scope.Ref, key, entry)
+		}
 	}
 	for _, key := range present {
-		record.Keys[key] = s.seal(scope.Ref, key, snapshot.Keys[key].Digest)
+		record.Keys[key] = s.seal(scope.Ref, key, snapshot.Keys[key])
 	}
 	return record
 }
@@ -77,30 +80,31 @@ type Diff struct {
 	// record says nothing about.
 	Uncovered bool
 	// Created and Deleted tell that the source came to be or ceased to be.
-	// Changes then has one entry without a name.
+	// Changes then has one entry without a name, or none if the workload sees
+	// nothing of it: an optional key that the source does not have either.
 	Created, Deleted bool
 }
 
 // Diff compares a source with a record of it, like with like: only keys that
 // are used now and that the record covers count.
 func (s Sealer) Diff(use Use, record Record) Diff {
-	whole := func() []Change {
-		live, frozen := use.Scope.reachOfAll()
-		return []Change{{Live: live, Frozen: frozen}}
-	}
 	switch {
 	case use.Snapshot == nil && record.Absent:
 		return Diff{}
+	case use.Snapshot == nil && record.Fold != "":
+		return Diff{Deleted: true, Changes: use.Scope.whole()}
 	case use.Snapshot == nil:
-		return Diff{Deleted: true, Changes: whole()}
+		gone := s.diffKeys(Use{Scope: use.Scope, Snapshot: &Snapshot{}}, record)
+		return Diff{Deleted: true, Changes: use.Scope.together(gone.Changes)}
 	case record.Absent:
-		return Diff{Created: true, Changes: whole()}
+		come := s.diffKeys(use, Record{All: true, Binary: true})
+		return Diff{Created: true, Changes: use.Scope.together(come.Changes)}
 	case record.Fold != "":
 		if record.Folded != s.selection(use.Scope.selection()) {
 			return Diff{Uncovered: true}
 		}
-		if record.Fold != s.fold(use.Scope.Ref, use.Scope.present(use.Snapshot), use.Snapshot) {
-			return Diff{Changes: whole()}
+		if record.Fold != s.fold(use.Scope, use.Snapshot) {
+			return Diff{Changes: use.Scope.whole()}
 		}
 		return Diff{}
 	}
@@ -125,24 +129,62 @@ func (s Sealer) diffKeys(use Use, record Record) Diff {
 	}
 	for _, key := range slices.Sorted(maps.Keys(candidates)) {
 		entry, exists := use.Snapshot.Keys[key]
-		live, frozen := use.Scope.Reach(key, entry.Binary)
-		if !live && !frozen {
-			continue
-		}
 		before, covered := record.Keys[key]
 		if !covered && (!record.All || (exists && entry.Binary && !record.Binary)) {
-			diff.Uncovered = true
+			live, frozen := use.Scope.Reach(key, entry.Binary)
+			diff.Uncovered = diff.Uncovered || live || frozen
 			continue
 		}
 		var now Seal
 		if exists {
-			now = s.seal(use.Scope.Ref, key, entry.Digest)
+			now = s.seal(use.Scope.Ref, key, entry)
 		}
-		if now != before {
+		if live, frozen := use.Scope.differs(key, before, now); live || frozen {
 			diff.Changes = append(diff.Changes, Change{Key: key, Live: live, Frozen: frozen})
 		}
 	}
 	return diff
+}
+
+// differs tells by which ways two contents of a key, "" for none, differ to the
+// pods. They need not differ in all: a key that moves from data to binaryData
+// leaves the environment and stays in volumes.
+func (s Scope) differs(key string, before, now Seal) (live, frozen bool) {
+	if before == now {
+		return false, false
+	}
+	return s.reach(func(u Usage) bool { return u.sees(key, before) != u.sees(key, now) })
+}
+
+// sees returns what of a key arrives by a usage, "" for nothing.
+func (u Usage) sees(key string, content Seal) Seal {
+	if content == "" || !u.consumes(key, content.binary()) {
+		return ""
+	}
+	return content.plain()
+}
+
+// whole is a change of a source of which no more is known.
+func (s Scope) whole() []Change {
+	live, frozen := s.reach(func(Usage) bool { return true })
+	return []Change{{Live: live, Frozen: frozen}}
+}
+
+// together is one change in place of several. Of a source that an annotation
+// names it is not known what the pods see, so that its being there is a change.
+func (s Scope) together(changes []Change) []Change {
+	if slices.ContainsFunc(s.Usages, func(u Usage) bool { return u.Via == ViaNamed }) {
+		return s.whole()
+	}
+	if len(changes) == 0 {
+		return nil
+	}
+	var all Change
+	for _, c := range changes {
+		all.Live = all.Live || c.Live
+		all.Frozen = all.Frozen || c.Frozen
+	}
+	return []Change{all}
 }
 
 // Equal tells whether two records say the same.

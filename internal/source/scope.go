@@ -34,22 +34,15 @@ func Scopes(usages []Usage) []Scope {
 // Reach tells in which ways a key arrives in the pods: live, frozen, both or,
 // for a key that is not used, neither.
 func (s Scope) Reach(key string, binary bool) (live, frozen bool) {
-	for _, u := range s.Usages {
-		if !u.consumes(key, binary) {
-			continue
-		}
-		if u.Live() {
-			live = true
-		} else {
-			frozen = true
-		}
-	}
-	return live, frozen
+	return s.reach(func(u Usage) bool { return u.consumes(key, binary) })
 }
 
-// reachOfAll is Reach for the source as a whole.
-func (s Scope) reachOfAll() (live, frozen bool) {
+// reach tells whether there are live and frozen ones among the usages that count.
+func (s Scope) reach(counts func(Usage) bool) (live, frozen bool) {
 	for _, u := range s.Usages {
+		if !counts(u) {
+			continue
+		}
 		if u.Live() {
 			live = true
 		} else {
@@ -67,26 +60,36 @@ func (s Scope) Required() bool {
 func (u Usage) required() bool { return !u.Optional && u.Via != ViaNamed }
 
 // MissingKeys returns the keys that the source does not have and without
-// which a new pod could not do what the running ones do, sorted. A subPath
-// that leads to nothing does not keep a pod from starting (the kubelet makes
-// an empty directory), so that it counts only if the key was there before.
+// which a new pod could not do what the running ones do, sorted.
 func (s Scope) MissingKeys(snapshot *Snapshot, before Record) []string {
 	missing := map[string]struct{}{}
 	for _, u := range s.Usages {
 		if !u.required() {
 			continue
 		}
-		for _, key := range u.Keys {
-			entry, ok := snapshot.Keys[key]
-			if ok && u.consumes(key, entry.Binary) {
-				continue
-			}
-			if u.Via != ViaSubPath || before.Keys[key] != "" {
+		for _, key := range u.needs(before) {
+			if entry, ok := snapshot.Keys[key]; !ok || entry.Binary && u.inEnvironment() {
 				missing[key] = struct{}{}
 			}
 		}
 	}
 	return slices.Sorted(maps.Keys(missing))
+}
+
+// needs returns the keys without which a pod does not start, or not as before.
+// A subPath that leads to nothing does not keep a pod from starting (the
+// kubelet makes an empty directory), so that it counts only if the key was
+// there before, and not if the file may come from another source.
+func (u Usage) needs(before Record) []string {
+	switch {
+	case u.Via == ViaEnv:
+		return u.Keys
+	case u.Items != nil:
+		return u.Items
+	case u.Via == ViaSubPath && !u.Shared:
+		return slices.DeleteFunc(slices.Clone(u.Keys), func(key string) bool { return before.Keys[key] == "" })
+	}
+	return nil
 }
 
 // present returns the keys that are used and exist, sorted.

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -8,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"hash"
+	"strings"
 )
 
 const (
@@ -29,6 +31,14 @@ const (
 // who may read the workload).
 type Seal string
 
+// binarySuffix ends the seal of a key in binaryData. It is no part of a digest's text.
+const binarySuffix = "~"
+
+func (s Seal) binary() bool { return strings.HasSuffix(string(s), binarySuffix) }
+
+// plain is the seal without a mark of where the content stands.
+func (s Seal) plain() Seal { return Seal(strings.TrimSuffix(string(s), binarySuffix)) }
+
 // Sealer makes what may leave the process from digests that may not. The
 // zero value is not usable.
 type Sealer struct {
@@ -41,7 +51,7 @@ func NewSealer(key []byte) (Sealer, error) {
 	if len(key) < minKeySize {
 		return Sealer{}, errors.New("the key of all digests has less than 32 bytes")
 	}
-	s := Sealer{key: key}
+	s := Sealer{key: bytes.Clone(key)}
 	s.id = base64.RawURLEncoding.EncodeToString(s.sum("id")[:6])
 	return s, nil
 }
@@ -51,15 +61,20 @@ func NewSealer(key []byte) (Sealer, error) {
 func (s Sealer) ID() string { return s.id }
 
 // seal seals the content of one key.
-func (s Sealer) seal(ref Ref, key string, digest Digest) Seal {
-	sum := s.sum("key", string(ref.Kind), ref.Namespace, ref.Name, key, string(digest[:]))
-	return Seal(base64.RawURLEncoding.EncodeToString(sum[:sealSize]))
+func (s Sealer) seal(ref Ref, key string, entry Entry) Seal {
+	sum := s.sum("key", string(ref.Kind), ref.Namespace, ref.Name, key, string(entry.Digest[:]))
+	text := base64.RawURLEncoding.EncodeToString(sum[:sealSize])
+	if entry.Binary {
+		text += binarySuffix
+	}
+	return Seal(text)
 }
 
-// fold seals several keys of one source together.
-func (s Sealer) fold(ref Ref, keys []string, snapshot *Snapshot) Seal {
-	parts := []string{"fold", string(ref.Kind), ref.Namespace, ref.Name}
-	for _, key := range keys {
+// fold seals all keys of a source that are used together. It cannot tell that
+// a key has moved between data and binaryData with its bytes unchanged.
+func (s Sealer) fold(scope Scope, snapshot *Snapshot) Seal {
+	parts := []string{"fold", string(scope.Ref.Kind), scope.Ref.Namespace, scope.Ref.Name}
+	for _, key := range scope.present(snapshot) {
 		digest := snapshot.Keys[key].Digest
 		parts = append(parts, key, string(digest[:]))
 	}

@@ -86,6 +86,13 @@ type Usage struct {
 	RunsOnce bool
 	// Keys are the keys consumed, sorted; nil means every key there is.
 	Keys []string
+	// Items are the keys that the items of the volume select, sorted, whether
+	// this mount shows them or not. The kubelet does not mount a volume of
+	// which one is missing.
+	Items []string
+	// Shared tells that the volume has several sources, so that the path of
+	// a ViaSubPath may lead into another one.
+	Shared bool
 	// Optional tells that a pod starts without the source, or without the keys.
 	Optional bool
 }
@@ -105,11 +112,13 @@ func (u Usage) Live() bool {
 // consumes tells whether the usage sees a key. Kubernetes puts only data, never
 // binaryData, of a ConfigMap into the environment.
 func (u Usage) consumes(key string, binary bool) bool {
-	if binary && (u.Via == ViaEnv || u.Via == ViaEnvFrom) {
+	if binary && u.inEnvironment() {
 		return false
 	}
 	return u.Keys == nil || slices.Contains(u.Keys, key)
 }
+
+func (u Usage) inEnvironment() bool { return u.Via == ViaEnv || u.Via == ViaEnvFrom }
 
 // Moment says when something was last changed, as well as the API server tells.
 type Moment struct {

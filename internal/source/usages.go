@@ -99,16 +99,19 @@ func (w walk) mount(c *corev1.Container, mount *corev1.VolumeMount, volume *core
 	subPath, exact := mountSubPath(c, mount)
 	usages := make([]Usage, 0, len(parts))
 	for _, p := range parts {
-		switch {
-		case mount.SubPath == "" && mount.SubPathExpr == "":
-			usages = append(usages, w.usage(c, p.kind, p.name, via, itemKeys(p.items), p.optional))
-		case p.kind == SecretProviderClass || !exact:
-			usages = append(usages, w.usage(c, p.kind, p.name, ViaSubPath, itemKeys(p.items), p.optional))
-		default:
-			if keys, used := subPathKeys(p.items, subPath, len(parts) > 1); used {
-				usages = append(usages, w.usage(c, p.kind, p.name, ViaSubPath, keys, p.optional))
+		u := w.usage(c, p.kind, p.name, via, itemKeys(p.items), p.optional)
+		u.Items = u.Keys
+		if mount.SubPath != "" || mount.SubPathExpr != "" {
+			u.Via, u.Shared = ViaSubPath, len(parts) > 1
+			if exact && p.kind != SecretProviderClass {
+				keys, used := subPathKeys(p.items, subPath)
+				if !used {
+					continue
+				}
+				u.Keys = keys
 			}
 		}
+		usages = append(usages, u)
 	}
 	return usages
 }
@@ -153,16 +156,15 @@ func itemKeys(items []corev1.KeyToPath) []string {
 
 // subPathKeys returns the keys whose files lie at or below subPath. Without
 // items each key is a file of its own name. used is false if the source has
-// no part in it. In a volume of several sources a file without items may come
-// from any of them, so that each counts with all keys.
-func subPathKeys(items []corev1.KeyToPath, subPath string, shared bool) (keys []string, used bool) {
+// no part in it.
+func subPathKeys(items []corev1.KeyToPath, subPath string) (keys []string, used bool) {
+	if first, rest, _ := strings.Cut(subPath, "/"); strings.HasPrefix(first, "..") {
+		subPath = rest // a folder of the kubelet, such as ..data, with all files in it
+	}
 	if subPath == "" { // "." and the like: the volume's root
 		return itemKeys(items), true
 	}
 	if len(items) == 0 {
-		if shared {
-			return nil, true
-		}
 		key, _, _ := strings.Cut(subPath, "/")
 		return []string{key}, true
 	}

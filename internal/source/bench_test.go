@@ -1,0 +1,54 @@
+package source_test
+
+import (
+	"testing"
+
+	obj "inpod.dev/inpod/internal/objtest"
+	"inpod.dev/inpod/internal/source"
+)
+
+func BenchmarkUsages(b *testing.B) {
+	spec := obj.Spec(
+		obj.Mount(obj.CM("app")), obj.SubPath(obj.CM("nginx").Items("nginx.conf"), "nginx.conf"), obj.Env(obj.Sec("db"), "password"),
+		obj.EnvFrom(obj.CM("flags")), obj.Sidecar("proxy"), obj.Projected(obj.CM("app"), obj.Sec("tls")),
+	)
+	b.ReportAllocs()
+	for b.Loop() {
+		source.Scopes(source.Usages(obj.Namespace, spec))
+	}
+}
+
+func BenchmarkDiff(b *testing.B) {
+	for name, n := range map[string]int{"1 key": 1, "10 keys": 10, "100 keys": 100, "500 keys, folded": 500} {
+		b.Run(name, func(b *testing.B) {
+			sealer := sealerOf(b, 1)
+			use := state{parts(obj.Mount(obj.CM("a")), obj.Env(obj.CM("a"), "key-000")), keys(n)}.use(b)
+			record := sealer.Record(use)
+			b.ReportAllocs()
+			for b.Loop() {
+				sealer.Diff(use, record)
+			}
+		})
+	}
+}
+
+func BenchmarkRecord(b *testing.B) {
+	sealer := sealerOf(b, 1)
+	use := state{parts(obj.Mount(obj.CM("a"))), keys(10)}.use(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		sealer.Record(use)
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	sealer := sealerOf(b, 1)
+	text, err := sealer.Encode(full(b, sealer))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		sealer.Decode(obj.Namespace, text)
+	}
+}
