@@ -20,11 +20,11 @@ type failure struct {
 func (f *failure) Error() string { return "expected " + f.expected + ", saw " + f.saw }
 
 // report tells a failure to the reader; any other error is one as well, with less to say.
-func (s *stage) report(title string, err error) {
+func (s *stage) report(ctx context.Context, title string, err error) {
 	v := s.voice
 	f, planned := errors.AsType[*failure](err)
 	switch {
-	case errors.Is(err, context.Canceled):
+	case errors.Is(ctx.Err(), context.Canceled):
 		v.Failed("%s: interrupted", title)
 		return
 	case !planned:

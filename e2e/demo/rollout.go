@@ -67,8 +67,9 @@ func (s *stage) roll(ctx context.Context, name string, change func(context.Conte
 			return upgrade{}, err
 		}
 	}
-	s.revisions[name]++
-	return follower.verdict(strconv.Itoa(s.revisions[name]))
+	want := s.revisions[name] + 1
+	s.revisions[name], _ = strconv.Atoi(follower.now.Annotations[revision])
+	return follower.verdict(strconv.Itoa(want))
 }
 
 // follower watches one Deployment, its pods and its events from before a change.
@@ -79,7 +80,9 @@ type follower struct {
 	history *rolling.History
 	// before is the Deployment when the watch began, now as it was seen last.
 	before, now *appsv1.Deployment
-	seen        upgrade
+	// wanted tells the event that is waited for from all others.
+	wanted func(*corev1.Event) bool
+	seen   upgrade
 }
 
 func (s *stage) follow(ctx context.Context, name string) (*follower, error) {
@@ -94,7 +97,7 @@ func (s *stage) follow(ctx context.Context, name string) (*follower, error) {
 	}
 	f := &follower{
 		voice: s.voice, before: &deployments.Items[0], now: &deployments.Items[0], watches: map[string]watch.Interface{},
-		seen: upgrade{deployment: name},
+		wanted: rolled, seen: upgrade{deployment: name},
 	}
 	ofPods := metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(f.before.Spec.Selector)}
 	pods, err := client.CoreV1().Pods(namespace).List(ctx, ofPods)
@@ -152,7 +155,7 @@ func (f *follower) next(ctx context.Context) error {
 			f.pod(step)
 		}
 	case *corev1.Event:
-		if event.Type != watch.Deleted && rolled(object) {
+		if event.Type != watch.Deleted && f.wanted(object) {
 			f.seen.event = object
 		}
 	}

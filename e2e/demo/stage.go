@@ -109,6 +109,9 @@ func (s *stage) check(state kit.State) error {
 	if got == want && state.Pending == "" {
 		return nil
 	}
+	if number, err := strconv.Atoi(got); err == nil {
+		s.revisions[state.Name] = number // told once: what follows is about what happens from now on
+	}
 	saw := "revision " + got
 	if state.Pending != "" {
 		saw += ", and a rollout under way: " + state.Pending

@@ -56,7 +56,7 @@ func tell(ctx context.Context, s *stage) int {
 			if err == nil {
 				continue
 			}
-			s.report(c.title, err)
+			s.report(ctx, c.title, err)
 			s.rows = append(s.rows, row{changed: fmt.Sprintf("chapter %d: %s", number, c.title), did: "FAILED", failed: true})
 			if c.vital || ctx.Err() != nil {
 				return end(s, begun)

@@ -1,4 +1,4 @@
-// Package rolling follows the pods of one workload through a rolling upgrade: which of them is old and which new, what
+// Package rolling follows the pods of one Deployment through a rolling upgrade: which of them is old and which new, what
 // of it is worth a line, and how many were ready at the worst moment. It is fed with the events of ONE watch, so that
 // it sees every state that the API server had, in order; it knows no cluster and no clock.
 //
@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
@@ -31,7 +32,7 @@ const (
 type Step struct {
 	Pod  string
 	What What
-	// New tells that the pod was made by the upgrade.
+	// New tells that the pod is made from the new template.
 	New bool
 	// ReadyOld and ReadyNew count the pods that serve after the step.
 	ReadyOld, ReadyNew int
@@ -39,8 +40,11 @@ type Step struct {
 
 // History is what is known of the pods. The zero value is not usable; see [New].
 type History struct {
-	pods  map[types.UID]state
-	least int
+	pods map[types.UID]state
+	// templates are the hashes of the pod templates that there were at the beginning: what has one of them is old, also
+	// if it replaces a pod that was lost meanwhile.
+	templates map[string]bool
+	least     int
 }
 
 type state struct {
@@ -57,9 +61,12 @@ func (s state) serves() bool { return s.ready && !s.terminating }
 
 // New begins a history with the pods that run before the upgrade.
 func New(pods []corev1.Pod) *History {
-	h := &History{pods: make(map[types.UID]state, len(pods))}
+	h := &History{pods: make(map[types.UID]state, len(pods)), templates: map[string]bool{}}
 	for i := range pods {
-		s := stateOf(&pods[i], true)
+		h.templates[templateOf(&pods[i])] = true
+	}
+	for i := range pods {
+		s := h.stateOf(&pods[i])
 		s.leaving = s.terminating
 		h.pods[pods[i].UID] = s
 	}
@@ -71,7 +78,7 @@ func New(pods []corev1.Pod) *History {
 // Observe takes the next event of the watch. It reports false if there is nothing to tell about it.
 func (h *History) Observe(event watch.EventType, pod *corev1.Pod) (Step, bool) {
 	before, known := h.pods[pod.UID]
-	after := stateOf(pod, known && before.old)
+	after := h.stateOf(pod)
 	after.leaving = before.leaving
 	if event == watch.Deleted {
 		delete(h.pods, pod.UID)
@@ -143,9 +150,12 @@ func (h *History) serving() (old, fresh int) {
 	return old, fresh
 }
 
-func stateOf(pod *corev1.Pod, old bool) state {
+func (h *History) stateOf(pod *corev1.Pod) state {
 	ready := slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
 		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
 	})
-	return state{name: pod.Name, old: old, ready: ready, terminating: pod.DeletionTimestamp != nil}
+	return state{name: pod.Name, old: h.templates[templateOf(pod)], ready: ready, terminating: pod.DeletionTimestamp != nil}
 }
+
+// templateOf is the hash of the template that a Deployment made the pod from.
+func templateOf(pod *corev1.Pod) string { return pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey] }

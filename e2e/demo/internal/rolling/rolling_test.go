@@ -14,7 +14,9 @@ import (
 )
 
 func pod(name string, ready, terminating bool) *corev1.Pod {
-	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID("uid-" + name)}}
+	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+		Name: name, UID: types.UID("uid-" + name), Labels: map[string]string{"pod-template-hash": template(name)},
+	}}
 	if ready {
 		p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
 	}
@@ -22,6 +24,15 @@ func pod(name string, ready, terminating bool) *corev1.Pod {
 		p.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)}
 	}
 	return p
+}
+
+// template tells the pods of the old template, a, b and z, from those of the new one.
+func template(name string) string {
+	switch name[0] {
+	case 'a', 'b', 'z':
+		return "old"
+	}
+	return "new"
 }
 
 type event struct {
@@ -116,6 +127,26 @@ func TestPodsThatWereLeavingAlreadyAreAnOlderStory(t *testing.T) {
 	}
 	if h.Least() != 1 {
 		t.Errorf("one pod served all the time, but Least is %d", h.Least())
+	}
+}
+
+func TestAPodThatReplacesALostOneIsOldLikeIt(t *testing.T) {
+	t.Parallel()
+	h, steps := replay(
+		event{watch.Modified, pod("a", true, true)},
+		event{watch.Added, pod("b again", false, false)},
+		event{watch.Modified, pod("b again", true, false)},
+	)
+	want := []rolling.Step{
+		{Pod: "a", What: rolling.Terminating, ReadyOld: 1},
+		{Pod: "b again", What: rolling.Created, ReadyOld: 1},
+		{Pod: "b again", What: rolling.Ready, ReadyOld: 2},
+	}
+	if diff := cmp.Diff(want, steps); diff != "" {
+		t.Errorf("steps (-want +got):\n%s", diff)
+	}
+	if fresh := h.NewPods(); len(fresh) != 0 {
+		t.Errorf("no pod has the new template, but NewPods is %v", fresh)
 	}
 }
 
