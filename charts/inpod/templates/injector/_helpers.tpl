@@ -1,0 +1,151 @@
+{{/*
+"true" when the injector is installed. The pods of its own namespace are never touched, so there is nothing for it to
+do where inpod works in that namespace alone.
+*/}}
+{{- define "inpod.injector.enabled" -}}
+{{- if .Values.injector.enabled -}}
+{{- $others := without (splitList "," (include "inpod.controller.namespaces" .)) .Release.Namespace -}}
+{{- if $others -}}true{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "inpod.injector.name" -}}
+{{ include "inpod.fullname" . }}-injector
+{{- end -}}
+
+{{- define "inpod.injector.selectorLabels" -}}
+{{ include "inpod.selectorLabels" (dict "root" . "component" "injector") }}
+{{- end -}}
+
+{{- define "inpod.injector.labels" -}}
+{{ include "inpod.labels" (dict "root" . "component" "injector") }}
+{{- end -}}
+
+{{/* Name of what is cluster-wide; such names are shared by all releases, so it carries the namespace. */}}
+{{- define "inpod.injector.clusterName" -}}
+{{ printf "%s-%s" (include "inpod.injector.name" .) .Release.Namespace }}
+{{- end -}}
+
+{{- define "inpod.injector.serviceAccountName" -}}
+{{- $account := .Values.injector.serviceAccount -}}
+{{- if $account.create -}}
+{{- default (include "inpod.injector.name" .) $account.name -}}
+{{- else -}}
+{{- default "default" $account.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "inpod.injector.leaseName" -}}
+{{- default (include "inpod.injector.name" .) .Values.injector.config.leaseName -}}
+{{- end -}}
+
+{{- define "inpod.injector.certificateSecret" -}}
+{{- default (printf "%s-tls" (include "inpod.injector.name" .)) .Values.injector.config.certificateSecret -}}
+{{- end -}}
+
+{{/* The Secret that somebody else fills with the certificate, empty when the injector issues its own. */}}
+{{- define "inpod.injector.foreignSecret" -}}
+{{- if .Values.injector.certManager.enabled -}}
+{{- include "inpod.injector.certificateSecret" . -}}
+{{- else -}}
+{{- .Values.injector.existingCertificate.secretName -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "inpod.injector.port" -}}
+{{- regexFind "[0-9]+$" .Values.injector.config.listenAddress -}}
+{{- end -}}
+
+{{- define "inpod.injector.webhookPort" -}}
+{{- regexFind "[0-9]+$" .Values.injector.config.webhookAddress -}}
+{{- end -}}
+
+{{/*
+The arguments: every key of injector.config as the flag of the same name, in alphabetical order, then what the chart
+knows itself.
+*/}}
+{{- define "inpod.injector.args" -}}
+{{- $known := dict "leaseName" (include "inpod.injector.leaseName" .) "certificateSecret" (include "inpod.injector.certificateSecret" .) "sidecarPullPolicy" .Values.image.pullPolicy -}}
+{{- range $key, $value := .Values.injector.config -}}
+{{- if kindIs "slice" $value }}
+{{- with $value }}
+- {{ printf "--%s=%s" (kebabcase $key) (join "," .) | quote }}
+{{- end -}}
+{{- else if not (kindIs "invalid" $value) }}
+- {{ printf "--%s=%v" (kebabcase $key) (default $value (ternary (get $known $key) "" (empty $value))) | quote }}
+{{- end -}}
+{{- end }}
+- {{ printf "--digest-key-secret=%s" (include "inpod.controller.digestKeySecret" .) | quote }}
+- {{ printf "--sidecar-image=%s" (include "inpod.image" (dict "root" . "component" "sidecar" "image" .Values.injector.sidecarImage)) | quote }}
+- {{ printf "--webhook-configuration=%s" (include "inpod.injector.clusterName" .) | quote }}
+- {{ printf "--webhook-service=%s" (include "inpod.injector.name" .) | quote }}
+{{- if include "inpod.injector.foreignSecret" . }}
+- "--certificate-directory=/etc/inpod/tls"
+{{- end }}
+{{- range .Values.injector.extraArgs }}
+- {{ . | quote }}
+{{- end }}
+{{- end -}}
+
+{{/* What it does in the namespaces whose pods it sees; one text for the ClusterRole and for the Roles. */}}
+{{- define "inpod.injector.podRules" -}}
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}
+
+{{/* What it does to its one webhook configuration, which is cluster-wide whatever the namespaces. */}}
+{{- define "inpod.injector.webhookRules" -}}
+- apiGroups: [admissionregistration.k8s.io]
+  resources: [mutatingwebhookconfigurations]
+  resourceNames: [{{ include "inpod.injector.clusterName" . }}]
+  verbs: [get, list, watch, patch]
+{{- end -}}
+
+{{- define "inpod.injector.subject" -}}
+- kind: ServiceAccount
+  name: {{ include "inpod.injector.serviceAccountName" . }}
+  namespace: {{ .Release.Namespace }}
+{{- end -}}
+
+{{/* The part that both webhooks share; call with (dict "root" $ "path" PATH "expressions" SELECTOR-EXPRESSIONS). */}}
+{{- define "inpod.injector.webhook" -}}
+{{- $webhook := .root.Values.injector.webhook -}}
+{{- $excluded := concat (list "kube-system" "kube-public" "kube-node-lease" .root.Release.Namespace) .root.Values.injector.config.excludeNamespaces | uniq -}}
+{{- $expressions := list (dict "key" "kubernetes.io/metadata.name" "operator" "NotIn" "values" $excluded) -}}
+{{- with include "inpod.controller.namespaces" .root -}}
+{{- $expressions = append $expressions (dict "key" "kubernetes.io/metadata.name" "operator" "In" "values" (splitList "," .)) -}}
+{{- end -}}
+{{- $expressions = concat $expressions .expressions (default list $webhook.namespaceSelector.matchExpressions) -}}
+clientConfig:
+  service:
+    name: {{ include "inpod.injector.name" .root }}
+    namespace: {{ .root.Release.Namespace }}
+    path: {{ .path }}
+    port: 443
+  {{- with .root.Values.injector.existingCertificate.caBundle }}
+  caBundle: {{ . }}
+  {{- end }}
+rules:
+  - apiGroups: [""]
+    apiVersions: [v1]
+    resources: [pods]
+    operations: [CREATE]
+    scope: Namespaced
+admissionReviewVersions: [v1]
+# Events are the only side effect, and a dry run has none.
+sideEffects: NoneOnDryRun
+failurePolicy: {{ $webhook.failurePolicy }}
+timeoutSeconds: {{ int $webhook.timeoutSeconds }}
+reinvocationPolicy: {{ $webhook.reinvocationPolicy }}
+matchPolicy: Equivalent
+namespaceSelector:
+  {{- with $webhook.namespaceSelector.matchLabels }}
+  matchLabels: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  matchExpressions: {{- toYaml $expressions | nindent 4 }}
+objectSelector: {{- toYaml $webhook.objectSelector | nindent 2 }}
+{{- end -}}
