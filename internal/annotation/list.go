@@ -1,6 +1,7 @@
 package annotation
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"regexp/syntax"
@@ -27,8 +28,6 @@ func (n names) match(name string) bool {
 	return false
 }
 
-func (n names) isEmpty() bool { return len(n.exact) == 0 && len(n.patterns) == 0 }
-
 // parseNames reads a list. An item that is not a regular expression is
 // reported, and the other items count.
 //
@@ -45,9 +44,7 @@ func parseNames(text string, literal bool) (names, []string) {
 		if plain && (literal || !strings.Contains(item, ".")) {
 			continue
 		}
-		// Reloader writes ^item$, so that "a|b" means "begins with a or ends
-		// with b"; the group makes it mean what it says.
-		pattern, err := regexp.Compile("^(?:" + item + ")$")
+		pattern, err := compile(item)
 		if err != nil {
 			faults = append(faults, fmt.Sprintf("%q is not a regular expression: %s", item, regexpFault(err)))
 			continue
@@ -57,9 +54,20 @@ func parseNames(text string, literal bool) (names, []string) {
 	return list, faults
 }
 
+// compile makes an item a pattern for a whole name. Reloader writes ^item$, so
+// that "a|b" means "begins with a or ends with b"; the group makes it mean
+// what it says. An item that ends that group itself, such as "a)|(b", is no
+// regular expression when it stands alone.
+func compile(item string) (*regexp.Regexp, error) {
+	if _, err := syntax.Parse(item, syntax.Perl); err != nil {
+		return nil, err
+	}
+	return regexp.Compile("^(?:" + item + ")$")
+}
+
 // regexpFault is the cause without the expression, which the caller names.
 func regexpFault(err error) string {
-	if fault, ok := err.(*syntax.Error); ok { //nolint:errorlint // regexp returns it unwrapped
+	if fault, ok := errors.AsType[*syntax.Error](err); ok {
 		return fault.Code.String()
 	}
 	return err.Error()
@@ -70,35 +78,72 @@ func regexpFault(err error) string {
 // follows them is split. Blanks around an item and empty items are dropped.
 func splitList(text string) []string {
 	var items []string
-	start, depth := 0, 0
+	start := 0
 	add := func(end int) {
 		if item := strings.TrimSpace(text[start:end]); item != "" {
 			items = append(items, item)
 		}
 		start = end + 1
 	}
+	closedAt := brackets(text)
 	for i := 0; i < len(text); i++ {
 		switch text[i] {
 		case '\\':
 			i++
-		case '[', '{', '(':
-			if closes(text[i:]) {
-				depth++
-			}
-		case ']', '}', ')':
-			depth = max(0, depth-1)
 		case ',':
-			if depth == 0 {
-				add(i)
-			}
+			add(i)
+		default:
+			i = max(i, closedAt[i])
 		}
 	}
 	add(len(text))
 	return items
 }
 
-// closes tells whether the bracket at the start of the text has a counterpart.
-func closes(text string) bool {
-	want := map[byte]byte{'[': ']', '{': '}', '(': ')'}[text[0]]
-	return strings.IndexByte(text, want) > 0
+// brackets returns where each bracket that closes is closed, as a regular
+// expression has it: after a backslash, and in a class such as "[(,]", brackets
+// are ordinary characters. It takes time in proportion to the text, whatever
+// somebody writes there.
+func brackets(text string) map[int]int {
+	closedAt := map[int]int{}
+	opening := map[byte]byte{')': '(', '}': '{', ']': '['}
+	lastClass := lastUnescaped(text, ']')
+	var open []int // positions of those that are not closed yet
+	count := map[byte]int{}
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		inClass := len(open) > 0 && text[open[len(open)-1]] == '['
+		switch {
+		case c == '\\':
+			i++
+		case inClass && c != ']':
+		case c == '(', c == '{', c == '[' && i < lastClass:
+			open = append(open, i)
+			count[c]++
+		case count[opening[c]] > 0:
+			for found := false; !found; { // those in between are never closed
+				last := open[len(open)-1]
+				open = open[:len(open)-1]
+				count[text[last]]--
+				if found = text[last] == opening[c]; found {
+					closedAt[last] = i
+				}
+			}
+		}
+	}
+	return closedAt
+}
+
+// lastUnescaped returns the last position of a character that has no backslash before it, -1 for none.
+func lastUnescaped(text string, c byte) int {
+	last := -1
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '\\':
+			i++
+		case c:
+			last = i
+		}
+	}
+	return last
 }

@@ -193,7 +193,7 @@ func TestEveryKeyIsNilAndNotEmpty(t *testing.T) {
 	}
 }
 
-// The table of what a running container sees, design.md section 1.
+// The table of what a running container sees.
 func TestLive(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

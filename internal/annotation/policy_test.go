@@ -1,0 +1,187 @@
+package annotation_test
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/source"
+)
+
+// Each value that cannot be understood is one problem, whose line names the annotation, the value and what would be right.
+func TestProblems(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		workload, template marks
+		want               []string // what the line of each problem says
+		key, value         string
+		onTemplate         bool
+	}{
+		"auto=maybe, which counts for every kind, is told once": {
+			workload: marks{auto: "maybe"}, key: auto, value: "maybe",
+			want: []string{`annotation reloader.stakater.com/auto: "maybe" is not a boolean and counts as false; use "true" or "false"`},
+		},
+		"auto of a kind": {
+			template: marks{autoSecret: " true"}, key: autoSecret, value: " true", onTemplate: true,
+			want: []string{`annotation secret.reloader.stakater.com/auto on the pod template: " true" is not a boolean and counts as false; use "true" or "false"`},
+		},
+		"search=True": {
+			workload: marks{search: "True"}, key: search, value: "True",
+			want: []string{`annotation reloader.stakater.com/search: "True" counts as false; only "true" switches it on`},
+		},
+		"ignore=yes on the workload": {
+			workload: marks{ignore: "yes"}, key: ignore, value: "yes",
+			want: []string{`annotation reloader.stakater.com/ignore: "yes" counts as false; only "true" switches it on`},
+		},
+		"ignore with a blank on the template": {
+			template: marks{ignore: "true "}, key: ignore, value: "true ", onTemplate: true,
+			want: []string{`annotation reloader.stakater.com/ignore on the pod template: "true " counts as false; only "true" switches it on`},
+		},
+		"a named item that is no pattern": {
+			workload: marks{namedCM: "a,[,*b"}, key: namedCM, value: "a,[,*b",
+			want: []string{
+				`annotation configmap.reloader.stakater.com/reload: "[" is not a regular expression: missing closing ]; write names or patterns, separated by commas`,
+				`annotation configmap.reloader.stakater.com/reload: "*b" is not a regular expression: missing argument to repetition operator; write names or patterns, separated by commas`,
+			},
+		},
+		"an item that closes a group it has not opened": {
+			workload: marks{namedCM: "a)|(b"}, key: namedCM, value: "a)|(b",
+			want: []string{`annotation configmap.reloader.stakater.com/reload: "a)|(b" is not a regular expression: unexpected ); write names or patterns, separated by commas`},
+		},
+		"an item that ends with a backslash": {
+			workload: marks{namedCM: `a\`}, key: namedCM, value: `a\`,
+			want: []string{`annotation configmap.reloader.stakater.com/reload: "a\\" is not a regular expression: trailing backslash at end of expression; write names or patterns, separated by commas`},
+		},
+		"an item that begins a quotation and does not end it": {
+			workload: marks{namedCM: `\Qa`}, key: namedCM, value: `\Qa`,
+			want: []string{`annotation configmap.reloader.stakater.com/reload: "\\Qa" is not a regular expression: missing closing ); write names or patterns, separated by commas`},
+		},
+		"an excluded item that is no pattern": {
+			template: marks{excludeCM: "(,b"}, key: excludeCM, value: "(,b", onTemplate: true,
+			want: []string{`annotation configmaps.exclude.reloader.stakater.com/reload on the pod template: "(" is not a regular expression: missing closing ); write names or patterns, separated by commas`},
+		},
+		"named true": {
+			workload: marks{namedSecret: "true"}, key: namedSecret, value: "true",
+			want: []string{`annotation secret.reloader.stakater.com/reload: "true" is read as the name of a Secret; to follow every Secret use secret.reloader.stakater.com/auto: "true"`},
+		},
+		"on-failure=retry": {
+			workload: marks{onFailure: "retry"}, key: onFailure, value: "retry",
+			want: []string{`annotation inpod.dev/on-failure: "retry" is not allowed and counts as "rollout"; use "rollout" or "none"`},
+		},
+		"on-failure=None on the template": {
+			template: marks{onFailure: "None"}, key: onFailure, value: "None", onTemplate: true,
+			want: []string{`annotation inpod.dev/on-failure on the pod template: "None" is not allowed and counts as "rollout"; use "rollout" or "none"`},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, problems := annotation.Read(annotation.DefaultKeys(), tc.workload, tc.template)
+			var got []string
+			for _, p := range problems {
+				got = append(got, p.String())
+				if p.Key != tc.key || p.Value != tc.value || p.OnTemplate != tc.onTemplate {
+					t.Errorf("problem of %s: %q, on the template: %t", p.Key, p.Value, p.OnTemplate)
+				}
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestNoProblems(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ workload, template marks }{
+		"nothing said":                       {},
+		"good values":                        {workload: marks{auto: "TRUE", search: "true", namedCM: "a, b.*", excludeCM: "c", ignore: "false", onFailure: "none"}},
+		"empty values":                       {workload: marks{auto: "", search: "", namedCM: "", excludeCM: " , ", ignore: "", onFailure: ""}},
+		"false where only true means much":   {workload: marks{search: "false", ignore: "FALSE"}},
+		"bad values that the workload hides": {workload: marks{auto: "true"}, template: marks{auto: "maybe", search: "maybe", namedCM: "["}},
+		"annotations of others":              {workload: marks{"example.com/auto": "maybe"}, template: marks{"prometheus.io/scrape": "yes"}},
+	} {
+		if _, problems := annotation.Read(annotation.DefaultKeys(), tc.workload, tc.template); len(problems) > 0 {
+			t.Errorf("%s: %v", name, problems)
+		}
+	}
+}
+
+// A value that cannot be understood leaves all others as they are.
+func TestABadValueConcernsItself(t *testing.T) {
+	t.Parallel()
+	policy, problems := annotation.Read(annotation.DefaultKeys(), marks{
+		auto: "maybe", namedCM: "(,good,*", namedSecret: "db", excludeCM: "[,bad", search: "yes", onFailure: "x",
+	}, nil)
+	if len(problems) != 6 {
+		t.Errorf("%d problems: %v", len(problems), problems)
+	}
+	secret := source.Ref{Kind: source.Secret, Namespace: "shop", Name: "db"}
+	for ref, want := range map[source.Ref]annotation.Selection{
+		configMap("good"): annotation.Named, configMap("bad"): annotation.Excluded, configMap("other"): annotation.NotSelected, secret: annotation.Named,
+	} {
+		if got := policy.Select(ref, false, true, true, true); got != want {
+			t.Errorf("%s: %s, want %s", ref, got, want)
+		}
+	}
+}
+
+func TestProblemsComeInAFixedOrder(t *testing.T) {
+	t.Parallel()
+	workload := marks{auto: "maybe", namedCM: "[", namedSecret: "[", namedClass: "true", excludeCM: "[", search: "yes", ignore: "yes", onFailure: "x"}
+	_, want := annotation.Read(annotation.DefaultKeys(), workload, nil)
+	for range 20 {
+		if _, got := annotation.Read(annotation.DefaultKeys(), maps.Clone(workload), nil); !slices.Equal(got, want) {
+			t.Fatalf("%v\n%v", got, want)
+		}
+	}
+}
+
+func TestPolicyOfTheWholeWorkload(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		workload, template            marks
+		optedOut, injected, noRollout bool
+	}{
+		"nothing said":                      {},
+		"ignore on the workload":            {workload: marks{ignore: "true"}, optedOut: true},
+		"ignore on the template":            {template: marks{ignore: "true"}, optedOut: true},
+		"inject":                            {template: marks{inject: "enabled"}, injected: true},
+		"inject=true":                       {template: marks{inject: "true"}, injected: true},
+		"inject=false":                      {template: marks{inject: "false"}},
+		"on-failure on the workload":        {workload: marks{onFailure: "none"}, noRollout: true},
+		"on-failure on the template":        {template: marks{onFailure: "none"}, noRollout: true},
+		"on-failure, the workload before":   {workload: marks{onFailure: "rollout"}, template: marks{onFailure: "none"}},
+		"on-failure, empty on the workload": {workload: marks{onFailure: ""}, template: marks{onFailure: "none"}, noRollout: true},
+		"on-failure that is not understood": {workload: marks{onFailure: "None"}},
+	} {
+		p, _ := annotation.Read(annotation.DefaultKeys(), tc.workload, tc.template)
+		if p.OptedOut != tc.optedOut || p.Injected != tc.injected || p.NoRollout != tc.noRollout {
+			t.Errorf("%s: opted out %t, injected %t, no rollout %t", name, p.OptedOut, p.Injected, p.NoRollout)
+		}
+	}
+}
+
+// Whatever somebody writes, it is read in time that is in proportion to its length.
+func TestLongListsAreReadQuickly(t *testing.T) {
+	t.Parallel()
+	const size = 1 << 16
+	for name, text := range map[string]string{
+		"opening brackets":        strings.Repeat("(", size),
+		"all opening brackets":    strings.Repeat("([{", size/3),
+		"classes":                 strings.Repeat("[", size),
+		"opening, then closing":   strings.Repeat("{", size/2) + strings.Repeat(")", size/2),
+		"opening, closing, mixed": strings.Repeat("{(", size/4) + strings.Repeat(")", size/2),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, problems := annotation.Read(annotation.DefaultKeys(), marks{excludeCM: text}, nil)
+			if len(problems) == 0 {
+				t.Error("no problem")
+			}
+		})
+	}
+}
