@@ -137,24 +137,11 @@ func forever(ctx context.Context, c config.Config, log *slog.Logger, watcher *wa
 	defer cancel(nil)
 	var tasks sync.WaitGroup
 	if c.Listen != "" {
-		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
-		if err != nil {
-			return fmt.Errorf("listen for /metrics, /healthz and /status (--listen-address off for none): %w", err)
-		}
 		server := newServer(status.Source{
 			Agent: worker.Status, Mode: watcher.Mode, Errors: watcher.Errors, Version: version, Preset: c.Preset,
 			How: trigger.How(), Confirm: c.Confirm, Now: time.Now, Started: time.Now(),
 		})
-		log.InfoContext(ctx, "listening", "address", listener.Addr().String())
-		tasks.Go(func() {
-			if err := server.Serve(netutil.LimitListener(listener, maxConnections)); err != nil && !errors.Is(err, http.ErrServerClosed) {
-				cancel(err)
-			}
-		})
-		tasks.Go(func() {
-			<-ctx.Done()
-			_ = server.Close()
-		})
+		tasks.Go(func() { servePages(ctx, c.Listen, server, log) })
 	}
 	states := make(chan digest.State, 1)
 	tasks.Go(func() {
@@ -172,6 +159,39 @@ func forever(ctx context.Context, c config.Config, log *slog.Logger, watcher *wa
 		return nil // asked to stop
 	}
 	return cause
+}
+
+// servePages serves until the context ends. An address that cannot be had (the application may have it) is tried again
+// and again: reloads do not depend on it, and a sidecar that ends makes its pod unready.
+func servePages(ctx context.Context, address string, server *http.Server, log *slog.Logger) {
+	const most = time.Minute
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for wait := time.Second; ; wait = min(2*wait, most) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		err := listenAndServe(ctx, address, server, log)
+		if ctx.Err() != nil {
+			return
+		}
+		log.ErrorContext(ctx, "cannot serve /metrics, /healthz, /status and /confirm (another port: --listen-address; "+
+			"none: off); reloads go on", "error", err, "againIn", wait)
+		timer.Reset(wait)
+	}
+}
+
+func listenAndServe(ctx context.Context, address string, server *http.Server, log *slog.Logger) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	log.InfoContext(ctx, "listening", "address", listener.Addr().String())
+	return server.Serve(netutil.LimitListener(listener, maxConnections))
 }
 
 // tidy gives memory back once the first look is over, and again now and then after work.

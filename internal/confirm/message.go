@@ -109,6 +109,10 @@ type Reply struct {
 	Result Result `json:"result"`
 	// Message is what the application or the sidecar has to say, free of the content of secrets.
 	Message string `json:"message,omitempty"`
+	// Assumed says of None that nothing has told so yet: the application was not seen, and has not said when it read its
+	// configuration. In a pod whose sidecar starts before the application, and has not been restarted, that is as good as
+	// known: the application reads what is there when it starts.
+	Assumed bool `json:"assumed,omitempty"`
 	// Files holds for each file that was asked for its digest as Digest writes it, or Missing, Opaque or Ignored.
 	Files map[string]string `json:"files"`
 	// Changes counts new contents, Attempts attempts to tell the application, both since Started.

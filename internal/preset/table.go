@@ -17,10 +17,11 @@ func webServers() []Preset {
 			NotReread: "what needs another binary or other command line flags",
 		},
 		{
-			// Without -W, USR2 is ignored and USR1 ends it: so a process without workers is refused.
+			// Without -W, USR2 is ignored and USR1 ends it: so a process without workers is refused. From 3.1 on, a new
+			// worker reads the file, and ends when it is bad: so it has to stay for a moment.
 			Name: "haproxy", Processes: []string{"haproxy"}, Signal: "USR2", NeedsWorkers: true,
 			Explainers: [][]string{{"haproxy", "-c", "{-f=}"}},
-			Proof:      Proof{Kind: ProofWorkers}, BadFile: Keeps,
+			Proof:      Proof{Kind: ProofWorkers}, Linger: time.Second, BadFile: Keeps,
 			NotReread: "nothing, in master-worker mode (-W)",
 		},
 		{

@@ -26,6 +26,9 @@ type Agent struct {
 	Timing Timing
 
 	machine machine
+	// askAt is when to ask again whether the application has the first content, zero when that is known.
+	askAt   time.Time
+	askWait time.Duration
 	mu      sync.Mutex
 	status  Status
 }
@@ -48,6 +51,8 @@ type Status struct {
 	LastTook time.Duration
 	// Tried is true when Last is about the content in State, and not about an older one.
 	Tried bool
+	// Assumed is true when the application is only taken to have the content, since nothing has told so yet.
+	Assumed bool
 	// AppliedAt is the end of the last attempt that was applied.
 	AppliedAt time.Time
 	// RetryAt is when the next attempt for the same content begins.
@@ -86,7 +91,7 @@ func (a *Agent) Run(ctx context.Context, states <-chan digest.State) {
 	for {
 		a.publish()
 		var due <-chan time.Time
-		if at, ok := a.machine.due(); ok {
+		if at, ok := a.due(); ok {
 			timer.Reset(at.Sub(a.Now()))
 			due = timer.C
 		}
@@ -100,17 +105,36 @@ func (a *Agent) Run(ctx context.Context, states <-chan digest.State) {
 			case state := <-states:
 				a.see(ctx, state)
 			default:
-				a.attempt(ctx)
+				a.act(ctx)
 			}
 		}
 	}
 }
 
+// due is when there is something to do without a new state.
+func (a *Agent) due() (at time.Time, ok bool) {
+	if at, ok := a.machine.due(); ok {
+		return at, ok
+	}
+	return a.askAt, !a.askAt.IsZero() && !a.machine.pending()
+}
+
+func (a *Agent) act(ctx context.Context) {
+	if _, ok := a.machine.due(); ok {
+		a.attempt(ctx)
+		return
+	}
+	a.ask(ctx)
+}
+
+// whyAssumed is how it is in every new pod: the sidecar starts before the application, which then reads what is there.
+const whyAssumed = "nothing tells, so it is taken to have it"
+
 // Start takes the first state and finds out whether the application has it: by what was recorded, else by comparing
 // when the content changed with when the application read its configuration. Nobody is told anything yet.
 func (a *Agent) Start(ctx context.Context, first digest.State) (pending bool) {
 	a.machine.timing = a.Timing
-	why := "nothing tells, so it is taken to have it"
+	why := whyAssumed
 	if recorded, same := a.recall(first.Sum); same {
 		why = "recorded"
 	} else if at, known := a.Trigger.LoadedAt(ctx); known {
@@ -120,6 +144,10 @@ func (a *Agent) Start(ctx context.Context, first digest.State) (pending bool) {
 		pending, why = true, "another content is recorded"
 	}
 	a.machine.start(first, pending, a.Now())
+	if why == whyAssumed {
+		a.askWait = a.Timing.Ask
+		a.askAt = a.Now().Add(a.askWait)
+	}
 	if !pending && len(first.Missing()) == 0 {
 		a.record(ctx, first.Sum) // else a change before the next start would have nothing to be compared with
 	}
@@ -127,6 +155,22 @@ func (a *Agent) Start(ctx context.Context, first digest.State) (pending bool) {
 		"changedAt", first.Changed)
 	a.publish()
 	return pending
+}
+
+// ask asks again what nothing told at the start: an application that has started since then can be compared with the
+// content. That matters when it was there all the time and could not be seen, and to who wants it confirmed.
+func (a *Agent) ask(ctx context.Context) {
+	at, known := a.Trigger.LoadedAt(ctx)
+	if !known {
+		a.askWait = min(2*a.askWait, a.Timing.AskMax)
+		a.askAt = a.Now().Add(a.askWait)
+		return
+	}
+	a.askAt = time.Time{}
+	if a.machine.latest.Changed.After(at) {
+		a.machine.doubt(a.Now())
+	}
+	a.Log.InfoContext(ctx, "known now when the application read its configuration", "at", at, "pending", a.machine.pending())
 }
 
 func (a *Agent) recall(sum digest.Sum) (recorded, same bool) {
@@ -166,6 +210,7 @@ func (a *Agent) Attempt(ctx context.Context) Outcome { return a.attempt(ctx) }
 
 func (a *Agent) attempt(ctx context.Context) Outcome {
 	state := a.machine.begin()
+	a.askAt = time.Time{}
 	a.mu.Lock()
 	a.status.Phase = "reloading"
 	a.mu.Unlock()
@@ -183,6 +228,7 @@ func (a *Agent) attempt(ctx context.Context) Outcome {
 		a.record(ctx, digest.Sum{})
 	}
 	a.mu.Lock()
+	again := a.status.Tried && a.status.Last == outcome
 	if a.status.Counts == nil {
 		a.status.Counts = map[Result]int64{}
 	}
@@ -193,13 +239,17 @@ func (a *Agent) attempt(ctx context.Context) Outcome {
 	}
 	a.note()
 	a.mu.Unlock()
-	a.report(ctx, outcome, end.Sub(begin))
+	a.report(ctx, outcome, end.Sub(begin), again)
 	return outcome
 }
 
-func (a *Agent) report(ctx context.Context, outcome Outcome, took time.Duration) {
+// report logs an outcome; one that only repeats what was said about the same content, in debug only.
+func (a *Agent) report(ctx context.Context, outcome Outcome, took time.Duration, again bool) {
 	level := slog.LevelInfo
-	if outcome.Result != Applied {
+	switch {
+	case again:
+		level = slog.LevelDebug
+	case outcome.Result != Applied:
 		level = slog.LevelError
 	}
 	attrs := []slog.Attr{
@@ -221,6 +271,7 @@ func (a *Agent) publish() {
 // note brings the status up to date. What it says together is read together, so the caller holds the lock.
 func (a *Agent) note() {
 	m := &a.machine
+	a.status.Assumed = !a.askAt.IsZero() && !m.pending()
 	a.status.Tried = m.tried != digest.Sum{} && m.tried == m.latest.Sum
 	a.status.State, a.status.Pending, a.status.RetryAt = m.latest, m.pending(), m.retryAt
 	switch {

@@ -11,8 +11,11 @@ type Timing struct {
 	// Settle is the quiet time after the last change before a reload, SettleMax its limit while changes go on.
 	Settle, SettleMax time.Duration
 	// Retry and RetryMax bound the back-off after Failed and Died, RejectedRetry and RejectedMax after Rejected: what
-	// an application rejects may become right by itself (a name that resolves later), but seldom soon.
+	// an application rejects may become right by itself (a name that resolves later), but seldom soon. One that is not
+	// there yet may come at any moment, and looking for it costs little.
 	Retry, RetryMax, RejectedRetry, RejectedMax time.Duration
+	// Ask and AskMax bound the back-off of asking when the application read its configuration, while nothing tells.
+	Ask, AskMax time.Duration
 }
 
 // DefaultTiming is the timing for a quiet time.
@@ -20,8 +23,9 @@ func DefaultTiming(settle time.Duration) Timing {
 	const settleMaxFactor = 10
 	return Timing{
 		Settle: settle, SettleMax: settleMaxFactor * settle,
-		Retry: time.Second, RetryMax: time.Minute,
+		Retry: time.Second, RetryMax: 15 * time.Second,
 		RejectedRetry: 30 * time.Second, RejectedMax: 10 * time.Minute,
+		Ask: time.Second, AskMax: time.Minute,
 	}
 }
 
@@ -53,6 +57,11 @@ func (m *machine) start(state digest.State, pending bool, now time.Time) {
 		return
 	}
 	m.inUse = state.Sum
+}
+
+// doubt says that the application does not have the latest content after all.
+func (m *machine) doubt(now time.Time) {
+	m.inUse, m.first, m.last = digest.Sum{}, now, now
 }
 
 // see takes a newer state. It says whether that is a change still to be applied.

@@ -72,8 +72,20 @@ func TestFind(t *testing.T) {
 			s:   process.Selector{Names: []string{"gunicorn"}}, wantPID: 10,
 		},
 		"an argument is not a name": {
-			all: []process.Process{{PID: 10, Comm: "vim", Args: []string{"vim", "-R", "nginx"}}},
-			s:   process.Selector{Names: []string{"nginx"}}, wantErr: process.ErrNotFound,
+			all: []process.Process{
+				{PID: 10, Comm: "vim", Args: []string{"vim", "-R", "nginx"}},
+				{PID: 11, Comm: "cat", Args: []string{"cat", "nginx"}},
+				{PID: 12, Comm: "python3", Args: []string{"python3", "-m", "nginx"}},
+			},
+			s: process.Selector{Names: []string{"nginx"}}, wantErr: process.ErrNotFound,
+		},
+		"a program that only starts the one that is meant": {
+			all: []process.Process{
+				{PID: 10, Comm: "dumb-init", Args: []string{"/usr/bin/dumb-init", "nginx", "-g", "daemon off;"}},
+				{PID: 11, Parent: 10, Comm: "nginx", Args: []string{"nginx: master process nginx -g daemon off;"}},
+				{PID: 12, Parent: 11, Comm: "nginx", Args: []string{"nginx: worker process"}},
+			},
+			s: process.Selector{Names: []string{"nginx"}}, wantPID: 11,
 		},
 	}
 	for name, tc := range cases {

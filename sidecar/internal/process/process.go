@@ -218,20 +218,29 @@ func (t Table) read(pid int, name string) ([]byte, error) {
 }
 
 // names are the executable names under which a user may know a process: the kernel's, the first argument's, and for
-// an interpreter the script's. A set title such as "nginx: master process" counts as "nginx".
+// an interpreter the script's. A set title such as "nginx: master process" counts as "nginx". Another program's first
+// argument does not count: "dumb-init nginx" and "tail -f nginx" are not nginx.
 func (p Process) names() []string {
 	names := []string{p.Comm}
-	for i, arg := range p.Args {
-		if i > 1 {
-			break
-		}
-		word, _, _ := strings.Cut(arg, " ")
-		if i == 1 && strings.HasPrefix(word, "-") {
-			break
-		}
-		names = append(names, strings.TrimSuffix(path.Base(word), ":"))
+	if len(p.Args) == 0 {
+		return names
+	}
+	word, _, _ := strings.Cut(p.Args[0], " ")
+	program := strings.TrimSuffix(path.Base(word), ":")
+	names = append(names, program)
+	if len(p.Args) > 1 && interprets(program) && !strings.HasPrefix(p.Args[1], "-") {
+		names = append(names, path.Base(p.Args[1]))
 	}
 	return names
+}
+
+// interprets says whether a program is known to run the script that is its first argument, whatever its version.
+func interprets(program string) bool {
+	switch strings.TrimRight(program, "0123456789.") {
+	case "python", "pypy", "perl", "ruby", "node", "nodejs", "php", "lua", "sh", "bash", "dash", "ash", "ksh", "zsh":
+		return true
+	}
+	return false
 }
 
 // Words are the arguments after the program's name. A process that set its own title, such as

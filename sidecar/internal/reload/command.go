@@ -159,6 +159,12 @@ func valuesOf(words []string, flag string) []string {
 	return values
 }
 
+// Exit statuses by which shells and env(1) say that a program could not be run at all.
+const (
+	notExecutable = 126
+	notFound      = 127
+)
+
 // ran is what came of a command.
 type ran struct {
 	argv   []string
@@ -172,7 +178,7 @@ func (c ran) String() string {
 	if c.output == "" {
 		return fmt.Sprintf("%s: %v", c.argv[0], c.err)
 	}
-	return fmt.Sprintf("%s: %v: %s", c.argv[0], c.err, c.output)
+	return fmt.Sprintf("%s: %v: %s", c.argv[0], c.err, quote(c.output))
 }
 
 // run runs a command without a shell, in a process group of its own that is killed as a whole when time is up.
@@ -186,7 +192,7 @@ func run(ctx context.Context, argv []string, dir string, timeout time.Duration) 
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
 	err := cmd.Run()
-	result := ran{argv: argv, output: clip(output.String()), err: err}
+	result := ran{argv: argv, output: output.String(), err: err}
 	if ctx.Err() != nil {
 		result.err = fmt.Errorf("run %s: not done within %s", argv[0], timeout)
 		return result
@@ -196,10 +202,13 @@ func run(ctx context.Context, argv []string, dir string, timeout time.Duration) 
 		return result
 	}
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		result.exited = exit.Exited()
+		result.exited = exit.Exited() && exit.ExitCode() != notExecutable && exit.ExitCode() != notFound
 	}
 	if err != nil && !result.exited {
 		result.err = fmt.Errorf("run %s: %w", argv[0], err)
+		if said := quote(result.output); said != "" {
+			result.err = fmt.Errorf("%w: %s", result.err, said)
+		}
 	}
 	return result
 }

@@ -1,8 +1,6 @@
 package reload
 
 import (
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -55,38 +53,6 @@ func TestClip(t *testing.T) {
 	}
 	if got := clip(strings.Repeat("é", 500)); len(got) > 410 {
 		t.Errorf("%d bytes, want about 400", len(got))
-	}
-}
-
-func TestSecretWordsAreTakenOut(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "users"), []byte("alice:\"s3cr3t-word\"\nab\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	found := wordsIn(dir, `unknown user "alice" with s3cr3t-word on line 7, ab`)
-	if len(found) != 2 || !slices.Contains(found, "alice") || !slices.Contains(found, "s3cr3t-word") {
-		t.Errorf("found %q", found)
-	}
-}
-
-// The kubelet keeps Secrets on a tmpfs, and so is /dev/shm.
-func TestScrubOnlySecrets(t *testing.T) {
-	t.Parallel()
-	secret, err := os.MkdirTemp("/dev/shm", "scrub") //nolint:usetesting // a tmpfs is what is tested
-	if err != nil {
-		t.Skip("no tmpfs at /dev/shm")
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(secret) })
-	file := filepath.Join(secret, "password")
-	if err := os.WriteFile(file, []byte("hunter2hunter2"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, watched := range []string{secret, file} {
-		r := &Reloader{Secrets: []string{watched}}
-		if got := r.scrub(`bad value "hunter2hunter2" on line 1`); got != `bad value "[redacted]" on line 1` {
-			t.Errorf("watching %s: %s", watched, got)
-		}
 	}
 }
 

@@ -74,8 +74,9 @@ func (e *Endpoint) Call(ctx context.Context) agent.Outcome {
 	if e.Status.contains(response.StatusCode) {
 		return agent.Outcome{Result: agent.Applied, Proof: "answer"}
 	}
-	message := fmt.Sprintf("%s: %s", e, response.Status)
-	if said := clip(string(text)); said != "" {
+	// The text of the status line is the server's, which may say anything.
+	message := fmt.Sprintf("%s: %d %s", e, response.StatusCode, http.StatusText(response.StatusCode))
+	if said := quote(string(text)); said != "" {
 		message += ": " + said
 	}
 	switch response.StatusCode {
@@ -147,9 +148,17 @@ func (e *Endpoint) client() (client *retryablehttp.Client, target string, err er
 			// A redirect is an answer to be judged: following it would send headers and body elsewhere.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		RetryMax: max(0, e.Attempts-1), RetryWaitMin: 250 * time.Millisecond, RetryWaitMax: 5 * time.Second,
-		CheckRetry: worthRetry, Backoff: retryablehttp.DefaultBackoff, ErrorHandler: retryablehttp.PassthroughErrorHandler,
+		RetryMax: max(0, e.Attempts-1), RetryWaitMin: 250 * time.Millisecond, RetryWaitMax: maxPause,
+		CheckRetry: worthRetry, Backoff: pause, ErrorHandler: retryablehttp.PassthroughErrorHandler,
 	}, target, nil
+}
+
+// maxPause is the longest time between two attempts.
+const maxPause = 2 * time.Second
+
+// pause is the time before the next attempt. A server may ask for more of it (Retry-After) than a reload can wait.
+func pause(least, most time.Duration, attempt int, response *http.Response) time.Duration {
+	return min(retryablehttp.DefaultBackoff(least, most, attempt, response), maxPause)
 }
 
 // worthRetry retries what may be better in a moment. A 500 is an answer: most servers give it for a bad file.
@@ -218,7 +227,7 @@ func fetch(ctx context.Context, text string) ([]byte, error) {
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: %s", &e, response.Status)
+		return nil, fmt.Errorf("%s: status %d", &e, response.StatusCode)
 	}
 	return io.ReadAll(io.LimitReader(response.Body, limit))
 }

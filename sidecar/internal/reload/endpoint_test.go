@@ -64,6 +64,24 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// A server that asks for an hour of patience does not get it.
+func TestRetryAfterIsBounded(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if calls.Add(1) == 1 {
+			w.Header().Set("Retry-After", "3600")
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer server.Close()
+	e := reload.Endpoint{URL: server.URL, Timeout: time.Second, Attempts: 2}
+	begin := time.Now()
+	if out := e.Call(t.Context()); out.Result != agent.Applied || time.Since(begin) > 8*time.Second {
+		t.Errorf("%+v after %v, want applied after 2 s", out, time.Since(begin))
+	}
+}
+
 func TestHungEndpointEnds(t *testing.T) {
 	t.Parallel()
 	hang := make(chan struct{})

@@ -56,7 +56,7 @@ type Reloader struct {
 	Table process.Table
 	Now   func() time.Time
 	Log   *slog.Logger
-	// Secrets are the watched directories, whose content is taken out of messages.
+	// Secrets are the watched paths. The content of those that may hold a Secret is taken out of messages.
 	Secrets []string
 }
 
@@ -171,16 +171,32 @@ func (r *Reloader) command(ctx context.Context) agent.Outcome {
 	return failed(result.err)
 }
 
-// verify asks the URL that must answer after a reload.
+// verify asks the URL that must answer after a reload, for as long as a proof is waited for: many servers need a moment
+// until they answer again.
 func (r *Reloader) verify(ctx context.Context, out agent.Outcome) agent.Outcome {
 	if r.Plan.VerifyURL == nil {
 		return out
 	}
-	if answer := r.Plan.VerifyURL.Call(ctx); answer.Result != agent.Applied {
-		return agent.Outcome{Result: agent.Failed, Message: "reloaded, but the verify URL does not confirm it: " + answer.Message}
+	end, interval := r.Now().Add(r.Plan.VerifyTimeout), proofInterval
+	timer := time.NewTimer(interval)
+	defer timer.Stop()
+	for {
+		answer := r.Plan.VerifyURL.Call(ctx)
+		if answer.Result == agent.Applied {
+			out.Proof = strings.TrimPrefix(out.Proof+", verify URL", ", ")
+			return out
+		}
+		if !r.Now().Before(end) {
+			return agent.Outcome{Result: agent.Failed, Message: "reloaded, but the verify URL does not confirm it: " + answer.Message}
+		}
+		select {
+		case <-ctx.Done():
+			return agent.Outcome{Result: agent.Failed, Message: "stopped while waiting for the verify URL"}
+		case <-timer.C:
+			interval = min(interval+proofInterval, proofIntervalMax)
+			timer.Reset(interval)
+		}
 	}
-	out.Proof = strings.TrimPrefix(out.Proof+", verify URL", ", ")
-	return out
 }
 
 // orDied turns an outcome into Died when the process is gone.

@@ -178,10 +178,11 @@ func TestCommand(t *testing.T) {
 		want     agent.Result
 		wantText string
 	}{
-		"exit 0":             {argv: []string{"true"}, want: agent.Applied},
-		"exit 1":             {argv: []string{"sh", "-c", "echo line 9 >&2; exit 1"}, want: agent.Rejected, wantText: "line 9"},
-		"not there":          {argv: []string{"no-such-program-here"}, want: agent.Failed, wantText: "no-such-program-here"},
-		"killed by a signal": {argv: []string{"sh", "-c", "kill -9 $$"}, want: agent.Failed},
+		"exit 0":                        {argv: []string{"true"}, want: agent.Applied},
+		"exit 1":                        {argv: []string{"sh", "-c", "echo line 9 >&2; exit 1"}, want: agent.Rejected, wantText: "line 9"},
+		"not there":                     {argv: []string{"no-such-program-here"}, want: agent.Failed, wantText: "no-such-program-here"},
+		"not there, as a shell says it": {argv: []string{"sh", "-c", "no-such-program-here"}, want: agent.Failed, wantText: "not found"},
+		"killed by a signal":            {argv: []string{"sh", "-c", "kill -9 $$"}, want: agent.Failed},
 		"too slow, and its children with it": {
 			argv: []string{"sh", "-c", "sleep 60 & wait"}, timeout: 100 * time.Millisecond, want: agent.Failed, wantText: "not done within",
 		},
@@ -245,13 +246,14 @@ func TestProofFromMetricsAndFields(t *testing.T) {
 
 func TestVerifyURL(t *testing.T) {
 	t.Parallel()
+	var asked atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/bad" {
-			w.WriteHeader(http.StatusNotFound)
+		if r.URL.Path == "/bad" || r.URL.Path == "/soon" && asked.Add(1) < 3 {
+			w.WriteHeader(http.StatusInternalServerError)
 		}
 	}))
 	defer server.Close()
-	for path, want := range map[string]agent.Result{"/good": agent.Applied, "/bad": agent.Failed} {
+	for path, want := range map[string]agent.Result{"/good": agent.Applied, "/soon": agent.Applied, "/bad": agent.Failed} {
 		r := newReloader(reload.Plan{
 			Command: []string{"true"}, VerifyURL: &reload.Endpoint{URL: server.URL + path, Method: http.MethodGet, Timeout: time.Second},
 		})

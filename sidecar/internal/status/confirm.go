@@ -81,6 +81,7 @@ func (c *confirmer) answer(body []byte) (sealed []byte, status int, err error) {
 func (s Source) reply(a agent.Status, files []string) (confirm.Reply, error) {
 	r := confirm.Reply{Files: map[string]string{}, Changes: a.Changes, At: s.Now().UTC(), Started: s.Started.UTC()}
 	r.Result, r.Message = standing(a)
+	r.Assumed = r.Result == confirm.None && a.Assumed
 	for _, n := range a.Counts {
 		r.Attempts += n
 	}

@@ -59,6 +59,7 @@ type Page struct {
 	Trigger string   `json:"trigger"`
 	Phase   string   `json:"phase"`
 	Pending bool     `json:"pending"`
+	Assumed bool     `json:"assumed,omitempty"`
 	Changes int64    `json:"changes"`
 	RetryAt string   `json:"retryAt,omitempty"`
 	Last    *Last    `json:"last,omitempty"`
@@ -91,7 +92,7 @@ type Volume struct {
 func (s Source) page() Page {
 	a := s.Agent()
 	page := Page{
-		Version: s.Version, Preset: s.Preset, Trigger: s.How, Phase: a.Phase, Pending: a.Pending, Changes: a.Changes,
+		Version: s.Version, Preset: s.Preset, Trigger: s.How, Phase: a.Phase, Pending: a.Pending, Assumed: a.Assumed, Changes: a.Changes,
 		RetryAt: stamp(a.RetryAt), Volumes: []Volume{}, Watching: s.Mode(),
 	}
 	if !a.LastAt.IsZero() {

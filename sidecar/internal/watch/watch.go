@@ -92,14 +92,10 @@ func (w *Watcher) Look() (digest.State, error) {
 func (w *Watcher) Run(ctx context.Context, out chan digest.State) error {
 	w.openEvents(ctx)
 	defer w.closeEvents("stopped")
-	if err := w.report(ctx, out, false); err != nil {
-		return err // wrong from the start: say so and stop, rather than watch nothing
-	}
-	for _, l := range w.looks {
-		if l.volume.Outside > 0 {
-			w.Log.WarnContext(ctx, "a watched link leads out of its directory, so only a change of the link itself is seen; "+
-				"watch what it points to as well", "path", l.volume.Path)
-		}
+	// What cannot be looked at is reported and looked at again: a sidecar that ends makes its pod unready. Only a mistake
+	// that no time heals ends it.
+	if err := w.check(ctx, out, false); errors.Is(err, digest.ErrTooLarge) {
+		return err
 	}
 	timer := time.NewTimer(w.interval())
 	defer timer.Stop()
@@ -115,12 +111,12 @@ func (w *Watcher) Run(ctx context.Context, out chan digest.State) error {
 		case event := <-events:
 			w.Log.DebugContext(ctx, "file event", "path", event.Name, "op", event.Op.String())
 			w.drain(ctx, events)
-			w.check(ctx, out, false)
+			_ = w.check(ctx, out, false)
 		case err := <-failures:
 			// An overflow loses events; a look finds what they would have said.
 			w.errors.Add(1)
 			w.Log.WarnContext(ctx, "inotify failed", "error", err)
-			w.check(ctx, out, false)
+			_ = w.check(ctx, out, false)
 		case <-timer.C:
 			w.tick(ctx, out)
 		}
@@ -131,7 +127,7 @@ func (w *Watcher) Run(ctx context.Context, out chan digest.State) error {
 // tick is the look that no event asked for.
 func (w *Watcher) tick(ctx context.Context, out chan digest.State) {
 	before := w.last
-	w.check(ctx, out, true)
+	_ = w.check(ctx, out, true)
 	if w.fs == nil {
 		if w.polls++; w.polls%reopenAfter == 0 && !w.silent {
 			w.openEvents(ctx)
@@ -139,7 +135,7 @@ func (w *Watcher) tick(ctx context.Context, out chan digest.State) {
 		}
 		return
 	}
-	if w.last.Sum != before.Sum && len(before.Missing()) == 0 && !w.pending() {
+	if w.last.Sum != before.Sum && before.Volumes != nil && len(before.Missing()) == 0 && !w.pending() {
 		w.silent = true
 		w.closeEvents("inotify said nothing about a change that a re-check found")
 		w.Log.WarnContext(ctx, "polling from now on", "reason", w.Mode().Reason)
@@ -174,7 +170,7 @@ func (w *Watcher) drain(ctx context.Context, events <-chan fsnotify.Event) {
 	}
 }
 
-func (w *Watcher) check(ctx context.Context, out chan digest.State, quick bool) {
+func (w *Watcher) check(ctx context.Context, out chan digest.State, quick bool) error {
 	err := w.report(ctx, out, quick)
 	text := ""
 	if err != nil {
@@ -185,12 +181,16 @@ func (w *Watcher) check(ctx context.Context, out chan digest.State, quick bool) 
 		w.Log.ErrorContext(ctx, "cannot look at a watched path; what it held before counts", "error", err)
 	}
 	w.failed = text
+	return err
 }
 
 func (w *Watcher) report(ctx context.Context, out chan digest.State, quick bool) error {
 	first := w.looks == nil
 	if err := w.lookAll(quick); err != nil {
 		return err
+	}
+	if first {
+		w.warnOutside(ctx)
 	}
 	added := w.follow(ctx)
 	if added && !first {
@@ -213,6 +213,15 @@ func (w *Watcher) report(ctx context.Context, out chan digest.State, quick bool)
 	case <-ctx.Done():
 	}
 	return nil
+}
+
+func (w *Watcher) warnOutside(ctx context.Context) {
+	for _, l := range w.looks {
+		if l.volume.Outside > 0 {
+			w.Log.WarnContext(ctx, "a watched link leads out of its directory, so only a change of the link itself is seen; "+
+				"watch what it points to as well", "path", l.volume.Path)
+		}
+	}
 }
 
 func (w *Watcher) lookAll(quick bool) error {
@@ -244,7 +253,7 @@ func (w *Watcher) state() digest.State {
 }
 
 func (w *Watcher) interval() time.Duration {
-	if w.fs == nil {
+	if w.fs == nil || w.looks == nil {
 		return w.Poll
 	}
 	for _, l := range w.looks {

@@ -2,10 +2,12 @@ package watch_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -68,6 +70,14 @@ func must(t *testing.T, err error) {
 // start runs a watcher and returns it with its mailbox, the first state already taken.
 func start(t *testing.T, w *watch.Watcher) <-chan digest.State {
 	t.Helper()
+	out := run(t, w)
+	next(t, out)
+	return out
+}
+
+// run is start without waiting for the first state.
+func run(t *testing.T, w *watch.Watcher) <-chan digest.State {
+	t.Helper()
 	w.Log = slog.New(slog.DiscardHandler)
 	if w.Poll == 0 {
 		w.Poll = 10 * time.Millisecond
@@ -85,7 +95,6 @@ func start(t *testing.T, w *watch.Watcher) <-chan digest.State {
 			t.Errorf("run: %v", err)
 		}
 	})
-	next(t, out)
 	return out
 }
 
@@ -239,6 +248,40 @@ func TestDirectoryThatComesLater(t *testing.T) {
 	next(t, out)
 	if w.Mode().Polling {
 		t.Errorf("mode = %+v, want inotify", w.Mode())
+	}
+}
+
+// A sidecar that ends makes its pod unready, so it waits until there is something to be looked at.
+func TestTroubleAtTheStartHeals(t *testing.T) {
+	t.Parallel()
+	parent := filepath.Join(t.TempDir(), "parent")
+	write(t, parent, "not a directory")
+	w := &watch.Watcher{Targets: []watch.Target{{Path: filepath.Join(parent, "conf")}}}
+	out := run(t, w)
+	silent(t, out)
+	if w.Errors() == 0 {
+		t.Error("nothing says that there is trouble")
+	}
+	must(t, os.Remove(parent))
+	must(t, os.MkdirAll(filepath.Join(parent, "conf"), 0o755))
+	write(t, filepath.Join(parent, "conf", "a"), "1")
+	for len(next(t, out).Missing()) != 0 {
+		continue
+	}
+	write(t, filepath.Join(parent, "conf", "a"), "2")
+	next(t, out)
+	if w.Mode().Polling {
+		t.Errorf("mode = %+v: trouble at the start was taken for a silent inotify", w.Mode())
+	}
+}
+
+func TestTooLargeIsAMistake(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	must(t, os.MkdirAll(filepath.Join(dir, strings.Repeat("d/", 40)), 0o755))
+	w := &watch.Watcher{Targets: []watch.Target{{Path: dir}}, Log: slog.New(slog.DiscardHandler), Poll: time.Hour, Recheck: time.Hour}
+	if err := w.Run(t.Context(), make(chan digest.State, 1)); !errors.Is(err, digest.ErrTooLarge) {
+		t.Errorf("error = %v, want ErrTooLarge", err)
 	}
 }
 
