@@ -28,14 +28,14 @@ func (p *plan) build() (*corev1.Pod, Report) {
 	spec.Volumes = append(spec.Volumes, corev1.Volume{Name: volume, VolumeSource: corev1.VolumeSource{
 		EmptyDir: &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory, SizeLimit: new(resource.MustParse(homeSize))},
 	}})
-	homeMount := corev1.VolumeMount{Name: volume, MountPath: at}
+	homeMounts := append([]corev1.VolumeMount{{Name: volume, MountPath: at}}, p.noToken(volume)...)
 	if p.share {
 		spec.ShareProcessNamespace = new(true)
 	}
 	if p.inApp {
-		spec.InitContainers = append(spec.InitContainers, p.installer(at, homeMount))
+		spec.InitContainers = append(spec.InitContainers, p.installer(at, homeMounts))
 	}
-	sidecar := p.sidecar(at, homeMount)
+	sidecar := p.sidecar(at, homeMounts)
 	if p.native {
 		sidecar.RestartPolicy = new(corev1.ContainerRestartPolicyAlways)
 		// The last of them: its start may not come between the application's own init containers and what they need.
@@ -52,7 +52,7 @@ func (p *plan) build() (*corev1.Pod, Report) {
 	return pod, report
 }
 
-func (p *plan) sidecar(at string, homeMount corev1.VolumeMount) corev1.Container {
+func (p *plan) sidecar(at string, homeMounts []corev1.VolumeMount) corev1.Container {
 	c := corev1.Container{
 		Name:                     ContainerName,
 		Image:                    p.image(),
@@ -60,7 +60,7 @@ func (p *plan) sidecar(at string, homeMount corev1.VolumeMount) corev1.Container
 		Args:                     p.arguments(at),
 		Ports:                    p.ports(),
 		Resources:                p.resources,
-		VolumeMounts:             append(slices.Clone(p.mounts), homeMount),
+		VolumeMounts:             slices.Concat(p.mounts, homeMounts),
 		SecurityContext:          p.securityContext(),
 		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 	}
@@ -76,14 +76,14 @@ func (p *plan) sidecar(at string, homeMount corev1.VolumeMount) corev1.Container
 }
 
 // installer copies the program: the inpod image has no shell and no cp, so the program does it itself.
-func (p *plan) installer(at string, homeMount corev1.VolumeMount) corev1.Container {
+func (p *plan) installer(at string, homeMounts []corev1.VolumeMount) corev1.Container {
 	return corev1.Container{
 		Name:            p.freeContainerName(),
 		Image:           p.image(),
 		ImagePullPolicy: p.options.PullPolicy,
 		Args:            []string{"--install=" + at + "/sidecar"},
 		Resources:       p.resources,
-		VolumeMounts:    []corev1.VolumeMount{homeMount},
+		VolumeMounts:    homeMounts,
 		SecurityContext: &corev1.SecurityContext{
 			RunAsNonRoot:             new(true),
 			RunAsUser:                p.installerUser(),
@@ -94,6 +94,15 @@ func (p *plan) installer(at string, homeMount corev1.VolumeMount) corev1.Contain
 		},
 		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 	}
+}
+
+// noToken keeps the token of the pod's service account away from the sidecar, which has no use for it: the API server
+// mounts it into every container that has nothing at its path, and runs that step again after a webhook.
+func (p *plan) noToken(volume string) []corev1.VolumeMount {
+	if !slices.ContainsFunc(p.target.VolumeMounts, isToken) {
+		return nil
+	}
+	return []corev1.VolumeMount{{Name: volume, MountPath: tokenPath, SubPath: "no-token", ReadOnly: true}}
 }
 
 // installerUser is that of the inpod image, but where the pod has one for all containers: it needs no privilege at all,
