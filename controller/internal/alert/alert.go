@@ -93,26 +93,27 @@ func (a *Alerter) Send(m Message) {
 
 // Run delivers messages until ctx ends, and then those that wait, for up to five seconds.
 func (a *Alerter) Run(ctx context.Context) {
-	for {
-		select {
-		case m := <-a.queue:
-			a.deliver(ctx, m)
-		case <-ctx.Done():
-			a.flush(ctx)
-			return
-		}
-	}
-}
-
-func (a *Alerter) flush(ctx context.Context) {
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTime)
+	// A delivery that is under way when the controller stops is not cut off either.
+	outliving, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	for last.Err() == nil {
+	context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(flushTime, cancel)
+		context.AfterFunc(outliving, func() { timer.Stop() })
+	})
+	for outliving.Err() == nil {
 		select {
 		case m := <-a.queue:
-			a.deliver(last, m)
+			a.deliver(outliving, m)
+			continue
 		default:
-			return
+		}
+		select {
+		case m := <-a.queue:
+			a.deliver(outliving, m)
+		case <-ctx.Done():
+			if len(a.queue) == 0 {
+				return
+			}
 		}
 	}
 }
