@@ -39,7 +39,7 @@ func TestOnlyChangesRollThroughInstallStopStartAndUpgrade(t *testing.T) {
 	s := ownSpace(t)
 	fleet := s.fleet("edited", "edited-twice", "edited-and-back", "quiet", "unannotated")
 	followed := append(append(append(fleet["edited"], fleet["edited-twice"]...), fleet["edited-and-back"]...), fleet["quiet"]...)
-	before := s.generations()
+	before := s.rollouts()
 
 	// An edit from before inpod was there is nothing that it knows of.
 	s.apply(configMap("quiet", "key", "2"))
@@ -61,9 +61,9 @@ func TestOnlyChangesRollThroughInstallStopStartAndUpgrade(t *testing.T) {
 	s.scaleController(1)
 	s.onlyRolled(before, append(fleet["edited"], fleet["edited-twice"]...)...)
 
-	before = s.generations()
+	before = s.rollouts()
 	s.restartController()
-	s.must(s.AwaitRelease(s.ctx, s.release))
+	s.must(s.AwaitRelease(s.ctx, s.Release))
 	s.onlyRolled(before)
 
 	// Another strategy, another log, another pace.
@@ -91,7 +91,7 @@ func TestOnlyChangesRollThroughInstallStopStartAndUpgrade(t *testing.T) {
 // scaleController stops or starts the space's own controller and waits until that is so.
 func (s *space) scaleController(replicas int) {
 	s.t.Helper()
-	w := s.release.Controller()
+	w := s.Controller()
 	patch := fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, replicas)
 	_, err := s.Client.AppsV1().Deployments(w.Namespace).Patch(s.ctx, w.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: kit.FieldManager})
 	s.must(err)
@@ -112,7 +112,7 @@ func TestAWorkloadThatStopsFollowingLosesItsBaseline(t *testing.T) {
 	w := a.in(s.ns)
 	s.apply(configMap("config", "key", "1"), a.annotated(s.keys.auto, "true").object())
 	s.adopted(w)
-	before := s.generations()
+	before := s.rollouts()
 
 	s.annotate(w, s.keys.auto, "false")
 	_, err := s.Await(s.ctx, w, "no baseline", func(state kit.State) bool { return state.Annotations[annotation.Observed] == "" })
@@ -129,11 +129,11 @@ func TestAWorkloadThatStopsFollowingLosesItsBaseline(t *testing.T) {
 
 func TestManyEditsInQuickSuccessionAreOneRollout(t *testing.T) {
 	t.Parallel()
-	s := newSpace(t)
+	s := openSpace(t, suite.patient)
 	a := deployment("app", env("KEY", ofConfigMap("config"), "key"), volume(ofSecret("hidden"))).idle().annotated(s.keys.auto, "true")
 	s.apply(configMap("config", "key", "0"), secret("hidden", "key", "0"), a.object())
 	s.adopted(a.in(s.ns))
-	before := s.generations()
+	before := s.rollouts()
 	for i := range 10 {
 		s.apply(configMap("config", "key", fmt.Sprint(i+1)), secret("hidden", "key", fmt.Sprint(i+1)))
 	}
@@ -143,7 +143,7 @@ func TestManyEditsInQuickSuccessionAreOneRollout(t *testing.T) {
 // A deployment tool that applies a source and then a template that was edited too gets its own rollout and no second.
 func TestASourceAppliedTogetherWithANewTemplateIsOneRollout(t *testing.T) {
 	t.Parallel()
-	s := newSpace(t)
+	s := openSpace(t, suite.patient)
 	var workloads []kit.Workload
 	applyAll := func(version string) {
 		s.apply(configMap("config", "key", version))
@@ -157,12 +157,12 @@ func TestASourceAppliedTogetherWithANewTemplateIsOneRollout(t *testing.T) {
 	}
 	applyAll("1")
 	s.adopted(workloads...)
-	before := s.generations()
+	before := s.rollouts()
 	applyAll("2")
 	s.onlyRolled(before, workloads...)
 
 	// A use that is added with the template is none either: the pods of the new template have the content.
-	before = s.generations()
+	before = s.rollouts()
 	s.apply(secret("hidden", "key", "1"))
 	for _, kind := range kinds() {
 		s.apply(newApp(kind, strings.ToLower(kind), []use{env("KEY", ofConfigMap("config"), "key"), volume(ofSecret("hidden"))}).idle().
@@ -171,7 +171,7 @@ func TestASourceAppliedTogetherWithANewTemplateIsOneRollout(t *testing.T) {
 	s.onlyRolled(before, workloads...)
 
 	// From then on it counts.
-	before = s.generations()
+	before = s.rollouts()
 	s.apply(secret("hidden", "key", "2"))
 	s.onlyRolled(before, workloads...)
 }

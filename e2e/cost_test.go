@@ -31,7 +31,7 @@ func TestOneEditAmongFiveHundredWorkloadsIsOnePatchAndOneEvent(t *testing.T) {
 		objects = append(objects, deployment(fmt.Sprintf("app-%d", i), volume(ofConfigMap("everybody"))).idle().annotated(s.keys.auto, "true").object())
 	}
 	s.applyMany(objects)
-	workloads := s.generations().workloads()
+	workloads := s.rollouts().workloads()
 	if len(workloads) != size {
 		t.Fatalf("there are %d workloads, want %d", len(workloads), size)
 	}
@@ -46,9 +46,9 @@ func TestOneEditAmongFiveHundredWorkloadsIsOnePatchAndOneEvent(t *testing.T) {
 		s.awaitQuiet(pod)
 		audit, hasAudit := s.Audit(s.ctx)
 		before := s.requests(pod)
-		generation := generations{only: s.state(only).Generation}
+		rolled := s.rollouts()
 		s.apply(configMap("one", "key", fmt.Sprint(look+2)))
-		s.rolled(generation, only)
+		s.rolled(rolled, only)
 		s.awaitQuiet(pod)
 		calls = difference(before, s.requests(pod))
 		if calls["GET"] > 0 && look < 2 {
@@ -67,7 +67,7 @@ func TestOneEditAmongFiveHundredWorkloadsIsOnePatchAndOneEvent(t *testing.T) {
 	}
 
 	// And an edit that concerns everybody is one PATCH for each.
-	before := s.generations()
+	before := s.rollouts()
 	s.apply(configMap("everybody", "key", "2"))
 	s.onlyRolled(before, slices.DeleteFunc(workloads, func(w kit.Workload) bool { return w == only })...)
 }
@@ -92,7 +92,7 @@ func (s *space) applyMany(objects []runtime.Object) {
 // controllerPod returns the name of the only pod of the controller in charge.
 func (s *space) controllerPod() string {
 	s.t.Helper()
-	pods, err := s.Pods(s.ctx, s.release.Controller())
+	pods, err := s.Pods(s.ctx, s.Controller())
 	s.must(err)
 	if len(pods) != 1 {
 		s.t.Fatalf("the controller has %d pods, want 1", len(pods))
@@ -103,7 +103,7 @@ func (s *space) controllerPod() string {
 // requests are those that a controller has sent to the API server, by method.
 func (s *space) requests(pod string) map[string]float64 {
 	s.t.Helper()
-	metrics, err := s.Metrics(s.ctx, s.release.Namespace, pod)
+	metrics, err := s.Metrics(s.ctx, s.Namespace, pod)
 	s.must(err)
 	all := map[string]float64{}
 	for _, method := range []string{"GET", "PATCH", "POST", "PUT", "DELETE"} {
@@ -141,7 +141,7 @@ func difference(before, after map[string]float64) map[string]float64 {
 // onlyPatchAndEvent tells what else the controller in charge asked the API server for.
 func (s *space) onlyPatchAndEvent(audit kit.AuditLog) {
 	s.t.Helper()
-	user := fmt.Sprintf("system:serviceaccount:%s:%s", s.release.Namespace, s.release.Controller().Name)
+	user := fmt.Sprintf("system:serviceaccount:%s:%s", s.Namespace, s.Controller().Name)
 	calls, err := audit.Calls(user)
 	s.must(err)
 	var got []string

@@ -28,7 +28,7 @@ func TestNothingIsLostOrDoneTwiceWhenTheLeaderIsKilled(t *testing.T) {
 		workloads = append(workloads, a.in(s.ns))
 	}
 	s.adopted(workloads...)
-	before := s.generations()
+	before := s.rollouts()
 
 	killed := s.leader("")
 	for i := range size {
@@ -37,7 +37,7 @@ func TestNothingIsLostOrDoneTwiceWhenTheLeaderIsKilled(t *testing.T) {
 			// The first ones have settled: the leader dies in the middle of its work.
 			s.rolled(before, workloads[0])
 			now := metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}
-			s.must(s.Client.CoreV1().Pods(s.release.Namespace).Delete(s.ctx, killed, now))
+			s.must(s.Client.CoreV1().Pods(s.Namespace).Delete(s.ctx, killed, now))
 		}
 	}
 	s.onlyRolled(before, workloads...)
@@ -50,7 +50,7 @@ func TestALeaderThatIsStoppedHandsOverAtOnce(t *testing.T) {
 	// A lease so long that nobody gets it within this test unless it is released.
 	s.install(kit.Values{"leaseDuration": "10m", "leaseRenewDeadline": "1m", "leaseRetryPeriod": "1s"}, kit.Values{"replicas": 2})
 	stopped := s.leader("")
-	s.must(s.Client.CoreV1().Pods(s.release.Namespace).Delete(s.ctx, stopped, metav1.DeleteOptions{}))
+	s.must(s.Client.CoreV1().Pods(s.Namespace).Delete(s.ctx, stopped, metav1.DeleteOptions{}))
 	s.leader(stopped)
 	s.marker()
 }
@@ -59,7 +59,7 @@ func TestALeaderThatIsStoppedHandsOverAtOnce(t *testing.T) {
 func (s *space) leader(not string) string {
 	s.t.Helper()
 	begun := time.Now()
-	lease, err := kit.AwaitObject(s.ctx, s.Client.CoordinationV1().RESTClient(), "leases", s.release.Namespace, s.release.Controller().Name,
+	lease, err := kit.AwaitObject(s.ctx, s.Client.CoordinationV1().RESTClient(), "leases", s.Namespace, s.Controller().Name,
 		func(object runtime.Object) bool {
 			lease, ok := object.(*coordinationv1.Lease)
 			return ok && lease.Spec.HolderIdentity != nil && *lease.Spec.HolderIdentity != "" && *lease.Spec.HolderIdentity != not

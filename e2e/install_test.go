@@ -18,15 +18,14 @@ import (
 // Reloader's own keys work without any setting. All other tests use keys of their own.
 func TestReloadersKeysAreTheDefault(t *testing.T) {
 	t.Parallel()
-	home := openSpace(t, reloaderKeys(), kit.Release{}, nil)
-	s := openSpace(t, reloaderKeys(), kit.Release{Name: "inpod", Namespace: home.ns}, nil)
+	s := ownSpaceWith(t, reloaderKeys())
 	if others := s.clusterWideControllers(); len(others) > 0 {
 		t.Skipf("%s would follow these keys too", strings.Join(others, " and "))
 	}
 	all := s.values(nil, nil)
 	config := all["controller"].(kit.Values)["config"].(kit.Values)
 	maps.DeleteFunc(config, func(name string, _ any) bool { _, isKey := s.keys.config()[name]; return isKey })
-	s.must(s.Install(s.ctx, s.release, all))
+	s.must(s.Install(s.ctx, s.Release, all))
 
 	annotations := map[string]map[string]string{
 		"auto":   {"reloader.stakater.com/auto": "true"},
@@ -48,7 +47,7 @@ func TestReloadersKeysAreTheDefault(t *testing.T) {
 		workloads = append(workloads, a.in(s.ns))
 	}
 	s.adopted(workloads...)
-	before := s.generations()
+	before := s.rollouts()
 	edit("2")
 	s.onlyRolled(before, workloads...)
 }
@@ -76,23 +75,23 @@ func TestANamespacedInstallStaysInItsNamespace(t *testing.T) {
 	t.Parallel()
 	s := ownSpace(t)
 	s.install(nil, nil)
-	outside := openSpace(t, s.keys, s.release, nil)
+	outside := openSpace(t, s.charge)
 	for _, place := range []*space{s, outside} {
 		place.apply(configMap("config", "key", "1"), deployment("app", volume(ofConfigMap("config"))).idle().annotated(s.keys.auto, "true").object())
 	}
 	s.adopted(kit.Deployment(s.ns, "app"))
-	before, beforeOutside := s.generations(), outside.generations()
+	before, beforeOutside := s.rollouts(), outside.rollouts()
 	outside.apply(configMap("config", "key", "2"))
 	s.apply(configMap("config", "key", "2"))
 	s.onlyRolled(before, kit.Deployment(s.ns, "app"))
-	if after := outside.generations(); !maps.Equal(after, beforeOutside) {
-		t.Errorf("generations outside are %v, want %v", after, beforeOutside)
+	if after := outside.rollouts(); !maps.Equal(after, beforeOutside) {
+		t.Errorf("rollouts outside: %v, want %v", after, beforeOutside)
 	}
 
 	bindings, err := s.Client.RbacV1().ClusterRoleBindings().List(s.ctx, metav1.ListOptions{})
 	s.must(err)
 	for _, binding := range bindings.Items {
-		if slices.ContainsFunc(binding.Subjects, func(subject rbacv1.Subject) bool { return subject.Namespace == s.release.Namespace }) {
+		if slices.ContainsFunc(binding.Subjects, func(subject rbacv1.Subject) bool { return subject.Namespace == s.Namespace }) {
 			t.Errorf("ClusterRoleBinding %s is about the namespace of the release", binding.Name)
 		}
 	}
@@ -104,7 +103,7 @@ func TestMissingPermissionsAreNamedAtStart(t *testing.T) {
 	s := ownSpace(t)
 	all := s.values(nil, nil)
 	all["rbac"] = kit.Values{"create": false}
-	s.must(s.InstallOnly(s.ctx, s.release, all))
+	s.must(s.InstallOnly(s.ctx, s.Release, all))
 	log := s.awaitLog("Missing:")
 	for _, want := range []string{
 		"list configmaps", "watch secrets", "patch statefulsets.apps", "patch daemonsets.apps", "create events",
@@ -116,7 +115,7 @@ func TestMissingPermissionsAreNamedAtStart(t *testing.T) {
 	}
 	s.must(s.ApplyYAML(s.ctx, s.ns, manifestIn(log)))
 	s.restartController()
-	s.must(s.AwaitRelease(s.ctx, s.release))
+	s.must(s.AwaitRelease(s.ctx, s.Release))
 	s.marker()
 
 	// One verb less.
@@ -136,16 +135,17 @@ func TestMissingPermissionsAreNamedAtStart(t *testing.T) {
 	}
 }
 
-// manifestIn cuts the manifest out of a log: from the first line that begins a document.
+// manifestIn cuts the manifest out of a log: from the line that begins its first document to the next line of the log.
 func manifestIn(log string) string {
-	_, manifest, _ := strings.Cut(log, "---\n")
+	_, manifest, _ := strings.Cut(log, "\n---\n")
+	manifest, _, _ = strings.Cut(manifest, "\ntime=")
 	return manifest
 }
 
 // restartController ends the controller's pods; new ones take their place.
 func (s *space) restartController() {
 	s.t.Helper()
-	pods, err := s.Pods(s.ctx, s.release.Controller())
+	pods, err := s.Pods(s.ctx, s.Controller())
 	s.must(err)
 	for _, pod := range pods {
 		s.must(s.Client.CoreV1().Pods(pod.Namespace).Delete(s.ctx, pod.Name, metav1.DeleteOptions{}))
@@ -156,7 +156,7 @@ func (s *space) restartController() {
 // awaitLog waits until the controller has logged a text and returns its log.
 func (s *space) awaitLog(text string) string {
 	s.t.Helper()
-	log, err := s.AwaitLog(s.ctx, s.release.Controller(), text)
+	log, err := s.AwaitLog(s.ctx, s.Controller(), text)
 	s.must(err)
 	return log
 }

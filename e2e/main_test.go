@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -25,9 +26,15 @@ var suite struct {
 	cluster *kit.Cluster
 	// run is the name of this run; it begins the names of its namespaces.
 	run string
-	// release is the controller for all namespaces, keys what it follows.
-	release kit.Release
-	keys    keys
+	// quick and patient work in all namespaces. The second settles so long that edits in a row are certain to be within
+	// that time, on a busy machine too.
+	quick, patient charge
+}
+
+// charge is a controller and the keys that it follows.
+type charge struct {
+	kit.Release
+	keys keys
 }
 
 func TestMain(m *testing.M) {
@@ -62,7 +69,7 @@ func setParallel() error {
 	return flag.Set("test.parallel", "8")
 }
 
-// setUp connects, removes what runs that were killed left behind, and installs the controller of the suite.
+// setUp connects, removes what runs that were killed left behind, and installs the controllers of the suite.
 func setUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
@@ -75,7 +82,6 @@ func setUp(ctx context.Context) error {
 		return err
 	}
 	suite.run = "e2e-" + strings.ToLower(rand.Text()[:5])
-	suite.keys = keysUnder("all." + suite.run + ".inpod.dev")
 	ns, err := cluster.CreateNamespace(ctx, "inpod-"+suite.run, map[string]string{
 		runLabel: suite.run,
 		// What inpod runs has to pass the strictest standard.
@@ -84,21 +90,25 @@ func setUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	suite.release = kit.Release{Name: "inpod", Namespace: ns}
-	return cluster.Install(ctx, suite.release, values(suite.keys, nil))
+	suite.quick = charge{kit.Release{Name: "inpod-quick", Namespace: ns}, keysUnder("quick." + suite.run + ".inpod.dev")}
+	suite.patient = charge{kit.Release{Name: "inpod-patient", Namespace: ns}, keysUnder("patient." + suite.run + ".inpod.dev")}
+	if err := cluster.Install(ctx, suite.quick.Release, values(suite.quick.keys, nil)); err != nil {
+		return err
+	}
+	return cluster.Install(ctx, suite.patient.Release, values(suite.patient.keys, kit.Values{"settle": "5s"}))
 }
 
 func tearDown(ctx context.Context) error {
-	if suite.release.Namespace == "" {
+	if suite.quick.Namespace == "" {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	err := suite.cluster.Uninstall(ctx, suite.release)
-	if err != nil {
-		return err
-	}
-	return suite.cluster.DeleteNamespace(ctx, suite.release.Namespace)
+	return errors.Join(
+		suite.cluster.Uninstall(ctx, suite.quick.Release),
+		suite.cluster.Uninstall(ctx, suite.patient.Release),
+		suite.cluster.DeleteNamespace(ctx, suite.quick.Namespace),
+	)
 }
 
 // values are the chart values of a release that follows the given keys, for tests that should not wait long. config
@@ -113,6 +123,7 @@ func values(k keys, config kit.Values) kit.Values {
 	}
 	return kit.Values{
 		"commonLabels": kit.Values{runLabel: suite.run},
+		"injector":     kit.Values{"enabled": false}, // tests of the sidecar ask for it
 		"controller": kit.Values{
 			"config":         all,
 			"readinessProbe": kit.Values{"periodSeconds": 1},

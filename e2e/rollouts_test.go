@@ -16,39 +16,32 @@ import (
 // reloaded is the reason of the event that tells of a rollout; Reloader's.
 const reloaded = "Reloaded"
 
-// generations remembers the generation of each workload of the space. It counts the edits of the spec, and nobody but
-// the controller edits one between two looks: a difference of one is one rollout.
-type generations map[kit.Workload]int64
+// rollouts are how often each workload of a space was rolled so far.
+type rollouts map[kit.Workload]int
 
-func (s *space) generations() generations {
+func (s *space) rollouts() rollouts {
 	s.t.Helper()
-	states, err := s.States(s.ctx, s.ns)
+	counts, err := s.recorder.Counts(s.ctx)
 	s.must(err)
-	all := generations{}
-	for w, state := range states {
-		all[w] = state.Generation
-	}
-	return all
+	return counts
 }
 
 // rolled waits until each of the workloads has been rolled once since before. That it is not rolled again is what
 // onlyRolled tells.
-func (s *space) rolled(before generations, workloads ...kit.Workload) {
+func (s *space) rolled(before rollouts, workloads ...kit.Workload) {
 	s.t.Helper()
 	for _, w := range workloads {
-		want := before[w] + 1
-		_, err := s.Await(s.ctx, w, fmt.Sprintf("generation %d", want), func(state kit.State) bool { return state.Generation >= want })
-		s.must(err)
+		s.must(s.recorder.Await(s.ctx, w, before[w]+1))
 	}
 }
 
 // onlyRolled waits until each of the workloads has been rolled, makes sure with a marker that everything was decided,
 // and tells every workload of the space that was rolled more often than that.
-func (s *space) onlyRolled(before generations, workloads ...kit.Workload) {
+func (s *space) onlyRolled(before rollouts, workloads ...kit.Workload) {
 	s.t.Helper()
 	s.rolled(before, workloads...)
 	s.marker()
-	after := s.generations()
+	after := s.rollouts()
 	var wrong []string
 	for w, was := range before {
 		want := was
@@ -74,9 +67,8 @@ func (s *space) marker() {
 	s.apply(configMap(name, "key", "1"), deployment(name, env("KEY", ofConfigMap(name), "key")).idle().annotated(s.keys.configmap, name).object())
 	w := kit.Deployment(s.ns, name)
 	s.adopted(w)
-	before := generations{w: s.state(w).Generation}
 	s.apply(configMap(name, "key", "2"))
-	s.rolled(before, w)
+	s.rolled(nil, w)
 }
 
 // events returns the events of a reason on a workload, each as often as it happened.
@@ -98,6 +90,6 @@ func (s *space) events(w kit.Workload, reason string) []corev1.Event {
 }
 
 // workloads lists the workloads of the space.
-func (g generations) workloads() []kit.Workload {
-	return slices.SortedFunc(maps.Keys(g), func(a, b kit.Workload) int { return strings.Compare(a.String(), b.String()) })
+func (r rollouts) workloads() []kit.Workload {
+	return slices.SortedFunc(maps.Keys(r), func(a, b kit.Workload) int { return strings.Compare(a.String(), b.String()) })
 }

@@ -29,7 +29,7 @@ func TestNoValueLeavesTheController(t *testing.T) {
 	gone := deployment("gone", env("PASSWORD", ofSecret("password"), "other"), envFrom(ofConfigMap("config"))).idle().annotated(s.keys.auto, "true")
 	s.apply(secret("password", "value", "1", "other", "1"), configMap("config", "value", "1"), a.object(), bad.object(), gone.object())
 	s.adopted(a.in(s.ns), bad.in(s.ns), gone.in(s.ns))
-	before := s.generations()
+	before := s.rollouts()
 	s.apply(secret("password", "value", planted, "another", planted), configMap("config", "value", planted))
 	s.rolled(before, a.in(s.ns), bad.in(s.ns))
 	_, err := s.AwaitEvent(s.ctx, gone.in(s.ns), "", "other in Secret password") // an error about this very source
@@ -47,7 +47,7 @@ func TestNoValueLeavesTheController(t *testing.T) {
 // whatIsPublic collects what the controller says and writes.
 func (s *space) whatIsPublic(ctx context.Context) map[string]string {
 	s.t.Helper()
-	metrics, err := s.Get(ctx, s.release.Namespace, s.controllerPod(), "9090", "/metrics")
+	metrics, err := s.Get(ctx, s.Namespace, s.controllerPod(), "9090", "/metrics")
 	s.must(err)
 	states, err := s.States(ctx, s.ns)
 	s.must(err)

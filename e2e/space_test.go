@@ -19,58 +19,64 @@ import (
 	"inpod.dev/inpod/internal/annotation"
 )
 
-// patience bounds one test. Nothing waits for it to pass.
-const patience = 3 * time.Minute
+// patience bounds one test. Nothing waits for it to pass; a busy machine needs a lot.
+const patience = 6 * time.Minute
 
 // space is the namespace of one test, the keys that the controller in charge of it follows, and what tests do there.
 // What goes wrong ends the test.
 type space struct {
 	*kit.Cluster
-	t    *testing.T
-	ctx  context.Context
-	ns   string
-	keys keys
-	// release is the controller in charge.
-	release kit.Release
-	markers int
+	t   *testing.T
+	ctx context.Context
+	ns  string
+	// charge is the controller in charge.
+	charge
+	// recorder counts rollouts.
+	recorder *kit.Recorder
+	markers  int
 }
 
-// newSpace makes a namespace that the controller of the suite is in charge of.
+// newSpace makes a namespace that the quick controller of the suite is in charge of.
 func newSpace(t *testing.T) *space {
 	t.Helper()
-	return openSpace(t, suite.keys, suite.release, nil)
+	return openSpace(t, suite.quick)
 }
 
-// openSpace makes a namespace with labels. What is seen when a test fails is written to dist/test/e2e/.
-func openSpace(t *testing.T, k keys, release kit.Release, labels map[string]string) *space {
+// openSpace makes a namespace. What is seen when a test fails is written to dist/test/e2e/.
+func openSpace(t *testing.T, in charge) *space {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
-	s := &space{Cluster: suite.cluster, t: t, ctx: ctx, keys: k, release: release}
-	all := map[string]string{runLabel: suite.run}
-	for key, value := range labels {
-		all[key] = value
-	}
-	ns, err := s.CreateNamespace(ctx, suite.run+"-"+slug(t.Name())+"-", all)
+	s := &space{Cluster: suite.cluster, t: t, ctx: ctx, charge: in}
+	ns, err := s.CreateNamespace(ctx, suite.run+"-"+slug(t.Name())+"-", map[string]string{
+		runLabel: suite.run,
+		// Controllers, and what they write into pods, pass where the pods do.
+		"pod-security.kubernetes.io/enforce": "restricted",
+	})
 	s.must(err)
 	s.ns = ns
 	t.Cleanup(s.close)
+	s.recorder, err = s.Record(ctx, ns)
+	s.must(err)
 	return s
 }
 
-// own makes a namespace with a controller of its own, in a namespace of that one's own: two that never meet. install
-// is called with what the release has so far, so that a test can prepare workloads before there is a controller.
+// ownSpace makes a namespace with a controller of its own, which lives in another namespace once the test installs it.
 func ownSpace(t *testing.T) *space {
 	t.Helper()
-	k := keysUnder(slug(t.Name()) + "." + suite.run + ".inpod.dev")
-	home := openSpace(t, k, kit.Release{}, map[string]string{"pod-security.kubernetes.io/enforce": "restricted"})
-	return openSpace(t, k, kit.Release{Name: "inpod", Namespace: home.ns}, nil)
+	return ownSpaceWith(t, keysUnder(slug(t.Name())+"."+suite.run+".inpod.dev"))
+}
+
+func ownSpaceWith(t *testing.T, k keys) *space {
+	t.Helper()
+	home := openSpace(t, charge{})
+	return openSpace(t, charge{kit.Release{Name: "inpod", Namespace: home.ns}, k})
 }
 
 // install installs or upgrades the space's own controller, limited to the namespace of the space.
 func (s *space) install(config, controller kit.Values) {
 	s.t.Helper()
-	s.must(s.Install(s.ctx, s.release, s.values(config, controller)))
+	s.must(s.Install(s.ctx, s.Release, s.values(config, controller)))
 }
 
 func (s *space) values(config, controller kit.Values) kit.Values {
@@ -102,8 +108,8 @@ func (s *space) report(ctx context.Context) {
 	}
 	file := filepath.Join(root, "dist", "test", "e2e", strings.ReplaceAll(s.t.Name(), "/", "_")+"."+s.ns+".txt")
 	text := fmt.Sprintf("== namespace %s\n%s", s.ns, s.Describe(ctx, s.ns))
-	if s.release.Namespace != "" {
-		text += fmt.Sprintf("\n== controller in %s\n%s\n%s", s.release.Namespace, s.Describe(ctx, s.release.Namespace), s.controllerLog(ctx))
+	if s.Namespace != "" {
+		text += fmt.Sprintf("\n== controller in %s\n%s\n%s", s.Namespace, s.Describe(ctx, s.Namespace), s.controllerLog(ctx))
 	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err == nil {
 		err = os.WriteFile(file, []byte(text), 0o644)
@@ -117,7 +123,7 @@ func (s *space) report(ctx context.Context) {
 
 // controllerLog is the whole log of the controller in charge, from all its pods.
 func (s *space) controllerLog(ctx context.Context) string {
-	pods, err := s.Pods(ctx, s.release.Controller())
+	pods, err := s.Pods(ctx, s.Controller())
 	if err != nil {
 		return err.Error()
 	}

@@ -31,7 +31,7 @@ func sidecarUse(r ref) use {
 
 func TestEnvVarsStrategyWritesReloadersVariables(t *testing.T) {
 	t.Parallel()
-	s := newSpace(t)
+	s := openSpace(t, suite.patient)
 	edit := func(value string) {
 		s.apply(configMap("app.config--v1", "key", value), secret("db", "key", value), configMap("second", "key", value))
 	}
@@ -45,7 +45,7 @@ func TestEnvVarsStrategyWritesReloadersVariables(t *testing.T) {
 
 	previous := map[string]string{}
 	for _, value := range []string{"2", "3"} {
-		before := s.generations()
+		before := s.rollouts()
 		edit(value)
 		s.rolled(before, w)
 		state := s.state(w)
@@ -101,7 +101,7 @@ func TestAnnotationsStrategyWritesReloadersAnnotation(t *testing.T) {
 
 	hashes := map[kit.Workload]string{}
 	for _, value := range []string{"2", "3"} {
-		before, begun := s.generations(), time.Now()
+		before, begun := s.rollouts(), time.Now()
 		s.apply(secret("db", "key", value))
 		s.onlyRolled(before, workloads...)
 		for _, w := range workloads {
@@ -142,11 +142,11 @@ func TestSourcesThatAppearOrDisappearRollWhenAskedTo(t *testing.T) {
 	w := a.in(s.ns)
 	s.adopted(w)
 
-	before := s.generations()
+	before := s.rollouts()
 	s.apply(configMap("late", "key", "1"))
 	s.onlyRolled(before, w)
 
-	before = s.generations()
+	before = s.rollouts()
 	s.must(s.Delete(s.ctx, s.ns, configMap("late")))
 	s.onlyRolled(before, w)
 }

@@ -54,7 +54,7 @@ func TestABadAnnotationWarnsOnItsWorkloadAndConcernsNobodyElse(t *testing.T) {
 	if events := s.events(good.in(s.ns), ""); len(events) > 0 {
 		t.Errorf("a workload without faults has %d events: %v", len(events), events)
 	}
-	before := s.generations()
+	before := s.rollouts()
 	s.apply(configMap("config", "key", "2"))
 	s.onlyRolled(before, want...)
 }
@@ -67,7 +67,7 @@ func TestAMissingSourceKeepsHealthyPodsAndIsTold(t *testing.T) {
 	w := a.in(s.ns)
 	s.apply(configMap("config", "key", "1"), secret("password", "value", "1"), a.object())
 	s.adopted(w)
-	before := s.generations()
+	before := s.rollouts()
 
 	s.must(s.Delete(s.ctx, s.ns, secret("password")))
 	s.apply(configMap("config", "key", "2"))
@@ -96,7 +96,7 @@ func TestAWorkloadWhoseSourceNeverExistedIsTold(t *testing.T) {
 	s.apply(a.object())
 	_, err := s.AwaitEvent(s.ctx, a.in(s.ns), "", "ConfigMap nowhere", "does not exist")
 	s.must(err)
-	before := s.generations()
+	before := s.rollouts()
 	s.onlyRolled(before)
 }
 
@@ -118,7 +118,7 @@ func TestAWorkloadThatAdmissionRefusesIsRetriedForItselfAlone(t *testing.T) {
 	others = append(others, last.in(s.ns))
 	refused := kit.Deployment(s.ns, "refused")
 	s.adopted(append(others, refused)...)
-	before := s.generations()
+	before := s.rollouts()
 
 	const refusal = "the template of refused is frozen until Monday"
 	allow := s.freeze("refused", refusal)

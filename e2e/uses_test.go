@@ -27,7 +27,9 @@ func (r ref) ifPresent() ref {
 }
 
 // volume mounts all keys at /NAME.
-func volume(r ref) use { return mounted(r.volume(), r.name, corev1.VolumeMount{MountPath: "/" + r.name}) }
+func volume(r ref) use {
+	return mounted(r.volume(), r.name, corev1.VolumeMount{MountPath: "/" + r.name})
+}
 
 // projected mounts one key through a projected volume as /NAME/KEY.
 func projected(r ref, key string) use {

@@ -6,12 +6,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os/exec"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // Release names an installation of the chart. Its namespace exists.
@@ -60,12 +64,52 @@ func (c *Cluster) AwaitRelease(ctx context.Context, r Release) error {
 	if len(list.Items) == 0 {
 		return fmt.Errorf("release %s has no deployments in namespace %s", r.Name, r.Namespace)
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() { cancel(c.awaitHopeless(ctx, r)) }()
 	for _, deployment := range list.Items {
 		if err := c.AwaitRollout(ctx, Deployment(r.Namespace, deployment.Name)); err != nil {
 			return fmt.Errorf("release %s: %w", r.Name, err)
 		}
 	}
 	return nil
+}
+
+// awaitHopeless returns when a pod of a release will not become ready by waiting, with the reason.
+func (c *Cluster) awaitHopeless(ctx context.Context, r Release) error {
+	var reason string
+	err := until(ctx, c.Client.CoreV1().RESTClient(), "pods", r.Namespace, fields.Everything(), func(object runtime.Object) (bool, error) {
+		pod, ok := object.(*corev1.Pod)
+		if !ok || pod.Labels["app.kubernetes.io/instance"] != r.Name {
+			return false, nil
+		}
+		reason = hopeless(*pod)
+		return reason != "", nil
+	})
+	if err != nil {
+		return err
+	}
+	return errors.New(reason)
+}
+
+// hopeless says why a pod will not become ready; a program that failed a few times may still.
+func hopeless(pod corev1.Pod) string {
+	const tries = 3
+	for _, status := range pod.Status.ContainerStatuses {
+		waiting := status.State.Waiting
+		if waiting == nil {
+			continue
+		}
+		switch waiting.Reason {
+		case "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError":
+			return fmt.Sprintf("pod %s: %s: %s", pod.Name, waiting.Reason, waiting.Message)
+		case "CrashLoopBackOff":
+			if status.RestartCount >= tries {
+				return fmt.Sprintf("pod %s: its program ended %d times", pod.Name, status.RestartCount)
+			}
+		}
+	}
+	return ""
 }
 
 // Controller names the controller's Deployment of a release.

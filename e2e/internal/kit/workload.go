@@ -56,7 +56,7 @@ func kinds() map[string]string {
 	return map[string]string{"Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets"}
 }
 
-// State reads a workload. Its generation counts the edits of its spec, so that a difference of one is one rollout.
+// State reads a workload.
 func (c *Cluster) State(ctx context.Context, w Workload) (State, error) {
 	apps := c.Client.AppsV1().RESTClient()
 	object, err := apps.Get().Namespace(w.Namespace).Resource(kinds()[w.Kind]).Name(w.Name).Do(ctx).Get()
