@@ -2,6 +2,7 @@ package inject
 
 import (
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -80,6 +81,8 @@ func pickImage(p *plan) *skip {
 			why = "it decides the user of container " + p.target.Name + ", and a signal needs the same"
 		case p.guarded():
 			why = "it decides the user of container " + p.target.Name + ", and the files are not for everybody"
+		case slices.ContainsFunc(p.ask.Paths, func(named annotation.NamedPath) bool { return named.Socket }):
+			why = "it decides the user of container " + p.target.Name + ", and a socket is its user's"
 		}
 	}
 	choice := p.ask.InApplication

@@ -1,0 +1,253 @@
+package inject_test
+
+import (
+	"context"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"inpod.dev/inpod/injector/internal/inject"
+	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/confirm"
+)
+
+// violations is what keeps a pod from Pod Security "restricted", of what an injection could bring in.
+// https://kubernetes.io/docs/concepts/security/pod-security-standards/
+func violations(spec corev1.PodSpec) []string {
+	var found []string
+	pod := spec.SecurityContext
+	if pod == nil {
+		pod = &corev1.PodSecurityContext{}
+	}
+	for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
+		violated := func(isViolated bool, what string) {
+			if isViolated {
+				found = append(found, c.Name+": "+what)
+			}
+		}
+		own := c.SecurityContext
+		if own == nil {
+			own = &corev1.SecurityContext{}
+		}
+		nonRoot, seccomp, uid := own.RunAsNonRoot, own.SeccompProfile, own.RunAsUser
+		if nonRoot == nil {
+			nonRoot = pod.RunAsNonRoot
+		}
+		if seccomp == nil {
+			seccomp = pod.SeccompProfile
+		}
+		violated(nonRoot == nil || !*nonRoot, "runAsNonRoot")
+		violated(uid != nil && *uid == 0, "runAsUser 0")
+		violated(seccomp == nil || seccomp.Type == corev1.SeccompProfileTypeUnconfined, "seccompProfile")
+		violated(own.AllowPrivilegeEscalation == nil || *own.AllowPrivilegeEscalation, "allowPrivilegeEscalation")
+		violated(own.Capabilities == nil || !slices.Contains(own.Capabilities.Drop, "ALL"), "capabilities are not dropped")
+		violated(own.Capabilities != nil && len(own.Capabilities.Add) > 0, "capabilities are added")
+	}
+	return found
+}
+
+// Wherever the application passes "restricted", it does with the sidecar, however that runs.
+func TestARestrictedPodStaysRestricted(t *testing.T) {
+	t.Parallel()
+	restricted := spec(func(s *corev1.PodSpec) {
+		s.SecurityContext = &corev1.PodSecurityContext{
+			RunAsNonRoot: new(true), SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+		}
+		s.Containers[0].SecurityContext = &corev1.SecurityContext{
+			AllowPrivilegeEscalation: new(false), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+		}
+	})
+	for name, changes := range map[string][]change{
+		"a signal and a user that the image decides": nil,
+		"a signal and a known user":                  {spec(func(s *corev1.PodSpec) { s.SecurityContext.RunAsUser = new(int64(101)) })},
+		"a user of the container alone": {web(func(c *corev1.Container) {
+			c.SecurityContext.RunAsUser, c.SecurityContext.RunAsNonRoot = new(int64(101)), new(true)
+		})},
+		"an ordinary container": {annotated("inpod.dev/native-sidecar", "false")},
+		"a URL":                 {without("inpod.dev/preset"), annotated(url, "http://127.0.0.1/")},
+		"a command":             {annotated("inpod.dev/reload-command", `["nginx","-s","reload"]`)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pod, o := nginx(append([]change{restricted}, changes...)...)
+			if found := violations(pod.Spec); len(found) > 0 {
+				t.Fatalf("the pod is not restricted before: %v", found)
+			}
+			injected, report := inject.Inject(pod, o)
+			if report.Reason != inject.Injected {
+				t.Fatalf("%s: %s", report.Reason, report.Message)
+			}
+			if found := violations(injected.Spec); len(found) > 0 {
+				t.Errorf("violations: %v", found)
+			}
+		})
+	}
+}
+
+// Who may be root gets KILL for a signal, and nobody else.
+func TestWhoGetsKill(t *testing.T) {
+	t.Parallel()
+	user := func(id int64) change {
+		return spec(func(s *corev1.PodSpec) { s.SecurityContext = &corev1.PodSecurityContext{RunAsUser: &id} })
+	}
+	for name, tc := range map[string]struct {
+		changes  []change
+		wantKill bool
+	}{
+		"root":                             {[]change{user(0)}, true},
+		"a user that the image decides":    {nil, true},
+		"another user":                     {[]change{user(101)}, false},
+		"root, told by URL":                {[]change{user(0), without("inpod.dev/preset"), annotated(url, "http://x/")}, false},
+		"root by annotation":               {[]change{user(101), annotated("inpod.dev/sidecar-run-as-user", "0")}, true},
+		"the image, which may not be root": {[]change{web(func(c *corev1.Container) { c.SecurityContext = &corev1.SecurityContext{RunAsNonRoot: new(true)} })}, false},
+	} {
+		pod, o := nginx(tc.changes...)
+		injected, report := inject.Inject(pod, o)
+		sidecar := sidecarOf(injected)
+		if sidecar == nil {
+			t.Errorf("%s: %s: %s", name, report.Reason, report.Message)
+			continue
+		}
+		if got := slices.Contains(sidecar.SecurityContext.Capabilities.Add, "KILL"); got != tc.wantKill {
+			t.Errorf("%s: KILL %v, want %v", name, got, tc.wantKill)
+		}
+	}
+}
+
+func sidecarOf(pod *corev1.Pod) *corev1.Container {
+	for _, containers := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range containers {
+			if containers[i].Name == inject.ContainerName {
+				return &containers[i]
+			}
+		}
+	}
+	return nil
+}
+
+// The API server rejects a container that requests more than it may use, and a pod for one such container.
+func TestRequestsNeverExceedLimits(t *testing.T) {
+	t.Parallel()
+	for name, keys := range map[string][]string{
+		"more requested than the default limit": {"inpod.dev/sidecar-memory-request", "128Mi"},
+		"less allowed than the default request": {"inpod.dev/sidecar-memory-limit", "8Mi"},
+		"programs of the application":           {"inpod.dev/reload-command", `["x"]`},
+	} {
+		pod, o := nginx(annotated(keys...))
+		injected, _ := inject.Inject(pod, o)
+		for _, c := range slices.Concat(injected.Spec.InitContainers, injected.Spec.Containers) {
+			for resourceName, request := range c.Resources.Requests {
+				if limit, ok := c.Resources.Limits[resourceName]; ok && request.Cmp(limit) > 0 {
+					t.Errorf("%s: %s requests %s of %s and may use %s", name, c.Name, request.String(), resourceName, limit.String())
+				}
+			}
+		}
+	}
+}
+
+func TestZeroMeansNoRequestAndNoLimit(t *testing.T) {
+	t.Parallel()
+	pod, o := nginx(given(func(o *inject.Options) {
+		o.CPURequest, o.MemoryRequest, o.MemoryLimit = resource.Quantity{}, resource.Quantity{}, resource.Quantity{}
+	}))
+	injected, _ := inject.Inject(pod, o)
+	if r := sidecarOf(injected).Resources; len(r.Requests)+len(r.Limits) > 0 {
+		t.Errorf("resources: %+v", r)
+	}
+}
+
+// Injector and sidecar are two programs: what one writes the other has to understand. The sidecar answers wrong usage
+// with exit code 2, and a directory that is not there with 1.
+func TestTheSidecarUnderstandsItsArguments(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("builds the sidecar")
+	}
+	program := filepath.Join(t.TempDir(), "sidecar")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "inpod.dev/inpod/sidecar").CombinedOutput(); err != nil {
+		t.Fatalf("build the sidecar: %v\n%s", err, out)
+	}
+	o := options()
+	var err error
+	if o.ConfirmKey, err = confirm.PublicKey(make([]byte, 32)); err != nil {
+		t.Fatal(err)
+	}
+	pods := examples(t)
+	every, _ := nginx(annotated(
+		"inpod.dev/preset", "prometheus", "inpod.dev/reload-cmdline", "^prom", "inpod.dev/signal-handled", "true",
+		"inpod.dev/reload-url", "https://127.0.0.1/-/reload", "inpod.dev/reload-method", "PUT", "inpod.dev/reload-status", "200,204",
+		"inpod.dev/reload-body-from", "/etc/nginx/conf.d/body", "inpod.dev/reload-ca-file", "/etc/nginx/conf.d/ca",
+		"inpod.dev/reload-skip-verify", "true", "inpod.dev/reload-timeout", "1s", "inpod.dev/reload-attempts", "2",
+		"inpod.dev/validate-command", `["promtool","check"]`, "inpod.dev/command-timeout", "5s", "inpod.dev/verify-url", "http://127.0.0.1/",
+		"inpod.dev/verify-timeout", "1s", "inpod.dev/probe-url", "http://127.0.0.1/metrics", "inpod.dev/settle", "1s",
+	))
+	pods["every key"] = every
+	for name, pod := range pods {
+		injected, report := inject.Inject(pod, o)
+		if report.Reason != inject.Injected {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			args := []string{"--once"}
+			for _, arg := range sidecarOf(injected).Args {
+				// Nothing on this machine is to be watched or told.
+				arg = strings.ReplaceAll(arg, "--watch=/", "--watch=/nowhere/")
+				args = append(args, strings.ReplaceAll(arg, "$$", "$"))
+			}
+			out, err := run(t.Context(), program, args...)
+			if err == nil || err.ExitCode() != 1 {
+				t.Errorf("sidecar %q: %v\n%s", args, err, out)
+			}
+		})
+	}
+}
+
+func run(ctx context.Context, program string, args ...string) (string, *exec.ExitError) {
+	out, err := exec.CommandContext(ctx, program, args...).CombinedOutput()
+	failure, _ := err.(*exec.ExitError) //nolint:errorlint // as exec returns it
+	return string(out), failure
+}
+
+// Whatever stands in annotations: there is an answer, the pod that was given stays as it is, and an injected one is not
+// injected again.
+func FuzzInject(f *testing.F) {
+	keys := append(annotation.InjectionKeys(), annotation.InjectKey)
+	f.Add("nginx", uint8(0), "x", uint8(1))
+	f.Add("", uint8(3), `["a"]`, uint8(5))
+	f.Add("redis", uint8(9), "unix:/etc/nginx/conf.d/s", uint8(13))
+	f.Add("apache2", uint8(17), "$(HOME)", uint8(20))
+	f.Fuzz(func(t *testing.T, preset string, first uint8, value string, second uint8) {
+		pod, o := nginx(annotated("inpod.dev/preset", preset, keys[int(first)%len(keys)], value, keys[int(second)%len(keys)], value))
+		before := pod.DeepCopy()
+		injected, report := inject.Inject(pod, o)
+		if !slices.Contains(inject.Reasons(), report.Reason) {
+			t.Errorf("reason %q", report.Reason)
+		}
+		if report.Reason == inject.Injected {
+			if sidecarOf(injected) == nil {
+				t.Error("no sidecar")
+			}
+			if _, again := inject.Inject(injected, o); again.Reason != inject.AlreadyInjected {
+				t.Errorf("the second call says %s", again.Reason)
+			}
+		} else if report.Message == "" {
+			t.Errorf("%s without a message", report.Reason)
+		}
+		if pod.Annotations["inpod.dev/preset"] != before.Annotations["inpod.dev/preset"] || len(pod.Spec.Containers) != 1 || len(pod.Spec.Volumes) != 1 {
+			t.Error("the given pod was changed")
+		}
+	})
+}
+
+func BenchmarkInject(b *testing.B) {
+	pod, o := nginx()
+	for b.Loop() {
+		inject.Inject(pod, o)
+	}
+}

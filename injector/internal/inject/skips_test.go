@@ -1,0 +1,272 @@
+package inject_test
+
+import (
+	"maps"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"inpod.dev/inpod/injector/internal/inject"
+	"inpod.dev/inpod/internal/annotation"
+)
+
+// change makes something else of a pod or of the options.
+type change func(*corev1.Pod, *inject.Options)
+
+// nginx is a pod that gets the sidecar, then changed.
+func nginx(changes ...change) (*corev1.Pod, inject.Options) {
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{
+			"inpod.dev/inject": "enabled", "inpod.dev/preset": "nginx",
+		}},
+		Spec: corev1.PodSpec{
+			Containers: []corev1.Container{{
+				Name: "web", Image: "nginx", VolumeMounts: []corev1.VolumeMount{{Name: "conf", MountPath: "/etc/nginx/conf.d"}},
+			}},
+			Volumes: []corev1.Volume{{Name: "conf", VolumeSource: corev1.VolumeSource{
+				ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "conf"}},
+			}}},
+		},
+	}
+	o := options()
+	for _, c := range changes {
+		c(pod, &o)
+	}
+	return pod, o
+}
+
+func annotated(keysAndValues ...string) change {
+	return func(pod *corev1.Pod, _ *inject.Options) {
+		for i := 0; i < len(keysAndValues); i += 2 {
+			pod.Annotations[keysAndValues[i]] = keysAndValues[i+1]
+		}
+	}
+}
+
+func without(key string) change {
+	return func(pod *corev1.Pod, _ *inject.Options) { delete(pod.Annotations, key) }
+}
+
+func spec(c func(*corev1.PodSpec)) change {
+	return func(pod *corev1.Pod, _ *inject.Options) { c(&pod.Spec) }
+}
+
+func web(c func(*corev1.Container)) change {
+	return func(pod *corev1.Pod, _ *inject.Options) { c(&pod.Spec.Containers[0]) }
+}
+
+func given(c func(*inject.Options)) change {
+	return func(_ *corev1.Pod, o *inject.Options) { c(o) }
+}
+
+func another(container corev1.Container) change {
+	return spec(func(s *corev1.PodSpec) {
+		container.VolumeMounts = s.Containers[0].VolumeMounts
+		s.Containers = append(s.Containers, container)
+	})
+}
+
+const url = "inpod.dev/reload-url"
+
+func TestEveryReason(t *testing.T) {
+	t.Parallel()
+	byURL := func(s *corev1.Pod, o *inject.Options) { annotated(url, "http://127.0.0.1/reload")(s, o) }
+	root := spec(func(s *corev1.PodSpec) {
+		s.SecurityContext = &corev1.PodSecurityContext{RunAsUser: new(int64(0)), RunAsNonRoot: new(true)}
+	})
+	subPath := web(func(c *corev1.Container) { c.VolumeMounts[0].SubPath = "default.conf" })
+	classic := annotated("inpod.dev/native-sidecar", "false")
+	seen := map[inject.Reason]bool{}
+	for name, tc := range map[string]struct {
+		changes []change
+		want    inject.Reason
+		texts   []string // all of them in the message
+	}{
+		"a pod as it should be": {want: inject.Injected},
+		"nobody asks":           {changes: []change{without("inpod.dev/inject")}, want: inject.NotAsked},
+		"the pod opts out of what its namespace asks": {
+			changes: []change{annotated("inpod.dev/inject", "disabled"), given(func(o *inject.Options) { o.NamespaceAsks = true })}, want: inject.NotAsked,
+		},
+		"the namespace asks": {
+			changes: []change{without("inpod.dev/inject"), given(func(o *inject.Options) { o.NamespaceAsks = true })}, want: inject.Injected,
+		},
+		"a sidecar written by hand": {
+			changes: []change{spec(func(s *corev1.PodSpec) { s.InitContainers = []corev1.Container{{Name: "inpod"}} })}, want: inject.AlreadyInjected,
+		},
+		"a bad value": {changes: []change{annotated("inpod.dev/settle", "soon")}, want: inject.BadAnnotation, texts: []string{"inpod.dev/settle", `"soon"`}},
+		"two bad values": {
+			changes: []change{annotated("inpod.dev/settle", "soon", "inpod.dev/status-port", "0")},
+			want:    inject.BadAnnotation, texts: []string{"inpod.dev/settle", "; ", "inpod.dev/status-port"},
+		},
+		"an unknown preset": {changes: []change{annotated("inpod.dev/preset", "nginks")}, want: inject.BadAnnotation, texts: []string{`"nginks"`, "haproxy"}},
+		"a mirror pod":      {changes: []change{annotated(corev1.MirrorPodAnnotationKey, "x")}, want: inject.MirrorPod},
+		"Windows by its own word": {
+			changes: []change{spec(func(s *corev1.PodSpec) { s.OS = &corev1.PodOS{Name: corev1.Windows} })}, want: inject.WindowsPod,
+		},
+		"Windows by its nodes": {
+			changes: []change{spec(func(s *corev1.PodSpec) { s.NodeSelector = map[string]string{"kubernetes.io/os": "windows"} })}, want: inject.WindowsPod,
+		},
+		"no source at all": {
+			changes: []change{web(func(c *corev1.Container) { c.VolumeMounts = nil })}, want: inject.NothingUsed,
+		},
+		"nothing but the token of the service account": {
+			changes: []change{web(func(c *corev1.Container) {
+				c.VolumeMounts[0].MountPath = "/var/run/secrets/kubernetes.io/serviceaccount"
+			})},
+			want: inject.NothingUsed,
+		},
+		"only a subPath": {changes: []change{subPath}, want: inject.OnlyFrozen, texts: []string{"rolled out"}},
+		"only an init container": {
+			changes: []change{spec(func(s *corev1.PodSpec) {
+				s.InitContainers = []corev1.Container{{Name: "init", VolumeMounts: s.Containers[0].VolumeMounts}}
+				s.Containers[0].VolumeMounts = nil
+			})}, want: inject.OnlyFrozen,
+		},
+		"a container that mounts nothing live is named": {
+			changes: []change{another(corev1.Container{Name: "other"}), subPath, annotated("inpod.dev/reload-container", "web")},
+			want:    inject.OnlyFrozen, texts: []string{"container web"},
+		},
+		"a container that does not exist": {
+			changes: []change{annotated("inpod.dev/reload-container", "wbe")}, want: inject.NoSuchContainer, texts: []string{`"wbe"`, "web"},
+		},
+		"a container that ends": {
+			changes: []change{
+				spec(func(s *corev1.PodSpec) { s.InitContainers = []corev1.Container{{Name: "init"}} }), annotated("inpod.dev/reload-container", "init"),
+			}, want: inject.NoSuchContainer,
+		},
+		"two containers": {
+			changes: []change{another(corev1.Container{Name: "other"})}, want: inject.AmbiguousContainer, texts: []string{"web and other", "reload-container"},
+		},
+		"two containers, one of which is the default": {
+			changes: []change{another(corev1.Container{Name: "other"}), annotated("kubectl.kubernetes.io/default-container", "web")}, want: inject.Injected,
+		},
+		"two containers, one of which is named": {
+			changes: []change{another(corev1.Container{Name: "other"}), annotated("inpod.dev/reload-container", "other")}, want: inject.Injected,
+		},
+		"no trigger":               {changes: []change{without("inpod.dev/preset")}, want: inject.NoTrigger, texts: []string{"inpod.dev/preset", "inpod.dev/reload-command"}},
+		"a server without reloads": {changes: []change{annotated("inpod.dev/preset", "redis")}, want: inject.PresetRefused, texts: []string{"redis", "rolled"}},
+		"the processes of the node": {
+			changes: []change{spec(func(s *corev1.PodSpec) { s.HostPID = true })}, want: inject.HostProcesses, texts: []string{"hostPID", url},
+		},
+		"the processes of the node, by URL": {
+			changes: []change{spec(func(s *corev1.PodSpec) { s.HostPID = true }), without("inpod.dev/preset"), byURL}, want: inject.Injected,
+		},
+		"processes that must not be shared": {
+			changes: []change{spec(func(s *corev1.PodSpec) { s.ShareProcessNamespace = new(false) })},
+			want:    inject.ProcessesNotShared, texts: []string{"shareProcessNamespace: false"},
+		},
+		"processes that must not be shared, by URL": {
+			changes: []change{spec(func(s *corev1.PodSpec) { s.ShareProcessNamespace = new(false) }), without("inpod.dev/preset"), byURL}, want: inject.Injected,
+		},
+		"a root that must not be": {changes: []change{root}, want: inject.RootForbidden, texts: []string{"runAsNonRoot"}},
+		"a root by annotation that must not be": {
+			changes: []change{
+				annotated("inpod.dev/sidecar-run-as-user", "0"),
+				web(func(c *corev1.Container) { c.SecurityContext = &corev1.SecurityContext{RunAsNonRoot: new(true)} }),
+			}, want: inject.RootForbidden,
+		},
+		"the application's image is needed and refused": {
+			changes: []change{annotated("inpod.dev/application-image", "false")},
+			want:    inject.ApplicationImageRefused, texts: []string{"a signal needs the same", "sidecar-run-as-user"},
+		},
+		"a native sidecar that the cluster does not have": {
+			changes: []change{annotated("inpod.dev/native-sidecar", "true"), given(func(o *inject.Options) { o.NativeSidecars, o.Server = false, "v1.28.3" })},
+			want:    inject.NativeUnsupported, texts: []string{"v1.28.3", "1.29"},
+		},
+		"an ordinary container in a Job": {
+			changes: []change{classic, spec(func(s *corev1.PodSpec) { s.RestartPolicy = corev1.RestartPolicyOnFailure })},
+			want:    inject.WouldNotFinish, texts: []string{"OnFailure"},
+		},
+		"an old cluster, in a Job": {
+			changes: []change{
+				given(func(o *inject.Options) { o.NativeSidecars = false }), spec(func(s *corev1.PodSpec) { s.RestartPolicy = corev1.RestartPolicyNever }),
+			}, want: inject.WouldNotFinish,
+		},
+		"an ordinary container elsewhere": {
+			changes: []change{classic, spec(func(s *corev1.PodSpec) { s.RestartPolicy = corev1.RestartPolicyAlways })}, want: inject.Injected,
+		},
+		"the network of the node": {
+			changes: []change{spec(func(s *corev1.PodSpec) { s.HostNetwork = true })}, want: inject.HostNetwork, texts: []string{"status-port"},
+		},
+		"the port is taken": {
+			changes: []change{web(func(c *corev1.Container) { c.Ports = []corev1.ContainerPort{{ContainerPort: 9797}} })},
+			want:    inject.PortTaken, texts: []string{"9797", "web", "status-port"},
+		},
+		"the port is taken for another protocol": {
+			changes: []change{web(func(c *corev1.Container) {
+				c.Ports = []corev1.ContainerPort{{ContainerPort: 9797, Protocol: corev1.ProtocolUDP}}
+			})},
+			want: inject.Injected,
+		},
+		"a file that is nowhere": {
+			changes: []change{without("inpod.dev/preset"), byURL, annotated("inpod.dev/reload-body-from", "/data/body")},
+			want:    inject.PathNotMounted, texts: []string{"inpod.dev/reload-body-from", "/data/body", "web"},
+		},
+		"a file beside a mount of the same beginning": {
+			changes: []change{without("inpod.dev/preset"), byURL, annotated("inpod.dev/reload-body-from", "/etc/nginx/conf.d.old/body")},
+			want:    inject.PathNotMounted,
+		},
+		"a file that may be in the image": {
+			changes: []change{annotated("inpod.dev/validate-command", `["nginx","-t"]`, "inpod.dev/reload-ca-file", "/etc/ssl/ca")}, want: inject.Injected,
+		},
+		"a socket that is in the image of nobody": {
+			changes: []change{annotated("inpod.dev/validate-command", `["nginx","-t"]`, "inpod.dev/verify-url", "unix:/run/x.sock:/")}, want: inject.PathNotMounted,
+		},
+	} {
+		seen[tc.want] = true
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pod, o := nginx(tc.changes...)
+			before := pod.DeepCopy()
+			after, report := inject.Inject(pod, o)
+			if report.Reason != tc.want {
+				t.Fatalf("%s: %s; want %s", report.Reason, report.Message, tc.want)
+			}
+			for _, text := range tc.texts {
+				if !strings.Contains(report.Message, text) {
+					t.Errorf("the message %q does not say %q", report.Message, text)
+				}
+			}
+			if tc.want != inject.Injected {
+				checkSkipped(t, before, after, report)
+			}
+		})
+	}
+	for _, reason := range inject.Reasons() {
+		if !seen[reason] {
+			t.Errorf("no case ends with %s", reason)
+		}
+	}
+}
+
+// checkSkipped holds that a pod without sidecar is as it was, but for the record where the pod itself asked.
+func checkSkipped(t *testing.T, before, after *corev1.Pod, report inject.Report) {
+	t.Helper()
+	if report.Message == "" {
+		t.Error("there is no message")
+	}
+	if report.ByPod && !report.Reason.Quiet() {
+		record, err := annotation.ParseRecord(after.Annotations[annotation.InjectionRecord])
+		if err != nil || record.Injected || record.Reason != string(report.Reason) || record.Message != report.Message {
+			t.Errorf("the record is %+v, %v; want reason and message of the report", record, err)
+		}
+		after = after.DeepCopy()
+		delete(after.Annotations, annotation.InjectionRecord)
+	}
+	if !equality.Semantic.DeepEqual(before, after) {
+		t.Errorf("the pod was changed: %+v", after)
+	}
+}
+
+func TestANamespaceThatAsksIsToldByNoAnnotation(t *testing.T) {
+	t.Parallel()
+	pod, o := nginx(without("inpod.dev/inject"), without("inpod.dev/preset"), given(func(o *inject.Options) { o.NamespaceAsks = true }))
+	before := maps.Clone(pod.Annotations)
+	after, report := inject.Inject(pod, o)
+	if report.Reason != inject.NoTrigger || report.ByPod || !maps.Equal(before, after.Annotations) {
+		t.Errorf("%s, by the pod %v, annotations %v", report.Reason, report.ByPod, after.Annotations)
+	}
+}
