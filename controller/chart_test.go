@@ -1,11 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"slices"
 	"testing"
 
-	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp"
 
 	"inpod.dev/inpod/charts/tests"
 	"inpod.dev/inpod/controller/internal/config"
@@ -47,7 +46,7 @@ func TestChartGrantsTheRequirements(t *testing.T) {
 				}
 				return
 			}
-			if diff := gocmp.Diff(normal(requirements(c, namespace)), normal(granted)); diff != "" {
+			if diff := cmp.Diff(normal(requirements(c, namespace)), normal(granted)); diff != "" {
 				t.Errorf("permissions (-asked for by the controller +granted by the chart):\n%s", diff)
 			}
 		})
@@ -60,11 +59,6 @@ func normal(requirements []access.Requirement) []access.Requirement {
 	for i := range sorted {
 		sorted[i].Why = ""
 	}
-	slices.SortFunc(sorted, func(a, b access.Requirement) int {
-		return cmp.Or(
-			cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Group, b.Group), cmp.Compare(a.Resource, b.Resource),
-			cmp.Compare(a.Subresource, b.Subresource), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Verb, b.Verb),
-		)
-	})
+	slices.SortFunc(sorted, tests.CompareRequirements)
 	return slices.Compact(sorted)
 }

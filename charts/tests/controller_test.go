@@ -140,10 +140,11 @@ func variable(t *testing.T, deployment *appsv1.Deployment, name string) corev1.E
 func TestImage(t *testing.T) {
 	t.Parallel()
 	const digest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	version := readValues(t, chart+"/Chart.yaml")["appVersion"].(string)
 	for name, tc := range map[string]struct{ values, want string }{
-		"nothing is set":                     {"", "inpod/controller:0.1.0"},
+		"nothing is set":                     {"", "inpod/controller:" + version},
 		"a registry and a tag":               {"image.prefix=example.com:5000/inpod,image.tag=1.2", "example.com:5000/inpod/controller:1.2"},
-		"a registry with a slash at its end": {"image.prefix=example.com/inpod/", "example.com/inpod/controller:0.1.0"},
+		"a registry with a slash at its end": {"image.prefix=example.com/inpod/", "example.com/inpod/controller:" + version},
 		"a tag for this program":             {"image.tag=1.2,controller.image.tag=1.3", "inpod/controller:1.3"},
 		"a repository for this program":      {"image.tag=1.2,controller.image.repository=example.com/x", "example.com/x:1.2"},
 		"a digest goes before all tags":      {"image.tag=1.2,controller.image.digest=" + digest, "inpod/controller@" + digest},

@@ -8,10 +8,15 @@ import (
 // foreign are the kinds that the chart can render and client-go does not know, by apiVersion and kind. Their types
 // have the fields that the chart uses and no others: what is not here is an unknown field, and thus an error.
 func foreign() map[string]Object {
-	const prometheus = "monitoring.coreos.com/v1 "
+	const (
+		prometheus  = "monitoring.coreos.com/v1 "
+		certManager = "cert-manager.io/v1 "
+	)
 	return map[string]Object{
 		prometheus + "ServiceMonitor": &ServiceMonitor{},
 		prometheus + "PodMonitor":     &PodMonitor{},
+		certManager + "Issuer":        &Issuer{},
+		certManager + "Certificate":   &Certificate{},
 	}
 }
 
@@ -73,3 +78,44 @@ type PodMonitor struct {
 
 // DeepCopyObject implements [runtime.Object]; nothing here is modified.
 func (m *PodMonitor) DeepCopyObject() runtime.Object { return m }
+
+// Issuer is one of cert-manager.
+// https://cert-manager.io/docs/reference/api-docs/
+type Issuer struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+
+	Spec struct {
+		SelfSigned *struct{} `json:"selfSigned,omitempty"`
+	} `json:"spec"`
+}
+
+// DeepCopyObject implements [runtime.Object]; nothing here is modified.
+func (i *Issuer) DeepCopyObject() runtime.Object { return i }
+
+// Certificate asks cert-manager for one.
+type Certificate struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+
+	Spec struct {
+		SecretName  string `json:"secretName"`
+		Duration    string `json:"duration,omitempty"`
+		RenewBefore string `json:"renewBefore,omitempty"`
+		PrivateKey  struct {
+			Algorithm      string `json:"algorithm,omitempty"`
+			Size           int    `json:"size,omitempty"`
+			RotationPolicy string `json:"rotationPolicy,omitempty"`
+		} `json:"privateKey"`
+		Usages    []string `json:"usages,omitempty"`
+		DNSNames  []string `json:"dnsNames"`
+		IssuerRef struct {
+			Name  string `json:"name"`
+			Kind  string `json:"kind,omitempty"`
+			Group string `json:"group,omitempty"`
+		} `json:"issuerRef"`
+	} `json:"spec"`
+}
+
+// DeepCopyObject implements [runtime.Object]; nothing here is modified.
+func (c *Certificate) DeepCopyObject() runtime.Object { return c }

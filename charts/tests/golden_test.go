@@ -112,13 +112,14 @@ func TestManifests(t *testing.T) {
 func TestNotes(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		args []string
-		want []string
+		args   []string
+		want   []string
+		wantNo string
 	}{
 		"everywhere": {
 			want: []string{
 				"watches all namespaces", "kubectl -n inpod-system rollout status deployment/inpod-controller",
-				"kubectl annotate deployment NAME reloader.stakater.com/auto=true",
+				"kubectl annotate deployment NAME reloader.stakater.com/auto=true", "inpod.dev/inject=enabled",
 			},
 		},
 		"in some namespaces": {
@@ -126,8 +127,9 @@ func TestNotes(t *testing.T) {
 			want: []string{"watches shop, blog"},
 		},
 		"in its own namespace": {
-			args: []string{"--set", "watchGlobally=false"},
-			want: []string{"watches inpod-system"},
+			args:   []string{"--set", "watchGlobally=false"},
+			want:   []string{"watches inpod-system"},
+			wantNo: "inpod.dev/inject", // no injector is installed
 		},
 		"with a key of one's own": {
 			args: []string{"--set", "controller.config.autoAnnotation=example.com/auto,fullnameOverride=roller"},
@@ -152,6 +154,9 @@ func TestNotes(t *testing.T) {
 				if !strings.Contains(notes, want) {
 					t.Errorf("the notes do not say %q:\n%s", want, notes)
 				}
+			}
+			if tc.wantNo != "" && strings.Contains(notes, tc.wantNo) {
+				t.Errorf("the notes say %q:\n%s", tc.wantNo, notes)
 			}
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -35,6 +36,7 @@ func TestObjectsBelongTogether(t *testing.T) {
 				accounts := checkAccounts(t, objects)
 				checkBindings(t, objects, accounts)
 				checkSelectors(t, objects)
+				checkWebhooks(t, objects)
 				for _, object := range objects {
 					checkMetadata(t, object)
 				}
@@ -146,11 +148,39 @@ func checkSelectors(t *testing.T, objects Rendered) {
 	}
 }
 
+// checkWebhooks looks for webhooks that call a Service or a port which is not rendered, and for those that see the pods
+// of their own namespace: an injector that is away could then keep itself away.
+func checkWebhooks(t *testing.T, objects Rendered) {
+	t.Helper()
+	for _, configuration := range All[*admissionregistrationv1.MutatingWebhookConfiguration](objects) {
+		for _, webhook := range configuration.Webhooks {
+			called := webhook.ClientConfig.Service
+			if !slices.ContainsFunc(All[*corev1.Service](objects), func(service *corev1.Service) bool {
+				return service.Name == called.Name && service.Namespace == called.Namespace && service.Spec.Ports[0].Port == *called.Port
+			}) {
+				t.Errorf("%s calls Service %s/%s port %d, which is not rendered", webhook.Name, called.Namespace, called.Name, *called.Port)
+			}
+			selector, err := metav1.LabelSelectorAsSelector(webhook.NamespaceSelector)
+			if err != nil {
+				t.Errorf("%s: %v", webhook.Name, err)
+				continue
+			}
+			for _, spared := range []string{namespace, metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease} {
+				asked := labels.Set{"inpod.dev/inject": "enabled", corev1.LabelMetadataName: spared}
+				if selector.Matches(asked) {
+					t.Errorf("%s sees the pods of %s", webhook.Name, spared)
+				}
+			}
+		}
+	}
+}
+
 func checkMetadata(t *testing.T, object Object) {
 	t.Helper()
 	limit := validation.DNS1123LabelMaxLength
 	switch object.(type) {
-	case *rbacv1.ClusterRole, *rbacv1.ClusterRoleBinding, *rbacv1.Role, *rbacv1.RoleBinding:
+	case *rbacv1.ClusterRole, *rbacv1.ClusterRoleBinding, *rbacv1.Role, *rbacv1.RoleBinding,
+		*admissionregistrationv1.MutatingWebhookConfiguration:
 		limit = validation.DNS1123SubdomainMaxLength
 	}
 	if faults := validation.IsDNS1123Subdomain(object.GetName()); len(faults) > 0 || len(object.GetName()) > limit {

@@ -19,7 +19,7 @@ const (
 )
 
 // watchRights are what the controller needs where it works. That this is what the program asks for at its start is a
-// test of the program (controller/chart_test.go); that nobody widens it in passing is this one.
+// test of the program (chart_test.go beside its main.go); that nobody widens it in passing is this one.
 func watchRights(namespaces ...string) []string {
 	var rights []string
 	for _, namespace := range namespaces {
@@ -58,20 +58,35 @@ func written(r access.Requirement) string {
 	return fmt.Sprintf("%s %s in %q", r.Verb, object, r.Namespace)
 }
 
-func TestControllerMayDoThisAndNoMore(t *testing.T) {
+func TestProgramsMayDoThisAndNoMore(t *testing.T) {
 	t.Parallel()
+	const leases = "leases.coordination.k8s.io"
 	key := grants(own, "create secrets", "get secrets inpod-digest-key")
-	lease := grants(own, "create leases.coordination.k8s.io", "get,update leases.coordination.k8s.io inpod-controller")
-	for set, want := range map[string][]string{
-		"default":       slices.Concat(watchRights(everywhere), key),
-		"ha":            slices.Concat(watchRights(everywhere), key, lease),
-		"namespaced":    slices.Concat(watchRights("shop", "blog"), key, lease),
-		"own-namespace": slices.Concat(watchRights(own), key),
-		"own-account":   nil,
+	lease := grants(own, "create "+leases, "get,update "+leases+" inpod-controller")
+	asked := []string{"get namespaces", "create,patch events"} // of the namespaces whose pods the injector sees
+	issue := slices.Concat(
+		grants(own, "get,list,watch,update secrets inpod-injector-tls", "create "+leases, "get,update "+leases+" inpod-injector"),
+		grants(everywhere, "get,list,watch,patch mutatingwebhookconfigurations.admissionregistration.k8s.io inpod-injector-inpod-system"),
+	)
+	for name, tc := range map[string]struct {
+		set, component string
+		want           []string
+	}{
+		"everywhere":               {"default", "controller", slices.Concat(watchRights(everywhere), key)},
+		"with several replicas":    {"ha", "controller", slices.Concat(watchRights(everywhere), key, lease)},
+		"in some namespaces":       {"namespaced", "controller", slices.Concat(watchRights("shop", "blog"), key, lease)},
+		"in its own namespace":     {"own-namespace", "controller", slices.Concat(watchRights(own), key)},
+		"with rights of one's own": {"own-account", "controller", nil},
+
+		"injector everywhere":               {"default", "injector", slices.Concat(grants(everywhere, asked...), key, issue)},
+		"injector in some namespaces":       {"namespaced", "injector", slices.Concat(grants("shop", asked...), grants("blog", asked...), key, issue)},
+		"injector with cert-manager":        {"cert-manager", "injector", slices.Concat(grants(everywhere, asked...), key)},
+		"injector with a certificate":       {"certificate", "injector", slices.Concat(grants("shop", asked...), key)},
+		"injector with rights of one's own": {"own-account", "injector", nil},
 	} {
-		t.Run(set, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			permissions, err := render(t, "--values="+sets(t)[set]).Permissions("controller")
+			permissions, err := render(t, "--values="+sets(t)[tc.set]).Permissions(tc.component)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -80,8 +95,8 @@ func TestControllerMayDoThisAndNoMore(t *testing.T) {
 				got = append(got, written(permission))
 			}
 			slices.Sort(got)
-			slices.Sort(want)
-			if diff := cmp.Diff(want, got); diff != "" {
+			slices.Sort(tc.want)
+			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("permissions (-want +got):\n%s", diff)
 			}
 		})

@@ -19,6 +19,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode"
 
 	appsv1 "k8s.io/api/apps/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -169,11 +170,46 @@ func (r Rendered) Permissions(component string) ([]access.Requirement, error) {
 			permissions = append(permissions, r.granted(binding.RoleRef, binding.Namespace)...)
 		}
 	}
-	slices.SortFunc(permissions, compareRequirements)
+	slices.SortFunc(permissions, CompareRequirements)
 	return permissions, nil
 }
 
-func compareRequirements(a, b access.Requirement) int {
+// Defaults returns the settings of a component in the text of values.yaml, COMPONENT.config, by the name of their flag.
+func Defaults(values []byte, component string) (map[string]string, error) {
+	var chart struct {
+		Controller, Injector struct{ Config map[string]any }
+	}
+	if err := yaml.Unmarshal(values, &chart); err != nil {
+		return nil, err
+	}
+	config := map[string]map[string]any{"controller": chart.Controller.Config, "injector": chart.Injector.Config}[component]
+	if len(config) == 0 {
+		return nil, fmt.Errorf("values.yaml has no %s.config", component)
+	}
+	settings := map[string]string{}
+	for key, value := range config {
+		if list, ok := value.([]any); ok {
+			value = strings.Trim(fmt.Sprint(list), "[]")
+		}
+		settings[Flag(key)] = fmt.Sprint(value)
+	}
+	return settings, nil
+}
+
+// Flag is the name of the flag that a key such as settleMax stands for.
+func Flag(key string) string {
+	var name strings.Builder
+	for _, letter := range key {
+		if unicode.IsUpper(letter) {
+			name.WriteByte('-')
+		}
+		name.WriteRune(unicode.ToLower(letter))
+	}
+	return name.String()
+}
+
+// CompareRequirements is the order of what Permissions returns.
+func CompareRequirements(a, b access.Requirement) int {
 	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Group, b.Group), strings.Compare(a.Resource, b.Resource),
 		strings.Compare(a.Subresource, b.Subresource), strings.Compare(a.Name, b.Name), strings.Compare(a.Verb, b.Verb))
 }

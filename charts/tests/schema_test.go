@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // open are the mappings of values.yaml that take the fields of a Kubernetes type: the API server knows those better.
@@ -84,26 +86,49 @@ func TestWrongTypesAreRefusedEverywhere(t *testing.T) {
 	}
 }
 
-// A key set to null is one that the user takes away: either the chart can do without, or it says which key it needs.
+// A key set to null is one that the user takes away. One that is empty by default is then as if it had never been set;
+// any other is either left to the program or asked for, and never read as 0 or false without a word.
 func TestEveryKeyCanBeTakenAwayOrIsAskedFor(t *testing.T) {
 	t.Parallel()
-	walk(readValues(t, chart+"/values.yaml"), "", func(path string, _ any) {
+	walk(readValues(t, chart+"/values.yaml"), "", func(path string, byDefault any) {
 		t.Run(path, func(t *testing.T) {
 			t.Parallel()
-			rendered, err := text(t, "--values="+sets(t)["everything"], "--set", path+"=null")
-			if err == nil {
-				parse(t, rendered)
+			values := readValues(t, sets(t)["everything"])
+			remove(values, path)
+			unset, err := text(t, valuesFlag(t, values))
+			if err != nil {
+				t.Fatal(err)
+			}
+			rendered, err := text(t, valuesFlag(t, values), "--set", path+"=null")
+			if err != nil {
+				above, key := "", path
+				if dot := strings.LastIndex(path, "."); dot >= 0 {
+					above, key = pointer(path[:dot]), path[dot+1:]
+				}
+				if want := fmt.Sprintf("at '%s': missing property '%s'", above, key); !strings.Contains(err.Error(), want) {
+					t.Errorf("the error does not name the key: %v", err)
+				}
 				return
 			}
-			above, key := "", path
-			if dot := strings.LastIndex(path, "."); dot >= 0 {
-				above, key = pointer(path[:dot]), path[dot+1:]
-			}
-			if want := fmt.Sprintf("at '%s': missing property '%s'", above, key); !strings.Contains(err.Error(), want) {
-				t.Errorf("the error does not name the key: %v", err)
+			parse(t, rendered)
+			if isEmptyValue(byDefault) && rendered != unset {
+				t.Errorf("null is not the same as the default %#v:\n%s", byDefault, cmp.Diff(unset, rendered))
 			}
 		})
 	})
+}
+
+func isEmptyValue(value any) bool {
+	switch v := value.(type) {
+	case string:
+		return v == ""
+	case []any:
+		return len(v) == 0
+	case map[string]any:
+		return len(v) == 0
+	default:
+		return false
+	}
 }
 
 func TestRefused(t *testing.T) {
@@ -143,12 +168,17 @@ func TestRefused(t *testing.T) {
 		"a scrape without a unit":               {"controller.serviceMonitor.interval=30", "controller.serviceMonitor.interval"},
 		"a resource that does not exist":        {"controller.resources.limits.memroy=1Gi", "controller.resources.limits"},
 		// Templates would read these as 0 or false without a word.
-		"no number of replicas":                 {"controller.replicas=null", "controller"},
-		"no time to stop":                       {"controller.terminationGracePeriodSeconds=null", "controller"},
-		"no number of old ReplicaSets":          {"controller.revisionHistoryLimit=null", "controller"},
-		"neither all namespaces nor one":        {"watchGlobally=null", ""},
-		"a setting that decides on rights":      {"controller.config.reloadInPlace=null", "controller.config"},
-		"a field of the pod that the chart has": {"controller.extraPodSpec.containers[0].name=x", "controller.extraPodSpec"},
+		"no number of replicas":                  {"controller.replicas=null", "controller"},
+		"no time to stop":                        {"controller.terminationGracePeriodSeconds=null", "controller"},
+		"no number of old ReplicaSets":           {"controller.revisionHistoryLimit=null", "controller"},
+		"neither all namespaces nor one":         {"watchGlobally=null", ""},
+		"a setting that decides on rights":       {"controller.config.reloadInPlace=null", "controller.config"},
+		"a field of the pod that the chart has":  {"controller.extraPodSpec.containers[0].name=x", "controller.extraPodSpec"},
+		"an injector that blocks pods too long":  {"injector.webhook.timeoutSeconds=60", "injector.webhook.timeoutSeconds"},
+		"a failure policy that does not exist":   {"injector.webhook.failurePolicy=ignore", "injector.webhook.failurePolicy"},
+		"two certificates":                       {"injector.certManager.enabled=true,injector.existingCertificate.secretName=x", "injector.existingCertificate.secretName"},
+		"an authority that is not in base64":     {"injector.existingCertificate.caBundle=-----BEGIN", "injector.existingCertificate.caBundle"},
+		"a sidecar below the ports of everybody": {"injector.config.sidecarStatusPort=80", "injector.config.sidecarStatusPort"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

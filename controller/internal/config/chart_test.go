@@ -9,10 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"unicode"
 
 	"github.com/google/go-cmp/cmp"
-	"sigs.k8s.io/yaml"
 
 	"inpod.dev/inpod/charts/tests"
 )
@@ -28,41 +26,17 @@ func byOtherValues() map[string]string {
 	}
 }
 
-// kebab writes a key of the chart as the name of a flag.
-func kebab(key string) string {
-	var name strings.Builder
-	for _, letter := range key {
-		if unicode.IsUpper(letter) {
-			name.WriteByte('-')
-		}
-		name.WriteRune(unicode.ToLower(letter))
-	}
-	return name.String()
-}
-
-// chartConfig is controller.config of the chart's values.yaml, by the name of the flag.
-func chartConfig(t *testing.T) map[string]string {
-	t.Helper()
+func TestChartHasEverySettingWithItsDefault(t *testing.T) {
+	t.Parallel()
 	content, err := os.ReadFile(chart + "values.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var values struct {
-		Controller struct{ Config map[string]any }
-	}
-	if err := yaml.Unmarshal(content, &values); err != nil {
+	values, err := tests.Defaults(content, "controller")
+	if err != nil {
 		t.Fatal(err)
 	}
-	texts := map[string]string{}
-	for key, value := range values.Controller.Config {
-		texts[kebab(key)] = fmt.Sprint(value)
-	}
-	return texts
-}
-
-func TestChartHasEverySettingWithItsDefault(t *testing.T) {
-	t.Parallel()
-	initial, values := Default(), chartConfig(t)
+	initial := Default()
 	for _, s := range table(&initial) {
 		got, isSet := values[s.Name]
 		delete(values, s.Name)
@@ -154,7 +128,7 @@ func TestSchemaHasTheWordsOfTheProgram(t *testing.T) {
 	}
 	checked := 0
 	for key, property := range schema.Defs.ControllerConfig.Properties {
-		name := kebab(key)
+		name := tests.Flag(key)
 		for _, word := range property.Enum {
 			checked++
 			if _, err := load([]string{"--" + name + "=" + word}, nil); err != nil {

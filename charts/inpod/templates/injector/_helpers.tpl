@@ -48,7 +48,7 @@ do where inpod works in that namespace alone.
 {{- if .Values.injector.certManager.enabled -}}
 {{- include "inpod.injector.certificateSecret" . -}}
 {{- else -}}
-{{- .Values.injector.existingCertificate.secretName -}}
+{{- default "" .Values.injector.existingCertificate.secretName -}}
 {{- end -}}
 {{- end -}}
 
@@ -65,14 +65,17 @@ The arguments: every key of injector.config as the flag of the same name, in alp
 knows itself.
 */}}
 {{- define "inpod.injector.args" -}}
-{{- $known := dict "leaseName" (include "inpod.injector.leaseName" .) "certificateSecret" (include "inpod.injector.certificateSecret" .) "sidecarPullPolicy" .Values.image.pullPolicy -}}
-{{- range $key, $value := .Values.injector.config -}}
+{{- $config := deepCopy .Values.injector.config -}}
+{{- $_ := set $config "leaseName" (include "inpod.injector.leaseName" .) -}}
+{{- $_ := set $config "certificateSecret" (include "inpod.injector.certificateSecret" .) -}}
+{{- $_ := set $config "sidecarPullPolicy" (default .Values.image.pullPolicy $config.sidecarPullPolicy) -}}
+{{- range $key, $value := $config -}}
 {{- if kindIs "slice" $value }}
 {{- with $value }}
 - {{ printf "--%s=%s" (kebabcase $key) (join "," .) | quote }}
 {{- end -}}
 {{- else if not (kindIs "invalid" $value) }}
-- {{ printf "--%s=%v" (kebabcase $key) (default $value (ternary (get $known $key) "" (empty $value))) | quote }}
+- {{ printf "--%s=%v" (kebabcase $key) $value | quote }}
 {{- end -}}
 {{- end }}
 - {{ printf "--digest-key-secret=%s" (include "inpod.controller.digestKeySecret" .) | quote }}
@@ -114,7 +117,7 @@ knows itself.
 {{/* The part that both webhooks share; call with (dict "root" $ "path" PATH "expressions" SELECTOR-EXPRESSIONS). */}}
 {{- define "inpod.injector.webhook" -}}
 {{- $webhook := .root.Values.injector.webhook -}}
-{{- $excluded := concat (list "kube-system" "kube-public" "kube-node-lease" .root.Release.Namespace) .root.Values.injector.config.excludeNamespaces | uniq -}}
+{{- $excluded := concat (list "kube-system" "kube-public" "kube-node-lease" .root.Release.Namespace) (default list .root.Values.injector.config.excludeNamespaces) | uniq -}}
 {{- $expressions := list (dict "key" "kubernetes.io/metadata.name" "operator" "NotIn" "values" $excluded) -}}
 {{- with include "inpod.controller.namespaces" .root -}}
 {{- $expressions = append $expressions (dict "key" "kubernetes.io/metadata.name" "operator" "In" "values" (splitList "," .)) -}}
