@@ -67,6 +67,10 @@ func TestFind(t *testing.T) {
 			all: []process.Process{{PID: 10, Comm: "python3", Args: []string{"/usr/bin/python3", "/usr/bin/gunicorn", "app"}}},
 			s:   process.Selector{Names: []string{"gunicorn"}}, wantPID: 10,
 		},
+		"a module under its interpreter": {
+			all: []process.Process{{PID: 10, Comm: "python3", Args: []string{"python3.11", "-m", "gunicorn", "app"}}},
+			s:   process.Selector{Names: []string{"gunicorn"}}, wantPID: 10,
+		},
 		"a script under another comm": {
 			all: []process.Process{{PID: 10, Comm: "gunicorn", Args: []string{"/usr/bin/python3", "/usr/bin/gunicorn"}}},
 			s:   process.Selector{Names: []string{"gunicorn"}}, wantPID: 10,
@@ -75,7 +79,7 @@ func TestFind(t *testing.T) {
 			all: []process.Process{
 				{PID: 10, Comm: "vim", Args: []string{"vim", "-R", "nginx"}},
 				{PID: 11, Comm: "cat", Args: []string{"cat", "nginx"}},
-				{PID: 12, Comm: "python3", Args: []string{"python3", "-m", "nginx"}},
+				{PID: 12, Comm: "python3", Args: []string{"python3", "-c", "nginx"}},
 			},
 			s: process.Selector{Names: []string{"nginx"}}, wantErr: process.ErrNotFound,
 		},

@@ -226,12 +226,26 @@ func (p Process) names() []string {
 		return names
 	}
 	word, _, _ := strings.Cut(p.Args[0], " ")
-	program := strings.TrimSuffix(path.Base(word), ":")
-	names = append(names, program)
-	if len(p.Args) > 1 && interprets(program) && !strings.HasPrefix(p.Args[1], "-") {
-		names = append(names, path.Base(p.Args[1]))
+	names = append(names, programName(word))
+	if script, _ := scriptOf(p.Args); script != "" {
+		names = append(names, path.Base(script))
 	}
 	return names
+}
+
+func programName(word string) string { return strings.TrimSuffix(path.Base(word), ":") }
+
+// scriptOf is the script or module that an interpreter was given, and how many words come before its arguments.
+func scriptOf(args []string) (script string, words int) {
+	switch {
+	case len(args) < 2 || !interprets(programName(args[0])):
+		return "", 1
+	case args[1] == "-m" && len(args) > 2: // python -m gunicorn
+		return args[2], 3
+	case strings.HasPrefix(args[1], "-"):
+		return "", 1
+	}
+	return args[1], 2
 }
 
 // interprets says whether a program is known to run the script that is its first argument, whatever its version.
@@ -243,7 +257,7 @@ func interprets(program string) bool {
 	return false
 }
 
-// Words are the arguments after the program's name. A process that set its own title, such as
+// Words are the arguments of the program, or of the script that it interprets. A process that set its own title, such as
 // "nginx: master process nginx -c /etc/nginx.conf", is split at spaces, which is the best that is left.
 func (p Process) Words() []string {
 	words := p.Args
@@ -253,7 +267,8 @@ func (p Process) Words() []string {
 	if len(words) == 0 {
 		return nil
 	}
-	return words[1:]
+	_, before := scriptOf(words)
+	return words[before:]
 }
 
 // Titled says whether the process replaced its arguments by a title.

@@ -99,7 +99,7 @@ func expand(template []string, target *process.Process) []string {
 			filled = nonEmpty(p.InTitle())
 		case preset.Args:
 			if !p.Titled() {
-				filled = arguments(p.Words())
+				filled = p.Words()
 			}
 		default:
 			argv = append(argv, fill(part, p.Words())...)
@@ -136,14 +136,6 @@ func fill(part string, words []string) []string {
 		filled = append(filled, before+value)
 	}
 	return filled
-}
-
-// arguments leaves out the script that an interpreter was given.
-func arguments(words []string) []string {
-	if len(words) > 0 && strings.HasPrefix(words[0], "/") {
-		return words[1:]
-	}
-	return words
 }
 
 // valuesOf finds "-c value" and "-c=value", every one of them.

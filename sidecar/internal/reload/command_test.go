@@ -14,6 +14,7 @@ func TestExpand(t *testing.T) {
 	nginx := &process.Process{Comm: "nginx", Args: []string{"nginx: master process nginx -c /etc/n.conf"}}
 	fpm := &process.Process{Comm: "php-fpm8.2", Args: []string{"php-fpm: master process (/etc/fpm.conf)"}}
 	script := &process.Process{Comm: "gunicorn", Args: []string{"/usr/bin/python3", "/usr/bin/gunicorn", "-w", "2", "app"}}
+	module := &process.Process{Comm: "python3", Args: []string{"python3", "-m", "gunicorn", "-w", "2", "app"}}
 	cases := map[string]struct {
 		template []string
 		target   *process.Process
@@ -27,6 +28,7 @@ func TestExpand(t *testing.T) {
 		"the parentheses of a title":     {template: []string{"{comm}", "-y", "{title}"}, target: fpm, want: []string{"php-fpm8.2", "-y", "/etc/fpm.conf"}},
 		"a title without parentheses":    {template: []string{"a", "{title}"}, target: nginx},
 		"the arguments of a script":      {template: []string{"a", "{args}"}, target: script, want: []string{"a", "-w", "2", "app"}},
+		"the arguments of a module":      {template: []string{"a", "{args}"}, target: module, want: []string{"a", "-w", "2", "app"}},
 		"arguments hidden by a title":    {template: []string{"a", "{args}"}, target: fpm},
 		"the name of nobody":             {template: []string{"{comm}", "-t"}},
 		"no process, so no value":        {template: []string{"a", "{-c}"}, want: []string{"a"}},
