@@ -10,15 +10,12 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/kubernetes/scheme"
-	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/tools/record"
 
 	"inpod.dev/inpod/controller/internal/act"
 	"inpod.dev/inpod/controller/internal/config"
 	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/controller/internal/events"
 	"inpod.dev/inpod/controller/internal/inplace"
 	"inpod.dev/inpod/controller/internal/observe"
 	"inpod.dev/inpod/controller/internal/reconcile"
@@ -76,12 +73,19 @@ func serve(ctx context.Context, c config.Config, build telemetry.Build, getenv f
 	}
 
 	part, err := connect(ctx, c, build, getenv, &ready, log)
-	if err != nil {
+	switch {
+	case parent.Err() != nil:
+		return nil // asked to stop meanwhile
+	case err != nil:
 		return cmp.Or(failure(), err)
 	}
 	if err := part.assemble(c, registry, &ready, log); err != nil {
 		return err
 	}
+	// Events outlive ctx, so that what the last rollouts have to tell is written when everything else has stopped.
+	telling, hush := context.WithCancel(context.WithoutCancel(ctx))
+	defer hush()
+	tasks.Go(func() { part.events.Run(telling) })
 	start(func(ctx context.Context) error { part.observer.Run(ctx); return nil })
 	if part.observer.WaitForSync(ctx) {
 		log.Info("the caches hold the cluster")
@@ -99,6 +103,7 @@ type parts struct {
 	namespace  string
 	observer   *observe.Observer
 	elector    *leader.Elector
+	events     *events.Writer
 }
 
 // connect reaches the cluster, asks for the permissions, and gets the key of all digests.
@@ -131,6 +136,9 @@ func (p *parts) assemble(c config.Config, registry prometheus.Registerer, ready 
 	if err != nil {
 		return err
 	}
+	p.events = events.New(events.Options{
+		Client: p.connection.Client.CoreV1(), Component: "inpod", Log: log, Registerer: registry,
+	})
 	var loop *reconcile.Loop // made before anything runs that could call it
 	var reloader *inplace.Reloader
 	p.observer, err = observe.New(observe.Options{
@@ -151,7 +159,7 @@ func (p *parts) assemble(c config.Config, registry prometheus.Registerer, ready 
 		Decide: decide.Decide, Sealer: p.sealer,
 		Rules:  decide.Options{AutoAll: c.Reload.AutoAll, OnCreate: c.Reload.OnCreate, OnDelete: c.Reload.OnDelete},
 		Settle: c.Pace.Settle, SettleMax: c.Pace.SettleMax, Workers: c.Pace.Workers, AdoptionRate: c.Pace.AdoptionRate,
-		Events: p.recorder(), Log: log, Registerer: registry, QueueMetrics: kubemetrics.NewQueueProvider(registry),
+		Tell: p.events.Tell, Log: log, Registerer: registry, QueueMetrics: kubemetrics.NewQueueProvider(registry),
 	}
 	lead := func(ctx context.Context) { loop.Run(ctx) }
 	if c.InPlace.Enabled {
@@ -174,13 +182,6 @@ func (p *parts) assemble(c config.Config, registry prometheus.Registerer, ready 
 		OnStart: lead, Log: log, Registerer: registry,
 	})
 	return err
-}
-
-// recorder writes events. It lives as long as the process.
-func (p *parts) recorder() record.EventRecorder {
-	broadcaster := record.NewBroadcaster()
-	broadcaster.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: p.connection.Client.CoreV1().Events("")})
-	return broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "inpod"})
 }
 
 // annotationKeys are the default keys with what the settings change.

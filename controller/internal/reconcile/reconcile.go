@@ -17,7 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
-	"k8s.io/client-go/tools/record"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/util/workqueue"
 
 	"inpod.dev/inpod/controller/internal/decide"
@@ -74,7 +74,8 @@ type Options struct {
 	// AdoptionRate is the number of baselines per second that are written for workloads without one.
 	AdoptionRate float64
 
-	Events       record.EventRecorder
+	// Tell has an event written: [events.Writer.Tell]. It must not block.
+	Tell         func(about *corev1.ObjectReference, kind, reason, message string)
 	Log          *slog.Logger
 	Registerer   prometheus.Registerer
 	QueueMetrics workqueue.MetricsProvider

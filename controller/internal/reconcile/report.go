@@ -22,7 +22,7 @@ const (
 const maxMessage = 1024
 
 func (l *Loop) event(w observe.Workload, kind, reason, message string) {
-	l.options.Events.Event(referenceTo(w.View), kind, reason, bounded(message))
+	l.options.Tell(referenceTo(w.View), kind, reason, bounded(message))
 }
 
 func referenceTo(view workload.View) *corev1.ObjectReference {
