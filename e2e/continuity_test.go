@@ -3,7 +3,9 @@
 package e2e_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -70,6 +72,12 @@ func TestOnlyChangesRollThroughInstallStopStartAndUpgrade(t *testing.T) {
 	s.install(kit.Values{"reloadStrategy": "annotations", "logFormat": "json", "settle": "500ms", "workers": 2}, nil)
 	s.onlyRolled(before)
 
+	for line := range strings.Lines(s.controllerLog(s.ctx)) {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("log line is no JSON: %s", line)
+		}
+	}
+
 	// Edits of what is asked for: no content changes.
 	for _, w := range fleet["unannotated"] {
 		s.annotate(w, s.keys.auto, "true")
@@ -127,6 +135,40 @@ func TestAWorkloadThatStopsFollowingLosesItsBaseline(t *testing.T) {
 	s.onlyRolled(before, w)
 }
 
+// What was recorded is worth as much as the key that it was sealed with, and that outlives the release.
+func TestWhatChangesWhileUninstalledIsAppliedAfterANewInstallWithTheSameKey(t *testing.T) {
+	t.Parallel()
+	s := ownSpace(t)
+	followed := s.fleet("config")["config"]
+	s.install(nil, nil)
+	s.adopted(followed...)
+	before := s.rollouts()
+
+	s.must(s.Uninstall(s.ctx, s.Release))
+	s.apply(configMap("config", "key", "2"))
+	s.install(nil, nil)
+	s.onlyRolled(before, followed...)
+
+	// Without the key nothing is known, and nothing is rolled on suspicion.
+	before = s.rollouts()
+	recorded := map[kit.Workload]string{}
+	for _, w := range followed {
+		recorded[w] = s.state(w).Annotations[annotation.Observed]
+	}
+	s.must(s.Uninstall(s.ctx, s.Release))
+	s.must(s.Client.CoreV1().Secrets(s.Namespace).Delete(s.ctx, "inpod-digest-key", metav1.DeleteOptions{}))
+	s.apply(configMap("config", "key", "3"))
+	s.install(nil, nil)
+	for _, w := range followed {
+		_, err := s.Await(s.ctx, w, "recorded anew", func(state kit.State) bool { return state.Annotations[annotation.Observed] != recorded[w] })
+		s.must(err)
+	}
+	s.onlyRolled(before)
+
+	s.apply(configMap("config", "key", "4"))
+	s.onlyRolled(before, followed...)
+}
+
 func TestManyEditsInQuickSuccessionAreOneRollout(t *testing.T) {
 	t.Parallel()
 	s := openSpace(t, suite.patient)
@@ -135,7 +177,7 @@ func TestManyEditsInQuickSuccessionAreOneRollout(t *testing.T) {
 	s.adopted(a.in(s.ns))
 	before := s.rollouts()
 	for i := range 10 {
-		s.apply(configMap("config", "key", fmt.Sprint(i+1)), secret("hidden", "key", fmt.Sprint(i+1)))
+		s.apply(configMap("config", "key", strconv.Itoa(i+1)), secret("hidden", "key", strconv.Itoa(i+1)))
 	}
 	s.onlyRolled(before, a.in(s.ns))
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -47,7 +48,7 @@ func TestOneEditAmongFiveHundredWorkloadsIsOnePatchAndOneEvent(t *testing.T) {
 		audit, hasAudit := s.Audit(s.ctx)
 		before := s.requests(pod)
 		rolled := s.rollouts()
-		s.apply(configMap("one", "key", fmt.Sprint(look+2)))
+		s.apply(configMap("one", "key", strconv.Itoa(look+2)))
 		s.rolled(rolled, only)
 		s.awaitQuiet(pod)
 		calls = difference(before, s.requests(pod))

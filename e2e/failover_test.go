@@ -14,7 +14,7 @@ import (
 	"inpod.dev/inpod/e2e/internal/kit"
 )
 
-func TestNothingIsLostOrDoneTwiceWhenTheLeaderIsKilled(t *testing.T) {
+func TestNothingIsLostOrDoneTwiceWhenTheLeaderGoes(t *testing.T) {
 	t.Parallel()
 	s := ownSpace(t)
 	// A short lease, so that the test does not wait a quarter of a minute for a leader that is dead.
@@ -28,20 +28,22 @@ func TestNothingIsLostOrDoneTwiceWhenTheLeaderIsKilled(t *testing.T) {
 		workloads = append(workloads, a.in(s.ns))
 	}
 	s.adopted(workloads...)
-	before := s.rollouts()
 
-	killed := s.leader("")
-	for i := range size {
-		s.apply(configMap(fmt.Sprintf("app-%d", i), "key", "2"))
-		if i == size/2 {
-			// The first ones have settled: the leader dies in the middle of its work.
-			s.rolled(before, workloads[0])
-			now := metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}
-			s.must(s.Client.CoreV1().Pods(s.Namespace).Delete(s.ctx, killed, now))
+	killed := metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}
+	for value, way := range map[string]metav1.DeleteOptions{"killed": killed, "stopped": {}} {
+		s.must(s.AwaitRelease(s.ctx, s.Release))
+		before, gone := s.rollouts(), s.leader("")
+		for i := range size {
+			s.apply(configMap(fmt.Sprintf("app-%d", i), "key", value))
+			if i == size/2 {
+				// The first ones have settled: the leader goes in the middle of its work.
+				s.rolled(before, workloads[0])
+				s.must(s.Client.CoreV1().Pods(s.Namespace).Delete(s.ctx, gone, way))
+			}
 		}
+		s.onlyRolled(before, workloads...)
+		s.leader(gone)
 	}
-	s.onlyRolled(before, workloads...)
-	s.leader(killed)
 }
 
 func TestALeaderThatIsStoppedHandsOverAtOnce(t *testing.T) {

@@ -88,6 +88,14 @@ func TestANamespacedInstallStaysInItsNamespace(t *testing.T) {
 		t.Errorf("rollouts outside: %v, want %v", after, beforeOutside)
 	}
 
+	metrics, err := s.Metrics(s.ctx, s.Namespace, s.controllerPod())
+	s.must(err)
+	for _, name := range []string{"reloader_reload_executed_total", "inpod_rollouts_total"} {
+		if got := metrics.Sum(name); got != 2 { // the workload and the marker
+			t.Errorf("%s is %g, want 2", name, got)
+		}
+	}
+
 	bindings, err := s.Client.RbacV1().ClusterRoleBindings().List(s.ctx, metav1.ListOptions{})
 	s.must(err)
 	for _, binding := range bindings.Items {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
 	"strings"
@@ -118,9 +119,7 @@ func values(k keys, config kit.Values) kit.Values {
 	all["settle"] = "1s"
 	all["adoptionRate"] = 1000 // of the tests' own workloads; the default protects a grown cluster
 	all["logLevel"] = "debug"
-	for name, value := range config {
-		all[name] = value
-	}
+	maps.Copy(all, config)
 	return kit.Values{
 		"commonLabels": kit.Values{runLabel: suite.run},
 		"injector":     kit.Values{"enabled": false}, // tests of the sidecar ask for it

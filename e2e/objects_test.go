@@ -24,9 +24,8 @@ type app struct {
 	nodes                       map[string]string
 }
 
-func deployment(name string, uses ...use) app  { return newApp("Deployment", name, uses) }
-func statefulSet(name string, uses ...use) app { return newApp("StatefulSet", name, uses) }
-func daemonSet(name string, uses ...use) app   { return newApp("DaemonSet", name, uses) }
+func deployment(name string, uses ...use) app { return newApp("Deployment", name, uses) }
+func daemonSet(name string, uses ...use) app  { return newApp("DaemonSet", name, uses) }
 
 // kinds lists the kinds of workload.
 func kinds() []string { return []string{"Deployment", "StatefulSet", "DaemonSet"} }

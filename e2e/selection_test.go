@@ -162,6 +162,9 @@ func TestEditsThatChangeNothingThatIsUsedRollNothing(t *testing.T) {
 	s.must(s.Delete(s.ctx, s.ns, configMap("gone"))) // disappears; --reload-on-delete is off
 	s.onlyRolled(before)
 
+	s.apply(configMap("gone", "used", "1")) // as it was
+	s.onlyRolled(before)
+
 	// The same sources, and now what is used.
 	s.apply(configMap("keyed", "used", "2", "unused", "2"), secret("items", "used", "2"), configMap("meta", "used", "2"))
 	s.onlyRolled(before, before.workloads()...)

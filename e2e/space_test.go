@@ -4,7 +4,9 @@ package e2e_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -82,9 +84,7 @@ func (s *space) install(config, controller kit.Values) {
 func (s *space) values(config, controller kit.Values) kit.Values {
 	all := values(s.keys, config)
 	all["namespaces"] = []string{s.ns}
-	for name, value := range controller {
-		all["controller"].(kit.Values)[name] = value
-	}
+	maps.Copy(all["controller"].(kit.Values), controller)
 	return all
 }
 
@@ -111,10 +111,7 @@ func (s *space) report(ctx context.Context) {
 	if s.Namespace != "" {
 		text += fmt.Sprintf("\n== controller in %s\n%s\n%s", s.Namespace, s.Describe(ctx, s.Namespace), s.controllerLog(ctx))
 	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err == nil {
-		err = os.WriteFile(file, []byte(text), 0o644)
-	}
-	if err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil {
 		s.t.Error(err)
 		return
 	}
@@ -133,7 +130,7 @@ func (s *space) controllerLog(ctx context.Context) string {
 		if err != nil {
 			log = err.Error()
 		}
-		fmt.Fprintf(&text, "-- log of %s\n%s\n", pod.Name, log)
+		text.WriteString(log)
 	}
 	return text.String()
 }

@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +78,9 @@ func TestAMissingSourceKeepsHealthyPodsAndIsTold(t *testing.T) {
 		t.Errorf("event %s has type %s, want Warning", event.Reason, event.Type)
 	}
 	s.onlyRolled(before)
+	if told := s.events(w, event.Reason); len(told) != 1 {
+		t.Errorf("it was told %d times, want once", len(told))
+	}
 
 	// A key that is missing is no better.
 	s.apply(secret("password", "other", "1"))
@@ -98,6 +102,33 @@ func TestAWorkloadWhoseSourceNeverExistedIsTold(t *testing.T) {
 	s.must(err)
 	before := s.rollouts()
 	s.onlyRolled(before)
+}
+
+// Two writers that fight over a source must not roll a workload for ever.
+func TestASourceThatKeepsChangingIsPutOff(t *testing.T) {
+	t.Parallel()
+	s := newSpace(t)
+	a := deployment("app", env("KEY", ofConfigMap("config"), "key")).idle().annotated(s.keys.auto, "true")
+	w := a.in(s.ns)
+	s.apply(configMap("config", "key", "0"), a.object())
+	s.adopted(w)
+	const free = 10
+	for i := range free {
+		before := s.rollouts()
+		s.apply(configMap("config", "key", strconv.Itoa(i+1)))
+		s.rolled(before, w)
+	}
+	before := s.rollouts()
+	s.apply(configMap("config", "key", "one too many"))
+	event, err := s.AwaitEvent(s.ctx, w, "", "too many lately", "ConfigMap config changed (key)")
+	s.must(err)
+	if event.Type != corev1.EventTypeWarning {
+		t.Errorf("event %s has type %s, want Warning", event.Reason, event.Type)
+	}
+	s.onlyRolled(before) // the marker is another workload, and rolls
+
+	// It is late, not lost.
+	s.rolled(before, w)
 }
 
 func TestAWorkloadThatAdmissionRefusesIsRetriedForItselfAlone(t *testing.T) {

@@ -4,8 +4,8 @@ package e2e_test
 
 import (
 	"context"
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -91,7 +91,7 @@ func TestEveryUsageInEveryKindRollsOncePerChange(t *testing.T) {
 	for round := range rounds {
 		before := s.rollouts()
 		for _, c := range cases {
-			source := c.source(c.name, fmt.Sprint(round+2))
+			source := c.source(c.name, strconv.Itoa(round+2))
 			if c.replaced {
 				s.must(s.Delete(s.ctx, s.ns, source))
 			}
