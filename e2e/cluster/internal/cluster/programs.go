@@ -11,8 +11,9 @@ import (
 
 // Images that every cluster has, besides those that it needs itself.
 const (
-	NginxImage = "inpod.test/nginx:1.22"
-	AppImage   = "inpod.test/app:1"
+	NginxImage      = "inpod.test/nginx:1.22"
+	PrometheusImage = "inpod.test/prometheus:2.42"
+	AppImage        = "inpod.test/app:1"
 )
 
 // programs are the files of built programs.
@@ -87,5 +88,5 @@ func (p programs) recipes() ([]image.Recipe, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []image.Recipe{pause, dns, app, nginx}, nil
+	return []image.Recipe{pause, dns, app, nginx, image.Prometheus(PrometheusImage)}, nil
 }

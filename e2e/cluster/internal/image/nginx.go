@@ -57,12 +57,8 @@ func NginxInputs() (string, error) {
 
 // NginxRoot fills a folder with a root file system around Debian's nginx.
 func NginxRoot(ctx context.Context, root string) error {
-	// "extract" unpacks without running the packages' scripts: those would want half a Debian for a user and a few
-	// folders, which are made below.
-	output, err := exec.CommandContext(ctx, "mmdebstrap", "--variant=extract", "--quiet",
-		"--include="+strings.Join(nginxPackages, ","), nginxSuite, root).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("mmdebstrap: %w\n%s", err, output)
+	if err := debianRoot(ctx, root, nginxSuite, nginxPackages...); err != nil {
+		return err
 	}
 	if err := removeAll(root, "usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info", "usr/share/lintian",
 		"usr/lib/systemd", "lib/systemd", "etc/nginx/sites-available", "etc/nginx/sites-enabled", "etc/init.d",
@@ -75,6 +71,17 @@ func NginxRoot(ctx context.Context, root string) error {
 	// The dynamic linker finds libraries without the cache, but slower.
 	if output, err := exec.CommandContext(ctx, "chroot", root, "/sbin/ldconfig").CombinedOutput(); err != nil {
 		return fmt.Errorf("ldconfig: %w\n%s", err, output)
+	}
+	return nil
+}
+
+// debianRoot unpacks Debian packages, and what they depend on, into a folder. It runs none of their scripts: those would
+// want half a Debian for a user and a few folders.
+func debianRoot(ctx context.Context, root, suite string, packages ...string) error {
+	output, err := exec.CommandContext(ctx, "mmdebstrap", "--variant=extract", "--quiet",
+		"--include="+strings.Join(packages, ","), suite, root).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("mmdebstrap: %w\n%s", err, output)
 	}
 	return nil
 }
