@@ -14,7 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"inpod.dev/inpod/e2e/internal/kit"
-	"inpod.dev/inpod/internal/annotation"
 )
 
 // install puts inpod on the cluster.
@@ -25,8 +24,8 @@ func install(ctx context.Context, s *stage) error {
 	if err := s.cleanUp(ctx); err != nil {
 		return err
 	}
-	s.voice.Say("inpod is one controller. Helm installs it, here with rights in the namespace %s and nowhere else; "+
-		"without the last setting it watches all namespaces.", namespace)
+	s.voice.Say("inpod is a controller, which watches and decides, and an injector, for the second act. Helm installs both, here "+
+		"with rights in the namespace %s; without the last setting they work in all namespaces.", namespace)
 	s.voice.Command("kubectl apply -f e2e/demo/manifests/namespace.yaml")
 	manifest, err := s.manifest("namespace.yaml")
 	if err != nil {
@@ -117,15 +116,12 @@ func (s *stage) alone(ctx context.Context) error {
 	return nil
 }
 
-// watches tells whether a controller with these arguments works in a namespace, by Reloader's annotations.
+// watches tells whether a controller with these arguments works in a namespace. It does not matter which annotations it
+// reads: pods that ask for the sidecar are everybody's.
 func watches(pod corev1.PodSpec, name string) bool {
 	for _, argument := range pod.Containers[0].Args {
-		if list, found := strings.CutPrefix(argument, "--namespaces="); found && !slices.Contains(strings.Split(list, ","), name) {
-			return false
-		}
-		// With keys of its own it does not see our workloads.
-		if key, found := strings.CutPrefix(argument, "--auto-annotation="); found && key != annotation.DefaultKeys().Auto {
-			return false
+		if list, found := strings.CutPrefix(argument, "--namespaces="); found {
+			return slices.Contains(strings.Split(list, ","), name)
 		}
 	}
 	return true

@@ -13,7 +13,7 @@ import (
 	"inpod.dev/inpod/e2e/internal/kit"
 )
 
-func TestNginxImage(t *testing.T) {
+func TestImagesOfTheServers(t *testing.T) {
 	t.Parallel()
 	local := kit.Env{Kubeconfig: "/checkout/.cluster/kubeconfig", TestImagePrefix: "inpod.test"}
 	own := kit.Env{Kubeconfig: "/home/me/.kube/config", TestImagePrefix: "inpod.test"}
@@ -23,15 +23,16 @@ func TestNginxImage(t *testing.T) {
 		chosen string
 		want   string
 	}{
-		"the local cluster has its own":              {local, "", "inpod.test/nginx:1.22"},
-		"another cluster pulls the official one":     {own, "", "nginx:stable"},
-		"another cluster with a place for images":    {mirror, "", "registry.example.com/test/nginx:1.22"},
-		"what the user names goes before all others": {mirror, "mine/nginx:1", "mine/nginx:1"},
+		"the local cluster has its own":              {local, "", "image: inpod.test/nginx:1.22"},
+		"another cluster pulls the official one":     {own, "", "image: nginx:stable"},
+		"another cluster with a place for images":    {mirror, "", "image: registry.example.com/test/nginx:1.22"},
+		"what the user names goes before all others": {mirror, "mine/nginx:1", "image: mine/nginx:1"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := nginxImage(c.env, c.chosen); got != c.want {
+			getenv := func(string) string { return c.chosen }
+			if got := withImages("image: inpod.test/nginx:1.22", c.env, getenv); got != c.want {
 				t.Errorf("got %s, want %s", got, c.want)
 			}
 		})
@@ -44,12 +45,9 @@ func TestWatches(t *testing.T) {
 		args []string
 		want bool
 	}{
-		"without a list it watches everything":     {[]string{"--settle=2s"}, true},
-		"a list with the namespace":                {[]string{"--namespaces=a,inpod-demo"}, true},
-		"a list without the namespace":             {[]string{"--namespaces=a,b"}, false},
-		"the usual annotations":                    {[]string{"--auto-annotation=reloader.stakater.com/auto"}, true},
-		"annotations of its own":                   {[]string{"--auto-annotation=other.example.com/auto"}, false},
-		"annotations of its own in this namespace": {[]string{"--namespaces=inpod-demo", "--auto-annotation=x.example.com/auto"}, false},
+		"without a list it watches everything": {[]string{"--settle=2s"}, true},
+		"a list with the namespace":            {[]string{"--namespaces=a,inpod-demo"}, true},
+		"a list without the namespace":         {[]string{"--namespaces=a,b"}, false},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -7,8 +7,12 @@
 //	main.go       wires and ends the process
 //	story.go      the order of the chapters, and what a chapter is
 //	act1_*.go     the chapters about rolling upgrades
+//	act2_*.go     the chapters about reloads in the pod
 //	stage.go      what every chapter does: apply, edit, look
 //	rollout.go    watches one rolling upgrade and checks it
+//	inplace.go    watches one reload in the pods and checks it
+//	client.go     what a client of the pods sees meanwhile
+//	images.go     the images of the servers, here and elsewhere
 //	failure.go    what was expected, what was seen, where to look
 //	summary.go    the table at the end
 //	manifests/    what is applied; a person can apply it too
@@ -48,7 +52,7 @@ func run(ctx context.Context, v *voice.Voice) int {
 		v.Detail("look at", "make cluster-status, or your own KUBECONFIG")
 		return 1
 	}
-	return tell(ctx, newStage(v, cluster, os.Getenv("NGINX_IMAGE")))
+	return tell(ctx, newStage(v, cluster))
 }
 
 // colorful tells whether the output goes to a terminal whose owner has nothing against colors (no-color.org).

@@ -245,7 +245,7 @@ func (f *follower) verdict(want string) (upgrade, error) {
 	f.voice.Done("%d pods replaced %.1f s after the edit, never fewer than %d ready (%d are allowed)",
 		len(f.seen.pods), f.seen.done.Seconds(), f.history.Least(), allowed)
 	f.voice.Command("%s", eventsOf(name))
-	f.voice.Block(fmt.Sprintf("%s  %s  %s", f.seen.event.Type, f.seen.event.Reason, f.seen.event.Message))
+	f.voice.Quote(fmt.Sprintf("%s  %s  %s", f.seen.event.Type, f.seen.event.Reason, f.seen.event.Message))
 	return f.seen, nil
 }
 

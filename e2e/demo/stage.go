@@ -7,7 +7,7 @@ import (
 	"embed"
 	"encoding/json"
 	"fmt"
-	"path/filepath"
+	"os"
 	"strconv"
 	"strings"
 
@@ -32,34 +32,13 @@ var manifests embed.FS
 type stage struct {
 	voice   *voice.Voice
 	cluster *kit.Cluster
-	// image is the nginx that the pods run.
-	image string
-	rows  []row
+	rows    []row
 	// revisions are how many templates each Deployment has had if everything went as told: each rollout adds one.
 	revisions map[string]int
 }
 
-func newStage(v *voice.Voice, cluster *kit.Cluster, image string) *stage {
-	return &stage{voice: v, cluster: cluster, image: nginxImage(cluster.Env, image), revisions: map[string]int{}}
-}
-
-// nginxImage is the image that the pods run. The manifests name the one that the local cluster has; a cluster of the
-// user's own can pull the official one.
-func nginxImage(env kit.Env, chosen string) string {
-	switch {
-	case chosen != "":
-		return chosen
-	case env.TestImagePrefix != localImages, onLocalCluster(env):
-		return env.NginxImage()
-	}
-	return "nginx:stable"
-}
-
-// localImages is where the images of the local cluster pretend to come from.
-const localImages = "inpod.test"
-
-func onLocalCluster(env kit.Env) bool {
-	return strings.HasSuffix(env.Kubeconfig, filepath.Join(".cluster", "kubeconfig"))
+func newStage(v *voice.Voice, cluster *kit.Cluster) *stage {
+	return &stage{voice: v, cluster: cluster, revisions: map[string]int{}}
 }
 
 func (s *stage) whereKubectl() string {
@@ -121,7 +100,7 @@ func (s *stage) check(state kit.State) error {
 
 func (s *stage) manifest(file string) (string, error) {
 	text, err := manifests.ReadFile("manifests/" + file)
-	return strings.ReplaceAll(string(text), localImages+"/nginx:1.22", s.image), err
+	return withImages(string(text), s.cluster.Env, os.Getenv), err
 }
 
 // edit is a change of one key of a ConfigMap: a piece of its text for another one.

@@ -5,7 +5,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
+
+	"inpod.dev/inpod/e2e/internal/kit"
 )
 
 // chapter is a part of the story that can fail without taking the others with it.
@@ -33,6 +37,12 @@ func story() []act {
 			{title: "A list of names, and two edits at once", tell: namedList},
 			{title: "Edits that nobody needs", tell: nothingToDo},
 			{title: "Another strategy, by an upgrade that rolls nothing", tell: otherStrategy},
+		}},
+		{"Act two: reloads in the pod", []chapter{
+			{title: "The same edit, and no pod is replaced", tell: reloadInPlace},
+			{title: "A broken edit", tell: brokenEdit},
+			{title: "Both kinds of use in one workload", tell: bothKinds},
+			{title: "Told by HTTP: prometheus", tell: reloadByURL},
 		}},
 	}
 }
@@ -63,7 +73,25 @@ func tell(ctx context.Context, s *stage) int {
 			}
 		}
 	}
+	if err := s.nothingElse(ctx); err != nil {
+		s.report(ctx, "Nothing but this", err)
+		s.rows = append(s.rows, row{changed: "nothing", did: "FAILED: see above", failed: true})
+	}
 	return end(s, begun)
+}
+
+// nothingElse checks that no workload has been rolled once more than was told.
+func (s *stage) nothingElse(ctx context.Context) error {
+	for _, name := range slices.Sorted(maps.Keys(s.revisions)) {
+		state, err := s.cluster.State(ctx, kit.Deployment(namespace, name))
+		if err != nil {
+			return err
+		}
+		if err := s.check(state); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // end closes the story with the table and with what one would try next.
@@ -74,10 +102,10 @@ func end(s *stage, begun time.Time) int {
 	if !summarize(v, s.rows, time.Since(begun)) {
 		return 1
 	}
-	v.Say("The cluster and inpod keep running. inpod was given rights in the namespace %s only, so try it there. "+
-		"%s Three things to do next:", namespace, s.whereKubectl())
-	v.Command("kubectl -n %s edit configmap cm-nginx", namespace)
+	v.Say("The cluster and inpod keep running. inpod works in the namespace %s only, so try it there. %s Three things to do next:",
+		namespace, s.whereKubectl())
 	v.Command("kubectl -n %s get pods --watch", namespace)
-	v.Command("kubectl -n %s events --for deployment/deploy-nginx", namespace)
+	v.Command("kubectl -n %s edit configmap cm-live      # or cm-nginx", namespace)
+	v.Command("kubectl -n %s events --for deployment/deploy-live", namespace)
 	return 0
 }

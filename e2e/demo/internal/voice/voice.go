@@ -108,6 +108,14 @@ func (v *Voice) Block(text string) {
 	}
 }
 
+// Quote shows what somebody said, in as many lines as it takes.
+func (v *Voice) Quote(text string) {
+	indent := margin + "    "
+	for _, line := range Wrap(text, width, indent, indent+"  ") {
+		v.lines(v.Paint(Faint, line))
+	}
+}
+
 // At tells what happened some time after the beginning of a chapter's action.
 func (v *Voice) At(since time.Duration, format string, args ...any) {
 	stamp := fmt.Sprintf("%+6.1fs", since.Seconds())

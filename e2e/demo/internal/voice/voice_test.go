@@ -17,6 +17,7 @@ func tell(v *voice.Voice) {
 	v.Say("Somebody edits\na file.")
 	v.Command("kubectl edit\n--now")
 	v.Block(" events\n-# v1.0\n+# v2.0\n")
+	v.Quote("Normal Reloaded " + "a long message that names a ConfigMap and its keys, which takes more than one line here")
 	v.At(2100*time.Millisecond, "pod %s ready", "a")
 	v.Done("it is there")
 	v.Failed("it is gone")
@@ -44,6 +45,8 @@ A walkthrough
        events
       -# v1.0
       +# v2.0
+      Normal Reloaded a long message that names a ConfigMap and its keys, which takes more
+        than one line here
     +2.1s  pod a ready
   ok  it is there
 
