@@ -8,6 +8,7 @@ import (
 	"maps"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/metadata"
@@ -159,7 +160,7 @@ func (p *parts) assemble(c config.Config, registry prometheus.Registerer, ready 
 		Decide: decide.Decide, Sealer: p.sealer,
 		Rules:  decide.Options{AutoAll: c.Reload.AutoAll, OnCreate: c.Reload.OnCreate, OnDelete: c.Reload.OnDelete},
 		Settle: c.Pace.Settle, SettleMax: c.Pace.SettleMax, Workers: c.Pace.Workers, AdoptionRate: c.Pace.AdoptionRate,
-		Tell: p.events.Tell, Log: log, Registerer: registry, QueueMetrics: kubemetrics.NewQueueProvider(registry),
+		Grace: grace(c.Election), Tell: p.events.Tell, Log: log, Registerer: registry, QueueMetrics: kubemetrics.NewQueueProvider(registry),
 	}
 	lead := func(ctx context.Context) { loop.Run(ctx) }
 	if c.InPlace.Enabled {
@@ -182,6 +183,16 @@ func (p *parts) assemble(c config.Config, registry prometheus.Registerer, ready 
 		OnStart: lead, Log: log, Registerer: registry,
 	})
 	return err
+}
+
+// grace is how long a write that is under way may go on when this replica does not lead any more: less than the time from
+// the renew deadline to the moment at which another replica may lead.
+func grace(e config.Election) time.Duration {
+	const enough = 3 * time.Second
+	if !e.Enabled {
+		return enough
+	}
+	return min(enough, (e.LeaseDuration-e.RenewDeadline)*3/4)
 }
 
 // annotationKeys are the default keys with what the settings change.

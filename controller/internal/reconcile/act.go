@@ -11,21 +11,16 @@ import (
 	"inpod.dev/inpod/internal/source"
 )
 
-const (
-	// writeTimeout bounds one PATCH; webhooks of others may take up to 30 s.
-	writeTimeout = 35 * time.Second
-	// writeGrace is what a PATCH that is under way gets when this replica has to stop leading. It is shorter than the
-	// difference between the duration of a lease and its renew deadline.
-	writeGrace = 3 * time.Second
-)
+// writeTimeout bounds one PATCH; webhooks of others may take up to 30 s.
+const writeTimeout = 35 * time.Second
 
 // write calls f with a context that outlives ctx a little, so that a stop does not leave it open whether a write that is
 // under way has happened.
-func write(ctx context.Context, f func(context.Context) (uint64, error)) (uint64, error) {
+func (l *Loop) write(ctx context.Context, f func(context.Context) (uint64, error)) (uint64, error) {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() {
-		timer := time.AfterFunc(writeGrace, cancel)
+		timer := time.AfterFunc(l.options.Grace, cancel)
 		context.AfterFunc(bounded, func() { timer.Stop() })
 	})
 	defer stop()
@@ -35,7 +30,7 @@ func write(ctx context.Context, f func(context.Context) (uint64, error)) (uint64
 // rollout writes a decision for a rollout, and tells of it.
 func (l *Loop) rollout(ctx context.Context, w observe.Workload, s *state, decision decide.Decision) error {
 	now := time.Now()
-	version, err := write(ctx, func(ctx context.Context) (uint64, error) {
+	version, err := l.write(ctx, func(ctx context.Context) (uint64, error) {
 		return l.options.Writer.Rollout(ctx, w.View, decision, now)
 	})
 	if err != nil {
@@ -50,21 +45,22 @@ func (l *Loop) rollout(ctx context.Context, w observe.Workload, s *state, decisi
 
 // record writes the baseline where the decision asks for it. It returns when it can be written if not now.
 func (l *Loop) record(ctx context.Context, w observe.Workload, s *state, decision decide.Decision, persisted bool) (time.Duration, error) {
-	baseline, wanted := decision.Baseline, decision.Record
-	if paced(decision.Reason) {
+	baseline, wanted, slow := decision.Baseline, decision.Record, paced(decision.Reason)
+	if nothingLeft(decision.Reason) {
 		l.tookSince(s) // nothing came of the change
 	}
 	switch {
 	case decision.Reason == decide.NotFollowed && !persisted:
 		l.keep(s, nil) // there is nothing in the cluster to drop
 		return 0, nil
-	case !wanted && !persisted && s.provisional != nil && paced(decision.Reason):
-		baseline, wanted = *s.provisional, true
+	case !wanted && !persisted && s.provisional != nil:
+		// Whatever else is to be done: what the pods have has to outlive this replica.
+		baseline, wanted, slow = *s.provisional, true, true
 	}
 	if !wanted {
 		return 0, nil
 	}
-	if paced(decision.Reason) {
+	if slow {
 		if !persisted {
 			// From now on changes are found by comparing with this, although it is not in the cluster yet.
 			l.keep(s, &baseline)
@@ -73,7 +69,7 @@ func (l *Loop) record(ctx context.Context, w observe.Workload, s *state, decisio
 			return wait, nil
 		}
 	}
-	version, err := write(ctx, func(ctx context.Context) (uint64, error) {
+	version, err := l.write(ctx, func(ctx context.Context) (uint64, error) {
 		return l.options.Writer.Record(ctx, w.View, baseline)
 	})
 	if err != nil {
@@ -97,6 +93,16 @@ func paced(reason decide.Reason) bool {
 		return true
 	default:
 		return false
+	}
+}
+
+// nothingLeft tells whether nothing is to be done about a change any more.
+func nothingLeft(reason decide.Reason) bool {
+	switch reason {
+	case decide.Deleting, decide.CreateOff, decide.DeleteOff, decide.InTemplate:
+		return true
+	default:
+		return paced(reason)
 	}
 }
 
@@ -125,7 +131,7 @@ func (l *Loop) keep(s *state, baseline *source.Baseline) {
 }
 
 func (l *Loop) wrote(s *state, version uint64) {
-	s.written = version
+	s.written, s.writtenAt = version, time.Now()
 	s.slot = time.Time{}
 	l.keep(s, nil)
 }

@@ -17,6 +17,7 @@ type metrics struct {
 	reloads   *prometheus.CounterVec
 	adopted   prometheus.Counter
 	pending   prometheus.Gauge
+	panics    prometheus.Counter
 
 	reloadLatency prometheus.Histogram
 }
@@ -53,11 +54,14 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		pending: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "inpod_adoptions_pending", Help: "Workloads whose baseline is in memory and waits to be recorded.",
 		}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "inpod_panics_total", Help: "Faults in the handling of a workload that would have ended the program. Any is a bug.",
+		}),
 	}
 	for _, success := range []string{"true", "false"} {
 		m.reloader.WithLabelValues(success) // a rate needs a zero to start from
 	}
-	registerer.MustRegister(m.decisions, m.rollouts, m.reloader, m.latency, m.adopted, m.pending, m.reloads, m.reloadLatency)
+	registerer.MustRegister(m.decisions, m.rollouts, m.reloader, m.latency, m.adopted, m.pending, m.panics, m.reloads, m.reloadLatency)
 	return m
 }
 

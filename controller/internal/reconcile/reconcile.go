@@ -11,7 +11,9 @@ package reconcile
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -73,6 +75,8 @@ type Options struct {
 	Workers int
 	// AdoptionRate is the number of baselines per second that are written for workloads without one.
 	AdoptionRate float64
+	// Grace is what a PATCH that is under way gets when this replica has to stop leading. The next leader may act after it.
+	Grace time.Duration
 
 	// Tell has an event written: [events.Writer.Tell]. It must not block.
 	Tell         func(about *corev1.ObjectReference, kind, reason, message string)
@@ -147,6 +151,10 @@ func (l *Loop) Run(ctx context.Context) {
 	l.mu.Unlock()
 	queue.ShutDown()
 	workers.Wait()
+	l.mu.Lock()
+	l.states = nil
+	l.mu.Unlock()
+	l.metrics.pending.Set(0)
 }
 
 // next handles one workload; false means that the queue is shut down.
@@ -159,16 +167,29 @@ func (l *Loop) next(ctx context.Context, queue workqueue.TypedRateLimitingInterf
 	if ctx.Err() != nil {
 		return true // the rest is for the next leader
 	}
-	after, err := l.look(ctx, key)
+	after, err := l.survive(ctx, key)
 	switch {
 	case err != nil:
 		queue.AddRateLimited(key)
-		return true
 	case after > 0:
-		queue.AddAfter(key, after)
+		queue.AddAfter(key, after) // what has failed before has not worked yet: its back-off goes on
+	default:
+		queue.Forget(key)
 	}
-	queue.Forget(key)
 	return true
+}
+
+// survive handles one workload, and makes an error of a fault in the handling, so that it concerns this workload only.
+func (l *Loop) survive(ctx context.Context, key workload.Key) (after time.Duration, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("%s: panic: %v", key, fault)
+			l.metrics.panics.Inc()
+			l.options.Log.Error("a fault in inpod, please report it: this workload waits, the others go on",
+				"workload", key, "panic", fault, "stack", string(debug.Stack()))
+		}
+	}()
+	return l.look(ctx, key)
 }
 
 // look handles one workload. It returns when to look again, 0 for not before something changes.
@@ -183,26 +204,34 @@ func (l *Loop) look(ctx context.Context, key workload.Key) (time.Duration, error
 	if wait := l.settling(s); wait > 0 {
 		return wait, nil
 	}
-	if w.Version != 0 && w.Version < s.written {
+	if s.stale(w, time.Now()) {
 		return staleWait, nil // our own last write is not in the picture yet
 	}
 	in, persisted := l.gather(w, s)
 	decision := l.options.Decide(in)
 	l.metrics.decided(decision)
-	l.report(w, s, decision)
+	patience := l.patience(s, decision)
+	l.report(w, s, decision, patience > 0)
 	switch decision.Action {
 	case decide.Rollout:
 		return 0, l.rollout(ctx, w, s, decision)
 	case decide.Reload:
 		l.pursue(w, s, in, decision)
-		return 0, nil
 	case decide.None:
 	}
 	after, err := l.record(ctx, w, s, decision, persisted)
-	if after == 0 {
-		after = decision.After
+	return soonest(after, decision.After, patience), err
+}
+
+// soonest returns the shortest of those that are not 0.
+func soonest(waits ...time.Duration) time.Duration {
+	var least time.Duration
+	for _, wait := range waits {
+		if wait > 0 && (least == 0 || wait < least) {
+			least = wait
+		}
 	}
-	return after, err
+	return least
 }
 
 // gather collects what a decision depends on. persisted tells that the workload carries its baseline; a workload that

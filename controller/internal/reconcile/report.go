@@ -46,8 +46,9 @@ func bounded(message string) string {
 	return message[:cut] + "…"
 }
 
-// report tells what the user should know of a decision before anything is done, each thing once.
-func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision) {
+// report tells what the user should know of a decision before anything is done, each thing once. A decision that is early
+// to tell is left for later.
+func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision, early bool) {
 	told := map[string]bool{}
 	warn := func(reason, message string) {
 		told[message] = true
@@ -60,7 +61,7 @@ func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision) {
 	for _, problem := range w.Problems {
 		warn(EventInvalidAnnotation, problem.String())
 	}
-	if decision.Warning && decision.Action == decide.None {
+	if decision.Warning && decision.Action == decide.None && !early {
 		warn(string(decision.Reason), decision.Message)
 	}
 	s.told = told

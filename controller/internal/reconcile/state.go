@@ -5,14 +5,19 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/controller/internal/observe"
 	"inpod.dev/inpod/internal/source"
 	"inpod.dev/inpod/internal/workload"
 )
 
 // staleWait is how long to wait for the watch to deliver our own last write. It arrives by itself and brings the key back
-// into the queue; this is for a watch that has just broken.
-const staleWait = 5 * time.Second
+// into the queue; this is for a watch that has just broken. After staleMax the picture counts as it is: resource versions
+// go back when a cluster is restored from a backup.
+const (
+	staleWait = 5 * time.Second
+	staleMax  = time.Minute
+)
 
 // The back-off of a workload that is rolled again and again: so many rollouts are free, and after them each waits twice
 // as long as the one before. A time without rollouts makes them free again.
@@ -38,8 +43,11 @@ type state struct {
 	provisional *source.Baseline
 	// slot is that turn.
 	slot time.Time
-	// written is the resource version of our own last write.
-	written uint64
+	// written is the resource version of our own last write, and writtenAt its time.
+	written   uint64
+	writtenAt time.Time
+	// missing is since when a source is missing.
+	missing time.Time
 	// told are the warnings that were told.
 	told map[string]bool
 
@@ -66,6 +74,11 @@ func (s *state) touch(now time.Time) {
 		s.since = now
 	}
 	s.last = now
+}
+
+// stale tells whether a workload is in the picture as it was before our own last write.
+func (s *state) stale(w observe.Workload, now time.Time) bool {
+	return w.View.Version != 0 && w.View.Version < s.written && now.Sub(s.writtenAt) < staleMax
 }
 
 // begin returns the state of a workload for one look. A workload that was deleted and made again starts from nothing.
@@ -107,6 +120,20 @@ func (l *Loop) settling(s *state) time.Duration {
 	}
 	s.first, s.last = time.Time{}, time.Time{}
 	return 0
+}
+
+// patience returns how long to wait before a missing source is told of: who applies several objects at once may just not
+// have come to it.
+func (l *Loop) patience(s *state, decision decide.Decision) time.Duration {
+	if decision.Reason != decide.SourceMissing {
+		s.missing = time.Time{}
+		return 0
+	}
+	now := time.Now()
+	if s.missing.IsZero() {
+		s.missing = now
+	}
+	return max(0, s.missing.Add(l.options.Settle).Sub(now))
 }
 
 // tookSince ends the measurement of a latency.

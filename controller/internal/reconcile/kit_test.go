@@ -1,0 +1,385 @@
+package reconcile_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/controller/internal/observe"
+	"inpod.dev/inpod/controller/internal/reconcile"
+	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/objtest"
+	"inpod.dev/inpod/internal/source"
+	"inpod.dev/inpod/internal/workload"
+)
+
+const (
+	settle    = 2 * time.Second
+	settleMax = 10 * time.Second
+	grace     = 3 * time.Second
+)
+
+// town is a cluster as the loop sees it: it is the loop's World and its Writer. What is written appears in the picture
+// after the lag, as through a watch.
+type town struct {
+	t      *testing.T
+	loop   *reconcile.Loop
+	sealer source.Sealer
+	log    *bytes.Buffer // read it when the loop has stopped
+
+	registry *prometheus.Registry
+	start    time.Time
+
+	mu        sync.Mutex
+	version   uint64
+	workloads map[workload.Key]observe.Workload
+	sources   map[source.Ref]*source.Snapshot
+	writes    []written
+	events    []string
+	lag       time.Duration
+	takes     time.Duration            // until a write is done
+	answers   time.Duration            // from then until its answer is here
+	refuse    func(workload.Key) error // nil lets every write through
+	decide    func(decide.Input) decide.Decision
+}
+
+// written is one write.
+type written struct {
+	at      time.Duration // since the town was made
+	name    string
+	rollout bool
+	reason  decide.Reason
+	text    string // the baseline
+}
+
+func (w written) String() string {
+	kind := "recorded"
+	if w.rollout {
+		kind = "rolled"
+	}
+	return kind + " " + w.name
+}
+
+// newTown makes a town and its loop, which does not run yet.
+func newTown(t *testing.T, change ...func(*reconcile.Options)) *town {
+	t.Helper()
+	sealer, err := source.NewSealer(bytes.Repeat([]byte{7}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &town{
+		t: t, sealer: sealer, log: &bytes.Buffer{}, registry: prometheus.NewRegistry(),
+		start: time.Now(), version: 1, workloads: map[workload.Key]observe.Workload{}, sources: map[source.Ref]*source.Snapshot{}, decide: decide.Decide,
+	}
+	options := reconcile.Options{
+		World: w, Writer: w, Sealer: sealer, Rules: decide.Options{OnCreate: true, OnDelete: true},
+		Decide: func(in decide.Input) decide.Decision { return w.decide(in) },
+		Settle: settle, SettleMax: settleMax, Workers: 4, AdoptionRate: 1000, Grace: grace,
+		Tell: func(about *corev1.ObjectReference, kind, reason, message string) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.events = append(w.events, fmt.Sprintf("%s %s %s: %s", kind, reason, about.Name, message))
+		},
+		Log: slog.New(slog.NewTextHandler(w.log, nil)), Registerer: w.registry,
+	}
+	for _, f := range change {
+		f(&options)
+	}
+	w.loop = reconcile.New(options)
+	return w
+}
+
+// lead lets the loop run until stop is called.
+func (w *town) lead() (stop func()) {
+	ctx, cancel := context.WithCancel(w.t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { w.loop.Run(ctx) })
+	stop = func() { cancel(); running.Wait() }
+	w.t.Cleanup(stop)
+	return stop
+}
+
+// apply creates or changes a workload.
+func (w *town) apply(objects ...metav1.Object) {
+	w.t.Helper()
+	for _, object := range objects {
+		switch typed := object.(type) {
+		case *corev1.ConfigMap:
+			w.put(source.OfConfigMap(typed), typed.Annotations)
+		case *corev1.Secret:
+			w.put(source.OfSecret(typed), typed.Annotations)
+		default:
+			w.applyWorkload(object)
+		}
+	}
+}
+
+func (w *town) applyWorkload(object metav1.Object) {
+	w.t.Helper()
+	kind, _ := workload.KindOf(strings.TrimPrefix(fmt.Sprintf("%T", object), "*v1."))
+	view, err := kind.View(object, annotation.DefaultKeys().OnWorkload)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.mu.Lock()
+	w.version++
+	view.Version = w.version
+	if before, ok := w.workloads[view.Key]; ok {
+		if text, has := before.View.Annotations[annotation.Observed]; has && view.Annotations[annotation.Observed] == "" {
+			view.Annotations = with(view.Annotations, annotation.Observed, text)
+		}
+		if before.View.Template != view.Template {
+			view.TemplateChanged = source.Moment{Version: w.version, Time: time.Now()}
+		}
+	}
+	next := observe.Workload{View: view}
+	next.Policy, next.Problems = annotation.Read(annotation.DefaultKeys(), view.Annotations, view.TemplateAnnotations)
+	w.workloads[view.Key] = next
+	w.mu.Unlock()
+	w.loop.Notify(view.Key, observe.WorkloadChanged)
+}
+
+func (w *town) put(snapshot source.Snapshot, annotations map[string]string) {
+	snapshot.Ignore, snapshot.Match = annotation.DefaultKeys().Marks(annotations)
+	w.mu.Lock()
+	w.version++
+	snapshot.Changed = source.Moment{Version: w.version, Time: time.Now()}
+	w.sources[snapshot.Ref] = &snapshot
+	w.mu.Unlock()
+	w.notify(snapshot.Ref)
+}
+
+// remove deletes a source, or a workload by its key.
+func (w *town) remove(ref source.Ref) {
+	w.mu.Lock()
+	delete(w.sources, ref)
+	w.mu.Unlock()
+	w.notify(ref)
+}
+
+func (w *town) removeWorkload(name string) {
+	key := deployment(name)
+	w.mu.Lock()
+	delete(w.workloads, key)
+	w.mu.Unlock()
+	w.loop.Notify(key, observe.WorkloadChanged)
+}
+
+// notify tells the loop of a source, as the index does.
+func (w *town) notify(ref source.Ref) {
+	w.mu.Lock()
+	var keys []workload.Key
+	for key, other := range w.workloads {
+		if slices.Contains(other.Refs(), ref) {
+			keys = append(keys, key)
+		}
+	}
+	w.mu.Unlock()
+	for _, key := range keys {
+		w.loop.Notify(key, observe.SourceChanged)
+	}
+}
+
+// Workload implements [reconcile.World], as do the three methods below.
+func (w *town) Workload(key workload.Key) (observe.Workload, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	found, ok := w.workloads[key]
+	return found, ok
+}
+
+func (w *town) Workloads() []workload.Key {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var keys []workload.Key
+	for key := range w.workloads {
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+func (w *town) Source(ref source.Ref) *source.Snapshot {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.sources[ref]
+}
+
+func (w *town) Sources(kind source.Kind, namespace string) []source.Ref {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var refs []source.Ref
+	for ref := range w.sources {
+		if ref.Kind == kind && ref.Namespace == namespace {
+			refs = append(refs, ref)
+		}
+	}
+	slices.SortFunc(refs, source.Ref.Compare)
+	return refs
+}
+
+// Rollout implements [reconcile.Writer].
+func (w *town) Rollout(ctx context.Context, view workload.View, d decide.Decision, _ time.Time) (uint64, error) {
+	return w.write(ctx, view.Key, written{rollout: true, reason: d.Reason}, d.Baseline, d.Marks)
+}
+
+// Record implements [reconcile.Writer].
+func (w *town) Record(ctx context.Context, view workload.View, baseline source.Baseline) (uint64, error) {
+	return w.write(ctx, view.Key, written{}, baseline, nil)
+}
+
+func (w *town) write(ctx context.Context, key workload.Key, done written, baseline source.Baseline, marks []decide.Mark) (uint64, error) {
+	text, err := w.sealer.Encode(baseline)
+	if err != nil {
+		return 0, err
+	}
+	if err := w.pass(ctx, w.takes); err != nil {
+		return 0, err
+	}
+	w.mu.Lock()
+	var refused error
+	if w.refuse != nil {
+		refused = w.refuse(key)
+	}
+	if refused != nil {
+		w.mu.Unlock()
+		return 0, refused
+	}
+	done.at, done.name, done.text = time.Since(w.start), key.Name, text
+	w.writes = append(w.writes, done)
+	w.version++
+	version := w.version
+	w.mu.Unlock()
+	time.AfterFunc(w.lag, func() { w.deliver(key, version, text, marks) })
+	return version, w.pass(ctx, w.answers)
+}
+
+// pass lets time pass.
+func (w *town) pass(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// deliver brings a write into the picture, as the watch does.
+func (w *town) deliver(key workload.Key, version uint64, text string, marks []decide.Mark) {
+	w.mu.Lock()
+	next, ok := w.workloads[key]
+	if !ok || next.View.Version > version {
+		w.mu.Unlock()
+		return
+	}
+	before := next.View
+	next.View.Version = version
+	next.View.Annotations = with(next.View.Annotations, annotation.Observed, text)
+	if len(marks) > 0 {
+		next.View.Template = sha256.Sum256([]byte(fmt.Sprint(marks)))
+		next.View.TemplateChanged = source.Moment{Version: version, Time: time.Now()}
+		for _, mark := range marks {
+			next.View.Variables = with(next.View.Variables, mark.Container+"/"+mark.Variable, mark.Hash)
+		}
+	}
+	w.workloads[key] = next
+	w.mu.Unlock()
+	if !before.Same(next.View) {
+		w.loop.Notify(key, observe.WorkloadChanged)
+	}
+}
+
+// with returns a copy of a map with one more entry; "" removes it.
+func with(m map[string]string, key, value string) map[string]string {
+	all := map[string]string{}
+	for k, v := range m {
+		all[k] = v
+	}
+	all[key] = value
+	if value == "" {
+		delete(all, key)
+	}
+	return all
+}
+
+// done returns what was written so far, such as "rolled web", in order.
+func (w *town) done() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var all []string
+	for _, one := range w.writes {
+		all = append(all, one.String())
+	}
+	return all
+}
+
+// rolled returns when a workload was rolled.
+func (w *town) rolled(name string) []time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var at []time.Duration
+	for _, one := range w.writes {
+		if one.rollout && one.name == name {
+			at = append(at, one.at)
+		}
+	}
+	return at
+}
+
+// told returns the events so far.
+func (w *town) told() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.events)
+}
+
+// set changes how the town behaves.
+func (w *town) set(change func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change()
+}
+
+// metric is the value of a counter or gauge without labels.
+func (w *town) metric(name string) float64 {
+	w.t.Helper()
+	families, err := w.registry.Gather()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() == name {
+			return family.GetMetric()[0].GetCounter().GetValue() + family.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	w.t.Fatalf("no metric %s", name)
+	return 0
+}
+
+func deployment(name string) workload.Key {
+	return workload.Key{Kind: "Deployment", Namespace: objtest.Namespace, Name: name}
+}
+
+func configMap(name string) source.Ref {
+	return source.Ref{Kind: source.ConfigMap, Namespace: objtest.Namespace, Name: name}
+}
+
+// auto is a Deployment that follows ConfigMaps which it has in its environment.
+func auto(name string, configMaps ...string) metav1.Object {
+	parts := []objtest.Part{objtest.Annotation("reloader.stakater.com/auto", "true")}
+	for _, cm := range configMaps {
+		parts = append(parts, objtest.EnvFrom(objtest.CM(cm)))
+	}
+	return objtest.Deployment(name, parts...)
+}
