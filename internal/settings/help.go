@@ -73,6 +73,9 @@ func Effective(table, defaults []Setting) []slog.Attr {
 	var attrs []slog.Attr
 	for i, s := range table {
 		if text := s.Value.String(); text != defaults[i].Value.String() {
+			if s.Secret {
+				text = "(not shown)"
+			}
 			attrs = append(attrs, slog.String(camel(s.Name), text))
 		}
 	}

@@ -181,5 +181,11 @@ func (l *loader) readEnvironment() layer {
 			l.problems = append(l.problems, l.program.unknown(origin, setting, variableOf))
 		}
 	}
+	for _, s := range l.table {
+		_, ours := found[s.Name]
+		if text := Lookup(l.environ, s.Alias); s.Alias != "" && !ours && text != "" {
+			found[s.Name] = given{text, "environment variable " + s.Alias}
+		}
+	}
 	return found
 }

@@ -33,6 +33,22 @@ type Setting struct {
 	Section Section
 	Value   Value
 	Usage   string
+	// Alias is a variable of another tool that is read too, where ours is not set; "" for none.
+	Alias string
+	// Secret tells that the value is not to be shown.
+	Secret bool
+}
+
+// Known returns the setting with a variable of another tool that is read too.
+func (s Setting) Known(as string) Setting {
+	s.Alias = as
+	return s
+}
+
+// Hidden returns the setting with its value never shown.
+func (s Setting) Hidden() Setting {
+	s.Secret = true
+	return s
 }
 
 // Variable is the environment variable of the setting.

@@ -23,6 +23,9 @@ func byOtherValues() map[string]string {
 		"namespaces": "namespaces",
 		"enable-ha":  "controller.replicas",
 		"kubeconfig": "controller.extraArgs", // in a pod, the service account is the way
+		// Passwords, which do not belong into the arguments of a container.
+		"alert-webhook-url":   "controller.extraEnv",
+		"alert-webhook-proxy": "controller.extraEnv",
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"time"
 
+	"inpod.dev/inpod/controller/internal/alert"
 	"inpod.dev/inpod/internal/telemetry"
 )
 
@@ -37,6 +38,7 @@ type Config struct {
 	Pprof      Pprof
 	Pace       Pace
 	InPlace    InPlace
+	Alert      Alert
 	Kubernetes Kubernetes
 	Pod        Pod
 
@@ -102,6 +104,15 @@ type InPlace struct {
 	NudgeRate float64       // pods per second that are made to refresh their volumes
 }
 
+// Alert says whether and where to tell of what was done. Reloader's variables ALERT_… are read too.
+type Alert struct {
+	Enabled bool
+	Sink    alert.Sink
+	URL     string // where to post; a password
+	Proxy   string // an HTTP proxy to go through, "" for none
+	Info    string // put in front of each text
+}
+
 // Kubernetes says how to reach the API server.
 type Kubernetes struct {
 	Kubeconfig string  // path; "" means $KUBECONFIG, ~/.kube/config, or the service account of the pod
@@ -140,6 +151,7 @@ func Default() Config {
 		Pprof:           Pprof{Address: "127.0.0.1:6060"},
 		Pace:            Pace{Settle: 2 * time.Second, SettleMax: 10 * time.Second, Workers: 8, AdoptionRate: 20},
 		InPlace:         InPlace{Enabled: true, Deadline: 2 * time.Minute, NudgeRate: 50},
+		Alert:           Alert{Sink: alert.Raw},
 		ListenAddress:   ":9090",
 		DigestKeySecret: "inpod-digest-key",
 	}

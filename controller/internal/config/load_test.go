@@ -300,3 +300,30 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+func TestAlertsAsReloaderSetsThem(t *testing.T) {
+	t.Parallel()
+	reloaders := []string{
+		"ALERT_ON_RELOAD=true", "ALERT_SINK=slack", "ALERT_WEBHOOK_URL=https://hooks.example.com/secret-token",
+		"ALERT_WEBHOOK_PROXY=http://proxy.example.com:3128", "ALERT_ADDITIONAL_INFO=prod",
+	}
+	got, err := load(nil, append(reloaders, "INPOD_ALERT_SINK=teams"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Alert{
+		Enabled: true, Sink: "teams", URL: "https://hooks.example.com/secret-token", Proxy: "http://proxy.example.com:3128", Info: "prod",
+	}
+	if diff := cmp.Diff(want, got.Alert); diff != "" {
+		t.Errorf("alerts (-want +got):\n%s", diff)
+	}
+	for _, attr := range Effective(got) {
+		if strings.Contains(attr.String(), "secret-token") {
+			t.Errorf("the log at the start has the address: %s", attr)
+		}
+	}
+	_, err = load(nil, []string{"ALERT_ON_RELOAD=true", "ALERT_WEBHOOK_URL=secret-token"})
+	if err == nil || strings.Contains(err.Error(), "secret-token") || !strings.Contains(err.Error(), "ALERT_WEBHOOK_URL") {
+		t.Errorf("a bad address: %v", err)
+	}
+}

@@ -17,27 +17,32 @@ import (
 // other is, per setting, a valid text that is not the default. Some need a second setting to be valid.
 func other() map[string]string {
 	texts := map[string]string{
-		"reload-strategy":      "annotations",
-		"namespaces":           "one,two",
-		"log-format":           "json",
-		"log-level":            "debug",
-		"pprof-addr":           "127.0.0.1:6061",
-		"kubeconfig":           "/k",
-		"listen-address":       ":9191",
-		"settle":               "3s",
-		"settle-max":           "20s",
-		"workers":              "9",
-		"adoption-rate":        "2.5",
-		"reload-in-place":      "false",
-		"reload-deadline":      "3m",
-		"nudge-rate":           "7",
-		"kube-api-qps":         "50",
-		"kube-api-burst":       "70",
-		"digest-key-secret":    "other-key",
-		"lease-name":           "other-lease",
-		"lease-duration":       "30s",
-		"lease-renew-deadline": "11s",
-		"lease-retry-period":   "1s",
+		"reload-strategy":       "annotations",
+		"namespaces":            "one,two",
+		"log-format":            "json",
+		"log-level":             "debug",
+		"pprof-addr":            "127.0.0.1:6061",
+		"kubeconfig":            "/k",
+		"listen-address":        ":9191",
+		"settle":                "3s",
+		"settle-max":            "20s",
+		"workers":               "9",
+		"adoption-rate":         "2.5",
+		"reload-in-place":       "false",
+		"reload-deadline":       "3m",
+		"nudge-rate":            "7",
+		"alert-on-reload":       "true",
+		"alert-sink":            "teams",
+		"alert-webhook-url":     "https://hooks.example.com/other",
+		"alert-webhook-proxy":   "http://proxy.example.com:3128",
+		"alert-additional-info": "prod",
+		"kube-api-qps":          "50",
+		"kube-api-burst":        "70",
+		"digest-key-secret":     "other-key",
+		"lease-name":            "other-lease",
+		"lease-duration":        "30s",
+		"lease-renew-deadline":  "11s",
+		"lease-retry-period":    "1s",
 	}
 	for _, name := range []string{"auto-reload-all", "reload-on-create", "reload-on-delete", "enable-ha", "enable-pprof"} {
 		texts[name] = "true"
@@ -56,8 +61,11 @@ func base() []string { return []string{"POD_NAME=p", "POD_NAMESPACE=n"} }
 
 // with are the settings that another one needs at its side.
 func with(name string) []string {
-	if name == "kube-api-burst" {
+	switch name {
+	case "kube-api-burst":
 		return []string{"INPOD_KUBE_API_QPS=50"}
+	case "alert-on-reload":
+		return []string{"INPOD_ALERT_WEBHOOK_URL=https://hooks.example.com/x"}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"strings"
 
+	"inpod.dev/inpod/controller/internal/alert"
 	"inpod.dev/inpod/internal/settings"
 	"inpod.dev/inpod/internal/telemetry"
 )
@@ -58,6 +59,11 @@ func ownTable(c *Config) []settings.Setting {
 		s.Setting("reload-in-place", settings.Boolean(&c.InPlace.Enabled), "leave it to the sidecars to reload where every pod has one and running containers see the change; without it such a change rolls"),
 		s.Setting("reload-deadline", settings.Duration(&c.InPlace.Deadline), "how long a pod may take to confirm a reload before its workload is rolled"),
 		s.Setting("nudge-rate", settings.Decimal(&c.InPlace.NudgeRate, "a number"), "pods per second whose volumes are refreshed at once"),
+		s.Setting("alert-on-reload", settings.Boolean(&c.Alert.Enabled), "post an alert for each rollout and reload, and for each failure").Known("ALERT_ON_RELOAD"),
+		s.Setting("alert-sink", settings.OneOf(&c.Alert.Sink, "SINK", nil, alert.Sinks()...), "form of the alerts: slack, teams, gchat, webhook (the text alone) or json").Known("ALERT_SINK"),
+		s.Setting("alert-webhook-url", settings.Text(&c.Alert.URL, "URL"), "where alerts are posted. It is a password: rather set INPOD_ALERT_WEBHOOK_URL from a Secret").Known("ALERT_WEBHOOK_URL").Hidden(),
+		s.Setting("alert-webhook-proxy", settings.Text(&c.Alert.Proxy, "URL"), "HTTP proxy for alerts").Known("ALERT_WEBHOOK_PROXY").Hidden(),
+		s.Setting("alert-additional-info", settings.Text(&c.Alert.Info, "TEXT"), "put in front of each alert, such as the name of the cluster").Known("ALERT_ADDITIONAL_INFO"),
 		s.Setting("kube-api-qps", settings.Decimal(&c.Kubernetes.QPS, "a number"), "requests per second to the API server; 0 leaves the limit to the server"),
 		s.Setting("kube-api-burst", settings.Integer(&c.Kubernetes.Burst, "a whole number"), "requests that may exceed --kube-api-qps for a moment; 0 means twice that"),
 		s.Setting("digest-key-secret", settings.Text(&c.DigestKeySecret, "NAME"), "Secret in the namespace of inpod that holds the key of all digests"),

@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"inpod.dev/inpod/controller/internal/alert"
 	"inpod.dev/inpod/internal/settings"
 )
 
@@ -26,6 +27,7 @@ func validate(c *Config, origin func(name string) string) error {
 	v.election()
 	v.annotationKeys()
 	v.addresses()
+	v.alert()
 	return v.Err()
 }
 
@@ -48,6 +50,19 @@ func (v *validator) pace() {
 	}
 	if !(p.AdoptionRate > 0) { // not <= 0, which NaN would pass
 		v.Wrong("adoption-rate", "%v would never adopt a workload; use more than 0", p.AdoptionRate)
+	}
+}
+
+// alert checks what would be found out only when there is something to tell. Addresses are passwords: they are not repeated.
+func (v *validator) alert() {
+	a := v.config.Alert
+	switch {
+	case a.Enabled && a.URL == "":
+		v.Wrong("alert-on-reload", "needs --alert-webhook-url, or better INPOD_ALERT_WEBHOOK_URL from a Secret")
+	case a.URL != "":
+		if _, err := alert.NewPoster(a.URL, a.Proxy); err != nil {
+			v.Wrong("alert-webhook-url", "%v", err)
+		}
 	}
 }
 

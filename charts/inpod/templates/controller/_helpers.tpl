@@ -65,13 +65,13 @@ nobody, would stay when the type becomes Recreate, and would make that upgrade f
 {{- end -}}
 
 {{/*
-The arguments: every key of controller.config as the flag of the same name, in alphabetical order, then what the chart
-knows itself.
+The arguments: every key of controller.config that is set as the flag of the same name, in alphabetical order, then what
+the chart knows itself.
 */}}
 {{- define "inpod.controller.args" -}}
 {{- $named := dict "leaseName" (include "inpod.controller.leaseName" .) "digestKeySecret" (include "inpod.controller.digestKeySecret" .) -}}
 {{- range $key, $value := merge $named .Values.controller.config }}
-{{- if not (kindIs "invalid" $value) }}
+{{- if not (or (kindIs "invalid" $value) (eq (toString $value) "")) }}
 - {{ printf "--%s=%v" (kebabcase $key) $value | quote }}
 {{- end }}
 {{- end }}
