@@ -70,21 +70,6 @@ type NamedPath struct {
 	Socket bool
 }
 
-// Trigger is the key that says how to reload, "" when none does. The preset counts last, since the others refine it.
-func (i Injection) Trigger() string {
-	switch {
-	case i.Signal != "":
-		return keySignal
-	case i.URL != "":
-		return keyURL
-	case len(i.Command) > 0:
-		return keyCommand
-	case i.Preset != "":
-		return keyPreset
-	}
-	return ""
-}
-
 // ReadInjection returns what a pod asks for, and what cannot be understood in it. The namespace has a say in two ways:
 // asks tells that its label asks for the sidecar in every pod, and its annotations are defaults for the pod's.
 //

@@ -1,0 +1,218 @@
+package admission_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
+
+	"inpod.dev/inpod/injector/internal/admission"
+	"inpod.dev/inpod/injector/internal/inject"
+	"inpod.dev/inpod/internal/certs"
+)
+
+func namespace(annotations map[string]string) *corev1.Namespace {
+	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop", Annotations: annotations}}
+}
+
+func TestDefaultsOfANamespace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client := fake.NewClientset(namespace(map[string]string{"inpod.dev/preset": "nginx", "example.com/note": "theirs"}))
+		reads, broken := 0, false
+		client.PrependReactor("get", "namespaces", func(clienttesting.Action) (bool, runtime.Object, error) {
+			reads++
+			return broken, nil, errors.New("away")
+		})
+		namespaces := admission.NewNamespaces(client)
+		want := func(why string, wantReads int, wantDefaults map[string]string) {
+			t.Helper()
+			got, err := namespaces.Defaults(t.Context(), "shop")
+			if diff := cmp.Diff(wantDefaults, got); diff != "" || err != nil || reads != wantReads {
+				t.Errorf("%s: %d reads, want %d; error %v; defaults (-want +got):\n%s", why, reads, wantReads, err, diff)
+			}
+		}
+		nginx, haproxy := map[string]string{"inpod.dev/preset": "nginx"}, map[string]string{"inpod.dev/preset": "haproxy"}
+		want("our keys alone", 1, nginx)
+		want("at once again", 1, nginx)
+		if _, err := client.CoreV1().Namespaces().Update(t.Context(), namespace(haproxy), metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		want("an edit a second ago", 2, haproxy)
+		broken = true
+		time.Sleep(time.Second)
+		want("what was read last, while it cannot be read", 3, haproxy)
+		if _, err := namespaces.Defaults(t.Context(), "other"); err == nil || !strings.Contains(err.Error(), "namespace other: away") {
+			t.Errorf("a namespace that was never read: %v", err)
+		}
+	})
+}
+
+func TestANamespaceThatIsGoneHasNoDefaults(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client := fake.NewClientset(namespace(nil))
+		namespaces := admission.NewNamespaces(client)
+		if _, err := namespaces.Defaults(t.Context(), "shop"); err != nil {
+			t.Fatal(err)
+		}
+		client.PrependReactor("get", "namespaces", func(clienttesting.Action) (bool, runtime.Object, error) {
+			return true, nil, apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "shop")
+		})
+		time.Sleep(time.Second)
+		if _, err := namespaces.Defaults(t.Context(), "shop"); !apierrors.IsNotFound(err) {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+// recorder keeps events.
+type recorder struct{ events []string }
+
+func (r *recorder) Event(object runtime.Object, eventtype, reason, message string) {
+	ref := object.(*corev1.ObjectReference)
+	r.events = append(r.events, strings.Join([]string{ref.Kind, ref.Namespace, ref.Name, string(ref.UID), eventtype, reason, message}, "|"))
+}
+
+func (r *recorder) Eventf(runtime.Object, string, string, string, ...any) {}
+
+func (r *recorder) AnnotatedEventf(runtime.Object, map[string]string, string, string, string, ...any) {
+}
+
+func TestEvents(t *testing.T) {
+	t.Parallel()
+	owned := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{GenerateName: "web-1-", OwnerReferences: []metav1.OwnerReference{
+		{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web-1", UID: "u1", Controller: new(true)},
+	}}}
+	alone := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "alone"}}
+	for name, tc := range map[string]struct {
+		pod    *corev1.Pod
+		report inject.Report
+		want   string // "" for none
+	}{
+		"a mistake is a warning on the controller": {
+			owned, inject.Report{Reason: inject.BadAnnotation, Message: "no"}, "ReplicaSet|shop|web-1|u1|Warning|InjectionSkipped|BadAnnotation: no",
+		},
+		"what is as it should be is none": {
+			owned, inject.Report{Reason: inject.OnlyFrozen, Message: "no"}, "ReplicaSet|shop|web-1|u1|Normal|InjectionSkipped|OnlyFrozenUsages: no",
+		},
+		"a pod of its own": {
+			alone, inject.Report{Reason: inject.NoTrigger, Message: "no"}, "Pod|shop|alone||Warning|InjectionSkipped|NoTrigger: no",
+		},
+		"a success":        {owned, inject.Report{Reason: inject.Injected}, ""},
+		"the second call":  {owned, inject.Report{Reason: inject.AlreadyInjected, Message: "no"}, ""},
+		"nobody has asked": {owned, inject.Report{Reason: inject.NotAsked, Message: "no"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := &recorder{}
+			admission.Tell(r)(tc.pod, "shop", tc.report)
+			if got := strings.Join(r.events, "\n"); got != tc.want {
+				t.Errorf("events %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestALongMessageIsCutBetweenCharacters(t *testing.T) {
+	t.Parallel()
+	for pad := range 4 {
+		r := &recorder{}
+		message := strings.Repeat("x", pad) + strings.Repeat("ä€", 1000)
+		admission.Tell(r)(&corev1.Pod{}, "shop", inject.Report{Reason: inject.BadAnnotation, Message: message})
+		got := r.events[0][strings.LastIndex(r.events[0], "|")+1:]
+		if len(got) > 1000 || len(got) < 990 || !utf8.ValidString(got) || !strings.HasSuffix(got, "…") {
+			t.Errorf("%d bytes: %q", len(got), got[len(got)-20:])
+		}
+	}
+}
+
+func TestSystemNamespaces(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]bool{"kube-system": true, "kube-public": true, "kube-node-lease": true, "kube-shop": false, "default": false} {
+		if got := admission.IsSystem(name); got != want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// A server that was told to stop answers on for as long as it is called, and is not ready meanwhile.
+func TestTheServerDrains(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	served := certs.NewServed(prometheus.NewPedanticRegistry())
+	serveTestCertificate(t, served)
+	server := &admission.Server{
+		Address: "127.0.0.1:0", TLS: served.Config(), Drain: 300 * time.Millisecond, Log: slog.New(slog.DiscardHandler),
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.URL.Path) }),
+	}
+	if err := server.Listen(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stopped := make(chan error, 1)
+	go func() { stopped <- server.Run(ctx) }()
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}
+	get := func(path string) string {
+		request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+server.Addr()+path, http.NoBody)
+		response, err := transport.RoundTrip(request)
+		if err != nil {
+			return err.Error()
+		}
+		defer response.Body.Close()
+		body, _ := io.ReadAll(response.Body)
+		return string(body)
+	}
+	if got := get(admission.PathPods); got != admission.PathPods {
+		t.Errorf("before: %s", got)
+	}
+	if got := get("/"); !strings.Contains(got, "404") {
+		t.Errorf("another path: %s", got)
+	}
+	if err := server.Check(); err != nil {
+		t.Errorf("before: %v", err)
+	}
+	stop()
+	for server.Check() == nil {
+		time.Sleep(time.Millisecond)
+	}
+	if got := get(admission.PathNamespaces); got != admission.PathNamespaces {
+		t.Errorf("while draining: %s", got)
+	}
+	if err := <-stopped; err != nil {
+		t.Errorf("Run = %v", err)
+	}
+	if got := get(admission.PathPods); !strings.Contains(got, "refused") {
+		t.Errorf("afterwards: %s", got)
+	}
+}
+
+func TestAPortInUse(t *testing.T) {
+	t.Parallel()
+	first := &admission.Server{Address: "127.0.0.1:0"}
+	if err := first.Listen(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	err := (&admission.Server{Address: first.Addr()}).Listen(t.Context())
+	if err == nil || !strings.Contains(err.Error(), first.Addr()) || !strings.Contains(err.Error(), "another address") {
+		t.Errorf("error %v", err)
+	}
+}

@@ -1,0 +1,358 @@
+package admission_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/yaml"
+
+	"inpod.dev/inpod/injector/internal/admission"
+	"inpod.dev/inpod/injector/internal/inject"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// asks is a pod that gets the sidecar. It has a field that no type of ours knows, as a newer API server might send it.
+const asks = `{
+  "metadata": {"generateName": "web-", "annotations": {"inpod.dev/inject": "enabled", "inpod.dev/reload-url": "http://127.0.0.1/reload"},
+    "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-1", "uid": "u1", "controller": true}]},
+  "spec": {"containers": [{"name": "web", "image": "nginx", "fieldOfTheFuture": {"a": 1},
+      "volumeMounts": [{"name": "conf", "mountPath": "/etc/nginx/conf.d"}]}],
+    "volumes": [{"name": "conf", "configMap": {"name": "conf"}}]}}`
+
+// silent is the same pod without a word about injection.
+func silent() string {
+	return strings.Replace(asks, `"inpod.dev/inject": "enabled", `, "", 1)
+}
+
+// webhook is a handler and what it told.
+type webhook struct {
+	*admission.Handler
+	registry *prometheus.Registry
+	log      bytes.Buffer
+	told     []inject.Report
+}
+
+func newWebhook() *webhook {
+	w := &webhook{registry: prometheus.NewPedanticRegistry()}
+	w.Handler = &admission.Handler{
+		Inject:   inject.Inject,
+		Options:  inject.Options{NativeSidecars: true, Image: "inpod/sidecar:1", StatusPort: 9797},
+		Defaults: func(context.Context, string) (map[string]string, error) { return nil, nil },
+		Excluded: func(namespace string) bool { return namespace == "kube-system" },
+		Tell:     func(_ *corev1.Pod, _ string, report inject.Report) { w.told = append(w.told, report) },
+		Metrics:  admission.NewMetrics(w.registry),
+		Log:      slog.New(slog.NewTextHandler(&w.log, nil)),
+	}
+	return w
+}
+
+// request is the review of a pod.
+func request(pod string, changes ...func(*admissionv1.AdmissionRequest)) *admissionv1.AdmissionReview {
+	r := &admissionv1.AdmissionRequest{
+		UID: "r1", Operation: admissionv1.Create, Namespace: "shop",
+		Resource: metav1.GroupVersionResource{Version: "v1", Resource: "pods"},
+		Object:   runtime.RawExtension{Raw: []byte(pod)},
+	}
+	for _, change := range changes {
+		change(r)
+	}
+	return &admissionv1.AdmissionReview{TypeMeta: metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"}, Request: r}
+}
+
+// send returns what the API server gets.
+func (w *webhook) send(t *testing.T, path string, review *admissionv1.AdmissionReview) *admissionv1.AdmissionResponse {
+	t.Helper()
+	body, err := json.Marshal(review)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := httptest.NewRecorder()
+	w.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, bytes.NewReader(body)))
+	var answered admissionv1.AdmissionReview
+	if err := json.Unmarshal(answer.Body.Bytes(), &answered); err != nil || answer.Code != http.StatusOK {
+		t.Fatalf("%d %s: %v", answer.Code, answer.Body, err)
+	}
+	if answered.Response == nil || answered.Response.UID != review.Request.UID || answered.APIVersion != review.APIVersion || answered.Kind != review.Kind {
+		t.Fatalf("the answer does not belong to the review: %+v", answered)
+	}
+	return answered.Response
+}
+
+// applied is the pod after the patch, as the API server makes it.
+func applied(t *testing.T, pod string, response *admissionv1.AdmissionResponse) string {
+	t.Helper()
+	if response.Patch == nil {
+		return pod
+	}
+	if response.PatchType == nil || *response.PatchType != admissionv1.PatchTypeJSONPatch {
+		t.Fatalf("the type of the patch is %v", response.PatchType)
+	}
+	patch, err := jsonpatch.DecodePatch(response.Patch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	patched, err := patch.Apply([]byte(pod))
+	if err != nil {
+		t.Fatalf("the patch does not apply: %v\n%s", err, response.Patch)
+	}
+	return string(patched)
+}
+
+func TestThePatch(t *testing.T) {
+	t.Parallel()
+	response := newWebhook().send(t, admission.PathPods, request(asks))
+	golden := "testdata/patch.yaml"
+	got, err := yaml.JSONToYAML(response.Patch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile(golden, got, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("the patch (-want +got); if this is right: go test ./injector/internal/admission -update\n%s", diff)
+	}
+	if patched := applied(t, asks, response); !strings.Contains(patched, `"fieldOfTheFuture":{"a":1}`) {
+		t.Errorf("a field that is not known here was lost: %s", patched)
+	}
+}
+
+// Equal pods get equal patches, whatever the order of Go's maps, and lists are filled in order.
+func TestThePatchIsTheSameEveryTime(t *testing.T) {
+	t.Parallel()
+	var first []byte
+	for range 50 {
+		response := newWebhook().send(t, admission.PathPods, request(asks))
+		if first == nil {
+			first = response.Patch
+		}
+		if !bytes.Equal(first, response.Patch) {
+			t.Fatalf("patches differ:\n%s\n%s", first, response.Patch)
+		}
+	}
+}
+
+func TestWhoIsInjected(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		path, pod  string
+		change     func(*admissionv1.AdmissionRequest)
+		wantPatch  bool
+		wantReason inject.Reason // "" when nothing was decided
+	}{
+		"a pod that asks":                       {path: admission.PathPods, pod: asks, wantPatch: true, wantReason: inject.Injected},
+		"a silent pod in a namespace that asks": {path: admission.PathNamespaces, pod: silent(), wantPatch: true, wantReason: inject.Injected},
+		"a silent pod in another namespace":     {path: admission.PathPods, pod: silent(), wantReason: inject.NotAsked},
+		"a pod of the system":                   {path: admission.PathPods, pod: asks, change: func(r *admissionv1.AdmissionRequest) { r.Namespace = "kube-system" }},
+		"a pod with a bad value gets the record": {
+			path: admission.PathPods, pod: strings.Replace(asks, "http://", "htp://", 1), wantPatch: true, wantReason: inject.BadAnnotation,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWebhook()
+			change := tc.change
+			if change == nil {
+				change = func(*admissionv1.AdmissionRequest) {}
+			}
+			response := w.send(t, tc.path, request(tc.pod, change))
+			if !response.Allowed || (response.Patch != nil) != tc.wantPatch {
+				t.Errorf("allowed %v, patch %s", response.Allowed, response.Patch)
+			}
+			var reason inject.Reason
+			if len(w.told) == 1 {
+				reason = w.told[0].Reason
+			}
+			if reason != tc.wantReason {
+				t.Errorf("told %v, want %q", w.told, tc.wantReason)
+			}
+		})
+	}
+}
+
+// Whatever goes wrong, the pod is admitted as it is.
+func TestEveryFailureAdmitsThePod(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		prepare func(*webhook)
+		change  func(*admissionv1.AdmissionRequest)
+		wantLog string
+	}{
+		"the namespace cannot be read": {
+			prepare: func(w *webhook) {
+				w.Defaults = func(context.Context, string) (map[string]string, error) { return nil, errors.New("away") }
+			}, wantLog: "away",
+		},
+		"a fault in the decision": {
+			prepare: func(w *webhook) {
+				w.Inject = func(*corev1.Pod, inject.Options) (*corev1.Pod, inject.Report) { panic("out of order") }
+			}, wantLog: "out of order",
+		},
+		"a fault in telling": {
+			prepare: func(w *webhook) { w.Tell = func(*corev1.Pod, string, inject.Report) { panic("out of order") } }, wantLog: "out of order",
+		},
+		"something that is no pod": {
+			change: func(r *admissionv1.AdmissionRequest) { r.Object.Raw = []byte(`{"spec": "hunter2"}`) }, wantLog: "not a pod",
+		},
+		"another resource": {
+			change: func(r *admissionv1.AdmissionRequest) { r.Resource.Resource = "secrets" }, wantLog: "only the creation of pods",
+		},
+		"an update": {
+			change: func(r *admissionv1.AdmissionRequest) { r.Operation = admissionv1.Update }, wantLog: "only the creation of pods",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWebhook()
+			if tc.prepare != nil {
+				tc.prepare(w)
+			}
+			change := tc.change
+			if change == nil {
+				change = func(*admissionv1.AdmissionRequest) {}
+			}
+			response := w.send(t, admission.PathPods, request(asks, change))
+			if !response.Allowed || response.Patch != nil {
+				t.Errorf("allowed %v, patch %s", response.Allowed, response.Patch)
+			}
+			if log := w.log.String(); !strings.Contains(log, tc.wantLog) || !strings.Contains(log, "level=ERROR") || strings.Contains(log, "hunter2") {
+				t.Errorf("the log is %s", log)
+			}
+			want := map[string]float64{"error": 1, "patched": 0, "unchanged": 0}
+			if diff := cmp.Diff(want, w.counters(t, "inpod_admission_reviews_total")); diff != "" {
+				t.Errorf("answers (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestADryRunIsAnsweredAndNotTold(t *testing.T) {
+	t.Parallel()
+	w := newWebhook()
+	response := w.send(t, admission.PathPods, request(asks, func(r *admissionv1.AdmissionRequest) { r.DryRun = new(true) }))
+	if response.Patch == nil || len(w.told) > 0 {
+		t.Errorf("patch %s, told %v", response.Patch, w.told)
+	}
+}
+
+func TestWhatIsNoReviewIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ method, body, want string }{
+		"a browser":        {http.MethodGet, "", "admission webhook"},
+		"no JSON":          {http.MethodPost, "hunter2", "not an AdmissionReview"},
+		"an older version": {http.MethodPost, `{"apiVersion":"admission.k8s.io/v1beta1","kind":"AdmissionReview","request":{}}`, "admission.k8s.io/v1beta1"},
+		"no request":       {http.MethodPost, `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}`, "with a request"},
+		"more than a pod":  {http.MethodPost, `"` + strings.Repeat("x", 9<<20) + `"`, "too large"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWebhook()
+			answer := httptest.NewRecorder()
+			w.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), tc.method, admission.PathPods, strings.NewReader(tc.body)))
+			if answer.Code != http.StatusBadRequest || !strings.Contains(answer.Body.String(), tc.want) || strings.Contains(answer.Body.String(), "hunter2") {
+				t.Errorf("%d %q; want 400 with %q", answer.Code, answer.Body, tc.want)
+			}
+		})
+	}
+}
+
+func TestWhatIsCounted(t *testing.T) {
+	t.Parallel()
+	w := newWebhook()
+	w.send(t, admission.PathPods, request(asks))
+	w.send(t, admission.PathPods, request(asks))
+	w.send(t, admission.PathPods, request(silent()))
+	if diff := cmp.Diff(map[string]float64{"inpod native": 2}, w.counters(t, "inpod_injections_total")); diff != "" {
+		t.Errorf("injections (-want +got):\n%s", diff)
+	}
+	// From zero on, so that the first skip of a kind is seen as an increase.
+	want := map[string]float64{}
+	for _, reason := range inject.Reasons() {
+		want[string(reason)] = 0
+	}
+	delete(want, string(inject.Injected))
+	want[string(inject.NotAsked)] = 1
+	if diff := cmp.Diff(want, w.counters(t, "inpod_injection_skips_total")); diff != "" {
+		t.Errorf("skips (-want +got):\n%s", diff)
+	}
+}
+
+// counters are those of one name, by the values of their labels.
+func (w *webhook) counters(t *testing.T, name string) map[string]float64 {
+	t.Helper()
+	families, err := w.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]float64{}
+	for _, family := range families {
+		if family.GetName() != name {
+			continue
+		}
+		for _, metric := range family.GetMetric() {
+			var labels []string
+			for _, label := range metric.GetLabel() {
+				labels = append(labels, label.GetValue())
+			}
+			found[strings.Join(labels, " ")] = metric.GetCounter().GetValue()
+		}
+	}
+	return found
+}
+
+// What a pod costs, all in all: decode, decide, compare, encode.
+func BenchmarkReview(b *testing.B) {
+	w := newWebhook()
+	w.Tell = func(*corev1.Pod, string, inject.Report) {}
+	body, err := json.Marshal(request(asks))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		w.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(b.Context(), http.MethodPost, admission.PathPods, bytes.NewReader(body)))
+	}
+}
+
+// Anybody who reaches the port may send anything.
+func FuzzServeHTTP(f *testing.F) {
+	body, err := json.Marshal(request(asks))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(body)
+	f.Add([]byte(`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"object":null}}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		answer := httptest.NewRecorder()
+		newWebhook().ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodPost, admission.PathPods, bytes.NewReader(body)))
+		if answer.Code == http.StatusBadRequest {
+			return
+		}
+		var answered admissionv1.AdmissionReview
+		if err := json.Unmarshal(answer.Body.Bytes(), &answered); err != nil || answer.Code != http.StatusOK || !answered.Response.Allowed {
+			t.Errorf("%d %s: %v", answer.Code, answer.Body, err)
+		}
+	})
+}
