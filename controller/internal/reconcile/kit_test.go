@@ -48,6 +48,7 @@ type town struct {
 	sources   map[source.Ref]*source.Snapshot
 	writes    []written
 	events    []string
+	tries     map[string]int // writes by workload, with those that were refused
 	lag       time.Duration
 	takes     time.Duration            // until a write is done
 	answers   time.Duration            // from then until its answer is here
@@ -81,11 +82,29 @@ func newTown(t *testing.T, change ...func(*reconcile.Options)) *town {
 	}
 	w := &town{
 		t: t, sealer: sealer, log: &bytes.Buffer{}, registry: prometheus.NewRegistry(),
-		start: time.Now(), version: 1, workloads: map[workload.Key]observe.Workload{}, sources: map[source.Ref]*source.Snapshot{}, decide: decide.Decide,
+		start: time.Now(), version: 1, workloads: map[workload.Key]observe.Workload{}, sources: map[source.Ref]*source.Snapshot{},
+		tries: map[string]int{}, decide: decide.Decide,
 	}
+	w.loop = w.newLoop(change...)
+	return w
+}
+
+// again replaces the loop, as a restart does.
+func (w *town) again(change ...func(*reconcile.Options)) *town {
+	w.registry = prometheus.NewRegistry()
+	w.loop = w.newLoop(change...)
+	return w
+}
+
+func (w *town) newLoop(change ...func(*reconcile.Options)) *reconcile.Loop {
 	options := reconcile.Options{
-		World: w, Writer: w, Sealer: sealer, Rules: decide.Options{OnCreate: true, OnDelete: true},
-		Decide: func(in decide.Input) decide.Decision { return w.decide(in) },
+		World: w, Writer: w, Sealer: w.sealer, Rules: decide.Options{OnCreate: true, OnDelete: true},
+		Decide: func(in decide.Input) decide.Decision {
+			w.mu.Lock()
+			f := w.decide
+			w.mu.Unlock()
+			return f(in)
+		},
 		Settle: settle, SettleMax: settleMax, Workers: 4, AdoptionRate: 1000, Grace: grace,
 		Tell: func(about *corev1.ObjectReference, kind, reason, message string) {
 			w.mu.Lock()
@@ -97,8 +116,7 @@ func newTown(t *testing.T, change ...func(*reconcile.Options)) *town {
 	for _, f := range change {
 		f(&options)
 	}
-	w.loop = reconcile.New(options)
-	return w
+	return reconcile.New(options)
 }
 
 // lead lets the loop run until stop is called.
@@ -244,29 +262,38 @@ func (w *town) write(ctx context.Context, key workload.Key, done written, baseli
 	if err != nil {
 		return 0, err
 	}
-	if err := w.pass(ctx, w.takes); err != nil {
+	w.mu.Lock()
+	takes, answers, lag := w.takes, w.answers, w.lag
+	w.mu.Unlock()
+	if err := pass(ctx, takes); err != nil {
 		return 0, err
 	}
-	w.mu.Lock()
-	var refused error
-	if w.refuse != nil {
-		refused = w.refuse(key)
+	version, err := w.commit(key, done, text)
+	if err != nil {
+		return 0, err
 	}
-	if refused != nil {
-		w.mu.Unlock()
-		return 0, refused
+	time.AfterFunc(lag, func() { w.deliver(key, version, text, marks) })
+	return version, pass(ctx, answers)
+}
+
+// commit accepts or refuses a write.
+func (w *town) commit(key workload.Key, done written, text string) (version uint64, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.tries[key.Name]++
+	if w.refuse != nil {
+		if err := w.refuse(key); err != nil {
+			return 0, err
+		}
 	}
 	done.at, done.name, done.text = time.Since(w.start), key.Name, text
 	w.writes = append(w.writes, done)
 	w.version++
-	version := w.version
-	w.mu.Unlock()
-	time.AfterFunc(w.lag, func() { w.deliver(key, version, text, marks) })
-	return version, w.pass(ctx, w.answers)
+	return w.version, nil
 }
 
 // pass lets time pass.
-func (w *town) pass(ctx context.Context, d time.Duration) error {
+func pass(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):
 		return nil
@@ -313,12 +340,17 @@ func with(m map[string]string, key, value string) map[string]string {
 	return all
 }
 
-// done returns what was written so far, such as "rolled web", in order.
-func (w *town) done() []string {
+// wrote returns the writes so far.
+func (w *town) wrote() []written {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return slices.Clone(w.writes)
+}
+
+// done returns what was written so far, such as "rolled web", in order.
+func (w *town) done() []string {
 	var all []string
-	for _, one := range w.writes {
+	for _, one := range w.wrote() {
 		all = append(all, one.String())
 	}
 	return all
@@ -326,15 +358,20 @@ func (w *town) done() []string {
 
 // rolled returns when a workload was rolled.
 func (w *town) rolled(name string) []time.Duration {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	var at []time.Duration
-	for _, one := range w.writes {
+	for _, one := range w.wrote() {
 		if one.rollout && one.name == name {
 			at = append(at, one.at)
 		}
 	}
 	return at
+}
+
+// tried returns how often it was tried to write a workload.
+func (w *town) tried(name string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.tries[name]
 }
 
 // told returns the events so far.

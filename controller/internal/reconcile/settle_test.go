@@ -205,7 +205,7 @@ func TestAChangeWhileThePictureIsBehindIsNotLost(t *testing.T) {
 		w.apply(objtest.ConfigMap("a", "k", "2"))
 		time.Sleep(time.Hour)
 		if n := len(w.rolled("web")); n != 2 {
-			t.Errorf("%d rollouts, want 2: %v", n, w.writes)
+			t.Errorf("%d rollouts, want 2: %v", n, w.wrote())
 		}
 	})
 }

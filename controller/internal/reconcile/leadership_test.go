@@ -1,0 +1,278 @@
+package reconcile_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/controller/internal/reconcile"
+	"inpod.dev/inpod/internal/objtest"
+	"inpod.dev/inpod/internal/telemetry/kubemetrics"
+	"inpod.dev/inpod/internal/workload"
+)
+
+func TestAFollowerDoesNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		w.apply(objtest.ConfigMap("a", "k", "0"), auto("web", "a"))
+		w.apply(objtest.ConfigMap("a", "k", "1"))
+		time.Sleep(time.Hour)
+		if w.tried("web") > 0 || len(w.told()) > 0 {
+			t.Errorf("writes %v, events %q; want none", w.done(), w.told())
+		}
+	})
+}
+
+// The baseline is in the cluster, so that the next leader finds what has changed meanwhile.
+func TestAChangeBetweenTwoLeadersIsAppliedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := fleet(t, 5)
+		stop := w.lead()
+		time.Sleep(time.Minute)
+		stop()
+		w.set(func() { w.writes = nil })
+		w.apply(objtest.ConfigMap("a", "k", "1"))
+		time.Sleep(time.Hour)
+		w.apply(objtest.ConfigMap("a", "k", "2"))
+		time.Sleep(time.Hour)
+		if got := w.done(); len(got) > 0 {
+			t.Fatalf("writes without a leader: %v", got)
+		}
+		w.lead()
+		time.Sleep(time.Hour)
+		got := w.done()
+		slices.Sort(got)
+		if diff := cmp.Diff([]string{"rolled web-0", "rolled web-1", "rolled web-2", "rolled web-3", "rolled web-4"}, got); diff != "" {
+			t.Errorf("writes (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestAnotherLeaderInTheMiddleOfABurst(t *testing.T) {
+	t.Parallel()
+	for name, stopAt := range map[string]time.Duration{
+		"before the settle time is over": settle / 2,
+		"at its end":                     settle,
+		"in the middle of the writes":    settle + 500*time.Millisecond,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := fleet(t, 100)
+				stop := w.lead()
+				time.Sleep(time.Minute)
+				w.set(func() { w.takes, w.answers, w.lag = 20*time.Millisecond, 20*time.Millisecond, 10*time.Millisecond })
+				w.apply(objtest.ConfigMap("a", "k", "1"))
+				time.Sleep(stopAt)
+				stop()
+				w.again()
+				time.Sleep(2 * time.Second) // until another one has the lease and its watches have caught up
+				w.lead()
+				time.Sleep(time.Hour)
+				for i := range 100 {
+					if name := fmt.Sprintf("web-%d", i); len(w.rolled(name)) != 1 {
+						t.Errorf("%s was rolled %d times, want once", name, len(w.rolled(name)))
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestStoppingWaitsForTheWriteUnderWay(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		takes, want time.Duration
+		done        []string
+	}{
+		"that ends soon":   {2 * time.Second, time.Second, []string{"rolled web"}},
+		"but not for long": {20 * time.Second, grace, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newTown(t)
+				w.apply(objtest.ConfigMap("a", "k", "0"), auto("web", "a"))
+				stop := w.lead()
+				time.Sleep(time.Minute)
+				w.set(func() { w.takes, w.writes = c.takes, nil })
+				w.apply(objtest.ConfigMap("a", "k", "1"))
+				time.Sleep(settle + time.Second)
+				begin := time.Now()
+				stop()
+				if took := time.Since(begin); took != c.want {
+					t.Errorf("stopping took %s, want %s", took, c.want)
+				}
+				if diff := cmp.Diff(c.done, w.done()); diff != "" {
+					t.Errorf("writes (-want +got):\n%s", diff)
+				}
+				if c.done == nil && len(w.told()) > 0 {
+					t.Errorf("a write that was cut off at the end is told: %q", w.told())
+				}
+			})
+		})
+	}
+}
+
+func TestNothingBeginsAfterTheStop(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := fleet(t, 100)
+		stop := w.lead()
+		time.Sleep(time.Minute)
+		w.set(func() { w.takes, w.tries = time.Second, map[string]int{} })
+		w.apply(objtest.ConfigMap("a", "k", "1"))
+		time.Sleep(settle + 500*time.Millisecond)
+		stop()
+		tries := 0
+		for i := range 100 {
+			tries += w.tried(fmt.Sprintf("web-%d", i))
+		}
+		if tries != 4 { // one for each worker
+			t.Errorf("%d writes, want the 4 that were under way", tries)
+		}
+	})
+}
+
+func TestASecondTermBeginsWithNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := fleet(t, 40, slowly, func(o *reconcile.Options) {
+			o.QueueMetrics = kubemetrics.NewQueueProvider(o.Registerer)
+		})
+		stop := w.lead()
+		time.Sleep(5 * time.Second)
+		if n := w.metric("inpod_adoptions_pending"); n == 0 {
+			t.Fatal("nothing is pending in the first term")
+		}
+		stop()
+		if n := w.metric("inpod_adoptions_pending"); n != 0 {
+			t.Errorf("%v are pending without a leader", n)
+		}
+		w.lead()
+		time.Sleep(time.Hour)
+		if n := w.metric("inpod_adoptions_pending"); n != 0 {
+			t.Errorf("%v are pending in the end", n)
+		}
+		w.apply(objtest.ConfigMap("a", "k", "1"))
+		time.Sleep(time.Hour)
+		for i := range 40 {
+			if name := fmt.Sprintf("web-%d", i); len(w.rolled(name)) != 1 {
+				t.Errorf("%s was rolled %d times, want once", name, len(w.rolled(name)))
+			}
+		}
+		if n := len(w.done()); n != 80 {
+			t.Errorf("%d writes, want 40 adoptions and 40 rollouts", n)
+		}
+	})
+}
+
+// Stopping in the middle of a back-off does not wait for it.
+func TestStoppingDoesNotWaitForRetries(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		w.apply(objtest.ConfigMap("a", "k", "0"), auto("web", "a"))
+		w.set(func() { w.refuse = only("web", errors.New("away")) })
+		stop := w.lead()
+		time.Sleep(5 * time.Minute)
+		begin := time.Now()
+		stop()
+		if took := time.Since(begin); took > 0 {
+			t.Errorf("stopping took %s", took)
+		}
+	})
+}
+
+func TestAReloadInPlaceIsToldWhenEveryPodHasConfirmed(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		verdict decide.Verdict
+		writes  []string
+		events  []string
+	}{
+		"not before": {decide.Unknown, nil, nil},
+		"confirmed": {
+			decide.Confirmed, []string{"recorded web"},
+			[]string{"Normal ReloadedInPlace web: Reloaded in place: ConfigMap a changed (k)"},
+		},
+		"rejected": {decide.Rejected, nil, []string{"Warning ReloadRejected web: Not rolled: the application in pod web-1 does not " +
+			"accept the new content and keeps the old: because (ConfigMap a changed (k))"}},
+		"failed": {
+			decide.Failed, []string{"rolled web"},
+			[]string{"Normal Reloaded web: Rolling update started: ConfigMap a changed (k); reload in pod web-1 failed: because"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				pods := &sidecars{}
+				w := newTown(t, func(o *reconcile.Options) { o.InPlace = pods })
+				w.apply(objtest.ConfigMap("a", "k", "0"), mounting("web", "a"))
+				w.lead()
+				time.Sleep(time.Minute)
+				w.set(func() { w.writes = nil })
+				w.apply(objtest.ConfigMap("a", "k", "1"))
+				time.Sleep(time.Minute)
+				if n := len(pods.pursued()); n != 1 {
+					t.Fatalf("%d reloads are pursued, want 1", n)
+				}
+				pods.say(c.verdict)
+				w.loop.Notify(deployment("web"), "WorkloadChanged")
+				time.Sleep(time.Hour)
+				if diff := cmp.Diff(c.writes, w.done()); diff != "" {
+					t.Errorf("writes (-want +got):\n%s", diff)
+				}
+				if diff := cmp.Diff(c.events, w.told()); diff != "" {
+					t.Errorf("events (-want +got):\n%s", diff)
+				}
+				if over := len(c.writes) > 0; over != (len(pods.pursued()) == 0) {
+					t.Errorf("reloads that are pursued: %v", pods.pursued())
+				}
+			})
+		})
+	}
+}
+
+func TestAReloadEndsWithItsWorkload(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		pods := &sidecars{}
+		w := newTown(t, func(o *reconcile.Options) { o.InPlace = pods })
+		w.apply(objtest.ConfigMap("a", "k", "0"), mounting("web", "a"))
+		w.lead()
+		time.Sleep(time.Minute)
+		w.apply(objtest.ConfigMap("a", "k", "1"))
+		time.Sleep(time.Minute)
+		w.removeWorkload("web")
+		synctest.Wait()
+		if diff := cmp.Diff(map[workload.Key]string{}, pods.pursued()); diff != "" {
+			t.Errorf("reloads that are pursued (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestMetricsArePromLintClean(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := adopted(t, "web")
+		w.apply(objtest.ConfigMap("a", "k", "1"))
+		time.Sleep(time.Minute)
+		families, err := w.registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if problems, err := promlint.NewWithMetricFamilies(families).Lint(); err != nil || len(problems) > 0 {
+			t.Errorf("%v %v", problems, err)
+		}
+	})
+}
