@@ -1,0 +1,385 @@
+package certs_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
+
+	"inpod.dev/inpod/internal/certs"
+)
+
+const (
+	serverName = "inpod-injector.inpod.svc"
+	lifetime   = 72 * time.Hour
+	authority  = 365 * 24 * time.Hour
+	settle     = time.Minute
+)
+
+func objects() certs.Objects {
+	return certs.Objects{Namespace: "inpod", Secret: "tls", Configuration: "inpod-injector"}
+}
+
+func configuration() *admissionv1.MutatingWebhookConfiguration {
+	return &admissionv1.MutatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: "inpod-injector"},
+		Webhooks:   []admissionv1.MutatingWebhook{{Name: "pods.inject.inpod.dev"}, {Name: "namespaces.inject.inpod.dev"}},
+	}
+}
+
+// replica is one injector, as far as certificates go.
+type replica struct {
+	follower *certs.Follower
+	keeper   *certs.Keeper
+	log      *lines
+}
+
+// start runs a follower, and a keeper if the replica leads.
+func start(t *testing.T, ctx context.Context, client *fake.Clientset, leads bool) *replica {
+	t.Helper()
+	registry, r := prometheus.NewPedanticRegistry(), &replica{log: &lines{}}
+	log := slog.New(slog.NewTextHandler(r.log, nil))
+	r.follower = certs.NewFollower(client, objects(), log, registry)
+	r.keeper = certs.NewKeeper(client, r.follower, certs.Policy{
+		Names: []string{serverName}, Lifetime: lifetime, Authority: authority, Settle: settle,
+	}, log, registry)
+	var tasks sync.WaitGroup
+	tasks.Go(func() {
+		if err := r.follower.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	if leads {
+		tasks.Go(func() { r.keeper.Run(ctx) })
+	}
+	t.Cleanup(tasks.Wait)
+	synctest.Wait()
+	return r
+}
+
+// bundles are the caBundles of the webhooks.
+func bundles(t *testing.T, client *fake.Clientset) [][]byte {
+	t.Helper()
+	c, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(t.Context(), "inpod-injector", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found [][]byte
+	for _, w := range c.Webhooks {
+		found = append(found, w.ClientConfig.CABundle)
+	}
+	return found
+}
+
+// trusted tells whether an API server with this caBundle accepts the certificate.
+func trusted(t *testing.T, leaf *x509.Certificate, bundle []byte) error {
+	t.Helper()
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(bundle)
+	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: serverName, CurrentTime: time.Now()})
+	return err
+}
+
+// in runs a test in fake time with a context that ends before the test does.
+func in(t *testing.T, test func(t *testing.T, ctx context.Context)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		t.Cleanup(stop)
+		test(t, ctx)
+	})
+}
+
+func TestTheFirstStart(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T, ctx context.Context) {
+		client := fake.NewClientset(configuration())
+		follower := start(t, ctx, client, false)
+		if err := follower.follower.Check(); err == nil || !strings.Contains(err.Error(), "no certificate") {
+			t.Errorf("before anybody leads: %v", err)
+		}
+		leader := start(t, ctx, client, true)
+		for _, r := range []*replica{follower, leader} {
+			if err := r.follower.Check(); err != nil {
+				t.Errorf("readiness: %v", err)
+			}
+		}
+		leaf := leader.follower.Served().Leaf()
+		if !leaf.Equal(follower.follower.Served().Leaf()) {
+			t.Error("the replicas serve different certificates")
+		}
+		for _, bundle := range bundles(t, client) {
+			if err := trusted(t, leaf, bundle); err != nil {
+				t.Error(err)
+			}
+		}
+		hello := &tls.ClientHelloInfo{ServerName: serverName}
+		if got, err := follower.follower.Served().Config().GetCertificate(hello); err != nil || !got.Leaf.Equal(leaf) {
+			t.Errorf("a connection gets %v, %v", got, err)
+		}
+	})
+}
+
+// A year goes by. Every day every replica serves what every API server trusts.
+func TestRenewalsAreNoticedByNobody(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T, ctx context.Context) {
+		client := fake.NewClientset(configuration())
+		leader, follower := start(t, ctx, client, true), start(t, ctx, client, false)
+		certificates, authorities := map[string]bool{}, map[string]bool{}
+		for range 365 {
+			time.Sleep(24 * time.Hour)
+			synctest.Wait()
+			for _, r := range []*replica{leader, follower} {
+				if err := r.follower.Check(); err != nil {
+					t.Fatalf("%s: %v", time.Now(), err)
+				}
+			}
+			leaf := follower.follower.Served().Leaf()
+			certificates[leaf.SerialNumber.String()], authorities[string(leaf.AuthorityKeyId)] = true, true
+		}
+		if len(certificates) < 170 || len(authorities) != 2 {
+			t.Errorf("%d certificates of %d authorities; want one every two days, and 2", len(certificates), len(authorities))
+		}
+	})
+}
+
+func TestARestartOfTheLeaderChangesNothing(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T, ctx context.Context) {
+		client := fake.NewClientset(configuration())
+		first, stop := context.WithCancel(ctx)
+		leaf := start(t, first, client, true).follower.Served().Leaf()
+		stop()
+		synctest.Wait()
+		if next := start(t, ctx, client, true).follower.Served().Leaf(); !next.Equal(leaf) {
+			t.Error("the next leader has made another certificate")
+		}
+	})
+}
+
+func TestACaBundleThatWasOverwrittenIsWrittenAgain(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T, ctx context.Context) {
+		client := fake.NewClientset(configuration())
+		r := start(t, ctx, client, true)
+		before := bundles(t, client)
+		// As helm or kubectl apply would, with what is in the chart.
+		_, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Update(ctx, configuration(), metav1.UpdateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if diff := cmp.Diff(before, bundles(t, client)); diff != "" {
+			t.Errorf("caBundles (-want +got):\n%s", diff)
+		}
+		if err := r.follower.Check(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Deleting the Secret is how one asks for a new authority. Nobody is left without trust meanwhile.
+func TestADeletedSecretReplacesTheAuthorityWithoutAGap(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T, ctx context.Context) {
+		client := fake.NewClientset(configuration())
+		leader, follower := start(t, ctx, client, true), start(t, ctx, client, false)
+		old := follower.follower.Served().Leaf()
+		if err := client.CoreV1().Secrets("inpod").Delete(ctx, "tls", metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if now := follower.follower.Served().Leaf(); !now.Equal(old) {
+			t.Error("a certificate of the new authority is served before every API server can trust it")
+		}
+		time.Sleep(settle)
+		synctest.Wait()
+		now := follower.follower.Served().Leaf()
+		if bytes.Equal(now.AuthorityKeyId, old.AuthorityKeyId) {
+			t.Error("the authority is still the old one")
+		}
+		for _, bundle := range bundles(t, client) {
+			for name, leaf := range map[string]*x509.Certificate{"new": now, "old": old} {
+				if err := trusted(t, leaf, bundle); err != nil {
+					t.Errorf("the %s certificate: %v", name, err)
+				}
+			}
+		}
+		if err := leader.follower.Check(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The Secret was deleted while nobody led: other replicas still serve a certificate, which stays trusted.
+func TestASecretThatWasDeletedWhileNobodyLooked(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T, ctx context.Context) {
+		client := fake.NewClientset(configuration())
+		first, stop := context.WithCancel(ctx)
+		old := start(t, first, client, true).follower.Served().Leaf()
+		stop()
+		synctest.Wait()
+		if err := client.CoreV1().Secrets("inpod").Delete(ctx, "tls", metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		now := start(t, ctx, client, true).follower.Served().Leaf()
+		for _, bundle := range bundles(t, client) {
+			for name, leaf := range map[string]*x509.Certificate{"new": now, "old": old} {
+				if err := trusted(t, leaf, bundle); err != nil {
+					t.Errorf("the %s certificate: %v", name, err)
+				}
+			}
+		}
+	})
+}
+
+func TestADamagedSecretIsReplacedAndTold(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T, ctx context.Context) {
+		client := fake.NewClientset(configuration())
+		r := start(t, ctx, client, true)
+		secret, err := client.CoreV1().Secrets("inpod").Get(ctx, "tls", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		old := r.follower.Served().Leaf()
+		damaged := secret.DeepCopy()
+		damaged.Data["tls.key"] = []byte("hunter2")
+		if _, err := client.CoreV1().Secrets("inpod").Update(ctx, damaged, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if err := r.follower.Check(); err != nil {
+			t.Error(err)
+		}
+		if r.follower.Served().Leaf().Equal(old) {
+			t.Error("the certificate is still the old one")
+		}
+		if log := r.log.String(); !strings.Contains(log, "replacing what cannot be read") || strings.Contains(log, "hunter2") {
+			t.Errorf("the log is %s", log)
+		}
+	})
+}
+
+// Trouble is told once, retried for as long as it lasts, and forgotten when it is over.
+func TestTroubleWithTheAPIServer(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T, ctx context.Context) {
+		client := fake.NewClientset() // the chart has not installed the configuration yet
+		r := start(t, ctx, client, true)
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		if log := r.log.String(); strings.Count(log, "will try again") != 1 || !strings.Contains(log, "which the chart installs") {
+			t.Errorf("the log is %s", log)
+		}
+		if _, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(ctx, configuration(), metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if err := r.follower.Check(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestTwoThatLeadForAMomentAgree(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T, ctx context.Context) {
+		client := fake.NewClientset(configuration())
+		conflicts := 2
+		client.PrependReactor("create", "secrets", func(clienttesting.Action) (bool, runtime.Object, error) {
+			conflicts--
+			return conflicts >= 0, nil, apierrors.NewAlreadyExists(schema.GroupResource{Resource: "secrets"}, "tls")
+		})
+		one, two := start(t, ctx, client, true), start(t, ctx, client, true)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if a, b := one.follower.Served().Leaf(), two.follower.Served().Leaf(); a == nil || !a.Equal(b) {
+			t.Error("they serve different certificates")
+		}
+		for _, r := range []*replica{one, two} {
+			if err := r.follower.Check(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+func TestReadinessSaysWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T, ctx context.Context) {
+		client := fake.NewClientset(configuration())
+		leading, stop := context.WithCancel(ctx)
+		start(t, leading, client, true)
+		stop()
+		synctest.Wait()
+		r := start(t, ctx, client, false)
+		want := func(text string) {
+			t.Helper()
+			if err := r.follower.Check(); err == nil || !strings.Contains(err.Error(), text) {
+				t.Errorf("readiness is %v, want %q", err, text)
+			}
+		}
+		if err := r.follower.Check(); err != nil {
+			t.Fatal(err)
+		}
+		webhooks := client.AdmissionregistrationV1().MutatingWebhookConfigurations()
+		if _, err := webhooks.Update(ctx, configuration(), metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		want("the caBundle of webhook pods.inject.inpod.dev does not cover")
+		if err := webhooks.Delete(ctx, "inpod-injector", metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		want("no MutatingWebhookConfiguration inpod-injector")
+		time.Sleep(lifetime + time.Hour)
+		want("has expired")
+	})
+}
+
+func TestAConnectionBeforeTheFirstCertificateFails(t *testing.T) {
+	t.Parallel()
+	served := certs.NewServed(prometheus.NewPedanticRegistry())
+	if _, err := served.Config().GetCertificate(&tls.ClientHelloInfo{}); err == nil || served.Leaf() != nil {
+		t.Errorf("error %v, certificate %v", err, served.Leaf())
+	}
+}
+
+// lines is a log that goroutines write.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
