@@ -57,6 +57,10 @@ func TestEditsInARowAreOneRollout(t *testing.T) {
 		"both at once":                       {[]time.Duration{0, 0}, []time.Duration{2 * time.Second}},
 		"the second one restarts the window": {[]time.Duration{0, 1500 * time.Millisecond}, []time.Duration{3500 * time.Millisecond}},
 		"the window is used up":              {[]time.Duration{0, 3 * time.Second}, []time.Duration{2 * time.Second, 5 * time.Second}},
+		"each time anew": {
+			[]time.Duration{0, time.Hour, time.Hour + 1500*time.Millisecond},
+			[]time.Duration{2 * time.Second, time.Hour + 3500*time.Millisecond},
+		},
 		"no longer than the longest": {
 			[]time.Duration{0, 1 * time.Second, 2 * time.Second, 3 * time.Second, 4 * time.Second, 5 * time.Second, 6 * time.Second, 7 * time.Second, 8 * time.Second, 9 * time.Second, 9500 * time.Millisecond},
 			[]time.Duration{10 * time.Second},
