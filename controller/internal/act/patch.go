@@ -41,7 +41,10 @@ func rolloutPatch(view workload.View, strategy config.Strategy, decision decide.
 		template["metadata"] = object{"annotations": object{annotation.LastReloadedFrom: value}}
 	} else {
 		for _, mark := range decision.Marks {
-			containers[mark.Container] = append(containers[mark.Container], object{"name": mark.Variable, "value": mark.Hash})
+			containers[mark.Container] = append(containers[mark.Container], object{
+				// A variable of this name that takes its value from elsewhere is taken over: the API server allows one of both.
+				"name": mark.Variable, "value": mark.Hash, "valueFrom": nil,
+			})
 		}
 	}
 	for _, stale := range decision.Stale {
