@@ -1,0 +1,152 @@
+//go:build e2e
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"inpod.dev/inpod/e2e/internal/kit"
+)
+
+// autoKey is an annotation of our own, so that other workloads of the cluster are left alone.
+const autoKey = "bench.inpod.dev/auto"
+
+// label marks the namespaces that are to be removed.
+const label = "inpod.dev/bench"
+
+type bench struct {
+	*kit.Cluster
+
+	binary string
+	own    string // the namespace of the digest key
+	spaces []string
+}
+
+func newBench(binary string) (*bench, error) {
+	cluster, err := kit.Connect()
+	if err != nil {
+		return nil, err
+	}
+	b := &bench{Cluster: cluster, binary: binary}
+	ctx := context.Background()
+	if err := cluster.RemoveLabeled(ctx, label, 0); err != nil {
+		return nil, err
+	}
+	b.own, err = b.space(ctx, "inpod-bench")
+	return b, err
+}
+
+func (b *bench) space(ctx context.Context, name string) (string, error) {
+	namespace, err := b.CreateNamespace(ctx, name, map[string]string{label: "true"})
+	b.spaces = append(b.spaces, namespace)
+	return namespace, err
+}
+
+func (b *bench) cleanUp() {
+	for _, namespace := range b.spaces {
+		_ = b.DeleteNamespace(context.Background(), namespace)
+	}
+}
+
+// each calls f for 0 to n-1, several at a time, and returns the first error.
+func each(n int, f func(i int) error) error {
+	const atOnce = 8
+	var (
+		work  sync.WaitGroup
+		mu    sync.Mutex
+		first error
+		next  int
+	)
+	for range min(atOnce, n) {
+		work.Go(func() {
+			for {
+				mu.Lock()
+				i := next
+				next++
+				stop := first != nil
+				mu.Unlock()
+				if i >= n || stop {
+					return
+				}
+				if err := f(i); err != nil {
+					mu.Lock()
+					if first == nil {
+						first = err
+					}
+					mu.Unlock()
+					return
+				}
+			}
+		})
+	}
+	work.Wait()
+	return first
+}
+
+func (b *bench) configMap(ctx context.Context, namespace, name, value string) error {
+	cm := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, Data: map[string]string{"key": value},
+	}
+	_, err := b.Client.CoreV1().ConfigMaps(namespace).Create(ctx, cm, metav1.CreateOptions{})
+	return ignoreExisting(err)
+}
+
+func ignoreExisting(err error) error {
+	if apierrors.IsAlreadyExists(err) {
+		return nil
+	}
+	return err
+}
+
+func (b *bench) edit(ctx context.Context, namespace, name, value string) error {
+	patch := fmt.Sprintf(`{"data":{"key":%q}}`, value)
+	_, err := b.Client.CoreV1().ConfigMaps(namespace).Patch(ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	return err
+}
+
+// deployment makes a workload without pods that has a ConfigMap in its environment.
+func (b *bench) deployment(ctx context.Context, namespace, name, configMap string) error {
+	labels := map[string]string{"app": name}
+	d := &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace, Annotations: map[string]string{autoKey: "true"}},
+		Spec: appsv1.DeploymentSpec{
+			Replicas: new(int32(0)), Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: labels},
+				Spec: corev1.PodSpec{Containers: []corev1.Container{{
+					Name: "app", Image: b.Env.AppImage(),
+					Env: []corev1.EnvVar{{Name: "KEY", ValueFrom: &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{
+						LocalObjectReference: corev1.LocalObjectReference{Name: configMap}, Key: "key",
+					}}}},
+				}}},
+			},
+		},
+	}
+	_, err := b.Client.AppsV1().Deployments(namespace).Create(ctx, d, metav1.CreateOptions{})
+	return ignoreExisting(err)
+}
+
+// bareLoop is the cost of n patches of the form that a rollout has, one after the other.
+func (b *bench) bareLoop(ctx context.Context, namespace string, n int) (time.Duration, error) {
+	start := time.Now()
+	for i := range n {
+		patch := fmt.Sprintf(`{"metadata":{"annotations":{"bench.inpod.dev/bare":%q}},"spec":{"template":{"spec":{"containers":[{"name":"app","env":[{"name":"BARE","value":%q}]}]}}}}`,
+			strings.Repeat("x", 120), strings.Repeat("y", 40))
+		_, err := b.Client.AppsV1().Deployments(namespace).
+			Patch(ctx, fmt.Sprintf("d-%d", i), types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{})
+		if err != nil {
+			return 0, err
+		}
+	}
+	return time.Since(start), nil
+}
