@@ -55,11 +55,10 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		slog.String("version", build.Version), slog.String("revision", build.Revision),
 	}, config.Effective(c)...)...)
 	getenv := func(name string) string { return settings.Lookup(environ, name) }
-	err = serve(ctx, c, build, getenv, log)
-	if err != nil && !(ctx.Err() != nil && errors.Is(err, context.Canceled)) {
+	if err := serve(ctx, c, build, getenv, log); err != nil {
 		log.Error("stopped", "error", err)
 		return exitFail
 	}
-	log.Info("stopped", "cause", context.Cause(ctx))
+	log.Info("stopped")
 	return exitOK
 }

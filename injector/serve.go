@@ -47,10 +47,8 @@ type injector struct {
 	registry *prometheus.Registry
 	ready    readiness
 
-	parent context.Context
-	ctx    context.Context
-	fail   context.CancelCauseFunc
-	tasks  sync.WaitGroup
+	fail  context.CancelCauseFunc // ends the program
+	tasks sync.WaitGroup
 }
 
 // serve runs until ctx ends or a part fails.
@@ -59,49 +57,51 @@ func serve(ctx context.Context, c config.Config, build telemetry.Build, getenv f
 	if err := kubemetrics.RegisterREST(registry); err != nil {
 		return err
 	}
-	in := &injector{config: c, log: log, registry: registry, parent: ctx}
-	in.ctx, in.fail = context.WithCancelCause(ctx)
+	running, fail := context.WithCancelCause(ctx)
+	in := &injector{config: c, log: log, registry: registry, fail: fail}
 	defer in.tasks.Wait()
-	defer in.fail(nil)
-	if err := in.listen(); err != nil {
-		return err
-	}
-	connection, err := access.Connect(in.ctx, access.Options{
+	defer fail(nil)
+	err := in.run(running, access.Options{
 		Kubeconfig: c.Kubernetes.Kubeconfig, Getenv: getenv, UserAgent: "inpod-injector/" + build.Version,
 		QPS: c.Kubernetes.QPS, Burst: c.Kubernetes.Burst, Log: log,
 	})
+	if asked := context.Cause(ctx); asked != nil {
+		log.Info("stopping", "cause", asked)
+		return nil
+	}
+	if failure := context.Cause(running); failure != nil {
+		return failure
+	}
+	return err
+}
+
+// run starts all parts and waits until the program ends.
+func (in *injector) run(ctx context.Context, cluster access.Options) error {
+	if err := in.listen(ctx); err != nil {
+		return err
+	}
+	connection, err := access.Connect(ctx, cluster)
 	if err != nil {
-		return in.cause(err)
+		return err
 	}
-	if err := in.assemble(connection); err != nil {
-		return in.cause(err)
+	if err := in.assemble(ctx, connection); err != nil {
+		return err
 	}
-	<-in.ctx.Done()
-	return in.cause(nil)
+	<-ctx.Done()
+	return nil
 }
 
 // start runs a task until the program ends; its failure ends the program.
-func (in *injector) start(task func(context.Context) error) {
+func (in *injector) start(ctx context.Context, task func(context.Context) error) {
 	in.tasks.Go(func() {
-		if err := task(in.ctx); err != nil {
+		if err := task(ctx); err != nil {
 			in.fail(err)
 		}
 	})
 }
 
-// cause is the failure that ended the program, or the given one; nil when it was asked to stop.
-func (in *injector) cause(err error) error {
-	if in.parent.Err() != nil {
-		return nil
-	}
-	if in.ctx.Err() != nil {
-		return context.Cause(in.ctx)
-	}
-	return err
-}
-
 // listen serves the endpoints from the first moment, so that a probe can tell what the program waits for.
-func (in *injector) listen() error {
+func (in *injector) listen(ctx context.Context) error {
 	in.ready.not("connecting to the API server")
 	servers := []*telemetry.Server{telemetry.NewServer("injector", in.config.ListenAddress, in.log,
 		telemetry.Metrics(in.registry), telemetry.Live(func() error { return nil }), telemetry.Ready(in.ready.check))}
@@ -109,25 +109,25 @@ func (in *injector) listen() error {
 		servers = append(servers, profiling.NewServer(in.config.Pprof.Address, in.log))
 	}
 	for _, server := range servers {
-		if err := server.Listen(in.ctx); err != nil {
+		if err := server.Listen(ctx); err != nil {
 			return err
 		}
-		in.start(server.Run)
+		in.start(ctx, server.Run)
 	}
 	return nil
 }
 
 // assemble starts certificate and webhook.
-func (in *injector) assemble(connection *access.Connection) error {
+func (in *injector) assemble(ctx context.Context, connection *access.Connection) error {
 	in.ready.not("asking for permissions")
-	if err := connection.Probe(in.ctx, requirements(in.config)); err != nil {
+	if err := connection.Probe(ctx, requirements(in.config)); err != nil {
 		return err
 	}
-	options, err := in.options(connection)
+	options, err := in.options(ctx, connection)
 	if err != nil {
 		return err
 	}
-	served, certified, err := in.certificate(connection)
+	served, certified, err := in.certificate(ctx, connection)
 	if err != nil {
 		return err
 	}
@@ -140,18 +140,18 @@ func (in *injector) assemble(connection *access.Connection) error {
 	server := &admission.Server{
 		Address: in.config.Webhook.Address, TLS: served.Config(), Handler: handler, Drain: in.config.Webhook.Drain, Log: in.log,
 	}
-	if err := server.Listen(in.ctx); err != nil {
+	if err := server.Listen(ctx); err != nil {
 		return err
 	}
-	in.start(server.Run)
+	in.start(ctx, server.Run)
 	in.ready.yes(telemetry.AllOf(server.Check, certified))
 	return nil
 }
 
 // options are what every injection has in common.
-func (in *injector) options(connection *access.Connection) (inject.Options, error) {
+func (in *injector) options(ctx context.Context, connection *access.Connection) (inject.Options, error) {
 	c := in.config
-	key, err := digestkey.Ensure(in.ctx, connection.Client, c.Pod.Namespace, c.DigestKeySecret)
+	key, err := digestkey.Ensure(ctx, connection.Client, c.Pod.Namespace, c.DigestKeySecret)
 	if err != nil {
 		return inject.Options{}, err
 	}
@@ -190,12 +190,12 @@ func (in *injector) excluded(namespace string) bool {
 }
 
 // certificate starts what brings the certificate, and returns it with a check of it.
-func (in *injector) certificate(connection *access.Connection) (*certs.Served, telemetry.Check, error) {
+func (in *injector) certificate(ctx context.Context, connection *access.Connection) (*certs.Served, telemetry.Check, error) {
 	c := in.config
 	if c.Certificates.Directory != "" {
 		served := certs.NewServed(in.registry)
 		directory := certs.Directory{Path: c.Certificates.Directory, Served: served, Log: in.log}
-		in.start(func(ctx context.Context) error { directory.Run(ctx); return nil })
+		in.start(ctx, func(ctx context.Context) error { directory.Run(ctx); return nil })
 		return served, served.Check, nil
 	}
 	objects := certs.Objects{Namespace: c.Pod.Namespace, Secret: c.Certificates.Secret, Configuration: c.Webhook.Configuration}
@@ -213,8 +213,8 @@ func (in *injector) certificate(connection *access.Connection) (*certs.Served, t
 	if err != nil {
 		return nil, nil, err
 	}
-	in.start(follower.Run)
-	in.start(func(ctx context.Context) error { elector.Run(ctx); return nil })
+	in.start(ctx, follower.Run)
+	in.start(ctx, func(ctx context.Context) error { elector.Run(ctx); return nil })
 	return follower.Served(), follower.Check, nil
 }
 

@@ -23,9 +23,9 @@ func pairs(t *testing.T, n int) []map[string][]byte {
 	t.Helper()
 	var made []map[string][]byte
 	for range n {
-		in(t, func(t *testing.T, ctx context.Context) {
+		in(t, func(ctx context.Context, t *testing.T) {
 			client := fake.NewClientset(configuration())
-			start(t, ctx, client, true)
+			start(ctx, t, client, true)
 			secret, err := client.CoreV1().Secrets("inpod").Get(ctx, "tls", metav1.GetOptions{})
 			if err != nil {
 				t.Fatal(err)

@@ -51,7 +51,7 @@ type replica struct {
 }
 
 // start runs a follower, and a keeper if the replica leads.
-func start(t *testing.T, ctx context.Context, client *fake.Clientset, leads bool) *replica {
+func start(ctx context.Context, t *testing.T, client *fake.Clientset, leads bool) *replica {
 	t.Helper()
 	registry, r := prometheus.NewPedanticRegistry(), &replica{log: &lines{}}
 	log := slog.New(slog.NewTextHandler(r.log, nil))
@@ -97,24 +97,24 @@ func trusted(t *testing.T, leaf *x509.Certificate, bundle []byte) error {
 }
 
 // in runs a test in fake time with a context that ends before the test does.
-func in(t *testing.T, test func(t *testing.T, ctx context.Context)) {
+func in(t *testing.T, test func(ctx context.Context, t *testing.T)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		t.Cleanup(stop)
-		test(t, ctx)
+		test(ctx, t)
 	})
 }
 
 func TestTheFirstStart(t *testing.T) {
 	t.Parallel()
-	in(t, func(t *testing.T, ctx context.Context) {
+	in(t, func(ctx context.Context, t *testing.T) {
 		client := fake.NewClientset(configuration())
-		follower := start(t, ctx, client, false)
+		follower := start(ctx, t, client, false)
 		if err := follower.follower.Check(); err == nil || !strings.Contains(err.Error(), "no certificate") {
 			t.Errorf("before anybody leads: %v", err)
 		}
-		leader := start(t, ctx, client, true)
+		leader := start(ctx, t, client, true)
 		for _, r := range []*replica{follower, leader} {
 			if err := r.follower.Check(); err != nil {
 				t.Errorf("readiness: %v", err)
@@ -139,9 +139,9 @@ func TestTheFirstStart(t *testing.T) {
 // A year goes by. Every day every replica serves what every API server trusts.
 func TestRenewalsAreNoticedByNobody(t *testing.T) {
 	t.Parallel()
-	in(t, func(t *testing.T, ctx context.Context) {
+	in(t, func(ctx context.Context, t *testing.T) {
 		client := fake.NewClientset(configuration())
-		leader, follower := start(t, ctx, client, true), start(t, ctx, client, false)
+		leader, follower := start(ctx, t, client, true), start(ctx, t, client, false)
 		certificates, authorities := map[string]bool{}, map[string]bool{}
 		for range 365 {
 			time.Sleep(24 * time.Hour)
@@ -162,13 +162,13 @@ func TestRenewalsAreNoticedByNobody(t *testing.T) {
 
 func TestARestartOfTheLeaderChangesNothing(t *testing.T) {
 	t.Parallel()
-	in(t, func(t *testing.T, ctx context.Context) {
+	in(t, func(ctx context.Context, t *testing.T) {
 		client := fake.NewClientset(configuration())
 		first, stop := context.WithCancel(ctx)
-		leaf := start(t, first, client, true).follower.Served().Leaf()
+		leaf := start(first, t, client, true).follower.Served().Leaf()
 		stop()
 		synctest.Wait()
-		if next := start(t, ctx, client, true).follower.Served().Leaf(); !next.Equal(leaf) {
+		if next := start(ctx, t, client, true).follower.Served().Leaf(); !next.Equal(leaf) {
 			t.Error("the next leader has made another certificate")
 		}
 	})
@@ -176,9 +176,9 @@ func TestARestartOfTheLeaderChangesNothing(t *testing.T) {
 
 func TestACaBundleThatWasOverwrittenIsWrittenAgain(t *testing.T) {
 	t.Parallel()
-	in(t, func(t *testing.T, ctx context.Context) {
+	in(t, func(ctx context.Context, t *testing.T) {
 		client := fake.NewClientset(configuration())
-		r := start(t, ctx, client, true)
+		r := start(ctx, t, client, true)
 		before := bundles(t, client)
 		// As helm or kubectl apply would, with what is in the chart.
 		_, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Update(ctx, configuration(), metav1.UpdateOptions{})
@@ -198,9 +198,9 @@ func TestACaBundleThatWasOverwrittenIsWrittenAgain(t *testing.T) {
 // Deleting the Secret is how one asks for a new authority. Nobody is left without trust meanwhile.
 func TestADeletedSecretReplacesTheAuthorityWithoutAGap(t *testing.T) {
 	t.Parallel()
-	in(t, func(t *testing.T, ctx context.Context) {
+	in(t, func(ctx context.Context, t *testing.T) {
 		client := fake.NewClientset(configuration())
-		leader, follower := start(t, ctx, client, true), start(t, ctx, client, false)
+		leader, follower := start(ctx, t, client, true), start(ctx, t, client, false)
 		old := follower.follower.Served().Leaf()
 		if err := client.CoreV1().Secrets("inpod").Delete(ctx, "tls", metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
@@ -231,16 +231,16 @@ func TestADeletedSecretReplacesTheAuthorityWithoutAGap(t *testing.T) {
 // The Secret was deleted while nobody led: other replicas still serve a certificate, which stays trusted.
 func TestASecretThatWasDeletedWhileNobodyLooked(t *testing.T) {
 	t.Parallel()
-	in(t, func(t *testing.T, ctx context.Context) {
+	in(t, func(ctx context.Context, t *testing.T) {
 		client := fake.NewClientset(configuration())
 		first, stop := context.WithCancel(ctx)
-		old := start(t, first, client, true).follower.Served().Leaf()
+		old := start(first, t, client, true).follower.Served().Leaf()
 		stop()
 		synctest.Wait()
 		if err := client.CoreV1().Secrets("inpod").Delete(ctx, "tls", metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		now := start(t, ctx, client, true).follower.Served().Leaf()
+		now := start(ctx, t, client, true).follower.Served().Leaf()
 		for _, bundle := range bundles(t, client) {
 			for name, leaf := range map[string]*x509.Certificate{"new": now, "old": old} {
 				if err := trusted(t, leaf, bundle); err != nil {
@@ -253,9 +253,9 @@ func TestASecretThatWasDeletedWhileNobodyLooked(t *testing.T) {
 
 func TestADamagedSecretIsReplacedAndTold(t *testing.T) {
 	t.Parallel()
-	in(t, func(t *testing.T, ctx context.Context) {
+	in(t, func(ctx context.Context, t *testing.T) {
 		client := fake.NewClientset(configuration())
-		r := start(t, ctx, client, true)
+		r := start(ctx, t, client, true)
 		secret, err := client.CoreV1().Secrets("inpod").Get(ctx, "tls", metav1.GetOptions{})
 		if err != nil {
 			t.Fatal(err)
@@ -282,9 +282,9 @@ func TestADamagedSecretIsReplacedAndTold(t *testing.T) {
 // Trouble is told once, retried for as long as it lasts, and forgotten when it is over.
 func TestTroubleWithTheAPIServer(t *testing.T) {
 	t.Parallel()
-	in(t, func(t *testing.T, ctx context.Context) {
+	in(t, func(ctx context.Context, t *testing.T) {
 		client := fake.NewClientset() // the chart has not installed the configuration yet
-		r := start(t, ctx, client, true)
+		r := start(ctx, t, client, true)
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
 		if log := r.log.String(); strings.Count(log, "will try again") != 1 || !strings.Contains(log, "which the chart installs") {
@@ -303,14 +303,14 @@ func TestTroubleWithTheAPIServer(t *testing.T) {
 
 func TestTwoThatLeadForAMomentAgree(t *testing.T) {
 	t.Parallel()
-	in(t, func(t *testing.T, ctx context.Context) {
+	in(t, func(ctx context.Context, t *testing.T) {
 		client := fake.NewClientset(configuration())
 		conflicts := 2
 		client.PrependReactor("create", "secrets", func(clienttesting.Action) (bool, runtime.Object, error) {
 			conflicts--
 			return conflicts >= 0, nil, apierrors.NewAlreadyExists(schema.GroupResource{Resource: "secrets"}, "tls")
 		})
-		one, two := start(t, ctx, client, true), start(t, ctx, client, true)
+		one, two := start(ctx, t, client, true), start(ctx, t, client, true)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if a, b := one.follower.Served().Leaf(), two.follower.Served().Leaf(); a == nil || !a.Equal(b) {
@@ -326,13 +326,13 @@ func TestTwoThatLeadForAMomentAgree(t *testing.T) {
 
 func TestReadinessSaysWhatIsMissing(t *testing.T) {
 	t.Parallel()
-	in(t, func(t *testing.T, ctx context.Context) {
+	in(t, func(ctx context.Context, t *testing.T) {
 		client := fake.NewClientset(configuration())
 		leading, stop := context.WithCancel(ctx)
-		start(t, leading, client, true)
+		start(leading, t, client, true)
 		stop()
 		synctest.Wait()
-		r := start(t, ctx, client, false)
+		r := start(ctx, t, client, false)
 		want := func(text string) {
 			t.Helper()
 			if err := r.follower.Check(); err == nil || !strings.Contains(err.Error(), text) {

@@ -114,11 +114,11 @@ type Pod struct {
 
 // Default returns what holds when nothing is set.
 func Default() Config {
-	return Config{
+	return Config{ //nolint:gosec // names of Secrets, nothing secret
 		Webhook: Webhook{
 			Address: ":9443", Service: "inpod-injector", Configuration: "inpod-injector", Drain: 5 * time.Second,
 		},
-		Certificates: Certificates{ //nolint:gosec // the name of a Secret, nothing secret
+		Certificates: Certificates{ //nolint:gosec // likewise
 			Secret: "inpod-injector-tls", Lifetime: 72 * time.Hour, Authority: 365 * 24 * time.Hour, Settle: time.Minute,
 		},
 		Sidecar: Sidecar{

@@ -42,7 +42,7 @@ func other() map[string]string {
 
 // leaves returns every field of a struct by its path, as text.
 func leaves(value reflect.Value, path string) map[string]string {
-	if quantity, ok := value.Interface().(resource.Quantity); ok {
+	if quantity, ok := reflect.TypeAssert[resource.Quantity](value); ok {
 		return map[string]string{path: quantity.String()}
 	}
 	if value.Kind() != reflect.Struct {
