@@ -37,7 +37,7 @@ func (l *Loop) rollout(ctx context.Context, w observe.Workload, s *state, decisi
 		return l.failed(ctx, w, decision, err)
 	}
 	l.drop(w.View.Key)
-	l.wrote(s, version)
+	l.wrote(s, version, decision.Baseline)
 	s.rolled(now)
 	l.rolled(w, s, decision)
 	return nil
@@ -65,6 +65,9 @@ func (l *Loop) record(ctx context.Context, w observe.Workload, s *state, decisio
 			// From now on changes are found by comparing with this, although it is not in the cluster yet.
 			l.keep(s, &baseline)
 		}
+		if s.overwritten(w, persisted) {
+			return 0, nil
+		}
 		if wait := l.turn(s); wait > 0 {
 			return wait, nil
 		}
@@ -78,7 +81,7 @@ func (l *Loop) record(ctx context.Context, w observe.Workload, s *state, decisio
 	if !persisted || decision.Reason == decide.Adopted {
 		l.metrics.adopted.Inc()
 	}
-	l.wrote(s, version)
+	l.wrote(s, version, baseline)
 	l.options.Log.Debug("recorded", "workload", w.View.Key, "reason", decision.Reason)
 	if decision.Reason == decide.ReloadConfirmed {
 		l.reloaded(w, s, decision)
@@ -130,8 +133,8 @@ func (l *Loop) keep(s *state, baseline *source.Baseline) {
 	s.provisional = baseline
 }
 
-func (l *Loop) wrote(s *state, version uint64) {
-	s.written, s.writtenAt = version, time.Now()
+func (l *Loop) wrote(s *state, version uint64, baseline source.Baseline) {
+	s.written, s.writtenAt, s.ours = version, time.Now(), &baseline
 	s.slot = time.Time{}
 	l.keep(s, nil)
 }

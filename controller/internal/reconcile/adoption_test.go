@@ -14,6 +14,7 @@ import (
 
 	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/controller/internal/reconcile"
+	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/objtest"
 	"inpod.dev/inpod/internal/source"
 	"inpod.dev/inpod/internal/workload"
@@ -284,4 +285,37 @@ func (s *sidecars) say(verdict decide.Verdict) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.verdict = verdict
+}
+
+// Two installations with different keys cannot read each other's baselines. Without an end to it each would adopt what the
+// other has just written, many times a second.
+func TestTwoInstallationsDoNotOverwriteEachOtherForEver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		w.apply(objtest.ConfigMap("a", "k", "0"), auto("web", "a"))
+		w.lead()
+		synctest.Wait()
+		const theirs = `{"v":1,"key":"other","sources":{}}`
+		for range 3 {
+			other := auto("web", "a")
+			other.SetAnnotations(with(other.GetAnnotations(), annotation.Observed, theirs))
+			w.apply(other)
+			time.Sleep(time.Minute)
+			synctest.Wait()
+		}
+		if got := w.done(); len(got) != 1 {
+			t.Errorf("writes: %v, want one adoption and no answer to the other installation", got)
+		}
+		if got := strings.Join(w.told(), "\n"); strings.Count(got, "AnotherInstallation") != 1 {
+			t.Errorf("events:\n%s\nwant one that tells of the other installation", got)
+		}
+		// Changes are found all the same.
+		w.apply(objtest.ConfigMap("a", "k", "1"))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := w.done(); len(got) != 2 || got[1] != "rolled web" {
+			t.Errorf("writes: %v, want the change rolled", got)
+		}
+	})
 }

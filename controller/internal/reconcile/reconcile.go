@@ -211,7 +211,7 @@ func (l *Loop) look(ctx context.Context, key workload.Key) (time.Duration, error
 	decision := l.options.Decide(in)
 	l.metrics.decided(decision)
 	patience := l.patience(s, decision)
-	l.report(w, s, decision, patience > 0)
+	l.report(w, s, decision, patience > 0, s.overwritten(w, persisted))
 	switch decision.Action {
 	case decide.Rollout:
 		return 0, l.rollout(ctx, w, s, decision)
@@ -246,7 +246,10 @@ func (l *Loop) gather(w observe.Workload, s *state) (in decide.Input, persisted 
 	switch {
 	case persisted:
 		l.keep(s, nil)
-	case s.provisional != nil:
+	case s.provisional == nil && s.overwritten(w, persisted):
+		l.keep(s, s.ours)
+	}
+	if !persisted && s.provisional != nil {
 		in.Baseline = *s.provisional
 	}
 	in.HasBaseline = persisted || s.provisional != nil

@@ -7,6 +7,7 @@ import (
 
 	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/controller/internal/observe"
+	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/workload"
 )
 
@@ -15,6 +16,7 @@ const (
 	EventRolled            = "Reloaded"
 	EventFailed            = "ReloadFail"
 	EventReloaded          = "ReloadedInPlace"
+	EventShared            = "AnotherInstallation"
 	EventInvalidAnnotation = "InvalidAnnotation"
 )
 
@@ -48,7 +50,7 @@ func bounded(message string) string {
 
 // report tells what the user should know of a decision before anything is done, each thing once. A decision that is early
 // to tell is left for later.
-func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision, early bool) {
+func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision, early, shared bool) {
 	told := map[string]bool{}
 	warn := func(reason, message string) {
 		told[message] = true
@@ -60,6 +62,10 @@ func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision, ea
 	}
 	for _, problem := range w.Problems {
 		warn(EventInvalidAnnotation, problem.String())
+	}
+	if shared {
+		warn(EventShared, "Another installation of inpod follows this workload too and has replaced the annotation "+annotation.Observed+
+			": both may roll it. Limit one of them, by namespaces or by annotation keys")
 	}
 	if decision.Warning && decision.Action == decide.None && !early {
 		warn(string(decision.Reason), decision.Message)

@@ -7,6 +7,7 @@ import (
 
 	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/controller/internal/observe"
+	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/source"
 	"inpod.dev/inpod/internal/workload"
 )
@@ -46,6 +47,8 @@ type state struct {
 	// written is the resource version of our own last write, and writtenAt its time.
 	written   uint64
 	writtenAt time.Time
+	// ours is the baseline in that write.
+	ours *source.Baseline
 	// missing is since when a source is missing.
 	missing time.Time
 	// told are the warnings that were told.
@@ -175,4 +178,10 @@ func (s *state) backOff() time.Duration {
 		}
 	}
 	return wait
+}
+
+// overwritten tells that somebody has replaced the baseline that we wrote by one that we cannot read: another installation
+// with another key of digests follows the workload too. Whoever writes again makes the other one write again, without end.
+func (s *state) overwritten(w observe.Workload, persisted bool) bool {
+	return !persisted && s.ours != nil && w.View.Annotations[annotation.Observed] != ""
 }
