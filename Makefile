@@ -82,6 +82,10 @@ test-presets: host tool-testsum ## the sidecar's presets against real servers, o
 	@$(TOOLS_BIN)/testsum -suite presets -log dist/test/presets.log -each -- \
 	  go test -json -tags presets -count=1 -parallel 6 -timeout 15m ./sidecar/internal/presettest
 
+.PHONY: bench
+bench: build-host $(filter-out load images-host,$(cluster_steps)) tool-helm ## what the controller costs, as one table (ONLY=scenario,... for some)
+	@$(e2e_env) go run -tags e2e ./e2e/bench -controller bin/linux-$(HOST_ARCH)/controller $(if $(ONLY),-only $(ONLY))
+
 .PHONY: test-lint
 test-lint: lint
 
