@@ -232,20 +232,32 @@ func (o *Observer) dependents(ref source.Ref) []workload.Key {
 		if informer == nil {
 			continue
 		}
-		for _, value := range []string{indexValue(ref), anyOf(ref.Kind, ref.Namespace)} {
-			objects, err := informer.GetIndexer().ByIndex(bySource, value)
-			if err != nil {
-				continue // the index is made in workloadInformer
-			}
-			for _, object := range objects {
-				if item, ok := object.(*workloadItem); ok {
-					keys = append(keys, item.View.Key)
-				}
+		for _, item := range indexed(informer, indexValue(ref)) {
+			keys = append(keys, item.View.Key)
+		}
+		for _, item := range indexed(informer, anyOf(ref.Kind, ref.Namespace)) {
+			if item.Policy.Select(ref, false, false, false, false) == annotation.Named {
+				keys = append(keys, item.View.Key)
 			}
 		}
 	}
 	slices.SortFunc(keys, workload.Key.Compare)
 	return slices.Compact(keys)
+}
+
+// indexed returns the workloads under one value of the index bySource.
+func indexed(informer cache.SharedIndexInformer, value string) []*workloadItem {
+	objects, err := informer.GetIndexer().ByIndex(bySource, value)
+	if err != nil {
+		return nil // the index is made in workloadInformer
+	}
+	items := make([]*workloadItem, 0, len(objects))
+	for _, object := range objects {
+		if item, ok := object.(*workloadItem); ok {
+			items = append(items, item)
+		}
+	}
+	return items
 }
 
 func lookUp[T any](informer cache.SharedIndexInformer, namespace, name string) (item T, ok bool) {

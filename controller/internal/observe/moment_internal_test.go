@@ -1,0 +1,220 @@
+package observe
+
+import (
+	"reflect"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/cache"
+
+	obj "inpod.dev/inpod/internal/objtest"
+	"inpod.dev/inpod/internal/source"
+)
+
+// templateChanged is when the template of web got its form, as far as the observer has seen it.
+func (l *lab) templateChanged() source.Moment {
+	l.t.Helper()
+	synctest.Wait()
+	w, ok := l.Workload(deployment("web"))
+	if !ok {
+		l.t.Fatal("web is not in the picture")
+	}
+	return w.TemplateChanged
+}
+
+func (l *lab) wantTemplateChanged(want source.Moment, when string) {
+	l.t.Helper()
+	if diff := cmp.Diff(want, l.templateChanged()); diff != "" {
+		l.t.Errorf("%s (-want +got):\n%s", when, diff)
+	}
+}
+
+func scaled(replicas int32, parts ...obj.Part) runtime.Object {
+	d := obj.Deployment("web", parts...)
+	d.Status.Replicas = replicas
+	return d
+}
+
+func TestAnEditOfATemplateThatWasSeenIsItsMoment(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := open(t, objects(scaled(1)))
+		l.wantTemplateChanged(source.Moment{}, "nothing was seen")
+
+		l.update(scaled(2))
+		l.wantTemplateChanged(source.Moment{}, "a write of the status says nothing of the template")
+
+		time.Sleep(time.Minute)
+		l.update(scaled(2, obj.Var("VERSION", "2")))
+		edited := l.at()
+		l.wantTemplateChanged(edited, "after an edit")
+
+		time.Sleep(time.Minute)
+		l.update(scaled(3, obj.Var("VERSION", "2")))
+		l.wantTemplateChanged(edited, "a write of the status after it")
+
+		l.relist("deployments", func() { l.update(scaled(4, obj.Var("VERSION", "2"))) })
+		l.wantTemplateChanged(edited, "a new list with the same template")
+
+		l.update(scaled(4, obj.Var("VERSION", "3")))
+		l.wantTemplateChanged(l.at(), "the next edit")
+	})
+}
+
+// When it was edited among the writes that were missed is not known.
+func TestAnEditThatWasMissedHasNoMoment(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := open(t, objects(scaled(1)))
+		l.update(scaled(1, obj.Var("VERSION", "2")))
+		l.relist("deployments", func() { l.update(scaled(1, obj.Var("VERSION", "3"))) })
+		l.wantTemplateChanged(source.Moment{}, "an edit found by a new list")
+
+		l.update(scaled(2, obj.Var("VERSION", "3")))
+		l.wantTemplateChanged(source.Moment{}, "a write of the status after it")
+
+		l.update(scaled(2, obj.Var("VERSION", "4")))
+		l.wantTemplateChanged(l.at(), "an edit that was seen after it")
+	})
+}
+
+func TestAWorkloadThatIsMadeAgainInheritsNoMoment(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := open(t, objects(scaled(1)))
+		l.update(scaled(1, obj.Var("VERSION", "2")))
+		l.remove(scaled(1))
+		again := obj.Deployment("web", obj.Var("VERSION", "2"))
+		again.UID = "another"
+		l.create(again)
+		l.wantTemplateChanged(source.Moment{}, "made again")
+	})
+}
+
+// Several writes that arrive before the store has caught up are told apart.
+func TestWritesInARowAreToldApart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := open(t, objects(scaled(1)))
+		l.update(scaled(1, obj.Var("VERSION", "2")))
+		edited := l.at()
+		l.update(scaled(2, obj.Var("VERSION", "2")))
+		l.update(scaled(3, obj.Var("VERSION", "2")))
+		l.wantTemplateChanged(edited, "an edit and two writes of the status")
+	})
+}
+
+func TestTheMomentOfASourceIsThatOfItsContent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := open(t, objects(obj.ConfigMap("a", "k", "0")))
+		want := l.at()
+		check := func(when string) {
+			t.Helper()
+			synctest.Wait()
+			if diff := cmp.Diff(want, l.Source(configMap("a")).Changed); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", when, diff)
+			}
+		}
+		check("at the start")
+
+		time.Sleep(time.Minute)
+		l.update(obj.Annotated(obj.ConfigMap("a", "k", "0"), "reloader.stakater.com/match", "true"))
+		check("after an edit of an annotation")
+		if !l.Source(configMap("a")).Match {
+			t.Error("the mark is not seen")
+		}
+
+		l.update(obj.ConfigMap("a", "k", "1"))
+		want = l.at()
+		check("after an edit of the content")
+
+		l.relist("configmaps", func() { l.update(obj.Annotated(obj.ConfigMap("a", "k", "1"), "a", "b")) })
+		check("after a new list with the same content")
+
+		l.relist("configmaps", func() { l.update(obj.ConfigMap("a", "k", "2")) })
+		want = source.Moment{Version: uint64(l.version), Time: time.Now().Add(-time.Minute)} // relist waits for a minute
+		check("after a new list with other content: not before this")
+
+		l.remove(obj.ConfigMap("a"))
+		again := obj.ConfigMap("a", "k", "2")
+		again.UID = "another"
+		l.create(again)
+		want = l.at()
+		check("made again")
+	})
+}
+
+func TestTheMomentIsTheNewestWrite(t *testing.T) {
+	t.Parallel()
+	noon := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+	entry := func(at time.Time) metav1.ManagedFieldsEntry {
+		return metav1.ManagedFieldsEntry{Time: new(metav1.NewTime(at))}
+	}
+	for name, c := range map[string]struct {
+		version string
+		fields  []metav1.ManagedFieldsEntry
+		want    source.Moment
+	}{
+		"of several managers":          {"7", []metav1.ManagedFieldsEntry{entry(noon), entry(noon.Add(time.Hour)), entry(noon.Add(-time.Hour))}, source.Moment{Version: 7, Time: noon.Add(time.Hour)}},
+		"without managers":             {"7", nil, source.Moment{Version: 7}},
+		"a manager without a time":     {"7", []metav1.ManagedFieldsEntry{{}}, source.Moment{Version: 7}},
+		"a version that is no number":  {"a7", nil, source.Moment{}},
+		"the largest version there is": {"18446744073709551615", nil, source.Moment{Version: 1<<64 - 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			meta := &metav1.ObjectMeta{ResourceVersion: c.version, ManagedFields: c.fields}
+			if diff := cmp.Diff(c.want, moment(meta)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// The API server streams the first list to clients that can take it, which halves the memory at the start.
+func TestMarkingKeepsWhatClientGoAsksFor(t *testing.T) {
+	t.Parallel()
+	for _, unsupported := range []bool{true, false} {
+		lw := markLive(declared{unsupported: unsupported})
+		asked, ok := lw.(interface{ IsWatchListSemanticsUnSupported() bool })
+		if !ok || asked.IsWatchListSemanticsUnSupported() != unsupported {
+			t.Errorf("unsupported %t is not passed on", unsupported)
+		}
+	}
+	asked, _ := markLive(&cache.ListWatch{}).(interface{ IsWatchListSemanticsUnSupported() bool })
+	if asked.IsWatchListSemanticsUnSupported() {
+		t.Error("a client that says nothing cannot stream")
+	}
+}
+
+type declared struct {
+	cache.ListerWatcher
+
+	unsupported bool
+}
+
+func (d declared) IsWatchListSemanticsUnSupported() bool { return d.unsupported }
+
+// The mark must not reach what is kept: an object that is listed later would carry it.
+func TestTheMarkIsNotKept(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := open(t, objects(scaled(1)))
+		l.update(scaled(1, obj.Var("VERSION", "2")))
+		synctest.Wait()
+		for _, object := range in(l.workloads["Deployment"], obj.Namespace).GetStore().List() {
+			item, ok := object.(*workloadItem)
+			if !ok {
+				t.Fatalf("%s in the store", reflect.TypeOf(object))
+			}
+			if item.GetSelfLink() != "" {
+				t.Errorf("selfLink %q", item.GetSelfLink())
+			}
+		}
+	})
+}

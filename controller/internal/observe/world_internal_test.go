@@ -1,0 +1,244 @@
+package observe
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clienttesting "k8s.io/client-go/testing"
+
+	"inpod.dev/inpod/internal/annotation"
+	obj "inpod.dev/inpod/internal/objtest"
+	"inpod.dev/inpod/internal/source"
+	"inpod.dev/inpod/internal/workload"
+)
+
+// asked describes what was listed and watched: "list secrets shop type!=…".
+func (l *lab) asked() []string {
+	var asked []string
+	for _, action := range l.api.Actions() {
+		var options metav1.ListOptions
+		switch typed := action.(type) {
+		case clienttesting.ListActionImpl:
+			options = typed.ListOptions
+		case clienttesting.WatchActionImpl:
+			options = typed.ListOptions
+		}
+		text := action.GetVerb() + " " + action.GetResource().Resource
+		for _, more := range []string{action.GetNamespace(), options.FieldSelector, options.LabelSelector} {
+			if more != "" {
+				text += " " + more
+			}
+		}
+		asked = append(asked, text)
+	}
+	slices.Sort(asked)
+	return asked
+}
+
+func TestWhatIsAskedOfTheAPIServer(t *testing.T) {
+	t.Parallel()
+	const pods = " inpod.dev/injected=true"
+	const helm = " type!=helm.sh/release.v1"
+	for name, c := range map[string]struct {
+		change func(*Options)
+		want   []string
+	}{
+		"the whole cluster": {func(*Options) {}, []string{
+			"list configmaps", "list daemonsets", "list deployments", "list pods" + pods, "list secrets" + helm, "list statefulsets",
+			"watch configmaps", "watch daemonsets", "watch deployments", "watch pods" + pods, "watch secrets" + helm, "watch statefulsets",
+		}},
+		"one namespace, without pods": {func(o *Options) { o.Namespaces, o.Pods = []string{"shop"}, false }, []string{
+			"list configmaps shop", "list daemonsets shop", "list deployments shop", "list secrets shop" + helm, "list statefulsets shop",
+			"watch configmaps shop", "watch daemonsets shop", "watch deployments shop", "watch secrets shop" + helm, "watch statefulsets shop",
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				l := open(t, nil, c.change)
+				if diff := cmp.Diff(c.want, l.asked()); diff != "" {
+					t.Errorf("(-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+func TestThePicture(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		other := obj.ConfigMap("b", "k", "0")
+		other.Namespace = "other"
+		l := open(t, objects(
+			obj.ConfigMap("b", "k", "0"), obj.Annotated(obj.ConfigMap("a", "k", "0"), ignore, "true"), other, obj.Secret("c", "k", "0"),
+			obj.Deployment("web", obj.Annotation("reloader.stakater.com/auto", "maybe"), obj.EnvFrom(obj.CM("a"))), obj.DaemonSet("agent"),
+		))
+		if diff := cmp.Diff([]source.Ref{configMap("a"), configMap("b")}, l.Sources(source.ConfigMap, obj.Namespace)); diff != "" {
+			t.Errorf("ConfigMaps (-want +got):\n%s", diff)
+		}
+		if got := l.Sources(source.SecretProviderClass, obj.Namespace); len(got) > 0 {
+			t.Errorf("sources of a kind that is not watched: %v", got)
+		}
+		if s := l.Source(configMap("a")); s == nil || !s.Ignore || s.Match || s.Keys["k"].Digest != source.DigestOf([]byte("0")) {
+			t.Errorf("snapshot %+v", s)
+		}
+		if l.Source(configMap("none")) != nil || l.Source(secret("a")) != nil || l.Source(source.Ref{Kind: "Pod", Name: "a"}) != nil {
+			t.Error("a snapshot of a source that does not exist")
+		}
+		keys := l.Workloads()
+		slices.SortFunc(keys, workload.Key.Compare)
+		want := []workload.Key{{Kind: "DaemonSet", Namespace: obj.Namespace, Name: "agent"}, deployment("web")}
+		if diff := cmp.Diff(want, keys); diff != "" {
+			t.Errorf("workloads (-want +got):\n%s", diff)
+		}
+		w, ok := l.Workload(deployment("web"))
+		if !ok || len(w.Problems) != 1 || w.Problems[0].Value != "maybe" || len(w.Usages) != 1 {
+			t.Errorf("%t, %+v", ok, w)
+		}
+		for _, key := range []workload.Key{deployment("none"), {Kind: "CronJob", Namespace: obj.Namespace, Name: "web"}} {
+			if _, ok := l.Workload(key); ok {
+				t.Errorf("%s exists", key)
+			}
+		}
+	})
+}
+
+func TestOtherNamespacesAreNotThere(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		other := obj.ConfigMap("b", "k", "0")
+		other.Namespace = "other"
+		l := open(t, objects(other, obj.ConfigMap("a", "k", "0"), obj.Deployment("web", obj.EnvFrom(obj.CM("a")))),
+			func(o *Options) { o.Namespaces = []string{"shop", "more"} })
+		if l.Source(source.Ref{Kind: source.ConfigMap, Namespace: "other", Name: "b"}) != nil {
+			t.Error("a source of a namespace that is not watched")
+		}
+		if got := l.Sources(source.ConfigMap, "other"); got != nil {
+			t.Errorf("sources %v", got)
+		}
+		if _, ok := l.Workload(workload.Key{Kind: "Deployment", Namespace: "other", Name: "web"}); ok {
+			t.Error("a workload of a namespace that is not watched")
+		}
+		if len(l.Pods(workload.Key{Kind: "Deployment", Namespace: "other", Name: "web"})) > 0 {
+			t.Error("pods of a namespace that is not watched")
+		}
+		if len(l.Workloads()) != 1 {
+			t.Errorf("workloads %v", l.Workloads())
+		}
+		l.update(obj.ConfigMap("a", "k", "1"))
+		if diff := cmp.Diff([]string{"SourceChanged Deployment/web"}, l.heard()); diff != "" {
+			t.Errorf("notified (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// owned is a pod of a workload, with the sidecar.
+func owned(name, kind, owner string, parts ...obj.Part) *corev1.Pod {
+	pod := obj.Pod(name, append([]obj.Part{obj.Label(annotation.InjectedLabel, "true")}, parts...)...)
+	pod.OwnerReferences = []metav1.OwnerReference{
+		{Kind: "Thing", Name: "not-the-controller"},
+		{Kind: kind, Name: owner, Controller: new(true)},
+	}
+	if kind == "ReplicaSet" {
+		pod.Labels["pod-template-hash"] = "6d4cf56db6"
+	}
+	pod.Status = corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "10.0.0.7"}
+	return pod
+}
+
+func TestPodsBelongToTheirWorkload(t *testing.T) {
+	t.Parallel()
+	orphan := obj.Pod("orphan", obj.Label(annotation.InjectedLabel, "true"))
+	strange := owned("strange", "ReplicaSet", "made-by-hand")
+	synctest.Test(t, func(t *testing.T) {
+		l := open(t, objects(
+			owned("web-2", "ReplicaSet", "web-6d4cf56db6"), owned("web-1", "ReplicaSet", "web-6d4cf56db6"),
+			owned("db-0", "StatefulSet", "db"), owned("agent-x", "DaemonSet", "agent"), owned("job-x", "Job", "job"), orphan, strange,
+		))
+		for key, want := range map[workload.Key][]string{
+			deployment("web"): {"web-1", "web-2"},
+			{Kind: "StatefulSet", Namespace: obj.Namespace, Name: "db"}:  {"db-0"},
+			{Kind: "DaemonSet", Namespace: obj.Namespace, Name: "agent"}: {"agent-x"},
+			{Kind: "Job", Namespace: obj.Namespace, Name: "job"}:         nil,
+			deployment("made-by-hand"):                                   nil,
+			deployment(""):                                               nil,
+		} {
+			var got []string
+			for _, pod := range l.Pods(key) {
+				got = append(got, pod.Name)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("pods of %s (-want +got):\n%s", key, diff)
+			}
+		}
+	})
+}
+
+func TestWhatIsKeptOfAPod(t *testing.T) {
+	t.Parallel()
+	items := []corev1.KeyToPath{{Key: "tls.crt", Path: "cert/tls.crt"}}
+	build := func() *corev1.Pod {
+		return owned("web-1", "ReplicaSet", "web-6d4cf56db6",
+			obj.Container("app"), obj.Mount(obj.CM("not-watched")),
+			obj.Sidecar(SidecarName), obj.Mount(obj.CM("conf")), obj.SubPath(obj.CM("frozen"), "k"),
+			obj.Projected(obj.Sec("tls").Items("tls.crt:cert/tls.crt"), obj.CM("more")), obj.Mount(obj.Sec("db")))
+	}
+	want := Pod{
+		Namespace: obj.Namespace, Name: "web-1", UID: "uid-of-web-1", Workload: deployment("web"),
+		Address: "10.0.0.7", Port: 9797, Running: true,
+		Mounts: []Mount{
+			{Ref: configMap("conf"), Path: "/mnt/0"},
+			{Ref: secret("tls"), Path: "/mnt/2", Items: items},
+			{Ref: configMap("more"), Path: "/mnt/2"},
+			{Ref: secret("db"), Path: "/mnt/3"},
+		},
+	}
+	for name, c := range map[string]struct {
+		change func(*corev1.Pod)
+		want   func(*Pod)
+	}{
+		"a running pod": {func(*corev1.Pod) {}, func(*Pod) {}},
+		"a port of its own": {
+			func(p *corev1.Pod) { p.Spec.InitContainers[0].Ports = []corev1.ContainerPort{{ContainerPort: 1234}} },
+			func(p *Pod) { p.Port = 1234 },
+		},
+		"a pod that waits": {
+			func(p *corev1.Pod) { p.Status = corev1.PodStatus{Phase: corev1.PodPending} },
+			func(p *Pod) { p.Running, p.Address = false, "" },
+		},
+		"a pod that is being deleted": {
+			func(p *corev1.Pod) { p.DeletionTimestamp = new(metav1.Now()) },
+			func(p *Pod) { p.Over = true },
+		},
+		"a pod that has ended": {
+			func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed },
+			func(p *Pod) { p.Running, p.Over = false, true },
+		},
+		"without the sidecar": {
+			func(p *corev1.Pod) { p.Spec.InitContainers = nil },
+			func(p *Pod) { p.Mounts = nil },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pod, want := build(), want
+			c.change(pod)
+			c.want(&want)
+			reduced, err := reducePod(pod)
+			item, ok := reduced.(*podItem)
+			if err != nil || !ok {
+				t.Fatalf("%T, %v", reduced, err)
+			}
+			if diff := cmp.Diff(want, item.Pod); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if again, err := reducePod(item); again != any(item) || err != nil {
+				t.Error("what is reduced already is reduced again")
+			}
+		})
+	}
+}
