@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"context"
 	"reflect"
 	"testing"
 	"testing/synctest"
@@ -9,8 +10,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 
+	"inpod.dev/inpod/internal/annotation"
 	obj "inpod.dev/inpod/internal/objtest"
 	"inpod.dev/inpod/internal/source"
 )
@@ -199,6 +203,62 @@ type declared struct {
 }
 
 func (d declared) IsWatchListSemanticsUnSupported() bool { return d.unsupported }
+
+// A list that is streamed comes as events that say "added", and says nothing of what was before.
+func TestOnlyWhatWasModifiedIsMarked(t *testing.T) {
+	t.Parallel()
+	stream := watch.NewFakeWithOptions(watch.FakeOptions{ChannelSize: 4})
+	w, err := cache.ToListerWatcherWithContext(markLive(&cache.ListWatch{
+		WatchFuncWithContext: func(context.Context, metav1.ListOptions) (watch.Interface, error) { return stream, nil },
+	})).WatchWithContext(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Stop()
+	stream.Add(obj.Deployment("web"))
+	stream.Modify(obj.Deployment("web"))
+	stream.Action(watch.Bookmark, obj.Deployment("web"))
+	stream.Delete(obj.Deployment("web"))
+	for _, want := range []watch.EventType{watch.Added, watch.Modified, watch.Bookmark, watch.Deleted} {
+		event := <-w.ResultChan()
+		object, ok := event.Object.(metav1.Object)
+		if !ok || event.Type != want || isLive(object) != (want == watch.Modified) {
+			t.Errorf("%s, marked %t; want %s", event.Type, isLive(object), want)
+		}
+	}
+}
+
+// client-go transforms what it has streamed a second time.
+func TestAWorkloadIsReducedOnce(t *testing.T) {
+	t.Parallel()
+	last := newHistory[*workloadItem]()
+	item, err := reduceWorkload(scaled(1), kindOf(t, "Deployment"), annotation.DefaultKeys(), last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := reduceWorkload(item, kindOf(t, "Deployment"), annotation.DefaultKeys(), last)
+	if err != nil || again != item {
+		t.Errorf("%T, %v", again, err)
+	}
+}
+
+func TestHistoryForgetsWhatIsGone(t *testing.T) {
+	t.Parallel()
+	item := func(uid types.UID) *sourceItem {
+		return &sourceItem{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "a", UID: uid}}
+	}
+	h := newHistory[*sourceItem]()
+	h.put(item("1"))
+	h.put(item("2")) // made again
+	h.forget(item("1"))
+	if got, ok := h.get(item("1")); !ok || got.UID != "2" {
+		t.Errorf("what was made again is forgotten: %+v", got)
+	}
+	h.forget(item("2"))
+	if len(h.items) > 0 {
+		t.Errorf("what is gone is kept: %v", h.items)
+	}
+}
 
 // The mark must not reach what is kept: an object that is listed later would carry it.
 func TestTheMarkIsNotKept(t *testing.T) {
