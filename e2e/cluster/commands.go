@@ -36,6 +36,8 @@ func commands() []command {
 		{"down", "", "remove the cluster and everything it left on the machine", true, down},
 		{"status", "", "show what runs; exit code 3 if not everything does", true, status},
 		{"shell", "[COMMAND...]", "open a shell inside the cluster's network", true, shell},
+		{"restart", "COMPONENT...", "stop components, start them, and wait until the cluster works", true, restart},
+		{"stop", "COMPONENT...", "stop components and leave them so, until: up", true, stop},
 		{"load", "IMAGE.tar...", "load image archives into the node", true, load},
 		{"images", "", "list the images in the node", true, images},
 		{"logs", "[COMPONENT]", "show the end of a component's log", true, logs},
@@ -47,7 +49,7 @@ func commands() []command {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 2 && args[0] == cluster.ForwardCommand {
-		return cluster.ForwardConnections(args[1])
+		return cluster.ForwardConnections(ctx, args[1])
 	}
 	if len(args) == 0 || slices.Contains([]string{"--help", "-h", "help"}, args[0]) {
 		fmt.Print(usage())
@@ -127,6 +129,34 @@ func shell(_ context.Context, w world, args []string) error {
 	return w.cluster.Shell(args)
 }
 
+func restart(ctx context.Context, w world, args []string) error {
+	if err := components(args); err != nil {
+		return err
+	}
+	return w.cluster.Restart(ctx, args...)
+}
+
+func stop(ctx context.Context, w world, args []string) error {
+	if err := components(args); err != nil {
+		return err
+	}
+	return w.cluster.Stop(ctx, args...)
+}
+
+// components checks that arguments name components, and at least one.
+func components(args []string) error {
+	known := node.ComponentNames()
+	if len(args) == 0 {
+		return usageError{"name at least one component: " + strings.Join(known, ", ")}
+	}
+	for _, name := range args {
+		if !slices.Contains(known, name) {
+			return usageError{fmt.Sprintf("no component %q; there are: %s", name, strings.Join(known, ", "))}
+		}
+	}
+	return nil
+}
+
 func load(ctx context.Context, w world, args []string) error {
 	if len(args) == 0 {
 		return usageError{"load needs the files of image archives"}
@@ -149,11 +179,14 @@ func images(ctx context.Context, w world, _ []string) error {
 }
 
 func logs(_ context.Context, w world, args []string) error {
-	if len(args) == 1 && slices.Contains(node.ComponentNames(), args[0]) {
-		return w.cluster.Logs(args[0], 200, os.Stdout)
+	if len(args) > 1 {
+		return usageError{"logs takes one component; without one it prints where the logs are"}
 	}
-	if len(args) > 0 {
-		return usageError{fmt.Sprintf("no component %q; there are: %s", args[0], strings.Join(node.ComponentNames(), ", "))}
+	if len(args) == 1 {
+		if err := components(args); err != nil {
+			return err
+		}
+		return w.cluster.Logs(args[0], 200, os.Stdout)
 	}
 	for _, name := range node.ComponentNames() {
 		fmt.Println(w.place.Log(name))

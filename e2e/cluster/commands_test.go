@@ -37,7 +37,7 @@ func TestMistakesNameWhatIsAllowed(t *testing.T) {
 		args []string
 		want string
 	}{
-		"unknown command":      {[]string{"upp"}, "there are: up, down, status, shell, load, images, logs, kubeconfig, env, build"},
+		"unknown command":      {[]string{"upp"}, "there are: up, down, status, shell, restart, stop, load, images, logs, kubeconfig, env, build"},
 		"argument without use": {[]string{"kubeconfig", "x"}, `kubeconfig takes no arguments, but there is "x"`},
 	}
 	for name, tc := range cases {
@@ -45,6 +45,31 @@ func TestMistakesNameWhatIsAllowed(t *testing.T) {
 			t.Parallel()
 			err := run(t.Context(), tc.args)
 			if exitCode(err) != 2 || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("error is %v, want a usage error with %q", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestComponentsAreNamedBeforeAnythingIsStopped(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		args []string
+		want string // empty if they are right
+	}{
+		"one":         {[]string{"kube-apiserver"}, ""},
+		"several":     {[]string{"etcd", "kube-apiserver"}, ""},
+		"none":        {nil, "name at least one component: etcd, containerd,"},
+		"unknown one": {[]string{"kubelet", "apiserver"}, `no component "apiserver"; there are: etcd, containerd,`},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			err := components(tc.args)
+			if tc.want == "" && err != nil {
+				t.Errorf("error is %v", err)
+			}
+			if tc.want != "" && (exitCode(err) != 2 || !strings.Contains(err.Error(), tc.want)) {
 				t.Errorf("error is %v, want a usage error with %q", err, tc.want)
 			}
 		})

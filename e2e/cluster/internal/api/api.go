@@ -82,8 +82,37 @@ func nodeReady(body []byte) error {
 	return errors.New("the node has not reported yet")
 }
 
-// DeploymentReady returns nil once a deployment has a ready pod of its newest version.
-func (c *Client) DeploymentReady(ctx context.Context, namespace, name string) error {
+// DNSReady returns nil once the cluster's DNS server, of its newest version, itself says that it is ready. What the API
+// server knows of a pod outlives the pod when all processes are killed: only an answer from the pod counts. The kubelet
+// has to know the pod as well; until it read its pods, exec and logs say that there is no such pod.
+func (c *Client) DNSReady(ctx context.Context, node string) error {
+	if err := c.deploymentReady(ctx, "kube-system", "coredns"); err != nil {
+		return err
+	}
+	body, err := c.get(ctx, "/api/v1/nodes/"+node+"/proxy/pods")
+	if err != nil {
+		return err
+	}
+	pods, err := podNames(body, "kube-system", "coredns-")
+	if err != nil {
+		return err
+	}
+	if len(pods) == 0 {
+		return errors.New("the kubelet has not read its pods yet")
+	}
+	var problems []error
+	for _, pod := range pods {
+		_, err := c.get(ctx, "/api/v1/namespaces/kube-system/pods/"+pod+":8181/proxy/ready")
+		if err == nil {
+			return nil
+		}
+		problems = append(problems, err)
+	}
+	return errors.Join(problems...)
+}
+
+// deploymentReady returns nil once a deployment has a ready pod of its newest version.
+func (c *Client) deploymentReady(ctx context.Context, namespace, name string) error {
 	body, err := c.get(ctx, "/apis/apps/v1/namespaces/"+namespace+"/deployments/"+name)
 	if err != nil {
 		return err
@@ -106,27 +135,23 @@ func (c *Client) DeploymentReady(ctx context.Context, namespace, name string) er
 	return nil
 }
 
-// KubeletKnows returns nil once the kubelet has a pod whose name starts so. It gets all its pods in one answer, a moment
-// after it started; until then exec and logs say that there is no such pod.
-func (c *Client) KubeletKnows(ctx context.Context, node, namespace, prefix string) error {
-	body, err := c.get(ctx, "/api/v1/nodes/"+node+"/proxy/pods")
-	if err != nil {
-		return err
-	}
+// podNames returns the names of the pods in a list that lie in a namespace and begin with a prefix.
+func podNames(body []byte, namespace, prefix string) ([]string, error) {
 	var pods struct {
 		Items []struct {
 			Metadata struct{ Namespace, Name string }
 		}
 	}
 	if err := json.Unmarshal(body, &pods); err != nil {
-		return err
+		return nil, err
 	}
+	var names []string
 	for _, pod := range pods.Items {
 		if pod.Metadata.Namespace == namespace && strings.HasPrefix(pod.Metadata.Name, prefix) {
-			return nil
+			names = append(names, pod.Metadata.Name)
 		}
 	}
-	return errors.New("the kubelet has not read its pods yet")
+	return names, nil
 }
 
 // CountPods returns how many pods there are in each phase.
@@ -163,8 +188,17 @@ func (c *Client) get(ctx context.Context, path string) ([]byte, error) {
 		return nil, err
 	}
 	if response.StatusCode != http.StatusOK {
-		text := strings.TrimSpace(string(body))
-		return nil, fmt.Errorf("%s: %s: %s", path, response.Status, text[:min(len(text), 300)])
+		return nil, fmt.Errorf("%s: %s: %s", path, response.Status, reason(body))
 	}
 	return body, nil
+}
+
+// reason is what an answer says went wrong: the message of a Status object, or else the text.
+func reason(body []byte) string {
+	var status struct{ Message string }
+	if json.Unmarshal(body, &status) == nil && status.Message != "" {
+		return status.Message
+	}
+	text := strings.TrimSpace(string(body))
+	return strings.ToValidUTF8(text[:min(len(text), 300)], "")
 }

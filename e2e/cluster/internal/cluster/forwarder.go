@@ -33,6 +33,13 @@ func (c *Cluster) startForwarder(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	daemon := procs.Daemon{
+		Name: node.Forwarder,
+		Args: c.netns.Enter(program, ForwardCommand, net.JoinHostPort(node.Address, node.APIPort)),
+	}
+	if err := c.endStrays(daemon); err != nil { // before the port is needed
+		return "", err
+	}
 	listener, port, err := forward.Listen(ctx, port)
 	if err != nil {
 		return "", err
@@ -42,11 +49,8 @@ func (c *Cluster) startForwarder(ctx context.Context) (string, error) {
 		return "", err
 	}
 	c.print.Step("%s: starting on 127.0.0.1:%s", node.Forwarder, port)
-	return port, c.launch(procs.Daemon{
-		Name:  node.Forwarder,
-		Args:  c.netns.Enter(program, ForwardCommand, net.JoinHostPort(node.Address, node.APIPort)),
-		Files: []*os.File{listener},
-	})
+	daemon.Files = []*os.File{listener}
+	return port, c.launch(daemon)
 }
 
 // copyOfMyself puts this program into the state folder. What `go run` starts is gone when it ends, and a process with a
@@ -79,11 +83,12 @@ func (c *Cluster) copyOfMyself() (string, error) {
 }
 
 // ForwardConnections is the forwarder: the listener is its descriptor 3.
-func ForwardConnections(target string) error {
+func ForwardConnections(ctx context.Context, target string) error {
 	listener, err := net.FileListener(os.NewFile(3, "listener"))
 	if err != nil {
 		return err
 	}
+	context.AfterFunc(ctx, func() { _ = listener.Close() })
 	return forward.Serve(listener, target)
 }
 

@@ -66,7 +66,7 @@ func (c *Cluster) checks() []check {
 	return []check{
 		{"API server", client.Ready},
 		{"node", func(ctx context.Context) error { return client.NodeReady(ctx, c.place.ID) }},
-		{"cluster DNS", func(ctx context.Context) error { return client.DeploymentReady(ctx, "kube-system", "coredns") }},
+		{"cluster DNS", func(ctx context.Context) error { return client.DNSReady(ctx, c.place.ID) }},
 	}
 }
 

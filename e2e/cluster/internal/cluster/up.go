@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -34,6 +33,11 @@ func (c *Cluster) Up(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
+	return c.bringUp(ctx, built)
+}
+
+// bringUp starts what does not run and waits until all of it works. The caller holds the lock.
+func (c *Cluster) bringUp(ctx context.Context, built programs) error {
 	wanted := node.New(c.place, built.kube, snapshotter(filepath.Dir(c.place.State)))
 	if err := c.prepare(ctx, wanted); err != nil {
 		return err
@@ -67,10 +71,7 @@ func (c *Cluster) Up(ctx context.Context) error {
 		return err
 	}
 	if err := c.await(ctx, func(ctx context.Context) error {
-		return errors.Join(
-			client.DeploymentReady(ctx, "kube-system", "coredns"),
-			client.KubeletKnows(ctx, wanted.Name(), "kube-system", "coredns-"),
-		)
+		return client.DNSReady(ctx, wanted.Name())
 	}, node.Kubelet, node.ControllerManager, node.Scheduler, node.Proxy); err != nil {
 		return err
 	}
@@ -148,6 +149,9 @@ func (c *Cluster) start(component node.Component) error {
 }
 
 func (c *Cluster) launch(daemon procs.Daemon) error {
+	if err := c.endStrays(daemon); err != nil {
+		return err
+	}
 	daemon.Log = c.place.Log(daemon.Name)
 	daemon.Joined = c.groups.Join
 	if err := c.table.Start(daemon); err != nil {
@@ -167,24 +171,6 @@ func versionOf(component node.Component) (string, error) {
 		parts = append(parts, key)
 	}
 	return strings.Join(parts, " "), nil
-}
-
-// stopOne ends a component that is about to be started anew. They are all made to survive a crash, so one that takes its
-// time, as the API server does with open watches, is killed.
-func (c *Cluster) stopOne(record procs.Record) error {
-	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
-		if err := syscall.Kill(record.PID, signal); err != nil && !errors.Is(err, syscall.ESRCH) {
-			return err
-		}
-		deadline := time.Now().Add(2 * time.Second)
-		for time.Now().Before(deadline) {
-			if _, running := c.table.Running(record.Name); !running {
-				return nil
-			}
-			time.Sleep(20 * time.Millisecond)
-		}
-	}
-	return fmt.Errorf("%s does not end (process %d)", record.Name, record.PID)
 }
 
 // connect makes the API server reachable from outside and writes the kubeconfigs.

@@ -104,7 +104,8 @@ func installed(tool string) bool {
 }
 
 func aptGet(ctx context.Context, args ...string) error {
-	command := exec.CommandContext(ctx, "apt-get", args...)
+	// Another apt-get of the machine, or of another make target, is waited for.
+	command := exec.CommandContext(ctx, "apt-get", append([]string{"--option=DPkg::Lock::Timeout=300"}, args...)...)
 	command.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 	output, err := command.CombinedOutput()
 	if err != nil {

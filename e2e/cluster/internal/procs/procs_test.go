@@ -130,3 +130,33 @@ func read(t *testing.T, file string) string {
 	}
 	return string(content)
 }
+
+func TestProcessesOfACommandLineAreFoundWithoutARecord(t *testing.T) {
+	t.Parallel()
+	daemon := []string{"nsenter", "--net=/run/netns/one", "--", "/cache/kube", "etcd", "--data-dir=/state/one/etcd"}
+	cases := map[string]struct {
+		commandLine, state string
+		want               bool
+	}{
+		"the daemon":                         {"/cache/kube\x00etcd\x00--data-dir=/state/one/etcd\x00", "S", true},
+		"the daemon before it is itself":     {"nsenter\x00--net=/run/netns/one\x00--\x00/cache/kube\x00etcd\x00--data-dir=/state/one/etcd\x00", "R", true},
+		"a zombie":                           {"/cache/kube\x00etcd\x00--data-dir=/state/one/etcd\x00", "Z", false},
+		"the daemon of another cluster":      {"/cache/kube\x00etcd\x00--data-dir=/state/two/etcd\x00", "S", false},
+		"another daemon of this cluster":     {"/cache/kube\x00kubelet\x00--root-dir=/state/one/kubelet\x00", "S", false},
+		"somebody who searches for its name": {"grep\x00etcd\x00--data-dir=/state/one/etcd\x00", "S", false},
+		"a kernel thread":                    {"", "S", false},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			// 3000000000 is more than any process id, so that this test is not it.
+			proc := fakeProc(t, "boot-1", map[int]string{3000000000: stat("x", tc.state, "1000")})
+			if err := os.WriteFile(filepath.Join(proc, "3000000000", "cmdline"), []byte(tc.commandLine), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if got := len(Table{Proc: proc}.Find(daemon)) == 1; got != tc.want {
+				t.Errorf("found is %t, want %t", got, tc.want)
+			}
+		})
+	}
+}
