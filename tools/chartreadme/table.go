@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -20,7 +21,7 @@ func table(values []byte) (string, error) {
 		return "", fmt.Errorf("values.yaml: %w", err)
 	}
 	if len(document.Content) != 1 || document.Content[0].Kind != yaml.MappingNode {
-		return "", fmt.Errorf("values.yaml: want one mapping at its top")
+		return "", errors.New("values.yaml: want one mapping at its top")
 	}
 	rows, err := walk(document.Content[0], "")
 	if err != nil {
