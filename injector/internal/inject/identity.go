@@ -3,6 +3,7 @@ package inject
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -15,8 +16,9 @@ type user struct {
 	group *int64
 	// nonRoot is what holds for the application: true forbids root, nil does not care.
 	nonRoot *bool
-	kill    bool // has the capability KILL
 	from    string
+	// capabilities are what it has besides those of every user.
+	capabilities []corev1.Capability
 }
 
 func (u user) isRoot() bool { return u.id != nil && *u.id == 0 }
@@ -31,8 +33,12 @@ func (u user) String() string {
 	if u.id != nil {
 		text = fmt.Sprintf("%d, %s", *u.id, u.from)
 	}
-	if u.kill {
-		text += ", with the capability KILL"
+	if len(u.capabilities) > 0 {
+		var names []string
+		for _, c := range u.capabilities {
+			names = append(names, string(c))
+		}
+		text += ", with " + strings.Join(names, ", ")
 	}
 	return text
 }
@@ -155,12 +161,42 @@ func modes(v *corev1.Volume) []int32 {
 	return found
 }
 
-// pickCapabilities gives KILL to a sidecar that is root or may be: an application that starts as root may go on as
-// another user, whom root without KILL cannot signal. A pod that passes Pod Security "restricted" has runAsNonRoot, so
-// it is never added there.
+// pickCapabilities gives a sidecar that is root, or may be, what its task takes; to another user they would be of no use
+// (Kubernetes has no ambient capabilities). All of them are in Pod Security "baseline", and a pod that passes
+// "restricted" has runAsNonRoot, so that none is added there.
+//
+// For a signal it is KILL: an application that starts as root may go on as another user, whom root without KILL cannot
+// signal. Commands and validators get what root usually has in their container, and nothing that the application itself
+// does not have: nginx -t makes folders and gives them to another user, and fails where it may not.
 func pickCapabilities(p *plan) *skip {
-	p.user.kill = p.trigger.signal && p.user.mayBeRoot()
+	if !p.user.mayBeRoot() {
+		return nil
+	}
+	if p.inApp && p.trigger.image != "" {
+		for _, c := range []corev1.Capability{"CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"} {
+			if hasCapability(p.target.SecurityContext, c) {
+				p.user.capabilities = append(p.user.capabilities, c)
+			}
+		}
+	}
+	if p.trigger.signal && !slices.Contains(p.user.capabilities, "KILL") {
+		p.user.capabilities = append(p.user.capabilities, "KILL")
+	}
 	return nil
+}
+
+// hasCapability tells whether root in a container has one of the capabilities that container runtimes give by default.
+func hasCapability(c *corev1.SecurityContext, capability corev1.Capability) bool {
+	if c == nil || c.Capabilities == nil {
+		return true
+	}
+	has := func(list []corev1.Capability) bool {
+		return slices.ContainsFunc(list, func(named corev1.Capability) bool {
+			name := strings.TrimPrefix(strings.ToUpper(string(named)), "CAP_")
+			return name == "ALL" || name == string(capability)
+		})
+	}
+	return has(c.Capabilities.Add) || !has(c.Capabilities.Drop)
 }
 
 // securityContext passes Pod Security "restricted" wherever the application does. All of it is set on the container,
@@ -179,9 +215,7 @@ func (p *plan) securityContext() *corev1.SecurityContext {
 	case p.user.id != nil || !p.inApp:
 		c.RunAsNonRoot = new(true)
 	}
-	if p.user.kill {
-		c.Capabilities.Add = []corev1.Capability{"KILL"}
-	}
+	c.Capabilities.Add = p.user.capabilities
 	if own := p.target.SecurityContext; own != nil {
 		// Security modules decide who may signal whom and who may read which volume: be the same to them.
 		c.SELinuxOptions, c.AppArmorProfile = own.SELinuxOptions.DeepCopy(), own.AppArmorProfile.DeepCopy()

@@ -67,7 +67,7 @@ func steps() []func(*plan) *skip {
 		shareProcesses,   // where the trigger needs them
 		pickUser,         // who may signal and read what the application reads
 		pickImage,        // ours where that suffices, else the application's
-		pickCapabilities, // KILL for root, and only then
+		pickCapabilities, // for root alone, and only what its task takes
 		pickKind,         // native where the cluster can, else an ordinary container
 		pickPort,         // for the status page
 		pickMounts,       // what is watched, and what was named

@@ -35,8 +35,9 @@ func pickMounts(p *plan) *skip {
 	return nil
 }
 
-// runsPrograms tells that the sidecar starts commands or validators of the application.
-func (p *plan) runsPrograms() bool { return p.inApp && p.trigger.image != "" }
+// runsPrograms tells that the sidecar starts programs of the application. They have to find what the application has, or
+// they would look at another configuration.
+func (p *plan) runsPrograms() bool { return p.inApp && (p.trigger.image != "" || p.trigger.explains) }
 
 // addMount takes over a mount of the application, once.
 func (p *plan) addMount(mount corev1.VolumeMount) {

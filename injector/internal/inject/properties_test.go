@@ -89,22 +89,39 @@ func TestARestrictedPodStaysRestricted(t *testing.T) {
 	}
 }
 
-// Who may be root gets KILL for a signal, and nobody else.
-func TestWhoGetsKill(t *testing.T) {
+// Who may be root gets KILL for a signal, and what the application has for its programs. Nobody else gets anything.
+func TestWhoGetsCapabilities(t *testing.T) {
 	t.Parallel()
 	user := func(id int64) change {
 		return spec(func(s *corev1.PodSpec) { s.SecurityContext = &corev1.PodSecurityContext{RunAsUser: &id} })
 	}
+	may := func(c corev1.SecurityContext) change {
+		return web(func(w *corev1.Container) { w.SecurityContext = &c })
+	}
+	byURL := []change{without("inpod.dev/preset"), annotated(url, "http://x/")}
+	command := annotated("inpod.dev/reload-command", `["nginx","-s","reload"]`)
+	drops := &corev1.Capabilities{Drop: []corev1.Capability{"all"}, Add: []corev1.Capability{"CAP_CHOWN"}}
+	const usual = "CHOWN DAC_OVERRIDE FOWNER KILL NET_BIND_SERVICE SETGID SETUID"
 	for name, tc := range map[string]struct {
-		changes  []change
-		wantKill bool
+		changes []change
+		want    string
 	}{
-		"root":                             {[]change{user(0)}, true},
-		"a user that the image decides":    {nil, true},
-		"another user":                     {[]change{user(101)}, false},
-		"root, told by URL":                {[]change{user(0), without("inpod.dev/preset"), annotated(url, "http://x/")}, false},
-		"root by annotation":               {[]change{user(101), annotated("inpod.dev/sidecar-run-as-user", "0")}, true},
-		"the image, which may not be root": {[]change{web(func(c *corev1.Container) { c.SecurityContext = &corev1.SecurityContext{RunAsNonRoot: new(true)} })}, false},
+		"root":                             {[]change{user(0)}, "KILL"},
+		"a user that the image decides":    {nil, "KILL"},
+		"another user":                     {[]change{user(101)}, ""},
+		"root, told by URL":                {append(byURL, user(0)), ""},
+		"root by annotation":               {[]change{user(101), annotated("inpod.dev/sidecar-run-as-user", "0")}, "KILL"},
+		"the image, which may not be root": {[]change{may(corev1.SecurityContext{RunAsNonRoot: new(true)})}, ""},
+		"a command of root":                {[]change{user(0), command}, usual},
+		"a command of the image's user":    {[]change{command}, usual},
+		"a command of another user":        {[]change{user(101), command}, ""},
+		"a validator before a signal":      {[]change{annotated("inpod.dev/preset", "apache2")}, usual},
+		"a command of a root that has dropped": {
+			[]change{may(corev1.SecurityContext{RunAsUser: new(int64(0)), Capabilities: drops}), command}, "CHOWN",
+		},
+		"a validator before a signal, of a root that has dropped": {
+			[]change{may(corev1.SecurityContext{RunAsUser: new(int64(0)), Capabilities: drops}), annotated("inpod.dev/preset", "apache2")}, "CHOWN KILL",
+		},
 	} {
 		pod, o := nginx(tc.changes...)
 		injected, report := inject.Inject(pod, o)
@@ -113,8 +130,12 @@ func TestWhoGetsKill(t *testing.T) {
 			t.Errorf("%s: %s: %s", name, report.Reason, report.Message)
 			continue
 		}
-		if got := slices.Contains(sidecar.SecurityContext.Capabilities.Add, "KILL"); got != tc.wantKill {
-			t.Errorf("%s: KILL %v, want %v", name, got, tc.wantKill)
+		var got []string
+		for _, c := range sidecar.SecurityContext.Capabilities.Add {
+			got = append(got, string(c))
+		}
+		if strings.Join(got, " ") != tc.want {
+			t.Errorf("%s: %v, want %s", name, got, tc.want)
 		}
 	}
 }

@@ -11,6 +11,7 @@ type trigger struct {
 	signal    bool   // a signal is sent
 	processes bool   // the processes of the application are looked at
 	image     string // why the application's own programs are needed, "" when they are not
+	explains  bool   // a program of the application says what is wrong with a bad file, if it can be had
 }
 
 func pickTrigger(p *plan) *skip {
@@ -25,7 +26,7 @@ func pickTrigger(p *plan) *skip {
 			return because(PresetRefused, "%s is not reloaded: %s", row.Name, row.Refusal)
 		}
 	}
-	t := trigger{text: "preset " + row.Name}
+	t := trigger{text: "preset " + row.Name, explains: len(row.Explainers) > 0}
 	switch {
 	case len(ask.Command) > 0:
 		t.text, t.image = "command "+ask.Command[0], "it has the program of "+annotation.Domain+"reload-command"
