@@ -45,7 +45,7 @@ func serve(ctx context.Context, c config.Config, build telemetry.Build, getenv f
 	// failure is what ended ctx; nil when the program was asked to stop.
 	failure := func() error {
 		if parent.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // it was asked to stop
 		}
 		return context.Cause(ctx)
 	}
@@ -80,7 +80,7 @@ func serve(ctx context.Context, c config.Config, build telemetry.Build, getenv f
 	case err != nil:
 		return cmp.Or(failure(), err)
 	}
-	if err := part.assemble(c, registry, &ready, log); err != nil {
+	if err := part.assemble(c, registry, &ready, log); err != nil { //nolint:contextcheck // nudges have the context of the reloader that they hurry
 		return err
 	}
 	// Events outlive ctx, so that what the last rollouts have to tell is written when everything else has stopped.

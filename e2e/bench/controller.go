@@ -136,7 +136,7 @@ func (p *process) await(ctx context.Context, limit time.Duration, done func() (b
 }
 
 // awaitSum waits until a metric has a value.
-func (p *process) awaitSum(ctx context.Context, limit time.Duration, name string, want float64) error {
+func (p *process) awaitSum(ctx context.Context, name string, want float64) error {
 	var last float64
 	err := p.await(ctx, limit, func() (bool, error) {
 		m, err := p.metrics(ctx)

@@ -32,13 +32,12 @@ type bench struct {
 	spaces []string
 }
 
-func newBench(binary string) (*bench, error) {
+func newBench(ctx context.Context, binary string) (*bench, error) {
 	cluster, err := kit.Connect()
 	if err != nil {
 		return nil, err
 	}
 	b := &bench{Cluster: cluster, binary: binary}
-	ctx := context.Background()
 	if err := cluster.RemoveLabeled(ctx, label, 0); err != nil {
 		return nil, err
 	}
@@ -52,9 +51,10 @@ func (b *bench) space(ctx context.Context, name string) (string, error) {
 	return namespace, err
 }
 
-func (b *bench) cleanUp() {
+func (b *bench) cleanUp(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx) // also after an interrupt
 	for _, namespace := range b.spaces {
-		_ = b.DeleteNamespace(context.Background(), namespace)
+		_ = b.DeleteNamespace(ctx, namespace)
 	}
 }
 

@@ -10,6 +10,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -32,11 +33,11 @@ func main() {
 }
 
 func run(ctx context.Context, controller, only string) error {
-	b, err := newBench(controller)
+	b, err := newBench(ctx, controller)
 	if err != nil {
 		return err
 	}
-	defer b.cleanUp()
+	defer b.cleanUp(ctx)
 	var rows []row
 	failed := false
 	for _, s := range scenarios() {
@@ -54,7 +55,7 @@ func run(ctx context.Context, controller, only string) error {
 	}
 	printTable(os.Stdout, rows)
 	if failed {
-		return fmt.Errorf("a budget of design.md was not held; see the last column")
+		return errors.New("a budget of design.md was not held; see the last column")
 	}
 	return nil
 }

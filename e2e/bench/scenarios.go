@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"strconv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -46,7 +47,7 @@ func (p *process) roll(ctx context.Context, rollouts int, edit func() error) (ro
 		return row{}, err
 	}
 	edited := time.Now()
-	if err := p.awaitSum(ctx, limit, "inpod_rollouts_total", want); err != nil {
+	if err := p.awaitSum(ctx, "inpod_rollouts_total", want); err != nil {
 		return row{}, err
 	}
 	r := row{latency: time.Since(edited)}
@@ -94,7 +95,7 @@ func manyToMany(ctx context.Context, b *bench) (row, error) {
 		return row{}, err
 	}
 	defer p.stop() //nolint:errcheck // the scenario is over
-	if err := p.awaitSum(ctx, limit, "inpod_adoptions_total", n); err != nil {
+	if err := p.awaitSum(ctx, "inpod_adoptions_total", n); err != nil {
 		return row{}, err
 	}
 	r, err := p.roll(ctx, n, func() error {
@@ -127,7 +128,7 @@ func oneToMany(ctx context.Context, b *bench) (row, error) {
 		return row{}, err
 	}
 	defer p.stop() //nolint:errcheck // the scenario is over
-	if err := p.awaitSum(ctx, limit, "inpod_adoptions_total", n); err != nil {
+	if err := p.awaitSum(ctx, "inpod_adoptions_total", n); err != nil {
 		return row{}, err
 	}
 	r, err := p.roll(ctx, n, func() error { return b.edit(ctx, space, "c", "2") })
@@ -193,7 +194,7 @@ func (b *bench) populate(ctx context.Context) error {
 	}
 	fmt.Printf("  making %d ConfigMaps and Deployments\n", large)
 	return each(large, func(i int) error {
-		space, name := b.largeSpace(i/perSpace), fmt.Sprintf("%d", i%perSpace)
+		space, name := b.largeSpace(i/perSpace), strconv.Itoa(i%perSpace)
 		if err := b.configMap(ctx, space, "c-"+name, "1"); err != nil {
 			return err
 		}
@@ -210,7 +211,7 @@ func adoption(ctx context.Context, b *bench) (row, error) {
 		return row{}, err
 	}
 	defer p.stop() //nolint:errcheck // the scenario is over
-	if err := p.awaitSum(ctx, limit, "inpod_adoptions_pending", large/2); err != nil {
+	if err := p.awaitSum(ctx, "inpod_adoptions_pending", large/2); err != nil {
 		return row{}, err
 	}
 	m, err := p.metrics(ctx)

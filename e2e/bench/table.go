@@ -26,7 +26,7 @@ type budget struct {
 	held bool
 }
 
-func (r row) broken() []string {
+func (r *row) broken() []string {
 	var broken []string
 	for _, b := range r.budgets {
 		if !b.held {

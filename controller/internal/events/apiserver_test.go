@@ -37,7 +37,7 @@ func failing(err error, times int) func(*apiServer) {
 	return func(s *apiServer) { s.failures, s.failure = times, err }
 }
 
-var errAway = errors.New("the API server is away") //nolint:gochecknoglobals // a constant
+var errAway = errors.New("the API server is away")
 
 // written are the events in the cluster.
 func (s *apiServer) written() []corev1.Event {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -175,7 +176,7 @@ func TestMemoryStaysBoundedWhileNothingCanBeWritten(t *testing.T) {
 		d := open(t, failing(apierrors.NewInternalError(errAway), 1<<30))
 		const tooMany = 10_500
 		for i := range tooMany {
-			d.Tell(web(), corev1.EventTypeNormal, "Reloaded", fmt.Sprint(i))
+			d.Tell(web(), corev1.EventTypeNormal, "Reloaded", strconv.Itoa(i))
 		}
 		if lost := d.lost(t); lost != 500 {
 			t.Errorf("%v events were given up, want 500", lost)
@@ -217,7 +218,7 @@ func TestAFailureConcernsOneEvent(t *testing.T) {
 		bad := web()
 		bad.Name = "bad"
 		for i := range 10 {
-			d.Tell(bad, corev1.EventTypeNormal, "Reloaded", fmt.Sprint(i))
+			d.Tell(bad, corev1.EventTypeNormal, "Reloaded", strconv.Itoa(i))
 		}
 		d.Tell(web(), corev1.EventTypeNormal, "Reloaded", "x")
 		time.Sleep(10 * time.Millisecond)
@@ -307,7 +308,7 @@ func TestStoppingWritesWhatIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := open(t, slow(10*time.Millisecond))
 		for i := range 200 {
-			d.Tell(web(), corev1.EventTypeNormal, "Reloaded", fmt.Sprint(i))
+			d.Tell(web(), corev1.EventTypeNormal, "Reloaded", strconv.Itoa(i))
 		}
 		d.stop()
 		if got := d.api.written(); len(got) != 200 {
@@ -334,7 +335,7 @@ func TestStoppingDoesNotTakeForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := open(t, slow(time.Second))
 		for i := range 100 {
-			d.Tell(web(), corev1.EventTypeNormal, "Reloaded", fmt.Sprint(i))
+			d.Tell(web(), corev1.EventTypeNormal, "Reloaded", strconv.Itoa(i))
 		}
 		begin := time.Now()
 		d.stop()

@@ -1,6 +1,7 @@
 package inplace
 
 import (
+	"maps"
 	"path"
 
 	"inpod.dev/inpod/controller/internal/observe"
@@ -18,9 +19,7 @@ func expected(pod observe.Pod, uses []source.Use) map[string]string {
 			if use.Scope.Ref != mount.Ref {
 				continue
 			}
-			for file, digest := range filesOf(mount, use) {
-				files[file] = digest
-			}
+			maps.Copy(files, filesOf(mount, use))
 		}
 	}
 	return files

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -26,7 +27,7 @@ func plantedObjects() (*corev1.ConfigMap, *corev1.Secret) {
 	for _, object := range []metav1.Object{cm, s} {
 		object.SetAnnotations(map[string]string{corev1.LastAppliedConfigAnnotation: planted})
 		object.SetLabels(map[string]string{"label": planted})
-		object.SetManagedFields([]metav1.ManagedFieldsEntry{{FieldsV1: &metav1.FieldsV1{Raw: []byte(planted)}}})
+		object.SetManagedFields([]metav1.ManagedFieldsEntry{{FieldsV1: metav1.NewFieldsV1(planted)}})
 	}
 	return cm, s
 }
@@ -162,7 +163,7 @@ func TestMemoryDoesNotGrowWithTheSizeOfValues(t *testing.T) { //nolint:parallelt
 	items := make([]any, 0, many)
 	before := heap()
 	for i := range many {
-		item, err := reduceSource(obj.Secret(fmt.Sprintf("secret-%d", i), "k", value+fmt.Sprint(i)), annotation.DefaultKeys(), last)
+		item, err := reduceSource(obj.Secret(fmt.Sprintf("secret-%d", i), "k", value+strconv.Itoa(i)), annotation.DefaultKeys(), last)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -185,8 +186,10 @@ func TestMemoryDoesNotGrowWithTheSizeOfTemplates(t *testing.T) { //nolint:parall
 	kind := kindOf(t, "Deployment")
 	before := heap()
 	for i := range many {
-		parts := []obj.Part{obj.Annotation("reloader.stakater.com/auto", "true"), obj.Annotation("note", strings.Repeat("x", 10_000)),
-			obj.Mount(obj.CM("a")), obj.EnvFrom(obj.CM("b"))}
+		parts := []obj.Part{
+			obj.Annotation("reloader.stakater.com/auto", "true"), obj.Annotation("note", strings.Repeat("x", 10_000)),
+			obj.Mount(obj.CM("a")), obj.EnvFrom(obj.CM("b")),
+		}
 		for v := range 100 {
 			parts = append(parts, obj.Var(fmt.Sprintf("VARIABLE_%d_%d", i, v), strings.Repeat("x", 100)))
 		}

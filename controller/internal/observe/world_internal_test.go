@@ -2,6 +2,7 @@ package observe
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -27,13 +28,11 @@ func (l *lab) asked() []string {
 		case clienttesting.WatchActionImpl:
 			options = typed.ListOptions
 		}
-		text := action.GetVerb() + " " + action.GetResource().Resource
-		for _, more := range []string{action.GetNamespace(), options.FieldSelector, options.LabelSelector} {
-			if more != "" {
-				text += " " + more
-			}
+		words := []string{
+			action.GetVerb(), action.GetResource().Resource, action.GetNamespace(), options.FieldSelector, options.LabelSelector,
 		}
-		asked = append(asked, text)
+		words = slices.DeleteFunc(words, func(word string) bool { return word == "" })
+		asked = append(asked, strings.Join(words, " "))
 	}
 	slices.Sort(asked)
 	return asked

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -330,9 +331,7 @@ func (w *town) deliver(key workload.Key, version uint64, text string, marks []de
 // with returns a copy of a map with one more entry; "" removes it.
 func with(m map[string]string, key, value string) map[string]string {
 	all := map[string]string{}
-	for k, v := range m {
-		all[k] = v
-	}
+	maps.Copy(all, m)
 	all[key] = value
 	if value == "" {
 		delete(all, key)

@@ -202,13 +202,15 @@ func TestAReloadInPlaceIsToldWhenEveryPodHasConfirmed(t *testing.T) {
 	}{
 		"not before": {decide.Unknown, nil, nil},
 		"confirmed": {
-			decide.Confirmed, []string{"recorded web"},
+			decide.Confirmed,
+			[]string{"recorded web"},
 			[]string{"Normal ReloadedInPlace web: Reloaded in place: ConfigMap a changed (k)"},
 		},
 		"rejected": {decide.Rejected, nil, []string{"Warning ReloadRejected web: Not rolled: the application in pod web-1 does not " +
 			"accept the new content and keeps the old: because (ConfigMap a changed (k))"}},
 		"failed": {
-			decide.Failed, []string{"rolled web"},
+			decide.Failed,
+			[]string{"rolled web"},
 			[]string{"Normal Reloaded web: Rolling update started: ConfigMap a changed (k); reload in pod web-1 failed: because"},
 		},
 	} {

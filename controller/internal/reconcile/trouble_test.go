@@ -17,7 +17,7 @@ import (
 	"inpod.dev/inpod/internal/workload"
 )
 
-var deployments = schema.GroupResource{Group: "apps", Resource: "deployments"} //nolint:gochecknoglobals // a constant
+var deployments = schema.GroupResource{Group: "apps", Resource: "deployments"}
 
 // only lets the writes of one workload fail.
 func only(name string, err error) func(workload.Key) error {
