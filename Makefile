@@ -55,7 +55,7 @@ demo: $(cluster_steps) tool-helm ## edit a ConfigMap on a real cluster and watch
 
 .PHONY: test
 test: host ## everything: lint, unit, fuzz seeds, chart, e2e; one closing line per suite
-	@tools/test.sh lint unit fuzz-seeds chart e2e
+	@tools/test.sh $(if $(OWN_CLUSTER),,--build-cluster) lint unit fuzz-seeds chart e2e
 
 .PHONY: test-unit
 test-unit: host tool-testsum ## unit tests of every module, with the race detector

@@ -12,7 +12,7 @@ for module in $(tools/modules.sh); do
   modules=$((modules + 1))
   case $mode in
     run)
-      (cd "$module" && "$golangci" run --config "$root/.golangci.yml" ./...) || failed+=("$module")
+      (cd "$module" && "$golangci" run --allow-parallel-runners --config "$root/.golangci.yml" ./...) || failed+=("$module")
       ;;
     fmt)
       (cd "$module" && "$golangci" fmt --config "$root/.golangci.yml" ./...) || failed+=("$module")
@@ -20,7 +20,8 @@ for module in $(tools/modules.sh); do
   esac
 done
 
-for script in tools/*.sh .ci/run; do
+mapfile -t scripts < <(git ls-files --cached --others --exclude-standard -- '*.sh')
+for script in "${scripts[@]}" .ci/run; do
   bash -n "$script" || failed+=("$script")
 done
 

@@ -13,6 +13,14 @@ if ! command -v apt-get >/dev/null || [[ $(id -u) != 0 ]]; then
   exit 1
 fi
 
+# One apt-get at a time: its own locks do not wait in all cases. e2e/cluster uses the same file.
+mkdir -p /run/lock
+exec 9>/run/lock/inpod-apt
+flock 9
+if command -v "$command" >/dev/null; then
+  exit 0
+fi
+
 echo "installing Debian packages for '$command': $*" >&2
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

@@ -21,6 +21,10 @@ if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
     echo "inpod: the preset tests need real servers; as root on Debian they are installed, here they are not:$missing" >&2
     exit 1
 fi
+# One apt-get at a time; see tools/need.sh.
+mkdir -p /run/lock
+exec 9>/run/lock/inpod-apt
+flock 9
 echo "installing Debian packages of servers, which are not started:$missing" >&2
 
 # The rule by which packages ask whether they may start what they installed. One that is there is put back.

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"inpod.dev/inpod/e2e/cluster/internal/build"
 	"inpod.dev/inpod/e2e/cluster/internal/ui"
 )
 
@@ -61,6 +62,17 @@ func Install(ctx context.Context, printer *ui.Printer) error {
 	if _, err := exec.LookPath("apt-get"); err != nil {
 		return fmt.Errorf("these Debian packages are missing and there is no apt-get to install them: %s\n%s", strings.Join(missing, " "), alternative[1:])
 	}
+	// One apt-get at a time: its own locks do not wait in all cases. The make targets use the same file.
+	unlock, err := build.Lock(ctx, "/run/lock/inpod-apt", func() {
+		printer.Step("waiting for somebody else to install Debian packages")
+	})
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if missing = missingPackages(installed); len(missing) == 0 {
+		return nil
+	}
 	printer.Step("installing Debian packages: %s", strings.Join(missing, " "))
 	guard, err := blockServices()
 	if err != nil {
@@ -104,7 +116,7 @@ func installed(tool string) bool {
 }
 
 func aptGet(ctx context.Context, args ...string) error {
-	// Another apt-get of the machine, or of another make target, is waited for.
+	// Another apt-get of the machine is waited for.
 	command := exec.CommandContext(ctx, "apt-get", append([]string{"--option=DPkg::Lock::Timeout=300"}, args...)...)
 	command.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 	output, err := command.CombinedOutput()
