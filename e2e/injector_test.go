@@ -1,0 +1,300 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/internal/annotation"
+)
+
+func fromInt(port int) intstr.IntOrString { return intstr.FromInt(port) }
+
+// One injector, without any controller, for all of these. The tests nudge their pods themselves.
+func TestInjector(t *testing.T) {
+	t.Parallel()
+	release, _ := installInjector(t, nil)
+	for name, test := range map[string]struct {
+		level  string
+		labels map[string]string
+		run    func(*space)
+	}{
+		"a root master":                      {level: baseline, run: aRootMaster},
+		"the user of the image":              {level: baseline, run: theUserOfTheImage},
+		"the user of the pod, restricted":    {level: restricted, run: theUserOfThePod},
+		"an ordinary container":              {level: baseline, run: anOrdinaryContainer},
+		"a URL":                              {level: restricted, run: aURL},
+		"a command with a validator":         {level: baseline, run: aCommandWithAValidator},
+		"secrets of mode 0400 and projected": {level: baseline, run: severalVolumes},
+		"a bad annotation":                   {level: baseline, run: aBadAnnotation},
+		"only frozen usages":                 {level: restricted, run: onlyFrozenUsages},
+		"a Job":                              {level: restricted, run: aJob},
+		"a namespace that asks":              {level: baseline, labels: map[string]string{annotation.InjectKey: "enabled"}, run: aNamespaceThatAsks},
+		"no token for the sidecar":           {level: baseline, run: noTokenForTheSidecar},
+		"the injector's own namespace":       {level: restricted, run: itsOwnNamespace},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test.run(openInjected(t, release, test.level, test.labels))
+		})
+	}
+}
+
+// reloadsInPlace edits the site of an nginx pod twice, well and badly, and holds what the record says.
+func (s *space) reloadsInPlace(pod *corev1.Pod, want annotation.Record) status {
+	s.t.Helper()
+	s.apply(configMap("site", "default.conf", site("first")), mainConfig())
+	created := s.create(pod)
+	got := s.record(created)
+	if !got.Injected || got.Image != want.Image || got.Kind != want.Kind || !strings.HasPrefix(got.User, want.User) {
+		s.t.Fatalf("the record is %s\nwant image %s, kind %s, user %s", got, want.Image, want.Kind, want.User)
+	}
+	s.awaitPod(pod.Name, "ready", isReady)
+	s.serves(pod.Name, "first")
+
+	s.apply(configMap("site", "default.conf", site("second")))
+	s.nudge(pod.Name, "second")
+	s.serves(pod.Name, "second")
+	s.reported(pod.Name, "applied")
+
+	s.apply(configMap("site", "default.conf", "nonsense;\n"))
+	s.nudge(pod.Name, "bad")
+	rejected := s.reported(pod.Name, "rejected")
+	s.serves(pod.Name, "second")
+	s.undisturbed(created)
+	return rejected
+}
+
+func aRootMaster(s *space) {
+	pod := nginxPod("web", "preset", "nginx")
+	pod.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{RunAsUser: new(int64(0))}
+	s.reloadsInPlace(pod, annotation.Record{Image: "inpod", Kind: "native", User: "0, as container web, with KILL"})
+}
+
+func theUserOfTheImage(s *space) {
+	rejected := s.reloadsInPlace(nginxPod("web", "preset", "nginx"), annotation.Record{Image: "application", Kind: "native", User: "as the image"})
+	if !strings.Contains(rejected.Last.Message, `unknown directive "nonsense"`) {
+		s.t.Errorf("the sidecar does not say what nginx said: %s", rejected.Last.Message)
+	}
+}
+
+func theUserOfThePod(s *space) {
+	pod := asUser(nginxPod("web", "preset", "nginx"), 101)
+	s.reloadsInPlace(pod, annotation.Record{Image: "inpod", Kind: "native", User: "101"})
+}
+
+func anOrdinaryContainer(s *space) {
+	pod := nginxPod("web", "preset", "nginx", "native-sidecar", "false", "sidecar-run-as-user", "0")
+	s.reloadsInPlace(pod, annotation.Record{Image: "inpod", Kind: "classic", User: "0, as inpod.dev/sidecar-run-as-user says"})
+}
+
+func aURL(s *space) {
+	config := func(edition string) *corev1.ConfigMap {
+		return configMap("site", "prometheus.yml", "global: {external_labels: {edition: "+edition+"}}\n")
+	}
+	s.apply(config("first"))
+	pod := podWith("metrics", corev1.Container{
+		Name: "prometheus", Image: s.Env.TestImagePrefix + "/prometheus:2.42", ImagePullPolicy: corev1.PullIfNotPresent,
+		Args: []string{"--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus", "--web.enable-lifecycle"},
+		SecurityContext: &corev1.SecurityContext{
+			AllowPrivilegeEscalation: new(false), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+		},
+		ReadinessProbe: &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/-/ready", Port: fromInt(9090)}}},
+	}, "preset", "prometheus")
+	pod.Spec.SecurityContext.RunAsNonRoot = new(true)
+	volume(ofConfigMap("site"))(&pod.Spec)
+	pod.Spec.Containers[0].VolumeMounts[0].MountPath = "/etc/prometheus"
+	created := s.create(pod)
+	if got := s.record(created); got.Image != "inpod" || got.SharedProcesses || created.Spec.ShareProcessNamespace != nil {
+		s.t.Errorf("a URL needs neither the application's image nor its processes: %s", got)
+	}
+	s.awaitPod("metrics", "ready", isReady)
+	has := func(edition string) {
+		s.eventually("prometheus to have "+edition, func() (string, bool) {
+			body, err := s.Get(s.ctx, s.ns, "metrics", "9090", "/api/v1/status/config")
+			return string(body), err == nil && strings.Contains(string(body), "edition: "+edition)
+		})
+	}
+	has("first")
+	s.apply(config("second"))
+	s.nudge("metrics", "second")
+	has("second")
+	s.reported("metrics", "applied")
+	s.apply(configMap("site", "prometheus.yml", "nonsense\n"))
+	s.nudge("metrics", "bad")
+	s.reported("metrics", "rejected")
+	has("second")
+	s.undisturbed(created)
+}
+
+// The command finds nginx by its pid file, which lies in a folder that both containers mount.
+func aCommandWithAValidator(s *space) {
+	pod := nginxPod("web", "reload-command", `["nginx","-s","reload"]`, "validate-command", `["nginx","-t","-q"]`, "reload-process", "nginx")
+	pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: "run", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}})
+	web := &pod.Spec.Containers[0]
+	web.VolumeMounts = append(web.VolumeMounts, corev1.VolumeMount{Name: "run", MountPath: "/run"})
+	rejected := s.reloadsInPlace(pod, annotation.Record{Image: "application", Kind: "native", User: "as the image"})
+	if !strings.Contains(rejected.Last.Message, `unknown directive "nonsense"`) {
+		s.t.Errorf("the sidecar does not say what the validator said: %s", rejected.Last.Message)
+	}
+}
+
+// A Secret that only root can read, and a projected volume, edited together with the site: one reload.
+func severalVolumes(s *space) {
+	s.apply(configMap("site", "default.conf", site("first")), secret("key", "tls.key", "first"), configMap("extra", "extra.txt", "first"))
+	pod := nginxPod("web", "preset", "nginx", "settle", "5s")
+	web := &pod.Spec.Containers[0]
+	web.SecurityContext = &corev1.SecurityContext{RunAsUser: new(int64(0))}
+	volume(ofSecret("key"))(&pod.Spec)
+	pod.Spec.Volumes[1].Secret.DefaultMode = new(int32(0o400))
+	projected(ofConfigMap("extra"), "extra.txt")(&pod.Spec)
+	created := s.create(pod)
+	s.awaitPod("web", "ready", isReady)
+	s.apply(configMap("site", "default.conf", site("second")), secret("key", "tls.key", "second"), configMap("extra", "extra.txt", "second"))
+	s.nudge("web", "second")
+	s.serves("web", "second")
+	now := s.reported("web", "applied")
+	if len(now.Volumes) != 3 {
+		s.t.Errorf("the sidecar watches %+v; want three volumes", now.Volumes)
+	}
+	metrics, err := s.Get(s.ctx, s.ns, "web", "9797", "/metrics")
+	s.must(err)
+	if !strings.Contains(string(metrics), `inpod_sidecar_reloads_total{result="applied"} 1`+"\n") {
+		s.t.Errorf("not one reload:\n%s", metrics)
+	}
+	s.undisturbed(created)
+}
+
+// A pod whose annotation cannot be understood runs without the sidecar, and both it and its controller say why.
+func aBadAnnotation(s *space) {
+	s.apply(configMap("site", "default.conf", site("first")))
+	pod := nginxPod("web", "preset", "nginks")
+	s.apply(&appsv1.ReplicaSet{
+		ObjectMeta: metav1.ObjectMeta{Name: "web"},
+		Spec: appsv1.ReplicaSetSpec{
+			Replicas: new(int32(1)), Selector: &metav1.LabelSelector{MatchLabels: pod.Labels},
+			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: pod.Labels, Annotations: pod.Annotations}, Spec: pod.Spec},
+		},
+	})
+	_, err := s.AwaitEvent(s.ctx, kit.Workload{Kind: "ReplicaSet", Namespace: s.ns, Name: "web"}, "InjectionSkipped", "BadAnnotation", "nginks", "haproxy")
+	s.must(err)
+	list, err := s.Client.CoreV1().Pods(s.ns).List(s.ctx, metav1.ListOptions{})
+	s.must(err)
+	if len(list.Items) != 1 || sidecarOf(&list.Items[0]) != nil {
+		s.t.Fatalf("pods: %+v; want one without sidecar", list.Items)
+	}
+	if record := s.record(&list.Items[0]); record.Injected || record.Reason != "BadAnnotation" || !strings.Contains(record.Message, "nginks") {
+		s.t.Errorf("the record is %s", record)
+	}
+	s.awaitPod(list.Items[0].Name, "ready", isReady)
+}
+
+func onlyFrozenUsages(s *space) {
+	s.apply(configMap("config", "key", "1"))
+	pod := podWith("app", container("app", "sleep"), "reload-url", "http://127.0.0.1/")
+	pod.Spec.SecurityContext.RunAsNonRoot = new(true)
+	for _, use := range []use{subPath(ofConfigMap("config"), "key"), env("KEY", ofConfigMap("config"), "key")} {
+		use(&pod.Spec)
+	}
+	created := s.create(pod)
+	if record := s.record(created); sidecarOf(created) != nil || record.Reason != "OnlyFrozenUsages" {
+		s.t.Errorf("the record is %s", record)
+	}
+}
+
+// A Job finishes with a native sidecar, and an ordinary one, which would run for ever, is refused.
+func aJob(s *space) {
+	s.apply(configMap("config", "key", "1"))
+	job := func(name string, keysAndValues ...string) {
+		pod := podWith(name, container("app", "cat", "/config/key"), append(keysAndValues, "reload-url", "http://127.0.0.1/")...)
+		pod.Spec.SecurityContext.RunAsNonRoot = new(true)
+		pod.Spec.RestartPolicy = corev1.RestartPolicyNever
+		volume(ofConfigMap("config"))(&pod.Spec)
+		s.apply(&batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: batchv1.JobSpec{
+			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Annotations: pod.Annotations}, Spec: pod.Spec},
+		}})
+	}
+	job("native")
+	job("classic", "native-sidecar", "false")
+	reasons := map[string]string{}
+	for _, name := range []string{"native", "classic"} {
+		_, err := kit.AwaitObject(s.ctx, s.Client.BatchV1().RESTClient(), "jobs", s.ns, name, func(object runtime.Object) bool {
+			done, ok := object.(*batchv1.Job)
+			return ok && done.Status.Succeeded == 1
+		})
+		s.must(err)
+		list, err := s.Client.CoreV1().Pods(s.ns).List(s.ctx, metav1.ListOptions{LabelSelector: "batch.kubernetes.io/job-name=" + name})
+		s.must(err)
+		reasons[name] = s.record(&list.Items[0]).Reason
+		if hasSidecar := sidecarOf(&list.Items[0]) != nil; hasSidecar != (name == "native") {
+			s.t.Errorf("job %s: sidecar %v", name, hasSidecar)
+		}
+	}
+	if reasons["classic"] != "WouldNotFinish" {
+		s.t.Errorf("reasons: %v", reasons)
+	}
+}
+
+// The label of the namespace asks, and its annotations say how. A pod may still say no.
+func aNamespaceThatAsks(s *space) {
+	namespace, err := s.Client.CoreV1().Namespaces().Get(s.ctx, s.ns, metav1.GetOptions{})
+	s.must(err)
+	namespace.Annotations = map[string]string{annotation.Domain + "preset": "nginx"}
+	_, err = s.Client.CoreV1().Namespaces().Update(s.ctx, namespace, metav1.UpdateOptions{})
+	s.must(err)
+	s.apply(configMap("site", "default.conf", site("first")))
+	silent, refuses := nginxPod("silent"), nginxPod("refuses")
+	delete(silent.Annotations, annotation.InjectKey)
+	refuses.Annotations[annotation.InjectKey] = "disabled"
+	created := s.create(silent)
+	if sidecar := sidecarOf(created); sidecar == nil || !slices.Contains(sidecar.Args, "--preset=nginx") {
+		s.t.Errorf("a pod that says nothing: %v", created.Annotations)
+	}
+	if refused := s.create(refuses); sidecarOf(refused) != nil || refused.Annotations[annotation.InjectionRecord] != "" {
+		s.t.Errorf("a pod that says no: %v", refused.Annotations)
+	}
+	s.awaitPod("silent", "ready", isReady)
+	s.apply(configMap("site", "default.conf", site("second")))
+	s.nudge("silent", "second")
+	s.serves("silent", "second")
+}
+
+// The API server gives the token of the pod's service account to every container, and the sidecar has no use for it.
+func noTokenForTheSidecar(s *space) {
+	s.apply(configMap("site", "default.conf", site("first")))
+	created := s.create(nginxPod("web", "preset", "nginx"))
+	mounts := map[string]string{}
+	for _, c := range slices.Concat(created.Spec.InitContainers, created.Spec.Containers) {
+		for _, mount := range c.VolumeMounts {
+			if mount.MountPath == "/var/run/secrets/kubernetes.io/serviceaccount" {
+				mounts[c.Name], _, _ = strings.Cut(mount.Name, "-api-access-")
+			}
+		}
+	}
+	if mounts["web"] != "kube" || mounts["inpod"] == "kube" || mounts["inpod-install"] == "kube" {
+		s.t.Errorf("what is mounted at the place of the token: %v", mounts)
+	}
+}
+
+// Pods in the namespace of the injector, and its own above all, are created whatever becomes of it.
+func itsOwnNamespace(s *space) {
+	home := *s
+	home.ns = s.Namespace
+	home.apply(configMap("config", "key", "1"))
+	pod := podWith("bystander", container("app", "sleep"), "reload-url", "http://127.0.0.1/")
+	pod.Spec.SecurityContext.RunAsNonRoot = new(true)
+	volume(ofConfigMap("config"))(&pod.Spec)
+	if created := home.create(pod); sidecarOf(created) != nil || created.Annotations[annotation.InjectionRecord] != "" {
+		s.t.Errorf("it was touched: %v", created.Annotations)
+	}
+}
