@@ -27,7 +27,7 @@ import (
 
 const (
 	serverName = "inpod-injector.inpod.svc"
-	lifetime   = 72 * time.Hour
+	lifetime   = 15 * 24 * time.Hour
 	authority  = 365 * 24 * time.Hour
 	settle     = time.Minute
 )
@@ -154,8 +154,8 @@ func TestRenewalsAreNoticedByNobody(t *testing.T) {
 			leaf := follower.follower.Served().Leaf()
 			certificates[leaf.SerialNumber.String()], authorities[string(leaf.AuthorityKeyId)] = true, true
 		}
-		if len(certificates) < 170 || len(authorities) != 2 {
-			t.Errorf("%d certificates of %d authorities; want one every two days, and 2", len(certificates), len(authorities))
+		if len(certificates) < 35 || len(authorities) != 2 {
+			t.Errorf("%d certificates of %d authorities; want one every ten days, and 2", len(certificates), len(authorities))
 		}
 	})
 }

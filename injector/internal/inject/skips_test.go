@@ -132,6 +132,16 @@ func TestEveryReason(t *testing.T) {
 		"a container that does not exist": {
 			changes: []change{annotated("inpod.dev/reload-container", "wbe")}, want: inject.NoSuchContainer, texts: []string{`"wbe"`, "web"},
 		},
+		"a sidecar of the application, which keeps running": {
+			changes: []change{
+				spec(func(s *corev1.PodSpec) {
+					s.InitContainers = []corev1.Container{{
+						Name: "proxy", RestartPolicy: new(corev1.ContainerRestartPolicyAlways), VolumeMounts: s.Containers[0].VolumeMounts,
+					}}
+					s.Containers[0].VolumeMounts = nil
+				}),
+			}, want: inject.Injected,
+		},
 		"a container that ends": {
 			changes: []change{
 				spec(func(s *corev1.PodSpec) { s.InitContainers = []corev1.Container{{Name: "init"}} }), annotated("inpod.dev/reload-container", "init"),
