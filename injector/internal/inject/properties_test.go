@@ -1,9 +1,6 @@
 package inject_test
 
 import (
-	"context"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,7 +10,6 @@ import (
 
 	"inpod.dev/inpod/injector/internal/inject"
 	"inpod.dev/inpod/internal/annotation"
-	"inpod.dev/inpod/internal/confirm"
 )
 
 // violations is what keeps a pod from Pod Security "restricted", of what an injection could bring in.
@@ -151,6 +147,60 @@ func sidecarOf(pod *corev1.Pod) *corev1.Container {
 	return nil
 }
 
+func TestTheProcessNamespaceIsSetOnlyWhereItIsNot(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		changes   []change
+		wantValue *bool
+		wantOurs  bool
+	}{
+		"a signal":                   {nil, new(true), true},
+		"a signal, shared already":   {[]change{spec(func(s *corev1.PodSpec) { s.ShareProcessNamespace = new(true) })}, new(true), false},
+		"a URL":                      {[]change{without("inpod.dev/preset"), annotated(url, "http://x/")}, nil, false},
+		"a URL of a preset":          {[]change{annotated("inpod.dev/preset", "prometheus")}, nil, false},
+		"a URL, and a process named": {[]change{annotated("inpod.dev/preset", "prometheus", "inpod.dev/reload-process", "x")}, new(true), true},
+	} {
+		pod, o := nginx(tc.changes...)
+		injected, report := inject.Inject(pod, o)
+		got := injected.Spec.ShareProcessNamespace
+		if (got == nil) != (tc.wantValue == nil) || got != nil && *got != *tc.wantValue || report.Record.SharedProcesses != tc.wantOurs {
+			t.Errorf("%s: %v, ours %v", name, got, report.Record.SharedProcesses)
+		}
+	}
+}
+
+// In a volume in which the kubelet also renews a token, the keys that were chosen count, where they are known and there.
+func TestWhatIsWatchedInAMixedVolume(t *testing.T) {
+	t.Parallel()
+	conf := func(optional bool, items ...string) corev1.VolumeProjection {
+		c := &corev1.ConfigMapProjection{LocalObjectReference: corev1.LocalObjectReference{Name: "conf"}, Optional: &optional}
+		for _, path := range items {
+			c.Items = append(c.Items, corev1.KeyToPath{Key: "key", Path: path})
+		}
+		return corev1.VolumeProjection{ConfigMap: c}
+	}
+	token := corev1.VolumeProjection{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "token"}}
+	for name, tc := range map[string]struct {
+		sources []corev1.VolumeProjection
+		want    string
+	}{
+		"keys and a token":           {[]corev1.VolumeProjection{conf(false, "a", "b/c"), token}, ":a,b/c"},
+		"keys alone":                 {[]corev1.VolumeProjection{conf(false, "a")}, ""},
+		"all keys and a token":       {[]corev1.VolumeProjection{conf(false), token}, ""},
+		"optional keys and a token":  {[]corev1.VolumeProjection{conf(true, "a"), token}, ""},
+		"a key with a comma":         {[]corev1.VolumeProjection{conf(false, "a,b"), token}, ""},
+		"keys of two, one of it all": {[]corev1.VolumeProjection{conf(false, "a"), conf(false), token}, ""},
+	} {
+		pod, o := nginx(spec(func(s *corev1.PodSpec) {
+			s.Volumes[0].VolumeSource = corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: tc.sources}}
+		}))
+		injected, _ := inject.Inject(pod, o)
+		if got, want := sidecarOf(injected).Args[0], "--watch=/etc/nginx/conf.d"+tc.want; got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+}
+
 // The API server rejects a container that requests more than it may use, and a pod for one such container.
 func TestRequestsNeverExceedLimits(t *testing.T) {
 	t.Parallel()
@@ -180,59 +230,6 @@ func TestZeroMeansNoRequestAndNoLimit(t *testing.T) {
 	if r := sidecarOf(injected).Resources; len(r.Requests)+len(r.Limits) > 0 {
 		t.Errorf("resources: %+v", r)
 	}
-}
-
-// Injector and sidecar are two programs: what one writes the other has to understand. The sidecar answers wrong usage
-// with exit code 2, and a directory that is not there with 1.
-func TestTheSidecarUnderstandsItsArguments(t *testing.T) {
-	t.Parallel()
-	if testing.Short() {
-		t.Skip("builds the sidecar")
-	}
-	program := filepath.Join(t.TempDir(), "sidecar")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "inpod.dev/inpod/sidecar").CombinedOutput(); err != nil {
-		t.Fatalf("build the sidecar: %v\n%s", err, out)
-	}
-	o := options()
-	var err error
-	if o.ConfirmKey, err = confirm.PublicKey(make([]byte, 32)); err != nil {
-		t.Fatal(err)
-	}
-	pods := examples(t)
-	every, _ := nginx(annotated(
-		"inpod.dev/preset", "prometheus", "inpod.dev/reload-cmdline", "^prom", "inpod.dev/signal-handled", "true",
-		"inpod.dev/reload-url", "https://127.0.0.1/-/reload", "inpod.dev/reload-method", "PUT", "inpod.dev/reload-status", "200,204",
-		"inpod.dev/reload-body-from", "/etc/nginx/conf.d/body", "inpod.dev/reload-ca-file", "/etc/nginx/conf.d/ca",
-		"inpod.dev/reload-skip-verify", "true", "inpod.dev/reload-timeout", "1s", "inpod.dev/reload-attempts", "2",
-		"inpod.dev/validate-command", `["promtool","check"]`, "inpod.dev/command-timeout", "5s", "inpod.dev/verify-url", "http://127.0.0.1/",
-		"inpod.dev/verify-timeout", "1s", "inpod.dev/probe-url", "http://127.0.0.1/metrics", "inpod.dev/settle", "1s",
-	))
-	pods["every key"] = every
-	for name, pod := range pods {
-		injected, report := inject.Inject(pod, o)
-		if report.Reason != inject.Injected {
-			continue
-		}
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			args := []string{"--once"}
-			for _, arg := range sidecarOf(injected).Args {
-				// Nothing on this machine is to be watched or told.
-				arg = strings.ReplaceAll(arg, "--watch=/", "--watch=/nowhere/")
-				args = append(args, strings.ReplaceAll(arg, "$$", "$"))
-			}
-			out, err := run(t.Context(), program, args...)
-			if err == nil || err.ExitCode() != 1 {
-				t.Errorf("sidecar %q: %v\n%s", args, err, out)
-			}
-		})
-	}
-}
-
-func run(ctx context.Context, program string, args ...string) (string, *exec.ExitError) {
-	out, err := exec.CommandContext(ctx, program, args...).CombinedOutput()
-	failure, _ := err.(*exec.ExitError) //nolint:errorlint // as exec returns it
-	return string(out), failure
 }
 
 // Whatever stands in annotations: there is an answer, the pod that was given stays as it is, and an injected one is not
