@@ -13,6 +13,7 @@ package objtest
 import (
 	"fmt"
 	"maps"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -148,15 +149,15 @@ func Annotated[T metav1.Object](object T, pairs ...string) T {
 }
 
 func texts(pairs []string) map[string]string {
-	if len(pairs)%2 != 0 {
-		panic(fmt.Sprintf("objtest: a key without a value in %q", pairs))
-	}
 	var m map[string]string
-	for i := 0; i < len(pairs); i += 2 {
+	for pair := range slices.Chunk(pairs, 2) {
+		if len(pair) == 1 {
+			panic(fmt.Sprintf("objtest: the key %q has no value", pair[0]))
+		}
 		if m == nil {
 			m = map[string]string{}
 		}
-		m[pairs[i]] = pairs[i+1]
+		m[pair[0]] = pair[1]
 	}
 	return m
 }

@@ -16,25 +16,29 @@ import (
 type object = map[string]any
 
 // metadataOf is the metadata of a patch. The UID makes the server refuse it (409 Conflict) when the workload was deleted
-// and made again meanwhile: the decision was about another object. A nil baseline removes the annotation.
-func metadataOf(view workload.View, baseline any) object {
-	return object{"uid": view.UID, "annotations": object{annotation.Observed: baseline}}
+// and made again meanwhile: the decision was about another object. No baseline removes the annotation.
+func metadataOf(view workload.View, baseline string) object {
+	value := any(baseline)
+	if baseline == "" {
+		value = nil
+	}
+	return object{"uid": view.UID, "annotations": object{annotation.Observed: value}}
 }
 
 // recordPatch is a JSON merge patch that writes the baseline.
 func recordPatch(view workload.View, baseline string) ([]byte, error) {
-	if baseline == "" {
-		return encode(object{"metadata": metadataOf(view, nil)})
-	}
 	return encode(object{"metadata": metadataOf(view, baseline)})
 }
 
 // rolloutPatch is a strategic merge patch: it names our variable in our container and leaves all others alone.
 func rolloutPatch(view workload.View, strategy config.Strategy, decision decide.Decision, baseline string, now time.Time) ([]byte, error) {
+	if len(decision.Marks) == 0 {
+		return nil, fmt.Errorf("a rollout without a mark (%s)", decision.Reason) // the baseline alone would hide the change
+	}
 	template := object{}
 	containers := map[string][]any{}
 	if strategy == config.Annotations {
-		value, err := lastReloadedFrom(decision, now)
+		value, err := lastReloadedFrom(decision.Marks, now)
 		if err != nil {
 			return nil, err
 		}
@@ -77,11 +81,8 @@ type reloadedFrom struct {
 }
 
 // lastReloadedFrom names one changed source, as Reloader's format has room for one. The event names all of them.
-func lastReloadedFrom(decision decide.Decision, now time.Time) (string, error) {
-	if len(decision.Marks) == 0 {
-		return "", fmt.Errorf("a rollout without a mark (%s)", decision.Reason)
-	}
-	mark := decision.Marks[len(decision.Marks)-1]
+func lastReloadedFrom(marks []decide.Mark, now time.Time) (string, error) {
+	mark := marks[len(marks)-1]
 	value, err := encode(reloadedFrom{
 		Type: mark.Type, Name: mark.Ref.Name, Namespace: mark.Ref.Namespace, Hash: mark.Hash,
 		ContainerRefs: []string{mark.Container}, ObservedAt: now.Unix(),

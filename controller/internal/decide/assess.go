@@ -13,11 +13,13 @@ type assessment struct {
 
 	uses     []assessed
 	baseline source.Baseline // to be recorded when the current content is taken up
+	waiting  source.Baseline // to be recorded while what has changed is not taken up: the rest of it
 	follows  bool
 	// uncovered tells that something is used that the baseline says nothing about.
 	uncovered bool
-	// changed are the sources whose change calls for an action, quiet those for which an option has to be on.
-	changed, quiet []Cause
+	// changed are the sources whose change calls for an action, quiet those for which an option has to be on, and carried
+	// those that changed before the template was edited.
+	changed, quiet, carried []Cause
 }
 
 // assessed is one source with what the baseline says of it.
@@ -31,8 +33,10 @@ type assessed struct {
 }
 
 func assess(in Input) *assessment {
-	a := &assessment{Input: in, baseline: source.Baseline{Records: map[source.Ref]source.Record{}}}
-	a.baseline.Named = in.Sealer.NamedLists(in.Policy.Lists())
+	a := &assessment{Input: in}
+	named := in.Sealer.NamedLists(in.Policy.Lists())
+	a.baseline = source.Baseline{Named: named, Records: map[source.Ref]source.Record{}}
+	a.waiting = source.Baseline{Named: named, Records: map[source.Ref]source.Record{}}
 	for _, use := range in.Uses {
 		u := assessed{Use: use}
 		u.record, u.recorded = in.Baseline.Records[use.Scope.Ref]
@@ -66,7 +70,6 @@ func (u assessed) referenced() bool {
 
 // follow notes how a followed source differs from its record.
 func (a *assessment) follow(u *assessed) {
-	ref := u.Scope.Ref
 	a.follows = true
 	switch {
 	case !u.recorded && a.appeared(*u):
@@ -74,26 +77,46 @@ func (a *assessment) follow(u *assessed) {
 	case !u.recorded:
 		a.uncovered = true
 		if u.Snapshot != nil || !u.Scope.Required() {
-			a.baseline.Records[ref] = a.Sealer.Record(u.Use)
+			a.note(u, a.Sealer.Record(u.Use))
 		}
 		return
 	}
 	u.diff = a.Sealer.Diff(u.Use, u.record)
 	a.uncovered = a.uncovered || u.diff.Uncovered
-	a.baseline.Records[ref] = a.Sealer.Record(u.Use)
+	if u.diff.Deleted && !a.Options.OnDelete {
+		// The pods still have what they have: a source that is deleted and made again with other content is a change.
+		a.note(u, u.record)
+	} else {
+		a.note(u, a.Sealer.Record(u.Use))
+	}
 	if len(u.diff.Changes) == 0 {
 		return
 	}
-	cause := Cause{Ref: ref, Diff: u.diff, Selection: u.selection}
+	cause := Cause{Ref: u.Scope.Ref, Diff: u.diff, Selection: u.selection}
 	switch {
-	case u.diff.Deleted && !a.Options.OnDelete:
-		// The pods still have what they have: a source that is deleted and made again with other content is a change.
-		a.baseline.Records[ref] = u.record
+	case (u.diff.Deleted && !a.Options.OnDelete) || (u.diff.Created && !a.Options.OnCreate):
 		a.quiet = append(a.quiet, cause)
-	case u.diff.Created && !a.Options.OnCreate:
-		a.quiet = append(a.quiet, cause)
+	case u.Snapshot != nil && a.Workload.TemplateChanged.After(u.Snapshot.Changed):
+		a.carried = append(a.carried, cause)
 	default:
 		a.changed = append(a.changed, cause)
+		a.waiting.Records[u.Scope.Ref] = u.record
+	}
+}
+
+// note says what is to be recorded of a source.
+func (a *assessment) note(u *assessed, record source.Record) {
+	a.baseline.Records[u.Scope.Ref] = record
+	a.waiting.Records[u.Scope.Ref] = record
+}
+
+// restarted says what new pods take up, where that differs from what the present ones have: nothing of a source that is
+// gone. If it comes back, any content of it is a change.
+func (a *assessment) restarted() {
+	for _, u := range a.uses {
+		if u.diff.Deleted && !a.Options.OnDelete {
+			a.baseline.Records[u.Scope.Ref] = a.Sealer.Record(source.Use{Scope: u.Scope, Snapshot: &source.Snapshot{Ref: u.Scope.Ref}})
+		}
 	}
 }
 
@@ -104,8 +127,10 @@ func (a *assessment) appeared(u assessed) bool {
 		a.Baseline.Named == a.baseline.Named
 }
 
-// sameRecords tells whether recording now would change the baseline.
-func (a *assessment) sameRecords() bool {
-	return a.HasBaseline && a.Baseline.Named == a.baseline.Named &&
-		maps.EqualFunc(a.Baseline.Records, a.baseline.Records, source.Record.Equal)
+// isNew tells whether recording a baseline would change what is recorded. Without records there is none.
+func (a *assessment) isNew(b source.Baseline) bool {
+	if !a.HasBaseline {
+		return len(b.Records) > 0
+	}
+	return a.Baseline.Named != b.Named || !maps.EqualFunc(a.Baseline.Records, b.Records, source.Record.Equal)
 }

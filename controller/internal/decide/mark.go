@@ -120,17 +120,16 @@ func typeOf(kind source.Kind) string { return strings.ToUpper(string(kind)) }
 // (Reloader, internal/pkg/util/util.go ConvertToEnvVarName).
 func mangled(name string) string {
 	var out strings.Builder
-	gap := false
+	fit := false
 	for _, r := range strings.ToUpper(name) {
-		if (r < 'A' || r > 'Z') && (r < '0' || r > '9') {
-			gap = out.Len() > 0
-			continue
-		}
-		if gap {
+		wasFit := fit
+		fit = (r >= 'A' && r <= 'Z') || (r >= '0' && r <= '9')
+		switch {
+		case fit:
+			out.WriteRune(r)
+		case wasFit:
 			out.WriteByte('_')
-			gap = false
 		}
-		out.WriteRune(r)
 	}
 	return out.String()
 }

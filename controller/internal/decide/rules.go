@@ -13,7 +13,16 @@ func none(reason Reason) Decision { return Decision{Action: None, Reason: reason
 
 // recording is a decision that only writes the baseline, where that says something new.
 func (a *assessment) recording(reason Reason) Decision {
-	return Decision{Action: None, Reason: reason, Record: !a.sameRecords(), Baseline: a.baseline}
+	return Decision{Action: None, Reason: reason, Record: a.isNew(a.baseline), Baseline: a.baseline}
+}
+
+// holding is a decision that leaves what has changed for later. What else is new is recorded now, so that changes of it
+// are seen however long that takes.
+func (a *assessment) holding(reason Reason, message string) Decision {
+	return Decision{
+		Action: None, Reason: reason, Warning: true, Message: message, Causes: a.changed,
+		Record: a.isNew(a.waiting), Baseline: a.waiting,
+	}
 }
 
 // deleting: a workload that goes needs nothing.
@@ -42,14 +51,8 @@ func sourceMissing(a *assessment) (Decision, bool) {
 	if len(missing) == 0 {
 		return Decision{}, false
 	}
-	decision := none(SourceMissing)
-	decision.Warning = true
-	decision.Message = fmt.Sprintf("Not rolled: new pods would need %s. Create it, or mark its use as optional", strings.Join(missing, ", "))
-	decision.Causes = a.changed
-	if !a.HasBaseline {
-		decision.Record, decision.Baseline = len(a.baseline.Records) > 0, a.baseline
-	}
-	return decision, true
+	return a.holding(SourceMissing, fmt.Sprintf("Not rolled: new pods would need %s. Create it, or mark its use as optional",
+		strings.Join(missing, ", "))), true
 }
 
 // missing names what a new pod needs of the source and does not find.
@@ -73,17 +76,17 @@ func (u assessed) missing() []string {
 
 // firstSeen: nothing that the baseline covers has changed, and it does not cover everything.
 func firstSeen(a *assessment) (Decision, bool) {
-	return a.recording(Adopted), !a.HasBaseline || (a.uncovered && len(a.changed) == 0)
+	return a.recording(Adopted), !a.HasBaseline || (a.uncovered && len(a.changed)+len(a.carried) == 0)
 }
 
 // unchanged: the pods have everything. What is recorded too much is dropped.
 func unchanged(a *assessment) (Decision, bool) {
-	return a.recording(Unchanged), len(a.changed) == 0 && len(a.quiet) == 0
+	return a.recording(Unchanged), len(a.changed)+len(a.carried)+len(a.quiet) == 0
 }
 
 // appearedOrGone: sources appeared or disappeared only, and that does not count.
 func appearedOrGone(a *assessment) (Decision, bool) {
-	if len(a.changed) > 0 {
+	if len(a.changed)+len(a.carried) > 0 {
 		return Decision{}, false
 	}
 	reason := DeleteOff
@@ -96,37 +99,28 @@ func appearedOrGone(a *assessment) (Decision, bool) {
 }
 
 // templateCarries: the template was edited after all sources that changed, so that the rollout under way carries their
-// content.
+// content. Of several, those that changed later are a reason for another rollout, and the others are none.
 func templateCarries(a *assessment) (Decision, bool) {
-	for _, u := range a.uses {
-		if !u.selection.Follows() || len(u.diff.Changes) == 0 || a.isQuiet(u.Scope.Ref) {
-			continue
-		}
-		if u.Snapshot == nil || !a.Workload.TemplateChanged.After(u.Snapshot.Changed) {
-			return Decision{}, false
-		}
-	}
 	decision := a.recording(InTemplate)
-	decision.Causes = a.changed
-	return decision, true
-}
-
-func (a *assessment) isQuiet(ref source.Ref) bool {
-	return slices.ContainsFunc(a.quiet, func(c Cause) bool { return c.Ref == ref })
+	decision.Causes = a.carried
+	return decision, len(a.changed) == 0
 }
 
 // backOff: it has been rolled often, as happens when two writers fight over one source.
 func backOff(a *assessment) (Decision, bool) {
-	if !a.NotBefore.After(a.Now) || a.onlyLive() && a.InPlace.Sidecar {
+	if !a.NotBefore.After(a.Now) || a.staysInPlace() {
 		return Decision{}, false
 	}
-	decision := none(BackOff)
+	decision := a.holding(BackOff, fmt.Sprintf("Rollout put off until %s because there were too many lately: %s. Do several writers fight over it?",
+		a.NotBefore.UTC().Format("15:04:05 UTC"), describe(a.changed)))
 	decision.After = a.NotBefore.Sub(a.Now)
-	decision.Causes = a.changed
-	decision.Warning = true
-	decision.Message = fmt.Sprintf("Rollout put off until %s because there were too many lately: %s. Do several writers fight over it?",
-		a.NotBefore.UTC().Format("15:04:05 UTC"), describe(a.changed))
 	return decision, true
+}
+
+// staysInPlace tells that the change leads to no rollout: it is reloaded, and that has not failed or may fail.
+func (a *assessment) staysInPlace() bool {
+	failed := a.InPlace.Verdict == Failed || a.InPlace.Verdict == Overdue
+	return a.onlyLive() && a.InPlace.Sidecar && (!failed || a.Policy.NoRollout)
 }
 
 // frozenChanged: a running container will never see at least one of the changes.
@@ -150,12 +144,12 @@ func reloadInPlace(a *assessment) (Decision, bool) {
 		decision.Message = "Reloaded in place: " + describe(a.changed)
 		return decision, true
 	case Rejected:
-		return a.warning(ReloadRejected, fmt.Sprintf("Not rolled: the application in pod %s does not accept the new content and keeps the old: %s (%s)",
+		return a.holding(ReloadRejected, fmt.Sprintf("Not rolled: the application in pod %s does not accept the new content and keeps the old: %s (%s)",
 			a.InPlace.Pod, a.InPlace.Message, describe(a.changed))), true
 	case Failed, Overdue:
 		why := fmt.Sprintf("reload in pod %s failed: %s", a.InPlace.Pod, a.InPlace.Message)
 		if a.Policy.NoRollout {
-			return a.warning(ReloadFailed, "Not rolled, as inpod.dev/on-failure asks: "+why), true
+			return a.holding(ReloadFailed, "Not rolled, as inpod.dev/on-failure asks: "+why), true
 		}
 		return a.rollout(ReloadFailed, why), true
 	case Unknown:
@@ -186,11 +180,8 @@ func (a *assessment) onlyLive() bool {
 	return true
 }
 
-func (a *assessment) warning(reason Reason, message string) Decision {
-	return Decision{Action: None, Reason: reason, Warning: true, Message: message, Causes: a.changed}
-}
-
 func (a *assessment) rollout(reason Reason, note string) Decision {
+	a.restarted()
 	decision := Decision{
 		Action: Rollout, Reason: reason, Causes: a.changed, Record: true, Baseline: a.baseline,
 		Marks: a.marks(), Stale: a.stale(),

@@ -1,0 +1,125 @@
+package decide_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/internal/annotation"
+	obj "inpod.dev/inpod/internal/objtest"
+	"inpod.dev/inpod/internal/source"
+)
+
+func TestActionsAndReasonsAreListed(t *testing.T) {
+	t.Parallel()
+	if diff := cmp.Diff([]decide.Action{decide.None, decide.Reload, decide.Rollout}, decide.Actions()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	reasons := decide.Reasons()
+	if sorted := slices.Compact(slices.Sorted(slices.Values(reasons))); len(sorted) != len(reasons) || slices.Contains(reasons, "") {
+		t.Errorf("a reason is empty or there twice: %q", reasons)
+	}
+}
+
+func TestCausesSayWhatChangedAndWhyItCounts(t *testing.T) {
+	t.Parallel()
+	w := adopted(t, []obj.Part{
+		obj.Annotation(namedCM, "named"), obj.Annotation(search, "true"), obj.Annotation("secret.reloader.stakater.com/auto", "true"),
+		obj.EnvFrom(obj.Sec("auto")), obj.Mount(obj.CM("found")),
+	}, cm("named", "k", "1"), obj.Annotated(cm("found", "k", "1"), match, "true"), obj.Secret("auto", "k", "1"))
+	w.set(cm("named", "k", "2"), obj.Annotated(cm("found", "k", "2"), match, "true"), obj.Secret("auto", "k", "2"))
+	want := []decide.Cause{
+		{Ref: cmRef("found"), Selection: annotation.Search, Diff: source.Diff{Changes: []source.Change{{Key: "k", Live: true}}}},
+		{Ref: cmRef("named"), Selection: annotation.Named, Diff: source.Diff{Changes: []source.Change{{Key: "k", Frozen: true}}}},
+		{Ref: secRef("auto"), Selection: annotation.Auto, Diff: source.Diff{Changes: []source.Change{{Key: "k", Frozen: true}}}},
+	}
+	if diff := cmp.Diff(want, w.decide().Causes); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// Sources may be many and have many keys; a message says how many it leaves out.
+func TestMessageIsShort(t *testing.T) {
+	t.Parallel()
+	var parts []obj.Part
+	var before, after []any
+	for i := range 8 {
+		name := fmt.Sprint("cm-", i)
+		parts = append(parts, obj.EnvFrom(obj.CM(name)))
+		before = append(before, cm(name))
+		pairs := []string{}
+		for k := range i {
+			pairs = append(pairs, fmt.Sprint("key-", k), "1")
+		}
+		after = append(after, cm(name, pairs...))
+	}
+	w := adopted(t, following(parts...), before...)
+	w.set(after...)
+	const want = "Rolling update started: ConfigMap cm-1 changed (key-0), ConfigMap cm-2 changed (key-0, key-1), ConfigMap cm-3 changed (key-0, key-1, key-2), " +
+		"ConfigMap cm-4 changed (key-0, key-1, key-2, key-3), ConfigMap cm-5 changed (key-0, key-1, key-2, key-3, key-4), and 2 more"
+	if got := w.decide().Message; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	w = adopted(t, following(obj.EnvFrom(obj.CM("cm-7"))), before...)
+	w.set(after...)
+	if got := w.decide().Message; !strings.HasSuffix(got, "changed (key-0, key-1, key-2, key-3, key-4 and 2 more)") {
+		t.Error(got)
+	}
+}
+
+// Of a source with very many keys it is only known that it changed.
+func TestChangeOfAFoldedSource(t *testing.T) {
+	t.Parallel()
+	many := func(value string) any {
+		c := cm("a", "k", value)
+		for i := range 150 {
+			c.Data[fmt.Sprint("key-", i)] = "x"
+		}
+		return c
+	}
+	w := adopted(t, injected(obj.Mount(obj.CM("a"))), many("1"))
+	w.set(many("2"))
+	w.input.InPlace.Sidecar = true
+	if d := w.decide(); d.Reason != decide.LiveChanged || d.Message != "Reloading in place: ConfigMap a changed" {
+		t.Errorf("%s: %s", d.Reason, d.Message)
+	}
+}
+
+func TestWorkloadWithoutContainersIsNoReasonToPanic(t *testing.T) {
+	t.Parallel()
+	w := adopted(t, []obj.Part{obj.Annotation(namedCM, "a")}, one()...)
+	w.deployment.Spec.Template.Spec.Containers = nil
+	change(w)
+	if d := w.decide(); d.Action != decide.Rollout || len(d.Marks) != 1 || d.Marks[0].Container != "" {
+		t.Errorf("%s, marks %+v", d.Action, d.Marks)
+	}
+}
+
+func BenchmarkDecide(b *testing.B) {
+	uses := following(
+		obj.Mount(obj.CM("app")), obj.SubPath(obj.CM("nginx").Items("nginx.conf"), "nginx.conf"), obj.Env(obj.Sec("db"), "password"),
+		obj.EnvFrom(obj.CM("flags")), obj.Sidecar("proxy"), obj.Projected(obj.CM("app"), obj.Sec("tls")),
+	)
+	w := adopted(b, uses, cm("app", "a", "1", "b", "1", "c", "1"), cm("nginx", "nginx.conf", "1"), obj.Secret("db", "password", "1"), cm("flags", "F", "1"), obj.Secret("tls", "tls.key", "1"))
+	unchanged := w.gather()
+	w.set(cm("app", "a", "2", "b", "1", "c", "1"), obj.Secret("db", "password", "2"))
+	changed := w.gather()
+	for name, in := range map[string]decide.Input{"unchanged": unchanged, "rollout": changed} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				decide.Decide(in)
+			}
+		})
+	}
+	b.Run("gather and decide", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			w.decide()
+		}
+	})
+}

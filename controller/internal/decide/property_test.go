@@ -1,0 +1,248 @@
+package decide_test
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+
+	"inpod.dev/inpod/controller/internal/decide"
+	obj "inpod.dev/inpod/internal/objtest"
+	"inpod.dev/inpod/internal/source"
+)
+
+// arrival is one way by which content reaches a pod: a source, a usage, a container and a key.
+type arrival struct {
+	source         source.Ref
+	via            source.Via
+	container, key string
+	live           bool
+}
+
+// story is a world whose pods are simulated: what they took up when they started, and since.
+type story struct {
+	*world
+	r    *rand.Rand
+	seed uint64
+	step int
+	// pods is what the pods have.
+	pods map[arrival]source.Digest
+	// version counts the writes of everybody.
+	version uint64
+	// starting tells that new pods wait for a source that is missing, and take up what there is once it is there.
+	starting bool
+	// late tells that nobody can know what they started with: they waited, or it is not known when a source was deleted.
+	late   bool
+	counts map[decide.Reason]int
+}
+
+// current is what pods that start now would have of the sources that the workload follows.
+func (s *story) current() map[arrival]source.Digest {
+	in := s.gather()
+	all := map[arrival]source.Digest{}
+	for _, use := range in.Uses {
+		if use.Snapshot == nil || !in.Policy.Select(use.Scope.Ref, use.Snapshot.Ignore, use.Snapshot.Match, referenced(use), false).Follows() {
+			continue
+		}
+		for _, u := range use.Scope.Usages {
+			if u.Via == source.ViaNamed {
+				all[arrival{source: u.Ref, via: u.Via}] = source.Digest{} // that it exists
+			}
+			alone := source.Scope{Ref: u.Ref, Usages: []source.Usage{u}}
+			for key, entry := range use.Snapshot.Keys {
+				if live, frozen := alone.Reach(key, entry.Binary); live || frozen {
+					all[arrival{u.Ref, u.Via, u.Container, key, live}] = entry.Digest
+				}
+			}
+		}
+	}
+	return all
+}
+
+func referenced(use source.Use) bool {
+	return slices.ContainsFunc(use.Scope.Usages, func(u source.Usage) bool { return u.Via != source.ViaNamed })
+}
+
+// canStart tells whether new pods find all that they need.
+func (s *story) canStart() bool {
+	for _, use := range s.gather().Uses {
+		if use.Snapshot == nil && use.Scope.Required() {
+			return false
+		}
+		if use.Snapshot != nil && len(use.Scope.MissingKeys(use.Snapshot, source.Record{})) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// restart replaces the pods.
+func (s *story) restart() {
+	s.starting, s.late = !s.canStart(), false
+	s.pods = s.current()
+}
+
+// startAtLast starts pods that have waited.
+func (s *story) startAtLast() {
+	if s.starting && s.canStart() {
+		s.restart()
+		s.late = true
+	}
+}
+
+// edits changes something in the world. It returns whether that was the template: what changes after it and before a
+// decision cannot be told from what its pods started with.
+func (s *story) edits() (template bool) {
+	name := []string{"a", "b", "c1"}[s.r.IntN(3)]
+	old := s.sources[cmRef(name)]
+	s.version++
+	switch {
+	case s.r.IntN(12) == 0:
+		s.edit(s.parts()...)
+		s.input.Workload.TemplateChanged.Version = s.version
+		s.restart()
+		return true
+	case old == nil || s.r.IntN(10) == 0:
+		s.set(marked(obj.RandomConfigMap(s.r, name)))
+	case s.r.IntN(15) == 0:
+		s.remove(cmRef(name))
+	default:
+		edited := source.Snapshot{Ref: old.Ref, Match: old.Match, Keys: maps.Clone(old.Keys)}
+		key := obj.RandomKeys()[s.r.IntN(len(obj.RandomKeys()))]
+		edited.Keys[key] = source.Entry{Digest: source.DigestOf([]byte{byte(s.r.IntN(3))}), Binary: s.r.IntN(6) == 0}
+		if s.r.IntN(6) == 0 {
+			delete(edited.Keys, key)
+		}
+		s.sources[cmRef(name)] = &edited
+	}
+	if now := s.sources[cmRef(name)]; now != nil {
+		now.Changed.Version = s.version
+	}
+	s.startAtLast()
+	return false
+}
+
+// marked gives the ConfigMap "b" the match annotation.
+func marked(c *corev1.ConfigMap) *corev1.ConfigMap {
+	if c.Name == "b" {
+		return obj.Annotated(c, match, "true")
+	}
+	return c
+}
+
+// parts are a template whose annotations say the same throughout the story.
+func (s *story) parts() []obj.Part {
+	said := [][]obj.Part{
+		{obj.Annotation(auto, "true")},
+		{obj.Annotation(search, "true"), obj.Annotation(namedCM, "a")},
+		{obj.Annotation(auto, "true"), obj.Annotation(excludeCM, "b"), obj.Annotation(namedCM, "c.*")},
+		{obj.TemplateAnnotation(inject, "enabled")},
+		{obj.Annotation(auto, "true"), obj.TemplateAnnotation(inject, "enabled"), obj.Annotation(onFailure, "none")},
+	}[s.seed%5]
+	return append(slices.Clone(said), obj.RandomParts(s.r, obj.CM("a"), obj.CM("b"), obj.CM("c1"))...)
+}
+
+// happens decides, checks what holds for each decision, and does what it says.
+func (s *story) happens() decide.Decision {
+	s.Helper()
+	s.step++
+	was := maps.Equal(s.pods, s.current()) && !s.starting && !s.late
+	in := s.gather()
+	unmodified := cmp.Transformer("", func(d decide.Input) any {
+		return fmt.Sprintf("%+v %+v %+v", d.Baseline, d.Uses, d.Workload)
+	})
+	before := s.gather()
+	d := decide.Decide(in)
+	if diff := cmp.Diff(before, in, unmodified); diff != "" {
+		s.Fatalf("%s: the input was modified:\n%s", s.at(d), diff)
+	}
+	if again := decide.Decide(s.gather()); !cmp.Equal(d, again) {
+		s.Fatalf("%s: decided twice:\n%s", s.at(d), cmp.Diff(d, again))
+	}
+	deleted := slices.ContainsFunc(d.Causes, func(c decide.Cause) bool { return c.Diff.Deleted }) // nobody knows when
+	s.late = s.late || deleted
+	if was && d.Action != decide.None && !deleted {
+		s.Fatalf("%s: although the pods have everything: %s", s.at(d), d.Message)
+	}
+	if d.Warning != (d.Action == decide.None && d.Message != "" && d.Reason != decide.ReloadConfirmed) || (d.Action != decide.None && d.Message == "") {
+		s.Fatalf("%s: warning %t, message %q", s.at(d), d.Warning, d.Message)
+	}
+	s.apply(d)
+	switch {
+	case d.Action == decide.Rollout:
+		if s.gather().Workload.Template == in.Workload.Template {
+			s.Fatalf("%s: the template stays as it is, so that nothing rolls", s.at(d))
+		}
+		s.version++
+		s.input.Workload.TemplateChanged.Version = s.version
+		s.restart()
+		s.wantNothingLeft()
+	case d.Reason == decide.ReloadConfirmed:
+		maps.DeleteFunc(s.pods, func(a arrival, _ source.Digest) bool { return a.live })
+		for a, digest := range s.current() {
+			if a.live {
+				s.pods[a] = digest
+			}
+		}
+		s.wantNothingLeft()
+	default:
+		if again := s.decide(); again.Action != d.Action || again.Record {
+			s.Fatalf("%s: applied, and decided again: %s (%s), record %t", s.at(d), again.Action, again.Reason, again.Record)
+		}
+	}
+	s.counts[d.Reason]++
+	return d
+}
+
+func (s *story) at(d decide.Decision) string {
+	return fmt.Sprintf("seed %d, step %d, %s (%s)", s.seed, s.step, d.Action, d.Reason)
+}
+
+// Stories of random edits, in which every decision is carried out. Whatever happened, in the end the pods have the
+// content of all sources that they follow, and nothing was done that was not needed for it.
+func TestPropertyPodsGetWhatChanged(t *testing.T) {
+	t.Parallel()
+	counts := map[decide.Reason]int{}
+	for seed := range uint64(150) {
+		s := &story{world: newWorld(t, nil), r: rand.New(rand.NewPCG(seed, 5)), seed: seed, counts: counts}
+		s.input.Options = decide.Options{OnCreate: true, OnDelete: true}
+		s.edit(s.parts()...)
+		s.restart()
+		s.happens()
+		for range 25 {
+			for range 1 + s.r.IntN(2) {
+				if s.edits() {
+					break
+				}
+			}
+			s.input.NotBefore = now.Add(time.Duration(s.r.IntN(5)-3) * time.Minute)
+			s.input.InPlace = decide.InPlace{Sidecar: s.r.IntN(2) == 0, Pod: "web-1", Message: "no"}
+			s.input.InPlace.Verdict = []decide.Verdict{decide.Unknown, decide.Confirmed, decide.Rejected, decide.Failed, decide.Overdue}[s.r.IntN(5)]
+			s.happens()
+		}
+		// In the end everything is there, and nothing stands in the way.
+		for _, name := range []string{"a", "b", "c1"} {
+			s.set(marked(cm(name, "a", "1", "b", "1", "c", "1", "d", "1")))
+		}
+		s.startAtLast()
+		s.input.NotBefore, s.input.InPlace = time.Time{}, decide.InPlace{}
+		if d := s.happens(); d.Reason == decide.SourceMissing {
+			continue // a projected volume of something else
+		}
+		if diff := cmp.Diff(s.current(), s.pods, cmp.AllowUnexported(arrival{})); diff != "" && s.follows() {
+			t.Fatalf("seed %d: the pods do not have everything (-current +pods):\n%s", seed, diff)
+		}
+	}
+	for _, reason := range decide.Reasons() {
+		if n := counts[reason]; n < 10 && reason != decide.Deleting && reason != decide.CreateOff && reason != decide.DeleteOff && reason != decide.InTemplate {
+			t.Errorf("%s was decided %d times: the stories are not varied", reason, n)
+		}
+	}
+}
+
+func (s *story) follows() bool { return s.decide().Reason != decide.NotFollowed }

@@ -1,0 +1,629 @@
+package decide_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"inpod.dev/inpod/controller/internal/decide"
+	obj "inpod.dev/inpod/internal/objtest"
+	"inpod.dev/inpod/internal/source"
+)
+
+// ruleCase is a world in which everything is taken up, and what happens in it.
+type ruleCase struct {
+	parts   []obj.Part
+	objects []any
+	fresh   bool // inpod sees the workload for the first time
+	happens func(*world)
+
+	action  decide.Action // None where it is empty
+	reason  decide.Reason
+	message string // "" for none
+	warning bool
+	record  bool
+	after   time.Duration
+	// records are those of the baseline, where the decision has one.
+	records []string
+}
+
+func (tc ruleCase) check(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, tc.parts, tc.objects...)
+	if !tc.fresh {
+		w = adopted(t, tc.parts, tc.objects...)
+	}
+	if tc.happens != nil {
+		tc.happens(w)
+	}
+	type outcome struct {
+		Action  decide.Action
+		Reason  decide.Reason
+		Message string
+		Warning bool
+		Record  bool
+		After   time.Duration
+		Records []string
+	}
+	d := w.decide()
+	if tc.action == "" {
+		tc.action = decide.None
+	}
+	got := outcome{d.Action, d.Reason, d.Message, d.Warning, d.Record, d.After, records(d.Baseline)}
+	want := outcome{tc.action, tc.reason, tc.message, tc.warning, tc.record, tc.after, tc.records}
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if (len(d.Marks) > 0) != (d.Action == decide.Rollout) {
+		t.Errorf("%s with marks %+v", d.Action, d.Marks)
+	}
+}
+
+func checkAll(t *testing.T, cases map[string]ruleCase) {
+	t.Helper()
+	for name, tc := range cases {
+		t.Run(name, tc.check)
+	}
+}
+
+// change is an edit of the ConfigMap "a" that most cases have.
+func change(w *world) { w.set(cm("a", "k", "2")) }
+
+func frozen() []obj.Part { return following(obj.Env(obj.CM("a"), "k")) }
+func live() []obj.Part   { return following(obj.Mount(obj.CM("a"))) }
+func one() []any         { return []any{cm("a", "k", "1")} }
+
+func TestRuleDeleting(t *testing.T) {
+	t.Parallel()
+	checkAll(t, map[string]ruleCase{
+		"a workload that goes needs nothing, whatever changed": {
+			parts: frozen(), objects: one(), reason: decide.Deleting,
+			happens: func(w *world) { change(w); w.deployment.DeletionTimestamp = new(metav1.NewTime(now)) },
+		},
+		"it is not adopted either": {
+			parts: frozen(), objects: one(), fresh: true, reason: decide.Deleting,
+			happens: func(w *world) { w.deployment.DeletionTimestamp = new(metav1.NewTime(now)) },
+		},
+	})
+}
+
+func TestRuleNotFollowed(t *testing.T) {
+	t.Parallel()
+	uses := obj.Env(obj.CM("a"), "k")
+	checkAll(t, map[string]ruleCase{
+		"nothing is said":   {parts: []obj.Part{uses}, objects: one(), fresh: true, reason: decide.NotFollowed},
+		"no source is used": {parts: following(), fresh: true, reason: decide.NotFollowed},
+		"a pattern names nothing that exists": {
+			parts: []obj.Part{obj.Annotation(namedCM, "x.*")}, objects: one(), fresh: true, reason: decide.NotFollowed,
+		},
+		"the annotation was removed: the baseline is dropped": {
+			parts: frozen(), objects: one(), reason: decide.NotFollowed, record: true,
+			happens: func(w *world) { change(w); w.edit(uses) },
+		},
+		"opted out": {
+			parts: frozen(), objects: one(), reason: decide.NotFollowed, record: true,
+			happens: func(w *world) { change(w); w.edit(append(frozen(), obj.Annotation(ignore, "true"))...) },
+		},
+		"the only source is ignored": {
+			parts: frozen(), objects: one(), reason: decide.NotFollowed, record: true,
+			happens: func(w *world) { w.set(obj.Annotated(cm("a", "k", "2"), ignore, "true")) },
+		},
+		"the only source is excluded": {
+			parts: frozen(), objects: one(), reason: decide.NotFollowed, record: true,
+			happens: func(w *world) { change(w); w.edit(append(frozen(), obj.Annotation(excludeCM, "a"))...) },
+		},
+	})
+}
+
+func TestRuleSourceMissing(t *testing.T) {
+	t.Parallel()
+	const ending = ". Create it, or mark its use as optional"
+	two := following(obj.Env(obj.CM("a"), "k"), obj.EnvFrom(obj.Sec("b")))
+	// "a" is followed, "u" is used as well and not followed
+	beside := []obj.Part{obj.Annotation(namedCM, "a"), obj.Env(obj.CM("a"), "k"), obj.Mount(obj.CM("u").Items("x"))}
+	checkAll(t, map[string]ruleCase{
+		"a source does not exist, and the others are adopted": {
+			parts: two, objects: one(), fresh: true, reason: decide.SourceMissing, warning: true, record: true,
+			message: "Not rolled: new pods would need Secret b, which does not exist" + ending, records: []string{"ConfigMap a: k"},
+		},
+		"the only source does not exist": {
+			parts: frozen(), fresh: true, reason: decide.SourceMissing, warning: true,
+			message: "Not rolled: new pods would need ConfigMap a, which does not exist" + ending,
+		},
+		"a source is deleted": {
+			parts: two, objects: []any{cm("a", "k", "1"), obj.Secret("b", "k", "1")}, reason: decide.SourceMissing, warning: true,
+			message: "Not rolled: new pods would need Secret b, which does not exist" + ending, records: []string{"ConfigMap a: k", "Secret b: k"},
+			happens: func(w *world) { w.remove(secRef("b")) },
+		},
+		"a source is deleted and another one changes: that stays to be done": {
+			parts: two, objects: []any{cm("a", "k", "1"), obj.Secret("b", "k", "1")}, reason: decide.SourceMissing, warning: true,
+			message: "Not rolled: new pods would need Secret b, which does not exist" + ending, records: []string{"ConfigMap a: k", "Secret b: k"},
+			happens: func(w *world) { change(w); w.remove(secRef("b")) },
+		},
+		"a key is removed": {
+			parts: frozen(), objects: one(), reason: decide.SourceMissing, warning: true,
+			message: "Not rolled: new pods would need k in ConfigMap a" + ending, records: []string{"ConfigMap a: k"},
+			happens: func(w *world) { w.set(cm("a", "l", "1")) },
+		},
+		"a key of items was never there": {
+			parts: following(obj.Mount(obj.CM("a").Items("k", "l"))), objects: one(), fresh: true, reason: decide.SourceMissing, warning: true, record: true,
+			message: "Not rolled: new pods would need l in ConfigMap a" + ending, records: []string{"ConfigMap a: k l"},
+		},
+		"a file at a subPath is removed": {
+			parts: following(obj.SubPath(obj.CM("a"), "k")), objects: one(), reason: decide.SourceMissing, warning: true,
+			message: "Not rolled: new pods would need k in ConfigMap a" + ending, records: []string{"ConfigMap a: k"},
+			happens: func(w *world) { w.set(cm("a")) },
+		},
+		"a source that is optional may be missing": {
+			parts: following(obj.EnvFrom(obj.CM("a").Optional())), fresh: true, reason: decide.Adopted, record: true, records: []string{"ConfigMap a: absent"},
+		},
+		"a source that is only named may be missing": {
+			parts: []obj.Part{obj.Annotation(namedCM, "a")}, fresh: true, reason: decide.Adopted, record: true, records: []string{"ConfigMap a: absent"},
+		},
+		"one that is not followed says nothing as long as nothing is to be done": {
+			parts: beside, objects: one(), fresh: true, reason: decide.Adopted, record: true, records: []string{"ConfigMap a: k"},
+		},
+		"one that is not followed stops a rollout": {
+			parts: beside, objects: one(), reason: decide.SourceMissing, warning: true,
+			message: "Not rolled: new pods would need ConfigMap u, which does not exist" + ending, records: []string{"ConfigMap a: k"},
+			happens: change,
+		},
+		"a key of one that is not followed stops a rollout": {
+			parts: beside, objects: []any{cm("a", "k", "1"), cm("u")}, reason: decide.SourceMissing, warning: true,
+			message: "Not rolled: new pods would need x in ConfigMap u" + ending, records: []string{"ConfigMap a: k"},
+			happens: change,
+		},
+		"a usage that is new meanwhile is recorded, so that its changes are seen later": {
+			parts: following(obj.Env(obj.CM("a"), "k")), objects: one(), reason: decide.SourceMissing, warning: true, record: true,
+			message: "Not rolled: new pods would need k in ConfigMap a" + ending, records: []string{"ConfigMap a: k", "ConfigMap c: k"},
+			happens: func(w *world) {
+				w.set(cm("a"), cm("c", "k", "1"))
+				w.edit(append(frozen(), obj.EnvFrom(obj.CM("c")))...)
+			},
+		},
+		"a SecretProviderClass that is not known yet is not missing": {
+			parts: following(obj.CSI("vault")), fresh: true, reason: decide.Adopted,
+		},
+	})
+}
+
+func TestRuleFirstSeen(t *testing.T) {
+	t.Parallel()
+	checkAll(t, map[string]ruleCase{
+		"a workload without a baseline is adopted": {
+			parts: frozen(), objects: one(), fresh: true, reason: decide.Adopted, record: true, records: []string{"ConfigMap a: k"},
+		},
+		"so is one whose baseline cannot be read": {
+			parts: frozen(), objects: one(), reason: decide.Adopted, record: true, records: []string{"ConfigMap a: k"},
+			happens: func(w *world) { change(w); w.baseline = "made by hand" },
+		},
+		"a source that is used since an edit": {
+			parts: frozen(), objects: []any{cm("a", "k", "1"), cm("b", "k", "1")}, reason: decide.Adopted, record: true, records: []string{"ConfigMap a: k", "ConfigMap b: k"},
+			happens: func(w *world) { w.edit(append(frozen(), obj.EnvFrom(obj.CM("b")))...) },
+		},
+		"a key that is used since an edit": {
+			parts: frozen(), objects: []any{cm("a", "k", "1", "l", "1")}, reason: decide.Adopted, record: true, records: []string{"ConfigMap a: k l"},
+			happens: func(w *world) { w.edit(append(frozen(), obj.Env(obj.CM("a"), "l"))...) },
+		},
+		"a source that is followed since it carries the match annotation": {
+			parts:   []obj.Part{obj.Annotation(search, "true"), obj.EnvFrom(obj.CM("a")), obj.EnvFrom(obj.CM("b"))},
+			objects: []any{obj.Annotated(cm("a", "k", "1"), match, "true"), cm("b", "k", "1")},
+			reason:  decide.Adopted, record: true, records: []string{"ConfigMap a: k", "ConfigMap b: k"},
+			happens: func(w *world) { w.set(obj.Annotated(cm("b", "k", "2"), match, "true")) },
+		},
+		"a name that is new in a list": {
+			parts: []obj.Part{obj.Annotation(namedCM, "a")}, objects: []any{cm("a", "k", "1"), cm("b", "k", "1")},
+			reason: decide.Adopted, record: true, records: []string{"ConfigMap a: k", "ConfigMap b: k"},
+			happens: func(w *world) { w.edit(obj.Annotation(namedCM, "a,b")); w.input.Options.OnCreate = true },
+		},
+		"a usage that is new and a change at once: the change counts, and all is recorded": {
+			parts: frozen(), objects: []any{cm("a", "k", "1"), cm("b", "k", "1")},
+			action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: []string{"ConfigMap a: k", "ConfigMap b: k"},
+			message: "Rolling update started: ConfigMap a changed (k)",
+			happens: func(w *world) { change(w); w.edit(append(frozen(), obj.EnvFrom(obj.CM("b")))...) },
+		},
+	})
+}
+
+func TestRuleUnchanged(t *testing.T) {
+	t.Parallel()
+	two := following(obj.Env(obj.CM("a"), "k"), obj.EnvFrom(obj.CM("b")))
+	both := []any{cm("a", "k", "1"), cm("b", "k", "1")}
+	checkAll(t, map[string]ruleCase{
+		"nothing happened": {parts: frozen(), objects: one(), reason: decide.Unchanged, records: []string{"ConfigMap a: k"}},
+		"a key that nobody uses changed": {
+			parts: frozen(), objects: one(), reason: decide.Unchanged, records: []string{"ConfigMap a: k"},
+			happens: func(w *world) { w.set(cm("a", "k", "1", "unused", "2")) },
+		},
+		"a source that is not followed changed": {
+			parts: []obj.Part{obj.Annotation(namedCM, "a"), obj.EnvFrom(obj.CM("a")), obj.EnvFrom(obj.CM("b"))}, objects: both,
+			reason: decide.Unchanged, records: []string{"ConfigMap a: k"},
+			happens: func(w *world) { w.set(cm("b", "k", "2")) },
+		},
+		"a change was taken back before anybody looked": {
+			parts: frozen(), objects: one(), reason: decide.Unchanged, records: []string{"ConfigMap a: k"},
+			happens: func(w *world) { change(w); w.set(cm("a", "k", "1")) },
+		},
+		"a usage is gone: its record is dropped": {
+			parts: two, objects: both, reason: decide.Unchanged, record: true, records: []string{"ConfigMap a: k"},
+			happens: func(w *world) { w.edit(frozen()...); w.set(cm("b", "k", "2")) },
+		},
+		"a source is ignored from now on: its record is dropped": {
+			parts: two, objects: both, reason: decide.Unchanged, record: true, records: []string{"ConfigMap a: k"},
+			happens: func(w *world) { w.set(obj.Annotated(cm("b", "k", "2"), ignore, "true")) },
+		},
+		"a list is written in another way": {
+			parts: []obj.Part{obj.Annotation(namedCM, "a")}, objects: one(), reason: decide.Unchanged, record: true, records: []string{"ConfigMap a: k"},
+			happens: func(w *world) { w.edit(obj.Annotation(namedCM, "a,x.*")) },
+		},
+		"a source was created without what is used, although creations count": {
+			parts: following(obj.Env(obj.CM("a").Optional(), "k")), reason: decide.Unchanged, record: true, records: []string{"ConfigMap a: k"},
+			happens: func(w *world) { w.set(cm("a", "l", "1")); w.input.Options.OnCreate = true },
+		},
+	})
+}
+
+func TestRuleAppearedOrGone(t *testing.T) {
+	t.Parallel()
+	optional := following(obj.EnvFrom(obj.CM("a").Optional()), obj.Env(obj.CM("b"), "k"))
+	b := cm("b", "k", "1")
+	onBoth := func(w *world) { w.input.Options = decide.Options{OnCreate: true, OnDelete: true} }
+	checkAll(t, map[string]ruleCase{
+		"a source appeared, and that does not count": {
+			parts: optional, objects: []any{b}, reason: decide.CreateOff, record: true, records: []string{"ConfigMap a: k", "ConfigMap b: k"},
+			happens: change,
+		},
+		"a source appeared, and that counts": {
+			parts: optional, objects: []any{b}, action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: []string{"ConfigMap a: k", "ConfigMap b: k"},
+			message: "Rolling update started: ConfigMap a was created",
+			happens: func(w *world) { change(w); onBoth(w) },
+		},
+		"a source disappeared, and that does not count: the record stays": {
+			parts: optional, objects: []any{cm("a", "k", "1"), b}, reason: decide.DeleteOff, records: []string{"ConfigMap a: k", "ConfigMap b: k"},
+			happens: func(w *world) { w.remove(cmRef("a")) },
+		},
+		"a source disappeared, and that counts": {
+			parts: optional, objects: []any{cm("a", "k", "1"), b}, action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: []string{"ConfigMap a: absent", "ConfigMap b: k"},
+			message: "Rolling update started: ConfigMap a was deleted",
+			happens: func(w *world) { w.remove(cmRef("a")); onBoth(w) },
+		},
+		"it came back as it was": {
+			parts: optional, objects: []any{cm("a", "k", "1"), b}, reason: decide.Unchanged, records: []string{"ConfigMap a: k", "ConfigMap b: k"},
+			happens: func(w *world) { w.remove(cmRef("a")); w.apply(w.decide()); w.set(cm("a", "k", "1")) },
+		},
+		"it came back with other content": {
+			parts: optional, objects: []any{cm("a", "k", "1"), b}, action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: []string{"ConfigMap a: k", "ConfigMap b: k"},
+			message: "Rolling update started: ConfigMap a changed (k)",
+			happens: func(w *world) { w.remove(cmRef("a")); w.apply(w.decide()); w.set(cm("a", "k", "2")) },
+		},
+		"one appeared, one disappeared": {
+			parts: following(obj.EnvFrom(obj.CM("a").Optional()), obj.EnvFrom(obj.CM("c").Optional())), objects: []any{cm("a", "k", "1")},
+			reason: decide.CreateOff, record: true, records: []string{"ConfigMap a: k", "ConfigMap c: k"},
+			happens: func(w *world) { w.remove(cmRef("a")); w.set(cm("c", "k", "1")) },
+		},
+		"one appeared, another one changed": {
+			parts: optional, objects: []any{b}, action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: []string{"ConfigMap a: k", "ConfigMap b: k"},
+			message: "Rolling update started: ConfigMap b changed (k)",
+			happens: func(w *world) { change(w); w.set(cm("b", "k", "2")) },
+		},
+		"one disappeared, another one changed: new pods start without it, so that anything in it is a change": {
+			parts: optional, objects: []any{cm("a", "k", "1"), b}, action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: []string{"ConfigMap a:", "ConfigMap b: k"},
+			message: "Rolling update started: ConfigMap b changed (k)",
+			happens: func(w *world) { w.remove(cmRef("a")); w.set(cm("b", "k", "2")) },
+		},
+		"a source that a pattern names appeared, and that counts": {
+			parts: []obj.Part{obj.Annotation(namedCM, "a.*")}, objects: one(), action: decide.Rollout, reason: decide.FrozenChanged, record: true,
+			records: []string{"ConfigMap a2: k", "ConfigMap a: k"}, message: "Rolling update started: ConfigMap a2 was created",
+			happens: func(w *world) { w.set(cm("a2", "k", "1")); onBoth(w) },
+		},
+		"a source that a pattern names appeared, and that does not count": {
+			parts: []obj.Part{obj.Annotation(namedCM, "a.*")}, objects: one(), reason: decide.CreateOff, record: true,
+			records: []string{"ConfigMap a2: k", "ConfigMap a: k"},
+			happens: func(w *world) { w.set(cm("a2", "k", "1")) },
+		},
+		"a source that a pattern names disappeared": {
+			parts: []obj.Part{obj.Annotation(namedCM, "a.*")}, objects: []any{cm("a", "k", "1"), cm("a2", "k", "1")}, reason: decide.DeleteOff,
+			records: []string{"ConfigMap a2: k", "ConfigMap a: k"},
+			happens: func(w *world) { w.remove(cmRef("a2")) },
+		},
+		"a source that carried the match annotation disappeared": {
+			parts: []obj.Part{obj.Annotation(search, "true"), obj.EnvFrom(obj.CM("a").Optional())}, objects: []any{obj.Annotated(cm("a", "k", "1"), match, "true")},
+			reason: decide.DeleteOff, records: []string{"ConfigMap a: k"},
+			happens: func(w *world) { w.remove(cmRef("a")) },
+		},
+	})
+}
+
+func TestRuleTemplateCarries(t *testing.T) {
+	t.Parallel()
+	two := following(obj.Env(obj.CM("a"), "k"), obj.Env(obj.CM("b"), "k"), obj.EnvFrom(obj.CM("c").Optional()))
+	both := []any{cm("a", "k", "1"), cm("b", "k", "1")}
+	changedAt := func(w *world, ref source.Ref, version uint64) { w.sources[ref].Changed.Version = version }
+	edited := func(w *world) {
+		w.set(cm("a", "k", "2"), cm("b", "k", "2"))
+		w.input.Workload.TemplateChanged.Version = 10
+		changedAt(w, cmRef("a"), 8)
+		changedAt(w, cmRef("b"), 9)
+	}
+	const rolled = "Rolling update started: ConfigMap a changed (k), ConfigMap b changed (k)"
+	const rolledB = "Rolling update started: ConfigMap b changed (k)"
+	all := []string{"ConfigMap a: k", "ConfigMap b: k", "ConfigMap c: absent"}
+	checkAll(t, map[string]ruleCase{
+		"the template was edited after both sources": {parts: two, objects: both, reason: decide.InTemplate, record: true, records: all, happens: edited},
+		"the template was edited before one of them": {
+			parts: two, objects: both, action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: all, message: rolledB,
+			happens: func(w *world) { edited(w); changedAt(w, cmRef("b"), 11) },
+		},
+		"it is not known when one of them changed": {
+			parts: two, objects: both, action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: all, message: rolledB,
+			happens: func(w *world) { edited(w); changedAt(w, cmRef("b"), 0) },
+		},
+		"it is not known when the template was edited": {
+			parts: two, objects: both, action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: all, message: rolled,
+			happens: func(w *world) { edited(w); w.input.Workload.TemplateChanged = source.Moment{} },
+		},
+		"a source that appeared later does not matter where that does not count": {
+			parts: two, objects: both, reason: decide.InTemplate, record: true, records: []string{"ConfigMap a: k", "ConfigMap b: k", "ConfigMap c: k"},
+			happens: func(w *world) { edited(w); w.set(cm("c", "k", "1")); changedAt(w, cmRef("c"), 11) },
+		},
+		"a source that was deleted has no time": {
+			parts: two, objects: append(both, cm("c", "k", "1")), action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: all,
+			message: "Rolling update started: ConfigMap c was deleted",
+			happens: func(w *world) { edited(w); w.remove(cmRef("c")); w.input.Options.OnDelete = true },
+		},
+		"what the template carries leaves what changed later to be reloaded in place": {
+			parts: injected(obj.Env(obj.CM("a"), "k"), obj.Mount(obj.CM("b"))), objects: both,
+			action: decide.Reload, reason: decide.LiveChanged, message: "Reloading in place: ConfigMap b changed (k)", records: []string{"ConfigMap a: k", "ConfigMap b: k"},
+			happens: func(w *world) { edited(w); changedAt(w, cmRef("b"), 11); w.input.InPlace.Sidecar = true },
+		},
+		"what the template carries is recorded although another source is missing": {
+			parts: following(obj.Env(obj.CM("a"), "k"), obj.EnvFrom(obj.CM("b"))), objects: both,
+			reason: decide.SourceMissing, warning: true, record: true, records: []string{"ConfigMap a: k", "ConfigMap b: k"},
+			message: "Not rolled: new pods would need ConfigMap b, which does not exist. Create it, or mark its use as optional",
+			happens: func(w *world) { edited(w); w.remove(cmRef("b")) },
+		},
+		"one that is not followed does not matter": {
+			parts: []obj.Part{obj.Annotation(namedCM, "a"), obj.Env(obj.CM("a"), "k"), obj.Env(obj.CM("b"), "k")}, objects: both,
+			reason: decide.InTemplate, record: true, records: []string{"ConfigMap a: k"},
+			happens: func(w *world) { edited(w); changedAt(w, cmRef("b"), 11) },
+		},
+	})
+}
+
+func TestRuleBackOff(t *testing.T) {
+	t.Parallel()
+	const message = "Rollout put off until 12:01:30 UTC because there were too many lately: ConfigMap a changed (k). Do several writers fight over it?"
+	rolledOften := func(w *world) { change(w); w.input.NotBefore = now.Add(90 * time.Second) }
+	failing := func(verdict decide.Verdict) func(*world) {
+		return func(w *world) {
+			rolledOften(w)
+			w.input.InPlace = decide.InPlace{Sidecar: true, Verdict: verdict, Pod: "web-1", Message: "no"}
+		}
+	}
+	a := []string{"ConfigMap a: k"}
+	checkAll(t, map[string]ruleCase{
+		"rolled too often": {
+			parts: frozen(), objects: one(), reason: decide.BackOff, warning: true, message: message, after: 90 * time.Second, records: a, happens: rolledOften,
+		},
+		"the time has come": {
+			parts: frozen(), objects: one(), action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: a,
+			message: "Rolling update started: ConfigMap a changed (k)",
+			happens: func(w *world) { change(w); w.input.NotBefore = now },
+		},
+		"live changes without a sidecar wait too": {
+			parts: live(), objects: one(), reason: decide.BackOff, warning: true, message: message, after: 90 * time.Second, records: a, happens: rolledOften,
+		},
+		"a reload in place does not wait": {
+			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), action: decide.Reload, reason: decide.LiveChanged, records: a,
+			message: "Reloading in place: ConfigMap a changed (k)",
+			happens: failing(decide.Unknown),
+		},
+		"the rollout after a reload that failed waits": {
+			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), reason: decide.BackOff, warning: true, message: message, after: 90 * time.Second, records: a,
+			happens: failing(decide.Failed),
+		},
+		"so does the one after a reload that nobody confirmed": {
+			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), reason: decide.BackOff, warning: true, message: message, after: 90 * time.Second, records: a,
+			happens: failing(decide.Overdue),
+		},
+		"where a reload that failed leads to no rollout, nothing waits": {
+			parts: append(injected(obj.Mount(obj.CM("a"))), obj.Annotation(onFailure, "none")), objects: one(), reason: decide.ReloadFailed, warning: true, records: a,
+			message: "Not rolled, as inpod.dev/on-failure asks: reload in pod web-1 failed: no",
+			happens: failing(decide.Failed),
+		},
+		"a rejected reload does not wait": {
+			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), reason: decide.ReloadRejected, warning: true, records: a,
+			message: "Not rolled: the application in pod web-1 does not accept the new content and keeps the old: no (ConfigMap a changed (k))",
+			happens: failing(decide.Rejected),
+		},
+		"a usage that is new meanwhile is recorded": {
+			parts: frozen(), objects: one(), reason: decide.BackOff, warning: true, message: message, after: 90 * time.Second, record: true,
+			records: []string{"ConfigMap a: k", "ConfigMap c: k"},
+			happens: func(w *world) {
+				rolledOften(w)
+				w.set(cm("c", "k", "1"))
+				w.edit(append(frozen(), obj.EnvFrom(obj.CM("c")))...)
+			},
+		},
+	})
+}
+
+func TestRuleFrozenChanged(t *testing.T) {
+	t.Parallel()
+	a := obj.CM("a")
+	sidecar := func(w *world) { w.input.InPlace.Sidecar = true }
+	rolled := func(parts []obj.Part, happens func(*world), message string, objects ...any) ruleCase {
+		return ruleCase{
+			parts: parts, objects: objects, action: decide.Rollout, reason: decide.FrozenChanged, record: true, message: "Rolling update started: " + message,
+			records: []string{"ConfigMap a: k l"}, happens: func(w *world) { sidecar(w); happens(w) },
+		}
+	}
+	kl := func(k, l string) func(*world) { return func(w *world) { w.set(cm("a", "k", k, "l", l)) } }
+	two := cm("a", "k", "1", "l", "1")
+	cases := map[string]ruleCase{
+		"env":                        rolled(injected(obj.Env(a, "k"), obj.Env(a, "l")), kl("2", "1"), "ConfigMap a changed (k)", two),
+		"envFrom":                    rolled(injected(obj.EnvFrom(a)), kl("2", "2"), "ConfigMap a changed (k, l)", two),
+		"a subPath":                  rolled(injected(obj.SubPath(a, "k"), obj.SubPath(a, "l")), kl("1", "2"), "ConfigMap a changed (l)", two),
+		"an ordinary init container": rolled(injected(obj.Init("i"), obj.Mount(a)), kl("2", "1"), "ConfigMap a changed (k)", two),
+		"one key of a source is frozen, and both changed": rolled(
+			injected(obj.Mount(a), obj.Env(a, "k")), kl("2", "2"), "ConfigMap a changed (k, l)", two),
+		"one key arrives in both ways": rolled(injected(obj.Mount(a), obj.Env(a, "k")), kl("2", "1"), "ConfigMap a changed (k)", two),
+	}
+	cases["only the live key of that source changed: no rollout"] = ruleCase{
+		parts: injected(obj.Mount(a), obj.Env(a, "k")), objects: []any{two}, action: decide.Reload, reason: decide.LiveChanged,
+		message: "Reloading in place: ConfigMap a changed (l)", records: []string{"ConfigMap a: k l"},
+		happens: func(w *world) { sidecar(w); kl("1", "2")(w) },
+	}
+	cases["a live source and a frozen one"] = ruleCase{
+		parts: injected(obj.Mount(a), obj.EnvFrom(obj.Sec("b"))), objects: []any{cm("a", "k", "1"), obj.Secret("b", "k", "1")},
+		action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: []string{"ConfigMap a: k", "Secret b: k"},
+		message: "Rolling update started: ConfigMap a changed (k), Secret b changed (k)",
+		happens: func(w *world) { sidecar(w); change(w); w.set(obj.Secret("b", "k", "2")) },
+	}
+	cases["a source that is only named"] = ruleCase{
+		parts: []obj.Part{obj.Annotation(namedCM, "a"), obj.TemplateAnnotation(inject, "enabled")}, objects: one(),
+		action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: []string{"ConfigMap a: k"},
+		message: "Rolling update started: ConfigMap a changed (k)",
+		happens: func(w *world) { sidecar(w); change(w) },
+	}
+	cases["a source that is named and mounted stays live"] = ruleCase{
+		parts: []obj.Part{obj.Annotation(namedCM, "a"), obj.TemplateAnnotation(inject, "enabled"), obj.Mount(a)}, objects: one(),
+		action: decide.Reload, reason: decide.LiveChanged, records: []string{"ConfigMap a: k"},
+		message: "Reloading in place: ConfigMap a changed (k)",
+		happens: func(w *world) { sidecar(w); change(w) },
+	}
+	checkAll(t, cases)
+}
+
+func TestRuleReloadInPlace(t *testing.T) {
+	t.Parallel()
+	a := []string{"ConfigMap a: k"}
+	parts := injected(obj.Mount(obj.CM("a")))
+	none := append(injected(obj.Mount(obj.CM("a"))), obj.TemplateAnnotation(onFailure, "none"))
+	said := func(verdict decide.Verdict) func(*world) {
+		return func(w *world) {
+			change(w)
+			w.input.InPlace = decide.InPlace{Sidecar: true, Verdict: verdict, Pod: "web-1", Message: "nginx: unknown directive"}
+		}
+	}
+	checkAll(t, map[string]ruleCase{
+		"nothing is known yet": {
+			parts: parts, objects: one(), happens: said(decide.Unknown), action: decide.Reload, reason: decide.LiveChanged, records: a,
+			message: "Reloading in place: ConfigMap a changed (k)",
+		},
+		"every pod has confirmed": {
+			parts: parts, objects: one(), happens: said(decide.Confirmed), reason: decide.ReloadConfirmed, record: true, records: a,
+			message: "Reloaded in place: ConfigMap a changed (k)",
+		},
+		"an application does not accept it": {
+			parts: parts, objects: one(), happens: said(decide.Rejected), reason: decide.ReloadRejected, warning: true, records: a,
+			message: "Not rolled: the application in pod web-1 does not accept the new content and keeps the old: nginx: unknown directive (ConfigMap a changed (k))",
+		},
+		"an application could not be told": {
+			parts: parts, objects: one(), happens: said(decide.Failed), action: decide.Rollout, reason: decide.ReloadFailed, record: true, records: a,
+			message: "Rolling update started: ConfigMap a changed (k); reload in pod web-1 failed: nginx: unknown directive",
+		},
+		"a pod has not confirmed in time": {
+			parts: parts, objects: one(), happens: said(decide.Overdue), action: decide.Rollout, reason: decide.ReloadFailed, record: true, records: a,
+			message: "Rolling update started: ConfigMap a changed (k); reload in pod web-1 failed: nginx: unknown directive",
+		},
+		"an application could not be told, and that is to be left alone": {
+			parts: none, objects: one(), happens: said(decide.Failed), reason: decide.ReloadFailed, warning: true, records: a,
+			message: "Not rolled, as inpod.dev/on-failure asks: reload in pod web-1 failed: nginx: unknown directive",
+		},
+		"a pod has not confirmed in time, and that is to be left alone": {
+			parts: none, objects: one(), happens: said(decide.Overdue), reason: decide.ReloadFailed, warning: true, records: a,
+			message: "Not rolled, as inpod.dev/on-failure asks: reload in pod web-1 failed: nginx: unknown directive",
+		},
+		"a usage that is new meanwhile is recorded while a rejected change waits": {
+			parts: parts, objects: one(), reason: decide.ReloadRejected, warning: true, record: true, records: []string{"ConfigMap a: k", "ConfigMap c: k"},
+			message: "Not rolled: the application in pod web-1 does not accept the new content and keeps the old: nginx: unknown directive (ConfigMap a changed (k))",
+			happens: func(w *world) {
+				said(decide.Rejected)(w)
+				w.set(cm("c", "k", "1"))
+				w.edit(append(parts, obj.EnvFrom(obj.CM("c")))...)
+			},
+		},
+	})
+}
+
+func TestRuleLiveChanged(t *testing.T) {
+	t.Parallel()
+	a := []string{"ConfigMap a: k"}
+	checkAll(t, map[string]ruleCase{
+		"no sidecar": {
+			parts: live(), objects: one(), happens: change, action: decide.Rollout, reason: decide.NoSidecar, record: true, records: a,
+			message: "Rolling update started: ConfigMap a changed (k)",
+		},
+		"no sidecar, although it was asked for": {
+			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), happens: change, action: decide.Rollout, reason: decide.NoSidecar, record: true, records: a,
+			message: "Rolling update started: ConfigMap a changed (k); the pods lack the sidecar that inpod.dev/inject asks for",
+		},
+		"a verdict without a sidecar counts for nothing": {
+			parts: live(), objects: one(), action: decide.Rollout, reason: decide.NoSidecar, record: true, records: a,
+			message: "Rolling update started: ConfigMap a changed (k)",
+			happens: func(w *world) { change(w); w.input.InPlace.Verdict = decide.Confirmed },
+		},
+	})
+}
+
+// For each two rules of which the second would answer as well, the first one does.
+func TestOrderOfTheRules(t *testing.T) {
+	t.Parallel()
+	deleting := func(w *world) { w.deployment.DeletionTimestamp = new(metav1.NewTime(now)) }
+	optOut := func(w *world) { w.deployment.Annotations[ignore] = "true" }
+	missing := func(w *world) { w.remove(secRef("b")) }
+	uncovered := func(w *world) {
+		w.set(cm("new", "k", "1"))
+		c := &w.deployment.Spec.Template.Spec.Containers[0]
+		c.EnvFrom = append(c.EnvFrom, obj.Spec(obj.EnvFrom(obj.CM("new"))).Containers[0].EnvFrom...)
+	}
+	appeared := func(w *world) { w.set(cm("optional", "k", "1")) }
+	changed := func(w *world) { w.set(cm("frozen", "k", "2")); w.sources[cmRef("frozen")].Changed.Version = 5 }
+	changedLive := func(w *world) { w.set(cm("live", "k", "2")); w.sources[cmRef("live")].Changed.Version = 5 }
+	edited := func(w *world) { w.input.Workload.TemplateChanged.Version = 9 }
+	rolledOften := func(w *world) { w.input.NotBefore = now.Add(time.Minute) }
+	sidecar := func(w *world) { w.input.InPlace.Sidecar = true }
+	for _, tc := range []struct {
+		name   string
+		happen []func(*world)
+		want   decide.Reason
+	}{
+		{"nothing", nil, decide.Unchanged},
+		{"deleting before opted out", []func(*world){deleting, optOut}, decide.Deleting},
+		{"opted out before missing", []func(*world){optOut, missing}, decide.NotFollowed},
+		{"missing before something new", []func(*world){missing, uncovered}, decide.SourceMissing},
+		{"missing before a change", []func(*world){missing, changed}, decide.SourceMissing},
+		{"missing before a template that carries the change", []func(*world){missing, changed, edited}, decide.SourceMissing},
+		{"missing before a back-off", []func(*world){missing, changed, rolledOften}, decide.SourceMissing},
+		{"missing before a live change", []func(*world){missing, changedLive, sidecar}, decide.SourceMissing},
+		{"something new before a source that appeared", []func(*world){uncovered, appeared}, decide.Adopted},
+		{"a change before something new", []func(*world){uncovered, changed}, decide.FrozenChanged},
+		{"a source that appeared before a back-off", []func(*world){appeared, rolledOften}, decide.CreateOff},
+		{"a change before a source that appeared", []func(*world){appeared, changed}, decide.FrozenChanged},
+		{"a template that carries the change before a back-off", []func(*world){changed, edited, rolledOften}, decide.InTemplate},
+		{"a template that carries the change before a reload", []func(*world){changedLive, edited, sidecar}, decide.InTemplate},
+		{"a back-off before a rollout", []func(*world){changed, rolledOften}, decide.BackOff},
+		{"a back-off before a rollout for want of a sidecar", []func(*world){changedLive, rolledOften}, decide.BackOff},
+		{"a reload before a back-off", []func(*world){changedLive, sidecar, rolledOften}, decide.LiveChanged},
+		{"a frozen change before a live one", []func(*world){changed, changedLive, sidecar}, decide.FrozenChanged},
+		{"a reload before a rollout", []func(*world){changedLive, sidecar}, decide.LiveChanged},
+		{"a rollout for want of a sidecar", []func(*world){changedLive}, decide.NoSidecar},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			w := adopted(t,
+				following(obj.Mount(obj.CM("live")), obj.Env(obj.CM("frozen"), "k"), obj.EnvFrom(obj.Sec("b")), obj.EnvFrom(obj.CM("optional").Optional())),
+				cm("live", "k", "1"), cm("frozen", "k", "1"), obj.Secret("b", "k", "1"))
+			for _, happens := range tc.happen {
+				happens(w)
+			}
+			if d := w.decide(); d.Reason != tc.want {
+				t.Errorf("%s, want %s", d.Reason, tc.want)
+			}
+		})
+	}
+}
