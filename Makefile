@@ -153,7 +153,7 @@ cluster-shell: host ## a shell with kubectl and KUBECONFIG set for it
 
 .PHONY: load
 load: cluster-up images-host ## put this checkout's images into the cluster's node
-	@for archive in $(CURDIR)/dist/images/*.tar; do $(CLUSTER) load "$$archive"; done
+	@$(CLUSTER) load $(CURDIR)/dist/images/*.tar
 
 ##@ Housekeeping
 
