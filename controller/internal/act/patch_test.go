@@ -23,9 +23,9 @@ import (
 	"inpod.dev/inpod/internal/workload"
 )
 
-var update = flag.Bool("update", false, "write the golden files") //nolint:gochecknoglobals // a flag
+var update = flag.Bool("update", false, "write the golden files")
 
-var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC) //nolint:gochecknoglobals // a constant
+var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
 // rich is a Deployment with much that a patch must not touch: variables before and after ours, sidecars, volumes.
 func rich(more ...obj.Part) *appsv1.Deployment {
@@ -92,12 +92,15 @@ func sealer(t *testing.T) source.Sealer {
 func conf() source.Ref {
 	return source.Ref{Kind: source.ConfigMap, Namespace: obj.Namespace, Name: "conf"}
 }
+
 func flags() source.Ref {
 	return source.Ref{Kind: source.ConfigMap, Namespace: obj.Namespace, Name: "flags"}
 }
+
 func setup() source.Ref {
 	return source.Ref{Kind: source.ConfigMap, Namespace: obj.Namespace, Name: "setup"}
 }
+
 func db() source.Ref { return source.Ref{Kind: source.Secret, Namespace: obj.Namespace, Name: "db"} }
 
 // mark is a variable of a former rollout.
@@ -231,7 +234,7 @@ func golden(t *testing.T, name string, body []byte) {
 	pretty.WriteByte('\n')
 	path := filepath.Join("testdata", strings.ReplaceAll(name, " ", "-")+".json")
 	if *update {
-		if err := os.WriteFile(path, pretty.Bytes(), 0o644); err != nil { //nolint:gosec // no secret
+		if err := os.WriteFile(path, pretty.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
