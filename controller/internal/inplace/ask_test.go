@@ -1,0 +1,175 @@
+package inplace_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/metadata/fake"
+	clienttesting "k8s.io/client-go/testing"
+
+	"inpod.dev/inpod/controller/internal/inplace"
+	"inpod.dev/inpod/controller/internal/observe"
+	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/confirm"
+)
+
+func key(b byte) []byte { return bytes.Repeat([]byte{b}, 32) }
+
+// sidecar answers requests with a reply that is sealed for the holder of a digest key.
+func sidecar(t *testing.T, digestKey []byte, reply func(confirm.Request) confirm.Reply) http.HandlerFunc {
+	t.Helper()
+	text, err := confirm.PublicKey(digestKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := confirm.ParseKey(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		request, err := confirm.ParseRequest(body)
+		if err != nil || r.Method != http.MethodPost || r.URL.Path != confirm.Path {
+			http.Error(w, fmt.Sprint(r.Method, r.URL.Path, err), http.StatusBadRequest)
+			return
+		}
+		sealed, err := public.Seal(request.Nonce, reply(request))
+		if err != nil {
+			t.Error(err)
+		}
+		_, _ = w.Write(sealed)
+	}
+}
+
+// podAt is a pod whose sidecar is the handler.
+func podAt(t *testing.T, handler http.Handler) observe.Pod {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	host, text, err := net.SplitHostPort(server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := strconv.ParseInt(text, 10, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return observe.Pod{Namespace: "shop", Name: "web-0", UID: "uid-0", Address: host, Port: int32(port)}
+}
+
+func allNew(request confirm.Request) confirm.Reply {
+	reply := confirm.Reply{Result: confirm.Applied, At: time.Now(), Files: map[string]string{}}
+	for _, file := range request.Files {
+		reply.Files[file] = confirm.Opaque
+	}
+	return reply
+}
+
+func files(n int) map[string]string {
+	want := map[string]string{}
+	for i := range n {
+		want[fmt.Sprintf("/etc/conf/%d", i)] = ""
+	}
+	return want
+}
+
+func TestAsking(t *testing.T) {
+	t.Parallel()
+	asker := inplace.NewAsker(key(1))
+	for name, n := range map[string]int{"no file": 0, "one file": 1, "more files than one question may have": confirm.MaxFiles + 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			reply, err := asker.Ask(t.Context(), podAt(t, sidecar(t, key(1), allNew)), files(n))
+			if err != nil || reply.Result != confirm.Applied || len(reply.Files) != n {
+				t.Errorf("%s about %d files, %v; want applied about %d", reply.Result, len(reply.Files), err, n)
+			}
+		})
+	}
+}
+
+func TestWhatMovedOnBetweenTwoQuestionsIsPending(t *testing.T) {
+	t.Parallel()
+	changes := int64(0)
+	pod := podAt(t, sidecar(t, key(1), func(request confirm.Request) confirm.Reply {
+		changes++
+		reply := allNew(request)
+		reply.Changes = changes
+		return reply
+	}))
+	reply, err := inplace.NewAsker(key(1)).Ask(t.Context(), pod, files(confirm.MaxFiles+1))
+	if err != nil || reply.Result != confirm.Pending {
+		t.Errorf("%s, %v; want pending", reply.Result, err)
+	}
+}
+
+func TestAnswersThatAreNone(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		handler http.HandlerFunc
+		want    string
+	}{
+		"no key":         {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "confirms nothing", http.StatusNotFound) }, "404 Not Found: confirms nothing"},
+		"another key":    {sidecar(t, key(2), allNew), "cannot be opened"},
+		"too many":       {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) }, "429"},
+		"somebody else":  {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }, "cannot be opened"},
+		"more than fits": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, confirm.MaxReply+100)) }, "more than"},
+		"leads elsewhere": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound)
+		}, "302 Found"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := inplace.NewAsker(key(1)).Ask(t.Context(), podAt(t, c.handler), files(1))
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error: %v, want one with %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestANudgeIsAPatchOfTheStatus(t *testing.T) {
+	t.Parallel()
+	pods := schema.GroupResource{Resource: "pods"}
+	for name, c := range map[string]struct {
+		answer error
+		want   bool
+	}{
+		"taken":               {nil, false},
+		"the pod is gone":     {apierrors.NewNotFound(pods, "web-0"), false},
+		"another of its name": {apierrors.NewConflict(pods, "web-0", nil), false},
+		"not allowed":         {apierrors.NewForbidden(pods, "web-0", nil), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client := fake.NewSimpleMetadataClient(fake.NewTestScheme())
+			var got clienttesting.PatchAction
+			client.PrependReactor("patch", "pods", func(action clienttesting.Action) (bool, runtime.Object, error) {
+				got = action.(clienttesting.PatchAction)
+				return true, nil, c.answer
+			})
+			nudger := &inplace.Nudger{Client: client, FieldManager: "inpod"}
+			err := nudger.Nudge(t.Context(), observe.Pod{Namespace: "shop", Name: "web-0", UID: "uid-0"}, "t1.0")
+			if (err != nil) != c.want {
+				t.Errorf("error: %v", err)
+			}
+			if got.GetSubresource() != "status" || got.GetNamespace() != "shop" || got.GetName() != "web-0" {
+				t.Errorf("patched %s of %s/%s", got.GetSubresource(), got.GetNamespace(), got.GetName())
+			}
+			want := `{"metadata":{"annotations":{"` + annotation.Nudge + `":"t1.0"},"uid":"uid-0"}}`
+			if string(got.GetPatch()) != want {
+				t.Errorf("patch %s, want %s", got.GetPatch(), want)
+			}
+		})
+	}
+}

@@ -1,0 +1,383 @@
+package inplace_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/types"
+
+	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/controller/internal/inplace"
+	"inpod.dev/inpod/controller/internal/observe"
+	"inpod.dev/inpod/internal/confirm"
+	"inpod.dev/inpod/internal/source"
+	"inpod.dev/inpod/internal/workload"
+)
+
+var web = workload.Key{Kind: "Deployment", Namespace: "shop", Name: "web"}
+
+const deadline = 2 * time.Minute
+
+// ward is a cluster as the reloader sees it: one Deployment whose pods have what the test says.
+type ward struct {
+	reloader *inplace.Reloader
+
+	mu       sync.Mutex
+	size     int // what the Deployment's status says
+	pods     map[string]*patient
+	notified int
+	nudges   []string
+}
+
+// patient is a pod with its sidecar.
+type patient struct {
+	pod    observe.Pod
+	result confirm.Result
+	has    string // the content of its file
+	takes  int    // nudges until its kubelet has the new content
+	fails  error  // what asking it comes to
+}
+
+const newContent = "new"
+
+func use() source.Use {
+	ref := source.Ref{Kind: source.ConfigMap, Namespace: "shop", Name: "conf"}
+	return source.Use{Scope: source.Scope{Ref: ref}, Snapshot: &source.Snapshot{
+		Ref: ref, Keys: map[string]source.Entry{"f": {Digest: source.DigestOf([]byte(newContent))}},
+	}}
+}
+
+// newWard has so many pods, which take up the content with the first nudge.
+func newWard(n int) *ward {
+	w := &ward{size: n, pods: map[string]*patient{}}
+	for i := range n {
+		w.admit(fmt.Sprintf("web-%d", i))
+	}
+	w.reloader = inplace.New(inplace.Options{
+		World: w, Ask: w.ask, Nudge: w.nudge, Notify: func(workload.Key) { w.change(func() { w.notified++ }) },
+		Deadline: deadline, NudgeRate: 1000, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
+	})
+	return w
+}
+
+func (w *ward) admit(name string) *patient {
+	p := &patient{
+		pod: observe.Pod{
+			Namespace: "shop", Name: name, UID: types.UID("uid-" + name), Workload: web, Address: "10.0.0.1", Running: true,
+			Mounts: []observe.Mount{{Ref: use().Scope.Ref, Path: "/etc/conf"}},
+		},
+		result: confirm.Applied, has: "old", takes: 1,
+	}
+	w.pods[name] = p
+	return p
+}
+
+func (w *ward) change(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f()
+}
+
+func (w *ward) Workload(key workload.Key) (observe.Workload, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return observe.Workload{View: workload.View{Key: key, Pods: w.size}}, true
+}
+
+func (w *ward) Pods(workload.Key) []observe.Pod {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var pods []observe.Pod
+	for _, p := range w.pods {
+		pods = append(pods, p.pod)
+	}
+	return pods
+}
+
+func (w *ward) ask(_ context.Context, pod observe.Pod, want map[string]string) (confirm.Reply, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p := w.pods[pod.Name]
+	if p == nil || p.fails != nil {
+		return confirm.Reply{}, errors.New("the sidecar does not answer")
+	}
+	reply := confirm.Reply{Result: p.result, Message: "said by " + pod.Name, Files: map[string]string{}, At: time.Now(), Changed: time.Now()}
+	for file := range want {
+		reply.Files[file] = confirm.Digest(source.DigestOf([]byte(p.has)))
+	}
+	return reply, nil
+}
+
+func (w *ward) nudge(_ context.Context, pod observe.Pod, text string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.nudges = append(w.nudges, pod.Name+" "+text)
+	p := w.pods[pod.Name]
+	if p.takes--; p.takes == 0 {
+		p.has = newContent
+	}
+	return nil
+}
+
+func (w *ward) state(target string) decide.InPlace {
+	return w.reloader.State(workload.View{Key: web}, true, target)
+}
+
+// pursue lets the reloader lead and pursue a target for as long as the test lasts, and waits.
+func (w *ward) pursue(t *testing.T, target string) {
+	t.Helper()
+	w.lead(t)
+	w.reloader.Pursue(web, target, []source.Use{use()}, time.Now())
+	synctest.Wait()
+}
+
+func (w *ward) lead(t *testing.T) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var leading sync.WaitGroup
+	leading.Go(func() { w.reloader.Lead(ctx, func(ctx context.Context) { <-ctx.Done() }) })
+	synctest.Wait()
+	stop = func() { cancel(); leading.Wait() }
+	t.Cleanup(stop)
+	return stop
+}
+
+func after(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// states checks what is known of a target.
+func (w *ward) states(t *testing.T, target string, want decide.InPlace) {
+	t.Helper()
+	if diff := cmp.Diff(want, w.state(target)); diff != "" {
+		t.Errorf("state after %d nudges (-want +got):\n%s", len(w.nudges), diff)
+	}
+}
+
+func TestEveryPodConfirms(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(20)
+		w.pods["web-7"].takes = 2 // its kubelet had not heard of the change when it was nudged
+		w.pursue(t, "t1")
+		w.states(t, "t1", decide.InPlace{Sidecar: true})
+		after(10 * time.Second)
+		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed})
+		if w.notified != 1 || len(w.nudges) != 21 {
+			t.Errorf("%d notifications and %d nudges, want 1 and 21", w.notified, len(w.nudges))
+		}
+		seen := map[string]bool{}
+		for _, nudge := range w.nudges {
+			if seen[nudge] || !strings.Contains(nudge, " t1.") {
+				t.Errorf("nudge %q: the annotation has to change, and to name the content", nudge)
+			}
+			seen[nudge] = true
+		}
+		after(time.Hour)
+		if len(w.nudges) != 21 {
+			t.Errorf("%d nudges: it goes on after all have confirmed", len(w.nudges))
+		}
+	})
+}
+
+func TestARejectionIsToldAndItsEndToo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(3)
+		w.pods["web-1"].result = confirm.Rejected
+		w.pursue(t, "t1")
+		after(5 * time.Second)
+		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Rejected, Pod: "web-1", Message: "said by web-1"})
+		w.change(func() { w.pods["web-1"].result = confirm.Applied }) // another file of it was corrected
+		after(31 * time.Second)
+		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed})
+		if w.notified != 2 {
+			t.Errorf("%d notifications, want 2", w.notified)
+		}
+	})
+}
+
+func TestAFailureHasTimeToMend(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		mends time.Duration // 0: never
+		want  decide.InPlace
+	}{
+		"it mends":         {10 * time.Second, decide.InPlace{Sidecar: true, Verdict: decide.Confirmed}},
+		"it does not mend": {0, decide.InPlace{Sidecar: true, Verdict: decide.Failed, Pod: "web-0", Message: "said by web-0"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWard(2)
+				w.pods["web-0"].result = confirm.Died
+				w.pursue(t, "t1")
+				after(8 * time.Second)
+				w.states(t, "t1", decide.InPlace{Sidecar: true})
+				if c.mends > 0 {
+					after(c.mends - 8*time.Second)
+					w.change(func() { w.pods["web-0"].result = confirm.None })
+				}
+				after(30 * time.Second)
+				w.states(t, "t1", c.want)
+			})
+		})
+	}
+}
+
+func TestAPodThatNeverConfirmsIsOverdue(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change  func(*patient)
+		message string
+	}{
+		"its sidecar does not answer":  {func(p *patient) { p.fails = errors.New("refused") }, "the sidecar does not answer"},
+		"its kubelet brings nothing":   {func(p *patient) { p.takes = 1000 }, "its kubelet has not brought the new content"},
+		"its sidecar never gets to it": {func(p *patient) { p.result = confirm.Pending }, "said by web-1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWard(2)
+				c.change(w.pods["web-1"])
+				w.pursue(t, "t1")
+				after(deadline - 10*time.Second)
+				w.states(t, "t1", decide.InPlace{Sidecar: true})
+				after(20 * time.Second)
+				w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Overdue, Pod: "web-1", Message: c.message})
+				if n := len(w.nudges); n > 12 {
+					t.Errorf("%d nudges in two minutes", n)
+				}
+			})
+		})
+	}
+}
+
+func TestAPodThatDoesNotRunYetIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(2)
+		w.pods["web-1"].pod.Running = false
+		w.pursue(t, "t1")
+		after(10 * time.Minute)
+		w.states(t, "t1", decide.InPlace{Sidecar: true})
+		w.change(func() { w.pods["web-1"].pod.Running = true })
+		after(10 * time.Second)
+		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed})
+	})
+}
+
+func TestPodsComeAndGo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(2)
+		w.pods["web-0"].fails = errors.New("gone soon")
+		w.pursue(t, "t1")
+		after(3 * time.Second)
+		w.change(func() {
+			delete(w.pods, "web-0")
+			fresh := w.admit("web-9")
+			fresh.has, fresh.result = newContent, confirm.None // it started with the content
+			ended := w.admit("web-8")
+			ended.pod.Over, ended.fails = true, errors.New("over")
+		})
+		after(10 * time.Second)
+		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed})
+	})
+}
+
+func TestPodsWithoutASidecar(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(2)
+		w.size = 3 // one pod has none, or is not in the picture yet
+		w.pursue(t, "t1")
+		after(3 * time.Second)
+		w.states(t, "t1", decide.InPlace{Sidecar: true})
+		after(5 * time.Second)
+		w.states(t, "t1", decide.InPlace{})
+		if w.notified == 0 {
+			t.Error("nobody was told")
+		}
+	})
+}
+
+func TestAWorkloadWithoutPodsHasNothingToReload(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(0)
+		w.pursue(t, "t1")
+		after(time.Second)
+		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed})
+	})
+}
+
+func TestNewContentReplacesTheCampaign(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(1)
+		w.pods["web-0"].result = confirm.Rejected
+		w.pursue(t, "t1")
+		after(5 * time.Second)
+		w.change(func() { w.pods["web-0"].result = confirm.Applied })
+		w.states(t, "t2", decide.InPlace{Sidecar: true}) // nothing is known of it
+		w.reloader.Pursue(web, "t2", []source.Use{use()}, time.Now())
+		w.reloader.Pursue(web, "t2", []source.Use{use()}, time.Now()) // again, which changes nothing
+		after(5 * time.Second)
+		w.states(t, "t2", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed})
+		w.states(t, "t1", decide.InPlace{Sidecar: true})
+		w.reloader.Drop(web)
+		w.states(t, "t2", decide.InPlace{Sidecar: true})
+	})
+}
+
+func TestNothingGoesOnWithoutLeadership(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(1)
+		w.reloader.Hurry(web, use().Scope.Ref, "early")
+		w.reloader.Pursue(web, "t1", []source.Use{use()}, time.Now())
+		after(time.Minute)
+		if len(w.nudges) != 0 {
+			t.Errorf("a follower nudges: %v", w.nudges)
+		}
+		w.pods["web-0"].takes = 1000
+		stop := w.lead(t)
+		w.reloader.Pursue(web, "t1", []source.Use{use()}, time.Now())
+		after(10 * time.Second)
+		before := len(w.nudges)
+		if before == 0 {
+			t.Error("a leader does not nudge")
+		}
+		stop()
+		after(time.Hour)
+		if len(w.nudges) != before {
+			t.Errorf("%d nudges after the end of the term", len(w.nudges)-before)
+		}
+	})
+}
+
+func TestHurryNudgesThePodsThatMountTheSource(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(3)
+		w.pods["web-1"].pod.Mounts = nil
+		w.pods["web-2"].pod.Over = true
+		w.lead(t)
+		w.reloader.Hurry(web, use().Scope.Ref, "early")
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"web-0 early"}, w.nudges); diff != "" {
+			t.Errorf("nudges (-want +got):\n%s", diff)
+		}
+	})
+}
