@@ -38,13 +38,15 @@ build() {
     *)
       local version
       version=$(version_of "$package")
-      echo "building $tool $version from tools/go.mod (once, about a minute on an idle machine)" >&2
+      echo "building $tool $version from tools/go.mod (once, a minute or two)" >&2
       # go build leaves helm's version at major.minor; the full one is a link-time setting.
       [[ $tool != helm ]] || ldflags+=" -X helm.sh/helm/v4/internal/version.version=$version"
       ;;
   esac
   mkdir -p "$(dirname "$target")"
-  (cd "$here" && CGO_ENABLED=0 go build -trimpath -ldflags "$ldflags" -o "$target.$$" "$package")
+  # The hundreds of modules that an empty cache lacks are not worth a line each.
+  (cd "$here" && CGO_ENABLED=0 go build -trimpath -ldflags "$ldflags" -o "$target.$$" "$package") \
+    2> >(grep -v '^go: downloading ' >&2)
   mv "$target.$$" "$target"
 }
 
