@@ -163,7 +163,8 @@ type Workload struct {
 	Problems []annotation.Problem
 }
 
-// Workload returns a workload; ok is false if it does not exist.
+// Workload returns a workload; ok is false if it does not exist. Pods that carry the sidecar ask for it as their template
+// would: the injector may have added it because their namespace asks.
 func (o *Observer) Workload(key workload.Key) (w Workload, ok bool) {
 	informer := in(o.workloads[key.Kind], key.Namespace)
 	if informer == nil {
@@ -173,7 +174,9 @@ func (o *Observer) Workload(key workload.Key) (w Workload, ok bool) {
 	if !ok {
 		return Workload{}, false
 	}
-	return item.Workload, true
+	w = item.Workload
+	w.Policy.Injected = w.Policy.Injected || o.carriesSidecar(key)
+	return w, true
 }
 
 // Workloads returns the keys of all workloads, in no particular order.

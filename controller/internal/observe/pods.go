@@ -89,8 +89,29 @@ func (o *Observer) podInformer(namespace string) (cache.SharedIndexInformer, err
 	if err := informer.SetTransform(reducePod); err != nil {
 		return nil, fmt.Errorf("observing pods: %w", err)
 	}
-	o.synced = append(o.synced, informer.HasSyncedChecker())
+	registration, err := informer.AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
+		AddFunc: func(object any, isInInitialList bool) {
+			// A namespace may have asked for the sidecar, of which the workload itself says nothing.
+			if item, ok := object.(*podItem); ok && !isInInitialList && item.Workload.Name != "" {
+				o.options.Notify(item.Workload, WorkloadChanged)
+			}
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("observing pods: %w", err)
+	}
+	o.synced = append(o.synced, registration.HasSyncedChecker())
 	return informer, nil
+}
+
+// carriesSidecar tells whether a pod of the workload has the sidecar.
+func (o *Observer) carriesSidecar(key workload.Key) bool {
+	informer := in(o.pods, key.Namespace)
+	if informer == nil {
+		return false
+	}
+	pods, err := informer.GetIndexer().IndexKeys(byWorkload, key.String())
+	return err == nil && len(pods) > 0
 }
 
 func podListWatch(client kubernetes.Interface, namespace string) cache.ListerWatcher {

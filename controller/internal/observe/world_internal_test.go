@@ -241,3 +241,22 @@ func TestWhatIsKeptOfAPod(t *testing.T) {
 		})
 	}
 }
+
+// The label of a namespace asks for the sidecar as well, and the workload says nothing of it.
+func TestAPodWithTheSidecarMakesItsWorkloadAnInjectedOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := open(t, objects(obj.Deployment("web")))
+		if w, ok := l.Workload(deployment("web")); !ok || w.Policy.Injected {
+			t.Fatalf("%v, injected %t", ok, w.Policy.Injected)
+		}
+		l.create(owned("web-1", "ReplicaSet", "web-6d4cf56db6"))
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"WorkloadChanged Deployment/web"}, l.heard()); diff != "" {
+			t.Errorf("notified (-want +got):\n%s", diff)
+		}
+		if w, _ := l.Workload(deployment("web")); !w.Policy.Injected {
+			t.Error("it does not count as injected")
+		}
+	})
+}
