@@ -86,6 +86,10 @@ test-presets: host tool-testsum ## the sidecar's presets against real servers, o
 bench: build-host $(filter-out load images-host,$(cluster_steps)) tool-helm ## what the controller costs, as one table (ONLY=scenario,... for some)
 	@$(e2e_env) go run -tags e2e ./e2e/bench -controller bin/linux-$(HOST_ARCH)/controller $(if $(ONLY),-only $(ONLY))
 
+.PHONY: soak
+soak: $(cluster_steps) tool-helm ## edit at random for DURATION (20m), in place and by rollouts, and look what is left of it
+	@$(e2e_env) go run -tags e2e ./e2e/soak -duration $(or $(DURATION),20m) -seed $(or $(SEED),1)
+
 .PHONY: test-lint
 test-lint: lint
 
