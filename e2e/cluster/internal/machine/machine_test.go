@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"inpod.dev/inpod/e2e/cluster/internal/place"
+	"inpod.dev/inpod/e2e/cluster/internal/ui"
 )
 
 func TestHierarchiesOfBothVersionsAreFound(t *testing.T) {
@@ -142,6 +143,19 @@ func TestMissingPackages(t *testing.T) {
 	got := missingPackages(func(tool string) bool { return tool != "ctr" && tool != "containerd" && tool != "nft" })
 	if want := []string{"containerd", "nftables"}; !slices.Equal(got, want) {
 		t.Errorf("packages are %q, want %q", got, want)
+	}
+}
+
+func TestWithoutDebianTheMessageNamesWhatIsMissingAndTheWayOut(t *testing.T) {
+	t.Setenv("PATH", t.TempDir()) // neither containerd nor apt-get
+	err := Install(t.Context(), ui.New(os.Stderr))
+	if err == nil {
+		t.Fatal("nothing is missing on a machine without programs")
+	}
+	for _, want := range []string{"containerd", "mmdebstrap", "no apt-get", "set KUBECONFIG"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error does not say %q: %v", want, err)
+		}
 	}
 }
 
