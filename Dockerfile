@@ -3,11 +3,11 @@
 #
 #   make build && docker buildx build --platform linux/amd64,linux/arm64 --target controller .
 #
-# Certificate authorities. A program that only talks to the API server, as all of them do today, trusts the cluster's
-# own CA, which is in every pod. Programs that post to HTTPS elsewhere import golang.org/x/crypto/x509roots/fallback:
-# Mozilla's roots, pinned by go.sum like any other dependency and updated with it, instead of a bundle that
-# depends on the machine that built the image. They are used only where no bundle is mounted, so a private CA works as
-# usual: mount it at /etc/ssl/certs/ca-certificates.crt or name it in SSL_CERT_FILE.
+# Certificate authorities. A program that only talks to the API server trusts the cluster's own CA, which is in every pod.
+# The controller also posts alerts to HTTPS elsewhere: it has golang.org/x/crypto/x509roots/fallback in it, Mozilla's roots,
+# pinned by go.sum like any other dependency and updated with it, instead of a bundle that depends on the machine that
+# built the image. They are used only where no bundle is mounted, so a private CA works as usual: mount it at
+# /etc/ssl/certs/ca-certificates.crt or name it in SSL_CERT_FILE.
 
 ARG VERSION=dev
 ARG REVISION=unknown

@@ -15,6 +15,10 @@ import (
 	"strings"
 	"syscall"
 
+	// Alerts go to HTTPS servers of the world, whose certificate authorities no image here has. A bundle that is mounted, or
+	// named in SSL_CERT_FILE, goes first.
+	_ "golang.org/x/crypto/x509roots/fallback"
+
 	"inpod.dev/inpod/controller/internal/config"
 	"inpod.dev/inpod/internal/access"
 	"inpod.dev/inpod/internal/settings"

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"k8s.io/client-go/metadata"
 
 	"inpod.dev/inpod/controller/internal/act"
+	"inpod.dev/inpod/controller/internal/alert"
 	"inpod.dev/inpod/controller/internal/config"
 	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/controller/internal/events"
@@ -87,6 +89,9 @@ func serve(ctx context.Context, c config.Config, build telemetry.Build, getenv f
 	telling, hush := context.WithCancel(context.WithoutCancel(ctx))
 	defer hush()
 	tasks.Go(func() { part.events.Run(telling) })
+	if part.alerter != nil {
+		tasks.Go(func() { part.alerter.Run(telling) })
+	}
 	start(func(ctx context.Context) error { part.observer.Run(ctx); return nil })
 	if part.observer.WaitForSync(ctx) {
 		log.Info("the caches hold the cluster")
@@ -105,6 +110,7 @@ type parts struct {
 	observer   *observe.Observer
 	elector    *leader.Elector
 	events     *events.Writer
+	alerter    *alert.Alerter // nil where alerts are switched off
 }
 
 // connect reaches the cluster, asks for the permissions, and gets the key of all digests.
@@ -161,6 +167,15 @@ func (p *parts) assemble(c config.Config, registry prometheus.Registerer, ready 
 		Rules:  decide.Options{AutoAll: c.Reload.AutoAll, OnCreate: c.Reload.OnCreate, OnDelete: c.Reload.OnDelete},
 		Settle: c.Pace.Settle, SettleMax: c.Pace.SettleMax, Workers: c.Pace.Workers, AdoptionRate: c.Pace.AdoptionRate,
 		Grace: grace(c.Election), Tell: p.events.Tell, Log: log, Registerer: registry, QueueMetrics: kubemetrics.NewQueueProvider(registry),
+	}
+	if c.Alert.Enabled {
+		p.alerter, err = alert.New(alert.Options{
+			Sink: c.Alert.Sink, URL: c.Alert.URL, Proxy: c.Alert.Proxy, Info: c.Alert.Info, Log: log, Registerer: registry,
+		})
+		if err != nil {
+			return fmt.Errorf("alerts: %w", err)
+		}
+		options.Alert = p.alerter.Send
 	}
 	lead := func(ctx context.Context) { loop.Run(ctx) }
 	if c.InPlace.Enabled {

@@ -53,6 +53,7 @@ func (l *Loop) reloaded(w observe.Workload, s *state, decision decide.Decision) 
 	}
 	l.options.Log.Info("reloaded in place", "workload", w.View.Key, "causes", causesOf(decision))
 	l.event(w, corev1.EventTypeNormal, EventReloaded, decision.Message)
+	l.alert(w, decision, "reloaded in place", EventReloaded, decision.Message, true)
 }
 
 // Nudge is the text of the first nudge for a source, which goes out before anything has settled; ok is false if the

@@ -22,6 +22,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/util/workqueue"
 
+	"inpod.dev/inpod/controller/internal/alert"
 	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/controller/internal/observe"
 	"inpod.dev/inpod/internal/annotation"
@@ -58,7 +59,7 @@ type InPlace interface {
 	Drop(key workload.Key)
 }
 
-// Options are what a [Loop] needs. All fields are required but InPlace and QueueMetrics.
+// Options are what a [Loop] needs. All fields are required but InPlace, Alert and QueueMetrics.
 type Options struct {
 	World  World
 	Writer Writer
@@ -79,7 +80,9 @@ type Options struct {
 	Grace time.Duration
 
 	// Tell has an event written: [events.Writer.Tell]. It must not block.
-	Tell         func(about *corev1.ObjectReference, kind, reason, message string)
+	Tell func(about *corev1.ObjectReference, kind, reason, message string)
+	// Alert has an alert sent: [alert.Alerter.Send]; nil for none. It must not block.
+	Alert        func(alert.Message)
 	Log          *slog.Logger
 	Registerer   prometheus.Registerer
 	QueueMetrics workqueue.MetricsProvider

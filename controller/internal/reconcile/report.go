@@ -1,10 +1,12 @@
 package reconcile
 
 import (
+	"time"
 	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 
+	"inpod.dev/inpod/controller/internal/alert"
 	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/controller/internal/observe"
 	"inpod.dev/inpod/internal/annotation"
@@ -68,11 +70,19 @@ func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision, ea
 			": both may roll it. Limit one of them, by namespaces or by annotation keys")
 	}
 	if decision.Warning && decision.Action == decide.None && !early {
+		if isReload(decision.Reason) && !s.told[decision.Message] {
+			l.alert(w, decision, "reloaded in place", string(decision.Reason), decision.Message, false)
+		}
 		warn(string(decision.Reason), decision.Message)
 	}
 	s.told = told
 	l.options.Log.Debug("decided", "workload", w.View.Key, "action", decision.Action, "reason", decision.Reason,
 		"causes", causesOf(decision))
+}
+
+// isReload tells of a warning that a reload did not work.
+func isReload(reason decide.Reason) bool {
+	return reason == decide.ReloadRejected || reason == decide.ReloadFailed
 }
 
 // rolled tells that a rollout was accepted.
@@ -83,6 +93,7 @@ func (l *Loop) rolled(w observe.Workload, s *state, decision decide.Decision) {
 	}
 	l.options.Log.Info("rolled", "workload", w.View.Key, "reason", decision.Reason, "causes", causesOf(decision))
 	l.event(w, corev1.EventTypeNormal, EventRolled, decision.Message)
+	l.alert(w, decision, "rolled", EventRolled, decision.Message, true)
 }
 
 // refused tells that the API server did not take a write.
@@ -93,7 +104,25 @@ func (l *Loop) refused(w observe.Workload, decision decide.Decision, err error) 
 		l.metrics.rolled(w.View.Key.Kind, decision.Reason, false)
 	}
 	l.options.Log.Warn("a write failed and will be tried again", "workload", w.View.Key, "action", decision.Action, "error", err)
-	l.event(w, corev1.EventTypeWarning, EventFailed, what+" and will be tried again: "+err.Error())
+	message := what + " and will be tried again: " + err.Error()
+	l.event(w, corev1.EventTypeWarning, EventFailed, message)
+	if decision.Action == decide.Rollout {
+		l.alert(w, decision, "rolled", EventFailed, message, false)
+	}
+}
+
+// alert tells people who do not look at events.
+func (l *Loop) alert(w observe.Workload, decision decide.Decision, action, reason, message string, success bool) {
+	if l.options.Alert == nil {
+		return
+	}
+	var sources []string
+	for _, cause := range decision.Causes {
+		sources = append(sources, cause.Ref.String())
+	}
+	l.options.Alert(alert.Message{
+		Workload: w.View.Key, Action: action, Success: success, Reason: reason, Text: message, Sources: sources, Time: time.Now(),
+	})
 }
 
 func causesOf(decision decide.Decision) []string {

@@ -2,8 +2,10 @@ package reconcile_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,7 +14,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"inpod.dev/inpod/controller/internal/alert"
 	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/controller/internal/reconcile"
 	"inpod.dev/inpod/internal/objtest"
 	"inpod.dev/inpod/internal/workload"
 )
@@ -304,3 +308,37 @@ func TestLongMessagesFitIntoAnEvent(t *testing.T) {
 		}
 	})
 }
+
+func TestAlerts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var got []string
+		w := newTown(t, func(o *reconcile.Options) {
+			o.Alert = func(m alert.Message) {
+				mu.Lock()
+				defer mu.Unlock()
+				got = append(got, fmt.Sprintf("%s %s %t %s %v", m.Workload.Name, m.Action, m.Success, m.Reason, m.Sources))
+			}
+		})
+		w.apply(objtest.ConfigMap("a", "k", "0"), auto("web", "a"))
+		w.lead()
+		synctest.Wait()
+		w.apply(objtest.ConfigMap("a", "k", "1"))
+		time.Sleep(time.Minute)
+		w.set(func() { w.refuse = func(workload.Key) error { return errors.New("denied") } })
+		w.apply(objtest.ConfigMap("a", "k", "2"))
+		time.Sleep(settle + firstTry)
+		synctest.Wait()
+		source := "[ConfigMap " + objtest.Namespace + "/a]"
+		want := []string{"web rolled true Reloaded " + source, "web rolled false ReloadFail " + source}
+		mu.Lock()
+		defer mu.Unlock()
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("alerts (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// firstTry is time for the first try of a write, and not for the second.
+const firstTry = 300 * time.Millisecond
