@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -172,10 +173,15 @@ func TestNewPodsHaveTheNewContentOfAllSources(t *testing.T) {
 	s.onlyRolled(before, workloads...)
 }
 
-// app runs the program of the test image in a pod's first container.
+// app runs the program of the test image in a pod's first container. A runtime that has much to do now and then fails to
+// start a program in a container that runs; asking again then helps.
 func (s *space) app(ctx context.Context, pod corev1.Pod, command []string) string {
 	s.t.Helper()
-	out, err := s.Exec(ctx, pod.Namespace, pod.Name, "app", slices.Concat([]string{"/app"}, command)...)
-	s.must(err)
+	var out string
+	s.eventually(fmt.Sprintf("%s to run in pod %s", strings.Join(command, " "), pod.Name), func() (string, bool) {
+		var err error
+		out, err = s.Exec(ctx, pod.Namespace, pod.Name, "app", slices.Concat([]string{"/app"}, command)...)
+		return fmt.Sprint(err), err == nil
+	})
 	return strings.TrimSpace(out)
 }
