@@ -1,0 +1,179 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"inpod.dev/inpod/e2e/internal/kit"
+)
+
+// anyLevel is the Pod Security level for an nginx as root.
+const anyLevel = "privileged"
+
+// installBoth installs injector and controller for one namespace, with Reloader's keys. What the injector adds asks every
+// controller of the cluster; ofPod tells those of the suite to leave it.
+func installBoth(t *testing.T) *space {
+	t.Helper()
+	release, values := installInjector(t, nil)
+	s := openInjected(t, release, anyLevel, nil)
+	values["namespaces"] = []string{s.ns}
+	values["controller"] = kit.Values{
+		"config":         kit.Values{"settle": "500ms", "logLevel": "debug", "reloadDeadline": "1m0s"},
+		"readinessProbe": kit.Values{"periodSeconds": 1},
+	}
+	s.must(s.Install(s.ctx, release, values))
+	return s
+}
+
+// ofPod is a Deployment of pods like this one.
+func ofPod(pod *corev1.Pod, replicas int32) *appsv1.Deployment {
+	return &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Annotations: map[string]string{
+			suite.quick.keys.auto: "false", suite.patient.keys.auto: "false",
+		}},
+		Spec: appsv1.DeploymentSpec{
+			Replicas: &replicas,
+			Selector: &metav1.LabelSelector{MatchLabels: pod.Labels},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: pod.Labels, Annotations: pod.Annotations}, Spec: pod.Spec,
+			},
+		},
+	}
+}
+
+// start applies workloads and waits until their pods run and their baselines are recorded. It returns their pods.
+func (s *space) start(workloads ...*appsv1.Deployment) map[string][]corev1.Pod {
+	s.t.Helper()
+	pods := map[string][]corev1.Pod{}
+	for _, w := range workloads {
+		s.apply(runtime.Object(w))
+	}
+	for _, w := range workloads {
+		key := kit.Deployment(s.ns, w.Name)
+		s.must(s.AwaitRollout(s.ctx, key))
+		s.adopted(key)
+		var err error
+		pods[w.Name], err = s.Pods(s.ctx, key)
+		s.must(err)
+	}
+	return pods
+}
+
+// everyPodServes waits until the given pods, and no others, serve a text.
+func (s *space) everyPodServes(pods []corev1.Pod, text string) {
+	s.t.Helper()
+	for _, pod := range pods {
+		s.serves(pod.Name, text)
+	}
+}
+
+func (s *space) allUndisturbed(pods []corev1.Pod) {
+	s.t.Helper()
+	for i := range pods {
+		s.undisturbed(&pods[i])
+	}
+}
+
+func (s *space) awaitEvent(name, reason string, texts ...string) {
+	s.t.Helper()
+	_, err := s.AwaitEvent(s.ctx, kit.Deployment(s.ns, name), reason, texts...)
+	s.must(err)
+}
+
+// An edit is taken up by the same pods; a bad one is rejected and told, with nothing rolled; its correction is taken up.
+// A key that arrives in the environment as well rolls, and pods that did not get the sidecar are rolled, too.
+func TestReloadInPlace(t *testing.T) {
+	t.Parallel()
+	s := installBoth(t)
+	s.apply(configMap("site", "default.conf", site("first")), configMap("color", "color", "red"))
+
+	both := nginxPod("both", "preset", "nginx")
+	env("COLOR", ofConfigMap("color"), "color")(&both.Spec)
+	bare := nginxPod("bare", "preset", "no-such-preset") // the injector refuses it, and lets it pass without a sidecar
+	pods := s.start(ofPod(nginxPod("web", "preset", "nginx"), 3), ofPod(both, 1), ofPod(bare, 1))
+	s.everyPodServes(pods["web"], "first")
+
+	edited := time.Now()
+	s.apply(configMap("site", "default.conf", site("second")))
+	s.everyPodServes(pods["web"], "second")
+	t.Logf("served by three pods %s after the edit", time.Since(edited).Round(10*time.Millisecond))
+	s.awaitEvent("web", "ReloadedInPlace", "site", "default.conf")
+	s.everyPodServes(pods["both"], "second")
+	s.awaitEvent("both", "ReloadedInPlace")
+	s.awaitEvent("bare", "Reloaded", "lack the sidecar")
+	s.allUndisturbed(pods["web"])
+	s.allUndisturbed(pods["both"])
+
+	s.apply(configMap("site", "default.conf", "nonsense;\n"))
+	s.awaitEvent("web", "ReloadRejected", "pod web-", "nonsense")
+	s.everyPodServes(pods["web"], "second")
+	s.apply(configMap("site", "default.conf", site("third")))
+	s.everyPodServes(pods["web"], "third")
+	s.awaitEvent("web", "ReloadedInPlace")
+	s.allUndisturbed(pods["web"])
+
+	s.apply(configMap("color", "color", "blue"))
+	s.awaitEvent("both", "Reloaded", "color")
+	s.must(s.AwaitRollout(s.ctx, kit.Deployment(s.ns, "both")))
+	s.allUndisturbed(pods["web"])
+}
+
+// A change that comes while the sidecar is down is applied when it is back, and the application is not restarted.
+func TestASidecarThatIsKilledInTheMiddle(t *testing.T) {
+	t.Parallel()
+	s := installBoth(t)
+	s.apply(configMap("site", "default.conf", site("first")))
+	pods := s.start(ofPod(nginxPod("web", "preset", "nginx"), 1))["web"]
+	pod := pods[0]
+	const kill = `for p in /proc/[0-9]*; do case "$(cat $p/comm 2>/dev/null)" in sidecar) kill -9 ${p#/proc/};; esac; done`
+	s.apply(configMap("site", "default.conf", site("second")))
+	_, err := s.Exec(s.ctx, s.ns, pod.Name, "web", "sh", "-c", kill)
+	s.must(err)
+	s.serves(pod.Name, "second")
+	s.awaitEvent("web", "ReloadedInPlace")
+	now, err := s.Client.CoreV1().Pods(s.ns).Get(s.ctx, pod.Name, metav1.GetOptions{})
+	s.must(err)
+	if now.UID != pod.UID || now.Status.ContainerStatuses[0].RestartCount != 0 {
+		t.Errorf("the pod was replaced, or its application restarted: %+v", now.Status.ContainerStatuses)
+	}
+	if restarts := now.Status.InitContainerStatuses; len(restarts) == 0 || restarts[len(restarts)-1].RestartCount == 0 {
+		t.Errorf("the sidecar was not killed: %+v", restarts)
+	}
+}
+
+// Fifty pods of one Deployment are reloaded, and none of them is restarted or replaced.
+func TestFiftyPodsAreReloadedInPlace(t *testing.T) {
+	t.Parallel()
+	const size = 50
+	s := installBoth(t)
+	s.apply(configMap("conf", "key", "1"))
+	// The program answers every GET; that it was asked is what counts here.
+	pod := podWith("many", container("app", "serve"), "reload-url", "http://127.0.0.1:8080/", "reload-method", "GET")
+	volume(ofConfigMap("conf"))(&pod.Spec)
+	pods := s.start(ofPod(pod, size))["many"]
+	if len(pods) != size {
+		t.Fatalf("%d pods, want %d", len(pods), size)
+	}
+	edited := time.Now()
+	s.apply(configMap("conf", "key", "2"))
+	s.awaitEvent("many", "ReloadedInPlace", "conf")
+	t.Logf("%d pods have confirmed %s after the edit", size, time.Since(edited).Round(10*time.Millisecond))
+	now, err := s.Pods(s.ctx, kit.Deployment(s.ns, "many"))
+	s.must(err)
+	if len(now) != size {
+		t.Errorf("%d pods, want %d", len(now), size)
+	}
+	s.allUndisturbed(pods)
+	for _, pod := range []corev1.Pod{pods[0], pods[size-1]} {
+		if got := s.reported(pod.Name, "applied"); got.Changes != 1 {
+			t.Errorf("pod %s saw %d changes, want 1", pod.Name, got.Changes)
+		}
+	}
+}
