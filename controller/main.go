@@ -5,14 +5,13 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	// Alerts go to HTTPS servers of the world, whose certificate authorities no image here has. A bundle that is mounted, or
@@ -38,6 +37,7 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	context.AfterFunc(ctx, stop) // who asks a second time does not want to wait
 	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -57,8 +57,9 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	}
 	log := telemetry.NewLogger(stderr, c.Log.Format, c.Log.Level)
 	kubelog.Join(log)
-	log.Info("starting", "version", build.Version, "revision", build.Revision, "strategy", c.Reload.Strategy,
-		"namespaces", cmp.Or(strings.Join(c.Namespaces, ","), "all"))
+	log.LogAttrs(ctx, slog.LevelInfo, "starting", append([]slog.Attr{
+		slog.String("version", build.Version), slog.String("revision", build.Revision),
+	}, config.Effective(c)...)...)
 	err = serve(ctx, c, build, getenv(environ), log)
 	switch {
 	case err == nil, ctx.Err() != nil && errors.Is(err, context.Canceled):
