@@ -132,19 +132,27 @@ func TestASidecarThatIsKilledInTheMiddle(t *testing.T) {
 	s.apply(configMap("site", "default.conf", site("first")))
 	pods := s.start(ofPod(nginxPod("web", "preset", "nginx"), 1))["web"]
 	pod := pods[0]
-	const kill = `for p in /proc/[0-9]*; do case "$(cat $p/comm 2>/dev/null)" in sidecar) kill -9 ${p#/proc/};; esac; done`
+	signal := func(name string) {
+		t.Helper()
+		script := `for p in /proc/[0-9]*; do case "$(cat $p/comm 2>/dev/null)" in sidecar) kill -` + name + ` ${p#/proc/};; esac; done`
+		_, err := s.Exec(s.ctx, s.ns, pod.Name, "web", "sh", "-c", script)
+		s.must(err)
+	}
+	signal("STOP") // the change has to find it idle
 	s.apply(configMap("site", "default.conf", site("second")))
-	_, err := s.Exec(s.ctx, s.ns, pod.Name, "web", "sh", "-c", kill)
-	s.must(err)
+	signal("KILL")
 	s.serves(pod.Name, "second")
 	s.awaitEvent("web", "ReloadedInPlace")
-	now, err := s.Client.CoreV1().Pods(s.ns).Get(s.ctx, pod.Name, metav1.GetOptions{})
-	s.must(err)
+	now := s.awaitPod(pod.Name, "its sidecar restarted", func(pod *corev1.Pod) bool {
+		for _, status := range pod.Status.InitContainerStatuses {
+			if status.Name == "inpod" && status.RestartCount > 0 {
+				return true
+			}
+		}
+		return false
+	})
 	if now.UID != pod.UID || now.Status.ContainerStatuses[0].RestartCount != 0 {
 		t.Errorf("the pod was replaced, or its application restarted: %+v", now.Status.ContainerStatuses)
-	}
-	if restarts := now.Status.InitContainerStatuses; len(restarts) == 0 || restarts[len(restarts)-1].RestartCount == 0 {
-		t.Errorf("the sidecar was not killed: %+v", restarts)
 	}
 }
 
