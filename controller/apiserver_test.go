@@ -346,7 +346,10 @@ func patched(before *unstructured.Unstructured, form types.PatchType, patch []by
 		return nil, err
 	}
 	after := &unstructured.Unstructured{}
-	return after, after.UnmarshalJSON(raw)
+	if err := after.UnmarshalJSON(raw); err != nil {
+		return nil, err
+	}
+	return after, nil
 }
 
 func decode(body []byte) (*unstructured.Unstructured, error) {

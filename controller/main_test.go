@@ -65,7 +65,7 @@ func start(t *testing.T, environ []string, args ...string) *process {
 	p := &process{t: t, stderr: &output{}, ended: make(chan struct{})}
 	p.stderr.changed = sync.NewCond(&p.stderr.mu)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
-	p.cmd = exec.CommandContext(ctx, os.Args[0], args...) //nolint:gosec // this very test
+	p.cmd = exec.CommandContext(ctx, os.Args[0], args...)
 	p.cmd.Env = append([]string{asProgram + "=1"}, environ...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, p.stderr
 	if err := p.cmd.Start(); err != nil {
@@ -181,7 +181,9 @@ func TestWithoutACluster(t *testing.T) {
 			[]string{"KUBECONFIG=/does/not/exist"}, []string{"--listen-address=127.0.0.1:0"}, 1, `^$`, oneLine + `/does/not/exist[^\n]*no such file`,
 		},
 		"an API server that is not there": {
-			[]string{"KUBECONFIG=" + kubeconfig(t, "http://127.0.0.1:1")}, []string{"--listen-address=127.0.0.1:0"}, 1,
+			[]string{"KUBECONFIG=" + kubeconfig(t, "http://127.0.0.1:1")},
+			[]string{"--listen-address=127.0.0.1:0"},
+			1,
 			`^$`, oneLine + `cannot reach the API server at http://127.0.0.1:1`,
 		},
 		"an address that is taken": {
