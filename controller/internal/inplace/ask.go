@@ -55,6 +55,9 @@ func (a *Asker) Ask(ctx context.Context, pod observe.Pod, want map[string]string
 		}
 		if !asked {
 			all, asked = reply, true
+			if all.Files == nil { // a reply is whatever the pod sends
+				all.Files = map[string]string{}
+			}
 			continue
 		}
 		if all.Changes != reply.Changes || all.Attempts != reply.Attempts {
