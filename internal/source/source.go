@@ -14,7 +14,10 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // Kind is the Kubernetes kind of a source.
@@ -128,6 +131,19 @@ type Moment struct {
 	// Time is the time of the write with the API server's clock, cut to
 	// seconds as metadata.managedFields stores it; zero if unknown.
 	Time time.Time
+}
+
+// MomentOf is the moment of the last write to an object: of its version, and of its newest field manager.
+func MomentOf(object metav1.Object) Moment {
+	var m Moment
+	// Since Kubernetes 1.35 clients may compare versions as numbers (KEP-5504). What is none stays 0.
+	m.Version, _ = strconv.ParseUint(object.GetResourceVersion(), 10, 64)
+	for _, entry := range object.GetManagedFields() {
+		if entry.Time != nil && entry.Time.After(m.Time) {
+			m.Time = entry.Time.Time
+		}
+	}
+	return m
 }
 
 // After tells whether m is certainly later than other. Resource versions are

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -58,37 +57,24 @@ func (k Kind) View(object metav1.Object, keep func(key string) bool) (View, erro
 	if err != nil {
 		return View{}, fmt.Errorf("%s: encoding the pod template: %w", k.KeyOf(object), err)
 	}
+	written := source.MomentOf(object)
 	view := View{
 		Key:                 k.KeyOf(object),
 		UID:                 object.GetUID(),
-		Version:             versionOf(object),
+		Version:             written.Version,
 		Deleting:            object.GetDeletionTimestamp() != nil,
 		Pods:                int(k.pods(object)),
 		Annotations:         kept(object.GetAnnotations(), keep),
 		TemplateAnnotations: kept(template.Annotations, keep),
+		Written:             written,
 		Usages:              source.Usages(object.GetNamespace(), &template.Spec),
 		Variables:           variables(&template.Spec),
 		Template:            sha256.Sum256(encoded),
-	}
-	view.Written = source.Moment{Version: view.Version}
-	for _, entry := range object.GetManagedFields() {
-		if entry.Time != nil && entry.Time.After(view.Written.Time) {
-			view.Written.Time = entry.Time.Time
-		}
 	}
 	for i := range template.Spec.Containers {
 		view.Containers = append(view.Containers, template.Spec.Containers[i].Name)
 	}
 	return view, nil
-}
-
-// versionOf is the resource version. Since Kubernetes 1.35 clients may compare them as numbers (KEP-5504).
-func versionOf(object metav1.Object) uint64 {
-	version, err := strconv.ParseUint(object.GetResourceVersion(), 10, 64)
-	if err != nil {
-		return 0
-	}
-	return version
 }
 
 func kept(all map[string]string, keep func(string) bool) map[string]string {

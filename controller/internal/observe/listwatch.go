@@ -20,14 +20,15 @@ type api[L runtime.Object] interface {
 	Watch(ctx context.Context, options metav1.ListOptions) (watch.Interface, error)
 }
 
-func listWatch[L runtime.Object](client kubernetes.Interface, of api[L], fieldSelector string) cache.ListerWatcher {
+// listWatch lists and watches what the selectors of only leave.
+func listWatch[L runtime.Object](client kubernetes.Interface, of api[L], only metav1.ListOptions) cache.ListerWatcher {
 	lw := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-			options.FieldSelector = fieldSelector
+			options.FieldSelector, options.LabelSelector = only.FieldSelector, only.LabelSelector
 			return of.List(ctx, options)
 		},
 		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-			options.FieldSelector = fieldSelector
+			options.FieldSelector, options.LabelSelector = only.FieldSelector, only.LabelSelector
 			return of.Watch(ctx, options)
 		},
 	}
@@ -36,19 +37,19 @@ func listWatch[L runtime.Object](client kubernetes.Interface, of api[L], fieldSe
 
 func sourceListWatch(client kubernetes.Interface, kind source.Kind, namespace string) (cache.ListerWatcher, runtime.Object) {
 	if kind == source.Secret {
-		return listWatch(client, client.CoreV1().Secrets(namespace), notHelmReleases), &corev1.Secret{}
+		return listWatch(client, client.CoreV1().Secrets(namespace), metav1.ListOptions{FieldSelector: notHelmReleases}), &corev1.Secret{}
 	}
-	return listWatch(client, client.CoreV1().ConfigMaps(namespace), ""), &corev1.ConfigMap{}
+	return listWatch(client, client.CoreV1().ConfigMaps(namespace), metav1.ListOptions{}), &corev1.ConfigMap{}
 }
 
 func workloadListWatch(client kubernetes.Interface, kind workload.Kind, namespace string) cache.ListerWatcher {
 	switch kind.Resource.Resource {
 	case "statefulsets":
-		return listWatch(client, client.AppsV1().StatefulSets(namespace), "")
+		return listWatch(client, client.AppsV1().StatefulSets(namespace), metav1.ListOptions{})
 	case "daemonsets":
-		return listWatch(client, client.AppsV1().DaemonSets(namespace), "")
+		return listWatch(client, client.AppsV1().DaemonSets(namespace), metav1.ListOptions{})
 	default:
-		return listWatch(client, client.AppsV1().Deployments(namespace), "")
+		return listWatch(client, client.AppsV1().Deployments(namespace), metav1.ListOptions{})
 	}
 }
 

@@ -173,7 +173,7 @@ func TestTheMomentIsTheNewestWrite(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			meta := &metav1.ObjectMeta{ResourceVersion: c.version, ManagedFields: c.fields}
-			if diff := cmp.Diff(c.want, moment(meta)); diff != "" {
+			if diff := cmp.Diff(c.want, source.MomentOf(meta)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})

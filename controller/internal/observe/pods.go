@@ -1,17 +1,13 @@
 package observe
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
 	"inpod.dev/inpod/internal/annotation"
@@ -78,7 +74,8 @@ func (o *Observer) Pods(key workload.Key) []Pod {
 }
 
 func (o *Observer) podInformer(namespace string) (cache.SharedIndexInformer, error) {
-	informer := cache.NewSharedIndexInformerWithOptions(podListWatch(o.options.Client, namespace), &corev1.Pod{},
+	lw := listWatch(o.options.Client, o.options.Client.CoreV1().Pods(namespace), metav1.ListOptions{LabelSelector: injectedPods})
+	informer := cache.NewSharedIndexInformerWithOptions(lw, &corev1.Pod{},
 		cache.SharedIndexInformerOptions{Indexers: cache.Indexers{byWorkload: func(object any) ([]string, error) {
 			item, ok := object.(*podItem)
 			if !ok || item.Workload.Name == "" {
@@ -112,21 +109,6 @@ func (o *Observer) carriesSidecar(key workload.Key) bool {
 	}
 	pods, err := informer.GetIndexer().IndexKeys(byWorkload, key.String())
 	return err == nil && len(pods) > 0
-}
-
-func podListWatch(client kubernetes.Interface, namespace string) cache.ListerWatcher {
-	pods := client.CoreV1().Pods(namespace)
-	lw := &cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-			options.LabelSelector = injectedPods
-			return pods.List(ctx, options)
-		},
-		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-			options.LabelSelector = injectedPods
-			return pods.Watch(ctx, options)
-		},
-	}
-	return cache.ToListWatcherWithWatchListSemantics(lw, client)
 }
 
 const injectedPods = annotation.InjectedLabel + "=true"

@@ -3,7 +3,6 @@ package observe
 import (
 	"fmt"
 	"maps"
-	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -89,7 +88,7 @@ func reduceSource(object any, keys annotation.Keys, last *history[*sourceItem]) 
 	}
 	snapshot.Ignore, snapshot.Match = keys.Marks(meta.Annotations)
 	// The write of the newest field manager came with or after the content, which is the safe side: see Moment.After.
-	snapshot.Changed = moment(meta)
+	snapshot.Changed = source.MomentOf(meta)
 	item := &sourceItem{ObjectMeta: identity(meta), Snapshot: snapshot}
 	if before, ok := last.get(item); ok && before.UID == item.UID && maps.Equal(before.Keys, item.Keys) {
 		item.Changed = before.Changed
@@ -104,16 +103,4 @@ func identity(meta metav1.Object) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
 		Namespace: meta.GetNamespace(), Name: meta.GetName(), UID: meta.GetUID(), ResourceVersion: meta.GetResourceVersion(),
 	}
-}
-
-// moment is the time of the last write to an object.
-func moment(meta metav1.Object) source.Moment {
-	var m source.Moment
-	m.Version, _ = strconv.ParseUint(meta.GetResourceVersion(), 10, 64)
-	for _, entry := range meta.GetManagedFields() {
-		if entry.Time != nil && entry.Time.After(m.Time) {
-			m.Time = entry.Time.Time
-		}
-	}
-	return m
 }
