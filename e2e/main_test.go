@@ -79,6 +79,9 @@ func setUp(ctx context.Context) error {
 		return err
 	}
 	suite.cluster = cluster
+	if !cluster.Env.Local() && os.Getenv("TEST_IMAGE_PREFIX") == "" {
+		return errors.New("on a cluster of your own set TEST_IMAGE_PREFIX to where its nodes pull the images of the tests from; CONTRIBUTING.md says how to get them there")
+	}
 	if err := cluster.RemoveLabeled(ctx, runLabel, time.Hour); err != nil {
 		return err
 	}

@@ -61,6 +61,12 @@ func (e Env) AppImage() string { return e.TestImagePrefix + "/app:1" }
 // NginxImage is nginx in the shape of the official image.
 func (e Env) NginxImage() string { return e.TestImagePrefix + "/nginx:1.22" }
 
+// Local tells whether the cluster is the one that this checkout starts.
+func (e Env) Local() bool {
+	root, err := Checkout()
+	return err == nil && filepath.Clean(e.Kubeconfig) == filepath.Join(root, ".cluster", "kubeconfig")
+}
+
 // Environment reads the settings of this run.
 func Environment() (Env, error) {
 	e := Env{
