@@ -253,7 +253,7 @@ func (s *sidecars) State(view workload.View, _ bool, target string) decide.InPla
 	return state
 }
 
-func (s *sidecars) Pursue(key workload.Key, target string, _ []source.Use, _ time.Time) {
+func (s *sidecars) Pursue(key workload.Key, target string, _ []source.Use, _ []decide.Cause, _ time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.wanted == nil {

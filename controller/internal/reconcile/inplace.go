@@ -22,13 +22,29 @@ func (l *Loop) target(in decide.Input) string {
 
 // pursue has the pods take up what changed. When there is a verdict the workload comes back into the queue.
 func (l *Loop) pursue(w observe.Workload, s *state, in decide.Input, decision decide.Decision) {
-	var uses []source.Use
+	since := l.changedAt(s)
 	for _, use := range in.Uses {
-		if slices.ContainsFunc(decision.Causes, func(c decide.Cause) bool { return c.Ref == use.Scope.Ref }) {
-			uses = append(uses, use)
+		// The kubelet may have brought the content before a watch that was interrupted told of it.
+		if use.Snapshot != nil && !use.Snapshot.Changed.Time.IsZero() && use.Snapshot.Changed.Time.Before(since) && changedIn(decision, use.Scope.Ref) {
+			since = use.Snapshot.Changed.Time
 		}
 	}
-	l.options.InPlace.Pursue(w.View.Key, l.target(in), uses, l.changedAt(s))
+	l.options.InPlace.Pursue(w.View.Key, l.target(in), in.Uses, decision.Causes, since)
+}
+
+func changedIn(decision decide.Decision, ref source.Ref) bool {
+	return slices.ContainsFunc(decision.Causes, func(c decide.Cause) bool { return c.Ref == ref })
+}
+
+// underWay tells whether a decision to do nothing leaves a reload in the pods to go on. Otherwise the edit was taken back,
+// or something else is in the way, and nobody waits for the content that the pods were to have.
+func underWay(reason decide.Reason) bool {
+	switch reason {
+	case decide.ReloadConfirmed, decide.ReloadRejected, decide.ReloadFailed:
+		return true
+	default:
+		return false
+	}
 }
 
 func (l *Loop) changedAt(s *state) time.Time {

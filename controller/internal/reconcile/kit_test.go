@@ -54,6 +54,7 @@ type town struct {
 	takes     time.Duration            // until a write is done
 	answers   time.Duration            // from then until its answer is here
 	refuse    func(workload.Key) error // nil lets every write through
+	onCommit  func(workload.Key, written)
 	decide    func(decide.Input) decide.Decision
 }
 
@@ -93,7 +94,8 @@ func newTown(t *testing.T, change ...func(*reconcile.Options)) *town {
 // again replaces the loop, as a restart does.
 func (w *town) again(change ...func(*reconcile.Options)) *town {
 	w.registry = prometheus.NewRegistry()
-	w.loop = w.newLoop(change...)
+	next := w.newLoop(change...)
+	w.set(func() { w.loop = next })
 	return w
 }
 
@@ -167,7 +169,7 @@ func (w *town) applyWorkload(object metav1.Object) {
 	next.Policy, next.Problems = annotation.Read(annotation.DefaultKeys(), view.Annotations, view.TemplateAnnotations)
 	w.workloads[view.Key] = next
 	w.mu.Unlock()
-	w.loop.Notify(view.Key, observe.WorkloadChanged)
+	w.wake(view.Key, observe.WorkloadChanged)
 }
 
 func (w *town) put(snapshot source.Snapshot, annotations map[string]string) {
@@ -193,7 +195,15 @@ func (w *town) removeWorkload(name string) {
 	w.mu.Lock()
 	delete(w.workloads, key)
 	w.mu.Unlock()
-	w.loop.Notify(key, observe.WorkloadChanged)
+	w.wake(key, observe.WorkloadChanged)
+}
+
+// wake notifies the loop that there is now.
+func (w *town) wake(key workload.Key, change observe.Change) {
+	w.mu.Lock()
+	loop := w.loop
+	w.mu.Unlock()
+	loop.Notify(key, change)
 }
 
 // notify tells the loop of a source, as the index does.
@@ -207,7 +217,7 @@ func (w *town) notify(ref source.Ref) {
 	}
 	w.mu.Unlock()
 	for _, key := range keys {
-		w.loop.Notify(key, observe.SourceChanged)
+		w.wake(key, observe.SourceChanged)
 	}
 }
 
@@ -289,6 +299,9 @@ func (w *town) commit(key workload.Key, done written, text string) (version uint
 	}
 	done.at, done.name, done.text = time.Since(w.start), key.Name, text
 	w.writes = append(w.writes, done)
+	if w.onCommit != nil {
+		w.onCommit(key, done)
+	}
 	w.version++
 	return w.version, nil
 }
@@ -324,7 +337,7 @@ func (w *town) deliver(key workload.Key, version uint64, text string, marks []de
 	w.workloads[key] = next
 	w.mu.Unlock()
 	if !before.Same(next.View) {
-		w.loop.Notify(key, observe.WorkloadChanged)
+		w.wake(key, observe.WorkloadChanged)
 	}
 }
 

@@ -55,7 +55,7 @@ type Writer interface {
 // InPlace sees reloads in the pods through: [inplace.Reloader].
 type InPlace interface {
 	State(view workload.View, asked bool, target string) decide.InPlace
-	Pursue(key workload.Key, target string, uses []source.Use, since time.Time)
+	Pursue(key workload.Key, target string, uses []source.Use, causes []decide.Cause, since time.Time)
 	Drop(key workload.Key)
 }
 
@@ -221,6 +221,9 @@ func (l *Loop) look(ctx context.Context, key workload.Key) (time.Duration, error
 	case decide.Reload:
 		l.pursue(w, s, in, decision)
 	case decide.None:
+		if !underWay(decision.Reason) {
+			l.drop(key)
+		}
 	}
 	after, err := l.record(ctx, w, s, decision, persisted)
 	return soonest(after, decision.After, patience), err
