@@ -128,6 +128,9 @@ func TestDiff(t *testing.T) {
 		"items are dropped where there is no other key": {
 			state{parts(obj.Mount(a.Items("k"))), data("k", "1")}, state{volume, data("k", "1")}, source.Diff{Uncovered: true},
 		},
+		"envFrom is added to env where there is no other key": {
+			state{env, data("k", "1")}, state{parts(obj.Env(a, "k"), obj.EnvFrom(a)), data("k", "1")}, source.Diff{Uncovered: true},
+		},
 		"a volume is added to envFrom": {state{envFrom, data("k", "1")}, state{volumeAndEnvFrom, data("k", "1")}, source.Diff{Uncovered: true}},
 		"a volume is added to envFrom, with binaryData": {
 			state{envFrom, obj.Binary(data("k", "1"), "b", "1")}, state{volumeAndEnvFrom, obj.Binary(data("k", "1"), "b", "2")}, source.Diff{Uncovered: true},

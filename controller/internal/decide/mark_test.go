@@ -120,6 +120,9 @@ func TestMarkOfNamesThatCollide(t *testing.T) {
 			t.Errorf("%s: the mark is that of %s", next, other)
 		}
 		seen[d.Marks[0].Hash] = next
+		if want := w.sealer.Mark(w.gather().Uses, ""); d.Marks[0].Hash != want {
+			t.Errorf("%s: the mark is %s, want %s, which is made of both", next, d.Marks[0].Hash, want)
+		}
 		w.apply(d)
 		w.wantNothingLeft()
 		if got := len(w.variables()); got != 1 {
