@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"inpod.dev/inpod/controller/internal/observe"
@@ -36,7 +35,7 @@ func NewAsker(digestKey []byte) *Asker {
 			Timeout: askTimeout,
 			Transport: &http.Transport{ // without a proxy: pods are reached directly
 				DialContext:       (&net.Dialer{Timeout: askTimeout}).DialContext,
-				DisableKeepAlives: true,
+				DisableKeepAlives: true, MaxResponseHeaderBytes: 16 << 10,
 			},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
@@ -44,31 +43,41 @@ func NewAsker(digestKey []byte) *Asker {
 }
 
 // Ask returns what the sidecar of a pod says of these files. More files than one question may have take several; the
-// result is then the least good one.
+// application has the content if it has had it at each of them.
 func (a *Asker) Ask(ctx context.Context, pod observe.Pod, want map[string]string) (confirm.Reply, error) {
-	var all confirm.Reply
-	asked := false
-	for chunk := range slices.Chunk(slices.Sorted(maps.Keys(want)), confirm.MaxFiles) {
-		reply, err := a.ask(ctx, pod, chunk)
+	all := confirm.Reply{Files: map[string]string{}}
+	for i, files := range questions(want) {
+		reply, err := a.ask(ctx, pod, files)
 		if err != nil {
 			return confirm.Reply{}, err
 		}
-		if !asked {
-			all, asked = reply, true
-			if all.Files == nil { // a reply is whatever the pod sends
-				all.Files = map[string]string{}
-			}
-			continue
-		}
-		if all.Changes != reply.Changes || all.Attempts != reply.Attempts {
-			all.Result = confirm.Pending // it moved on between two questions
-		}
 		maps.Copy(all.Files, reply.Files)
-	}
-	if !asked {
-		return a.ask(ctx, pod, nil)
+		reply.Files = all.Files
+		if i > 0 && (all.Result != reply.Result || all.Changes != reply.Changes || all.Attempts != reply.Attempts || !all.Started.Equal(reply.Started)) {
+			reply.Result = confirm.Pending // it moved on between two questions
+		}
+		if all.Changed.After(reply.Changed) {
+			reply.Changed = all.Changed
+		}
+		all = reply
 	}
 	return all, nil
+}
+
+// questions divides files into as many as one question may have, of which there is at least one.
+func questions(want map[string]string) [][]string {
+	const room = confirm.MaxRequest - 1<<10 // less the rest of the question
+	all := [][]string{nil}
+	size := 0
+	for _, file := range slices.Sorted(maps.Keys(want)) {
+		quoted, _ := json.Marshal(file) // text always marshals
+		last := len(all) - 1
+		if size += len(quoted) + len(","); size > room || len(all[last]) == confirm.MaxFiles {
+			all, last, size = append(all, nil), last+1, len(quoted)
+		}
+		all[last] = append(all[last], file)
+	}
+	return all
 }
 
 func (a *Asker) ask(ctx context.Context, pod observe.Pod, files []string) (confirm.Reply, error) {
@@ -96,9 +105,8 @@ func (a *Asker) ask(ctx context.Context, pod observe.Pod, files []string) (confi
 		return confirm.Reply{}, fmt.Errorf("the sidecar does not answer: %w", err)
 	}
 	if response.StatusCode != http.StatusOK {
-		const enough = 200
-		said := strings.TrimSpace(string(answer[:min(len(answer), enough)]))
-		return confirm.Reply{}, fmt.Errorf("the sidecar answers %s: %s", response.Status, said)
+		const enough = 200 // of what anybody may have said, into an event
+		return confirm.Reply{}, fmt.Errorf("the sidecar answers %d: %.*q", response.StatusCode, enough, bytes.TrimSpace(answer))
 	}
 	return confirm.Open(a.key, question.Nonce, answer)
 }

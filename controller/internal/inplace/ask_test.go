@@ -98,18 +98,71 @@ func TestAsking(t *testing.T) {
 	}
 }
 
+// A question has a length, too.
+func TestLongPathsAreSeveralQuestions(t *testing.T) {
+	t.Parallel()
+	want := map[string]string{}
+	for i := range 300 {
+		want[fmt.Sprintf("/etc/conf/%s/%d", strings.Repeat("<", 250), i)] = "" // six bytes each, as JSON has it
+	}
+	reply, err := inplace.NewAsker(key(1)).Ask(t.Context(), podAt(t, sidecar(t, key(1), allNew)), want)
+	if err != nil || reply.Result != confirm.Applied || len(reply.Files) != len(want) {
+		t.Errorf("%s about %d files, %v; want applied about %d", reply.Result, len(reply.Files), err, len(want))
+	}
+}
+
 func TestWhatMovedOnBetweenTwoQuestionsIsPending(t *testing.T) {
 	t.Parallel()
-	changes := int64(0)
+	started := time.Now()
+	for name, second := range map[string]func(*confirm.Reply){
+		"another content":         func(r *confirm.Reply) { r.Changes++ },
+		"another attempt":         func(r *confirm.Reply) { r.Attempts++ },
+		"another result":          func(r *confirm.Reply) { r.Result = confirm.None },
+		"another sidecar":         func(r *confirm.Reply) { r.Started = started.Add(time.Second) },
+		"another one without any": func(r *confirm.Reply) { r.Changes, r.Files = 1, nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			asked := 0
+			pod := podAt(t, sidecar(t, key(1), func(request confirm.Request) confirm.Reply {
+				reply := allNew(request)
+				reply.Started = started
+				if asked++; asked == 2 {
+					second(&reply)
+				}
+				return reply
+			}))
+			reply, err := inplace.NewAsker(key(1)).Ask(t.Context(), pod, files(2*confirm.MaxFiles+1))
+			if err != nil || reply.Result != confirm.Pending {
+				t.Errorf("%s, %v; want pending", reply.Result, err)
+			}
+		})
+	}
+}
+
+// Who answers in the place of a sidecar can say anything, and nothing of it may stop the controller.
+func TestRepliesWithoutFiles(t *testing.T) {
+	t.Parallel()
+	pod := podAt(t, sidecar(t, key(1), func(confirm.Request) confirm.Reply { return confirm.Reply{Result: confirm.Applied} }))
+	reply, err := inplace.NewAsker(key(1)).Ask(t.Context(), pod, files(confirm.MaxFiles+1))
+	if err != nil || len(reply.Files) != 0 {
+		t.Errorf("%+v, %v; want no files", reply, err)
+	}
+}
+
+func TestTheNewestVolumeCounts(t *testing.T) {
+	t.Parallel()
+	newest := time.Now().UTC()
 	pod := podAt(t, sidecar(t, key(1), func(request confirm.Request) confirm.Reply {
-		changes++
 		reply := allNew(request)
-		reply.Changes = changes
+		if reply.Changed = newest.Add(-time.Hour); len(request.Files) > 1 {
+			reply.Changed = newest
+		}
 		return reply
 	}))
 	reply, err := inplace.NewAsker(key(1)).Ask(t.Context(), pod, files(confirm.MaxFiles+1))
-	if err != nil || reply.Result != confirm.Pending {
-		t.Errorf("%s, %v; want pending", reply.Result, err)
+	if err != nil || !reply.Changed.Equal(newest) {
+		t.Errorf("changed at %s, %v; want %s", reply.Changed, err, newest)
 	}
 }
 
@@ -119,14 +172,17 @@ func TestAnswersThatAreNone(t *testing.T) {
 		handler http.HandlerFunc
 		want    string
 	}{
-		"no key":         {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "confirms nothing", http.StatusNotFound) }, "404 Not Found: confirms nothing"},
+		"no key":         {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "confirms nothing", http.StatusNotFound) }, `404: "confirms nothing"`},
 		"another key":    {sidecar(t, key(2), allNew), "cannot be opened"},
 		"too many":       {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) }, "429"},
 		"somebody else":  {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }, "cannot be opened"},
 		"more than fits": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, confirm.MaxReply+100)) }, "more than"},
+		"words that are no words": {func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "\x1b[2J\xff"+strings.Repeat("a", 1000), http.StatusBadRequest)
+		}, `400: "\x1b[2J\xff` + strings.Repeat("a", 200-5) + `"`},
 		"leads elsewhere": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound)
-		}, "302 Found"},
+		}, "302"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -3,14 +3,15 @@ package inplace
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/controller/internal/observe"
-	"inpod.dev/inpod/internal/confirm"
 	"inpod.dev/inpod/internal/source"
 	"inpod.dev/inpod/internal/workload"
 )
@@ -37,12 +38,16 @@ type campaign struct {
 	reloader *Reloader
 	key      workload.Key
 	target   string
-	uses     []source.Use
-	since    time.Time // when the content was first wanted; zero if nobody saw that
+	uses     []source.Use   // all that the workload uses
+	causes   []decide.Cause // what changed of it
+	since    time.Time      // when the content was first wanted; zero if nobody saw that
 	stop     context.CancelFunc
 	started  time.Time
 
-	pods map[string]*podState // by UID; used by run alone
+	// These are used by run alone.
+	pods         map[string]*podState // by UID
+	lackingSince time.Time            // since when there are fewer pods with the sidecar than pods
+	leaving      bool                 // they may be as many as there are pods, with those that end
 
 	mu      sync.Mutex
 	current decide.InPlace
@@ -69,21 +74,21 @@ func (c *campaign) state() decide.InPlace {
 func (c *campaign) run(ctx context.Context) {
 	pause := firstPause
 	for ctx.Err() == nil {
-		complete := c.round(ctx)
+		c.round(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		state := c.sum(complete, time.Now())
+		state := c.sum(time.Now())
 		if c.changed(state) {
 			c.reloader.metrics.verdict(state.Verdict)
 			c.reloader.options.Notify(c.key)
 		}
-		if state.Verdict == decide.Confirmed || !state.Sidecar {
+		if state.Verdict == decide.Confirmed {
 			return
 		}
 		pause = min(pause*3/2, lastPause)
 		wait := pause
-		if state.Verdict != decide.Unknown {
+		if state.Verdict != decide.Unknown || !state.Sidecar {
 			wait = slowPause
 		}
 		if !sleep(ctx, wait) {
@@ -101,27 +106,9 @@ func (c *campaign) changed(state decide.InPlace) bool {
 	return changed
 }
 
-// round asks every pod that has not confirmed. complete tells that every pod of the workload carries the sidecar.
-func (c *campaign) round(ctx context.Context) (complete bool) {
-	present := map[string]bool{}
-	alive := 0
-	for _, pod := range c.reloader.options.World.Pods(c.key) {
-		if pod.Over {
-			continue
-		}
-		alive++
-		id := string(pod.UID)
-		present[id] = true
-		if c.pods[id] == nil {
-			c.pods[id] = &podState{standing: waiting}
-		}
-		c.pods[id].pod = pod
-	}
-	for id := range c.pods {
-		if !present[id] {
-			delete(c.pods, id) // replaced: what came in its place has the content from its start, or is asked itself
-		}
-	}
+// round asks every pod that has not confirmed.
+func (c *campaign) round(ctx context.Context) {
+	c.muster(time.Now())
 	var work sync.WaitGroup
 	slots := make(chan struct{}, atOnce)
 	for _, state := range c.pods {
@@ -135,14 +122,54 @@ func (c *campaign) round(ctx context.Context) (complete bool) {
 		})
 	}
 	work.Wait()
+}
+
+// muster takes over which pods there are, and notes whether some lack the sidecar.
+func (c *campaign) muster(now time.Time) {
+	present := map[string]bool{}
+	ending := 0
+	for _, pod := range c.reloader.options.World.Pods(c.key) {
+		if pod.Over {
+			ending++
+			continue
+		}
+		id := string(pod.UID)
+		present[id] = true
+		if c.pods[id] == nil {
+			c.pods[id] = &podState{standing: waiting}
+		}
+		c.pods[id].pod = pod
+	}
+	for id := range c.pods {
+		if !present[id] {
+			delete(c.pods, id) // replaced: what came in its place has the content from its start, or is asked itself
+		}
+	}
 	w, exists := c.reloader.options.World.Workload(c.key)
-	return exists && alive >= w.Pods
+	switch missing := w.Pods - len(present); {
+	case exists && missing <= 0:
+		c.lackingSince = time.Time{}
+	case c.lackingSince.IsZero():
+		c.lackingSince = now
+		fallthrough
+	default:
+		c.leaving = missing <= ending // some kinds count pods that end, and replace them only then
+	}
 }
 
 // visit asks one pod, and nudges it if its kubelet has not brought the content.
 func (c *campaign) visit(ctx context.Context, s *podState) {
 	now := time.Now()
-	if !s.pod.Running || s.pod.Address == "" {
+	want := expected(s.pod, c.uses, c.causes)
+	switch {
+	case want.beyond != source.Ref{}:
+		s.standing = uncovered
+		s.message = fmt.Sprintf("its sidecar does not watch %s %s, which a container mounts", want.beyond.Kind, want.beyond.Name)
+		return
+	case !want.concerned:
+		s.standing = confirmed // it has nothing of what changed
+		return
+	case !s.pod.Running || s.pod.Address == "":
 		s.standing, s.message = waiting, "the pod does not run"
 		s.runningAt = time.Time{}
 		return
@@ -150,16 +177,15 @@ func (c *campaign) visit(ctx context.Context, s *podState) {
 	if s.runningAt.IsZero() {
 		s.runningAt = now
 	}
-	want := expected(s.pod, c.uses)
-	reply, err := c.reloader.options.Ask(ctx, s.pod, want)
+	reply, err := c.reloader.options.Ask(ctx, s.pod, want.files)
 	if err != nil {
 		s.standing, s.message = waiting, err.Error()
 		s.failingAt = time.Time{}
 		c.nudge(ctx, s, now)
 		return
 	}
-	standing, refreshed := judge(reply, want, c.age(time.Now()))
-	s.standing, s.message = standing, saying(reply)
+	standing, refreshed := judge(reply, want, c.age(time.Now()), s.pod.Started)
+	s.standing, s.message = standing, saying(reply, standing, refreshed)
 	switch {
 	case standing != failing:
 		s.failingAt = time.Time{}
@@ -167,10 +193,7 @@ func (c *campaign) visit(ctx context.Context, s *podState) {
 		s.failingAt = now
 	}
 	if !refreshed {
-		s.message = "its kubelet has not brought the new content"
 		c.nudge(ctx, s, now)
-	} else if standing == waiting && reply.Result == confirm.Pending && reply.Message == "" {
-		s.message = "the sidecar has not finished"
 	}
 }
 
@@ -201,25 +224,11 @@ func (c *campaign) nudge(ctx context.Context, s *podState, now time.Time) {
 	}
 }
 
-// sum makes one verdict of what the pods say. A rejection counts more than a failure, since a rollout would break what
-// works; both count more than being late.
-func (c *campaign) sum(complete bool, now time.Time) decide.InPlace {
+// sum makes one verdict of what the pods say. A rejection counts more than anything else, since a rollout would break what
+// works; a failure counts more than being late.
+func (c *campaign) sum(now time.Time) decide.InPlace {
+	all := slices.SortedFunc(maps.Values(c.pods), func(a, b *podState) int { return strings.Compare(a.pod.Name, b.pod.Name) })
 	state := decide.InPlace{Sidecar: true}
-	if !complete {
-		// Not all pods are there, or not all carry the sidecar.
-		state.Sidecar = now.Sub(c.started) < gathering
-		return state
-	}
-	all := make([]*podState, 0, len(c.pods))
-	for _, s := range c.pods {
-		all = append(all, s)
-	}
-	slices.SortFunc(all, func(a, b *podState) int {
-		if a.pod.Name < b.pod.Name {
-			return -1
-		}
-		return 1
-	})
 	first := func(verdict decide.Verdict, is func(*podState) bool) bool {
 		at := slices.IndexFunc(all, is)
 		if at >= 0 {
@@ -229,16 +238,33 @@ func (c *campaign) sum(complete bool, now time.Time) decide.InPlace {
 	}
 	switch {
 	case first(decide.Rejected, func(s *podState) bool { return s.standing == rejected }):
+	case c.lacks(now):
+		state.Sidecar = false
 	case first(decide.Failed, func(s *podState) bool {
-		return s.standing == failing && now.Sub(s.failingAt) >= patience
+		return s.standing == uncovered || s.standing == failing && now.Sub(s.failingAt) >= patience
 	}):
 	case first(decide.Overdue, func(s *podState) bool {
 		return s.standing != confirmed && !s.runningAt.IsZero() && now.Sub(s.runningAt) >= c.reloader.options.Deadline
 	}):
-	case !slices.ContainsFunc(all, func(s *podState) bool { return s.standing != confirmed }):
+	case c.lackingSince.IsZero() && !slices.ContainsFunc(all, func(s *podState) bool { return c.holdsUp(s, now) }):
 		state.Verdict = decide.Confirmed
 	}
 	return state
+}
+
+// lacks tells whether pods lack the sidecar, and are not only unknown yet or about to be replaced.
+func (c *campaign) lacks(now time.Time) bool {
+	limit := gathering
+	if c.leaving {
+		limit = c.reloader.options.Deadline
+	}
+	return !c.lackingSince.IsZero() && now.Sub(c.lackingSince) >= limit
+}
+
+// holdsUp tells whether the others have to wait for a pod. One that has not even started by the deadline reads the content
+// when it does.
+func (c *campaign) holdsUp(s *podState, now time.Time) bool {
+	return s.standing != confirmed && (!s.runningAt.IsZero() || now.Sub(c.started) < c.reloader.options.Deadline)
 }
 
 // sleep tells whether d passed before ctx ended.

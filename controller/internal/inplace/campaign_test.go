@@ -56,6 +56,10 @@ func use() source.Use {
 	}}
 }
 
+func changes() []decide.Cause {
+	return []decide.Cause{{Ref: use().Scope.Ref, Diff: source.Diff{Changes: []source.Change{{Key: "f", Live: true}}}}}
+}
+
 // newWard has so many pods, which take up the content with the first nudge.
 func newWard(n int) *ward {
 	w := &ward{size: n, pods: map[string]*patient{}}
@@ -136,7 +140,7 @@ func (w *ward) state(target string) decide.InPlace {
 func (w *ward) pursue(t *testing.T, target string) {
 	t.Helper()
 	w.lead(t)
-	w.reloader.Pursue(web, target, []source.Use{use()}, time.Now())
+	w.reloader.Pursue(web, target, []source.Use{use()}, changes(), time.Now())
 	synctest.Wait()
 }
 
@@ -263,65 +267,6 @@ func TestAPodThatNeverConfirmsIsOverdue(t *testing.T) {
 	}
 }
 
-func TestAPodThatDoesNotRunYetIsWaitedFor(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWard(2)
-		w.pods["web-1"].pod.Running = false
-		w.pursue(t, "t1")
-		after(10 * time.Minute)
-		w.states(t, "t1", decide.InPlace{Sidecar: true})
-		w.change(func() { w.pods["web-1"].pod.Running = true })
-		after(10 * time.Second)
-		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed})
-	})
-}
-
-func TestPodsComeAndGo(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWard(2)
-		w.pods["web-0"].fails = errors.New("gone soon")
-		w.pursue(t, "t1")
-		after(3 * time.Second)
-		w.change(func() {
-			delete(w.pods, "web-0")
-			fresh := w.admit("web-9")
-			fresh.has, fresh.result = newContent, confirm.None // it started with the content
-			ended := w.admit("web-8")
-			ended.pod.Over, ended.fails = true, errors.New("over")
-		})
-		after(10 * time.Second)
-		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed})
-	})
-}
-
-func TestPodsWithoutASidecar(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWard(2)
-		w.size = 3 // one pod has none, or is not in the picture yet
-		w.pursue(t, "t1")
-		after(3 * time.Second)
-		w.states(t, "t1", decide.InPlace{Sidecar: true})
-		after(5 * time.Second)
-		w.states(t, "t1", decide.InPlace{})
-		if w.notified == 0 {
-			t.Error("nobody was told")
-		}
-	})
-}
-
-func TestAWorkloadWithoutPodsHasNothingToReload(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWard(0)
-		w.pursue(t, "t1")
-		after(time.Second)
-		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed})
-	})
-}
-
 func TestNewContentReplacesTheCampaign(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -331,8 +276,8 @@ func TestNewContentReplacesTheCampaign(t *testing.T) {
 		after(5 * time.Second)
 		w.change(func() { w.pods["web-0"].result = confirm.Applied })
 		w.states(t, "t2", decide.InPlace{Sidecar: true}) // nothing is known of it
-		w.reloader.Pursue(web, "t2", []source.Use{use()}, time.Now())
-		w.reloader.Pursue(web, "t2", []source.Use{use()}, time.Now()) // again, which changes nothing
+		w.reloader.Pursue(web, "t2", []source.Use{use()}, changes(), time.Now())
+		w.reloader.Pursue(web, "t2", []source.Use{use()}, changes(), time.Now()) // again, which changes nothing
 		after(5 * time.Second)
 		w.states(t, "t2", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed})
 		w.states(t, "t1", decide.InPlace{Sidecar: true})
@@ -346,14 +291,14 @@ func TestNothingGoesOnWithoutLeadership(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWard(1)
 		w.reloader.Hurry(web, use().Scope.Ref, "early")
-		w.reloader.Pursue(web, "t1", []source.Use{use()}, time.Now())
+		w.reloader.Pursue(web, "t1", []source.Use{use()}, changes(), time.Now())
 		after(time.Minute)
 		if len(w.nudges) != 0 {
 			t.Errorf("a follower nudges: %v", w.nudges)
 		}
 		w.pods["web-0"].takes = 1000
 		stop := w.lead(t)
-		w.reloader.Pursue(web, "t1", []source.Use{use()}, time.Now())
+		w.reloader.Pursue(web, "t1", []source.Use{use()}, changes(), time.Now())
 		after(10 * time.Second)
 		before := len(w.nudges)
 		if before == 0 {

@@ -125,10 +125,10 @@ func (r *Reloader) nudge(ctx context.Context, pod observe.Pod, text string) erro
 	return err
 }
 
-// Pursue makes the pods of a workload take up the content of these sources, which the target names and which is wanted
-// since then (zero if nobody saw it change). It returns at once; a campaign for the same target goes on, one for another is
-// given up.
-func (r *Reloader) Pursue(key workload.Key, target string, uses []source.Use, since time.Time) {
+// Pursue makes the pods of a workload take up the content of what it uses, which the target names, of which this has
+// changed, and which is wanted since then (zero if nobody saw it change). It returns at once; a campaign for the same
+// target goes on, one for another is given up.
+func (r *Reloader) Pursue(key workload.Key, target string, uses []source.Use, causes []decide.Cause, since time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ctx == nil {
@@ -142,7 +142,7 @@ func (r *Reloader) Pursue(key workload.Key, target string, uses []source.Use, si
 	}
 	ctx, stop := context.WithCancel(r.ctx)
 	c := &campaign{
-		reloader: r, key: key, target: target, uses: uses, since: since, stop: stop, started: time.Now(),
+		reloader: r, key: key, target: target, uses: uses, causes: causes, since: since, stop: stop, started: time.Now(),
 		pods: map[string]*podState{}, current: decide.InPlace{Sidecar: true},
 	}
 	r.campaigns[key] = c

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 
+	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/controller/internal/observe"
 	"inpod.dev/inpod/internal/confirm"
 	"inpod.dev/inpod/internal/source"
@@ -28,43 +29,96 @@ func refTo(name string) source.Ref {
 
 func digest(value string) string { return confirm.Digest(source.DigestOf([]byte(value))) }
 
-func TestFilesThatAPodHasToHave(t *testing.T) {
+// changed is a cause: these keys of a ConfigMap differ.
+func changed(name string, keys ...string) decide.Cause {
+	cause := decide.Cause{Ref: refTo(name)}
+	for _, key := range keys {
+		cause.Diff.Changes = append(cause.Diff.Changes, source.Change{Key: key, Live: true})
+	}
+	return cause
+}
+
+func TestWhatAPodHasToHave(t *testing.T) {
 	t.Parallel()
+	at := func(name, path string, items ...string) observe.Mount {
+		mount := observe.Mount{Ref: refTo(name), Path: path}
+		for i := 0; i < len(items); i += 2 {
+			mount.Items = append(mount.Items, corev1.KeyToPath{Key: items[i], Path: items[i+1]})
+		}
+		return mount
+	}
+	created, deleted := changed("a", ""), changed("a", "")
+	created.Diff.Created, deleted.Diff.Deleted = true, true
+	absent := source.Use{Scope: source.Scope{Ref: refTo("a")}}
 	for name, c := range map[string]struct {
 		mounts []observe.Mount
 		uses   []source.Use
-		want   map[string]string
+		causes []decide.Cause
+		want   expectation
 	}{
 		"every key is a file of its name": {
-			mounts: []observe.Mount{{Ref: refTo("a"), Path: "/etc/a"}},
-			uses:   []source.Use{conf("a", map[string]string{"x": "1", "y": "2"})},
-			want:   map[string]string{"/etc/a/x": digest("1"), "/etc/a/y": digest("2")},
+			[]observe.Mount{at("a", "/etc/a")}, []source.Use{conf("a", map[string]string{"x": "1", "y": "2"})}, []decide.Cause{changed("a", "x")},
+			expectation{files: map[string]string{"/etc/a/x": digest("1"), "/etc/a/y": digest("2")}, concerned: true},
+		},
+		"a key that went is a file that has to go": {
+			[]observe.Mount{at("a", "/etc/a")}, []source.Use{conf("a", map[string]string{"x": "1"})}, []decide.Cause{changed("a", "x", "y")},
+			expectation{files: map[string]string{"/etc/a/x": digest("1"), "/etc/a/y": confirm.Missing}, concerned: true},
+		},
+		"of very many keys it is not known which went": {
+			[]observe.Mount{at("a", "/etc/a")}, []source.Use{conf("a", map[string]string{"x": "1"})}, []decide.Cause{changed("a", "")},
+			expectation{files: map[string]string{"/etc/a/x": digest("1")}, swapped: true, concerned: true},
+		},
+		"of a source that was created none can have gone": {
+			[]observe.Mount{at("a", "/etc/a")}, []source.Use{conf("a", map[string]string{"x": "1"})}, []decide.Cause{created},
+			expectation{files: map[string]string{"/etc/a/x": digest("1")}, concerned: true},
 		},
 		"items say which keys, and where": {
-			mounts: []observe.Mount{{Ref: refTo("a"), Path: "/etc/a", Items: []corev1.KeyToPath{{Key: "x", Path: "sub/z"}, {Key: "gone", Path: "g"}}}},
-			uses:   []source.Use{conf("a", map[string]string{"x": "1", "y": "2"})},
-			want:   map[string]string{"/etc/a/sub/z": digest("1"), "/etc/a/g": confirm.Missing},
+			[]observe.Mount{at("a", "/etc/a", "x", "sub/z", "gone", "g")},
+			[]source.Use{conf("a", map[string]string{"x": "1", "y": "2"})}, []decide.Cause{changed("a", "x", "y")},
+			expectation{files: map[string]string{"/etc/a/sub/z": digest("1"), "/etc/a/g": confirm.Missing}, concerned: true},
 		},
 		"of two sources of a projected volume the later one wins": {
-			mounts: []observe.Mount{{Ref: refTo("a"), Path: "/p"}, {Ref: refTo("b"), Path: "/p"}},
-			uses:   []source.Use{conf("b", map[string]string{"x": "b"}), conf("a", map[string]string{"x": "a", "y": "a"})},
-			want:   map[string]string{"/p/x": digest("b"), "/p/y": digest("a")},
+			[]observe.Mount{at("a", "/p"), at("b", "/p")},
+			[]source.Use{conf("b", map[string]string{"x": "b"}), conf("a", map[string]string{"x": "a", "y": "a"})},
+			[]decide.Cause{changed("a", "x", "y"), changed("b", "x")},
+			expectation{files: map[string]string{"/p/x": digest("b"), "/p/y": digest("a")}, concerned: true},
+		},
+		"the later one wins as well when it did not change": {
+			[]observe.Mount{at("a", "/p"), at("b", "/p", "x", "x", "gone", "y")},
+			[]source.Use{conf("a", map[string]string{"x": "a", "y": "a"}), conf("b", map[string]string{"x": "b"})},
+			[]decide.Cause{changed("a", "x", "y")},
+			expectation{files: map[string]string{"/p/y": digest("a")}, concerned: true},
+		},
+		"behind a key that went an earlier source appears": {
+			[]observe.Mount{at("b", "/p"), at("a", "/p")},
+			[]source.Use{conf("a", map[string]string{"y": "a"}), conf("b", map[string]string{"x": "b"})},
+			[]decide.Cause{changed("a", "x", "y")},
+			expectation{files: map[string]string{"/p/y": digest("a")}, concerned: true},
 		},
 		"what did not change is not asked for": {
-			mounts: []observe.Mount{{Ref: refTo("a"), Path: "/a"}, {Ref: refTo("other"), Path: "/o"}},
-			uses:   []source.Use{conf("a", map[string]string{"x": "1"})},
-			want:   map[string]string{"/a/x": digest("1")},
+			[]observe.Mount{at("a", "/a"), at("b", "/b")},
+			[]source.Use{conf("a", map[string]string{"x": "1"}), conf("b", map[string]string{"x": "1"})}, []decide.Cause{changed("a", "x")},
+			expectation{files: map[string]string{"/a/x": digest("1")}, concerned: true},
 		},
 		"of a source that is gone only the items are known": {
-			mounts: []observe.Mount{{Ref: refTo("a"), Path: "/a"}, {Ref: refTo("a"), Path: "/b", Items: []corev1.KeyToPath{{Key: "x", Path: "x"}}}},
-			uses:   []source.Use{{Scope: source.Scope{Ref: refTo("a")}}},
-			want:   map[string]string{"/b/x": confirm.Missing},
+			[]observe.Mount{at("a", "/a"), at("a", "/b", "x", "x")}, []source.Use{absent}, []decide.Cause{deleted},
+			expectation{files: map[string]string{"/b/x": confirm.Missing}, swapped: true, concerned: true},
+		},
+		"a pod of an older template may have nothing of it": {
+			[]observe.Mount{at("b", "/b")}, []source.Use{conf("a", map[string]string{"x": "1"})}, []decide.Cause{changed("a", "x")},
+			expectation{files: map[string]string{}},
+		},
+		"what only other containers see is nothing to ask the sidecar for": {
+			nil, []source.Use{conf("elsewhere", nil)}, []decide.Cause{changed("elsewhere", "x")},
+			expectation{files: map[string]string{}, beyond: refTo("elsewhere")},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if diff := cmp.Diff(c.want, expected(observe.Pod{Mounts: c.mounts}, c.uses)); diff != "" {
-				t.Errorf("files (-want +got):\n%s", diff)
+			pod := observe.Pod{Mounts: c.mounts, Beyond: []source.Ref{refTo("elsewhere"), refTo("never-changed")}}
+			got := expected(pod, c.uses, c.causes)
+			if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(expectation{})); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
 	}
@@ -104,9 +158,53 @@ func TestHowAPodStands(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, refreshed := judge(c.reply, want, c.age)
+			got, refreshed := judge(c.reply, expectation{files: want}, c.age, now.Add(-time.Hour))
 			if got != c.want || refreshed != c.refreshed {
 				t.Errorf("%s, refreshed %t; want %s, %t", got, refreshed, c.want, c.refreshed)
+			}
+		})
+	}
+}
+
+// What the files do not say, times do.
+func TestHowAPodStandsByTimes(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for name, c := range map[string]struct {
+		reply   confirm.Reply
+		swapped bool
+		started time.Duration // before now; 0 for unknown
+		want    standing
+	}{
+		"nothing tells of a key that went, and the volume is older": {
+			confirm.Reply{Result: confirm.None, Changed: now.Add(-time.Hour)}, true, 0, waiting,
+		},
+		"the volume is as new": {confirm.Reply{Result: confirm.Applied, Changed: now.Add(-time.Minute)}, true, 0, confirmed},
+		"the application started after the volume was as it is": {
+			confirm.Reply{Result: confirm.None, Assumed: true, Changed: now.Add(-time.Hour)}, false, time.Minute, confirmed,
+		},
+		"it started within the same second": {
+			confirm.Reply{Result: confirm.None, Assumed: true, Changed: now.Add(-time.Minute)}, false, time.Minute + 999*time.Millisecond, confirmed,
+		},
+		"it started before, and the sidecar only after that": {
+			confirm.Reply{Result: confirm.None, Assumed: true, Changed: now.Add(-time.Minute)}, false, 2 * time.Minute, waiting,
+		},
+		"it started before, and has said that it has it": {
+			confirm.Reply{Result: confirm.None, Changed: now.Add(-time.Minute)}, false, 2 * time.Minute, confirmed,
+		},
+		"nobody knows when it started": {
+			confirm.Reply{Result: confirm.None, Assumed: true, Changed: now.Add(-time.Minute)}, false, 0, confirmed,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			started := time.Time{}
+			if c.started > 0 {
+				started = now.Add(-c.started)
+			}
+			c.reply.At = now
+			if got, _ := judge(c.reply, expectation{swapped: c.swapped}, time.Minute, started); got != c.want {
+				t.Errorf("%s, want %s", got, c.want)
 			}
 		})
 	}

@@ -16,28 +16,35 @@ const (
 	confirmed standing = "confirmed" // its application has the content
 	rejected  standing = "rejected"  // its application does not accept the content
 	failing   standing = "failing"   // its application could not be told, or died
+	uncovered standing = "uncovered" // a container has the content that the sidecar does not look after
 )
 
 // judge says how a pod stands, from the reply of its sidecar to a question that was asked now. age is how long ago the
-// content came to be wanted. refreshed tells that the kubelet has brought it.
-func judge(reply confirm.Reply, want map[string]string, age time.Duration) (s standing, refreshed bool) {
-	opaque := false
-	for file, digest := range want {
+// content came to be wanted, started when the pod's application started, zero if unknown. refreshed tells that the
+// kubelet has brought the content.
+func judge(reply confirm.Reply, want expectation, age time.Duration, started time.Time) (s standing, refreshed bool) {
+	swapped := want.swapped
+	for file, digest := range want.files {
 		switch got := reply.Files[file]; got {
 		case digest, confirm.Ignored:
 		case confirm.Opaque:
-			opaque = true
+			swapped = true
 		default:
 			return waiting, false
 		}
 	}
 	// The sidecar cannot read a file of another user with mode 0400. What it knows is when the volume changed last, by its
 	// own clock: how long ago that was is compared with how long ago the content changed.
-	if opaque && reply.At.Sub(reply.Changed)-clockSlack > age {
+	if swapped && reply.At.Sub(reply.Changed)-clockSlack > age {
 		return waiting, false
 	}
 	switch reply.Result {
-	case confirm.Applied, confirm.None:
+	case confirm.None:
+		if isGuess(reply, started) {
+			return waiting, true
+		}
+		return confirmed, true
+	case confirm.Applied:
 		return confirmed, true
 	case confirm.Rejected:
 		return rejected, true
@@ -48,10 +55,25 @@ func judge(reply confirm.Reply, want map[string]string, age time.Duration) (s st
 	return waiting, true
 }
 
+// isGuess tells that the application is only taken to have the content, and started before its volume got it: an ordinary
+// container may start so late that the sidecar never saw what was there before. Both times are of the pod's node; the
+// kubelet cuts its own to seconds.
+func isGuess(reply confirm.Reply, started time.Time) bool {
+	return reply.Assumed && !started.IsZero() && reply.Changed.After(started.Add(time.Second))
+}
+
 // clockSlack is how much earlier than the controller's first look at a change a kubelet may have had it.
 const clockSlack = 2 * time.Second
 
-// saying is what a sidecar said, for a message.
-func saying(reply confirm.Reply) string {
+// saying is what to tell of a pod that stands like this.
+func saying(reply confirm.Reply, s standing, refreshed bool) string {
+	switch {
+	case !refreshed:
+		return "its kubelet has not brought the new content"
+	case s == waiting && reply.Result == confirm.None:
+		return "the sidecar started after the change, and cannot tell whether the application has it"
+	case s == waiting:
+		return cmp.Or(reply.Message, "the sidecar has not finished")
+	}
 	return cmp.Or(reply.Message, "no reason given")
 }

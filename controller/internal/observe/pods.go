@@ -2,8 +2,10 @@ package observe
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,7 +22,9 @@ const (
 	SidecarName = "inpod"
 	// sidecarPort is where the sidecar listens unless its container says otherwise.
 	sidecarPort = 9797
-	byWorkload  = "workload"
+	// tokenPath is where every container has the token of the pod, and a ConfigMap with it that nobody is reloaded for.
+	tokenPath  = "/var/run/secrets/kubernetes.io/serviceaccount"
+	byWorkload = "workload"
 )
 
 // Pod is what the controller keeps of a pod that carries the sidecar.
@@ -36,8 +40,12 @@ type Pod struct {
 	Running bool
 	// Over tells that the pod has ended or is about to: nobody waits for it.
 	Over bool
+	// Started is when the application that the sidecar looks after started, zero if that is not known.
+	Started time.Time
 	// Mounts are what the sidecar watches.
 	Mounts []Mount
+	// Beyond are sources whose changes running containers see, and which the sidecar does not watch.
+	Beyond []source.Ref
 }
 
 // Mount is one source at one path of the sidecar.
@@ -124,17 +132,48 @@ func reducePod(object any) (any, error) {
 		Running: pod.Status.Phase == corev1.PodRunning,
 		Over:    pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
 	}}
-	for _, containers := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
-		for i := range containers {
-			if containers[i].Name == SidecarName {
-				item.Mounts = mountsOf(pod, &containers[i])
-				if ports := containers[i].Ports; len(ports) > 0 {
-					item.Port = ports[0].ContainerPort
-				}
+	var others []Mount
+	for i, c := range slices.Concat(pod.Spec.Containers, pod.Spec.InitContainers) {
+		isInit := i >= len(pod.Spec.Containers)
+		switch {
+		case c.Name == SidecarName:
+			item.Mounts = mountsOf(pod, &c)
+			if len(c.Ports) > 0 {
+				item.Port = c.Ports[0].ContainerPort
 			}
+		case !isInit || c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways:
+			others = append(others, mountsOf(pod, &c)...)
 		}
 	}
+	item.Beyond = notIn(item.Mounts, others)
+	item.Started = startOf(pod)
 	return item, nil
+}
+
+// notIn returns the sources of mounts that are not among the watched ones, sorted.
+func notIn(watched, mounts []Mount) []source.Ref {
+	var refs []source.Ref
+	for _, mount := range mounts {
+		if !slices.ContainsFunc(watched, func(w Mount) bool { return w.Ref == mount.Ref }) {
+			refs = append(refs, mount.Ref)
+		}
+	}
+	slices.SortFunc(refs, source.Ref.Compare)
+	return slices.Compact(refs)
+}
+
+// startOf returns when the container started that the injector has noted as the application's.
+func startOf(pod *corev1.Pod) time.Time {
+	record, err := annotation.ParseRecord(pod.Annotations[annotation.InjectionRecord])
+	if err != nil {
+		return time.Time{} // somebody else's
+	}
+	for _, status := range slices.Concat(pod.Status.ContainerStatuses, pod.Status.InitContainerStatuses) {
+		if status.Name == record.Container && status.State.Running != nil {
+			return status.State.Running.StartedAt.Time
+		}
+	}
+	return time.Time{}
 }
 
 // ownerOf returns the workload of a pod. A Deployment owns it through a ReplicaSet, which the Deployment controller names
@@ -167,12 +206,12 @@ func mountsOf(pod *corev1.Pod, c *corev1.Container) []Mount {
 	var mounts []Mount
 	for _, mount := range c.VolumeMounts {
 		volume, ok := volumes[mount.Name]
-		if !ok || mount.SubPath != "" || mount.SubPathExpr != "" {
+		if !ok || mount.SubPath != "" || mount.SubPathExpr != "" || mount.MountPath == tokenPath {
 			continue
 		}
 		add := func(kind source.Kind, name string, items []corev1.KeyToPath) {
 			mounts = append(mounts, Mount{
-				Ref: source.Ref{Kind: kind, Namespace: pod.Namespace, Name: name}, Path: mount.MountPath, Items: items,
+				Ref: source.Ref{Kind: kind, Namespace: pod.Namespace, Name: name}, Path: path.Join("/", mount.MountPath), Items: items,
 			})
 		}
 		switch {

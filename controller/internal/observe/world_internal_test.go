@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -182,7 +183,8 @@ func TestWhatIsKeptOfAPod(t *testing.T) {
 	items := []corev1.KeyToPath{{Key: "tls.crt", Path: "cert/tls.crt"}}
 	build := func() *corev1.Pod {
 		return owned("web-1", "ReplicaSet", "web-6d4cf56db6",
-			obj.Container("app"), obj.Mount(obj.CM("not-watched")),
+			obj.Container("app"), obj.Mount(obj.CM("not-watched")), obj.Mount(obj.CM("conf")), obj.SubPath(obj.CM("not-live"), "k"),
+			obj.Sidecar("proxy"), obj.Mount(obj.CM("also-not-watched")), obj.Init("setup"), obj.Mount(obj.CM("over")),
 			obj.Sidecar(SidecarName), obj.Mount(obj.CM("conf")), obj.SubPath(obj.CM("frozen"), "k"),
 			obj.Projected(obj.Sec("tls").Items("tls.crt:cert/tls.crt"), obj.CM("more")), obj.Mount(obj.Sec("db")))
 	}
@@ -195,6 +197,7 @@ func TestWhatIsKeptOfAPod(t *testing.T) {
 			{Ref: configMap("more"), Path: "/mnt/2"},
 			{Ref: secret("db"), Path: "/mnt/3"},
 		},
+		Beyond: []source.Ref{configMap("also-not-watched"), configMap("not-watched")},
 	}
 	for name, c := range map[string]struct {
 		change func(*corev1.Pod)
@@ -202,7 +205,7 @@ func TestWhatIsKeptOfAPod(t *testing.T) {
 	}{
 		"a running pod": {func(*corev1.Pod) {}, func(*Pod) {}},
 		"a port of its own": {
-			func(p *corev1.Pod) { p.Spec.InitContainers[0].Ports = []corev1.ContainerPort{{ContainerPort: 1234}} },
+			func(p *corev1.Pod) { p.Spec.InitContainers[2].Ports = []corev1.ContainerPort{{ContainerPort: 1234}} },
 			func(p *Pod) { p.Port = 1234 },
 		},
 		"a pod that waits": {
@@ -219,12 +222,31 @@ func TestWhatIsKeptOfAPod(t *testing.T) {
 		},
 		"without the sidecar": {
 			func(p *corev1.Pod) { p.Spec.InitContainers = nil },
-			func(p *Pod) { p.Mounts = nil },
+			func(p *Pod) { p.Mounts, p.Beyond = nil, []source.Ref{configMap("conf"), configMap("not-watched")} },
+		},
+		"the token, which every other container has": {
+			func(p *corev1.Pod) { p.Spec.InitContainers[0].VolumeMounts[0].MountPath = tokenPath },
+			func(p *Pod) { p.Beyond = []source.Ref{configMap("not-watched")} },
+		},
+		"a path from the root, without saying so": {
+			func(p *corev1.Pod) { p.Spec.InitContainers[2].VolumeMounts[0].MountPath = "etc/conf/" },
+			func(p *Pod) { p.Mounts[0].Path = "/etc/conf" },
+		},
+		"when the application started": {
+			func(p *corev1.Pod) {
+				p.Annotations = map[string]string{annotation.InjectionRecord: annotation.Record{Injected: true, Container: "app"}.String()}
+				p.Status.ContainerStatuses = []corev1.ContainerStatus{
+					{Name: "other", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Unix(2, 0)}}},
+					{Name: "app", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Unix(1, 0)}}},
+				}
+			},
+			func(p *Pod) { p.Started = time.Unix(1, 0) },
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			pod, want := build(), want
+			want.Mounts = slices.Clone(want.Mounts)
 			c.change(pod)
 			c.want(&want)
 			reduced, err := reducePod(pod)
