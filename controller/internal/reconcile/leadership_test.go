@@ -263,6 +263,33 @@ func TestAReloadEndsWithItsWorkload(t *testing.T) {
 	})
 }
 
+// Nobody waits any more for what the pods were to have.
+func TestAReloadEndsWhenTheEditIsTakenBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		pods := &sidecars{}
+		w := newTown(t, func(o *reconcile.Options) { o.InPlace = pods })
+		w.apply(objtest.ConfigMap("a", "k", "0"), mounting("web", "a"))
+		w.lead()
+		time.Sleep(time.Minute)
+		for _, verdict := range []decide.Verdict{decide.Unknown, decide.Rejected} {
+			w.apply(objtest.ConfigMap("a", "k", "1"))
+			time.Sleep(time.Minute)
+			pods.say(verdict)
+			w.loop.Notify(deployment("web"), "WorkloadChanged")
+			time.Sleep(time.Minute)
+			if n := len(pods.pursued()); n != 1 {
+				t.Fatalf("%q: %d reloads are pursued, want 1", verdict, n)
+			}
+			w.apply(objtest.ConfigMap("a", "k", "0"))
+			time.Sleep(time.Minute)
+			if n := len(pods.pursued()); n != 0 {
+				t.Errorf("%q: %d reloads are pursued after the edit was taken back", verdict, n)
+			}
+		}
+	})
+}
+
 func TestMetricsArePromLintClean(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
