@@ -87,6 +87,12 @@ func TestEveryUsageInEveryKindRollsOncePerChange(t *testing.T) {
 		}
 	}
 	s.adopted(workloads...)
+	settled := func() { // else Kubernetes may make one revision of two templates
+		for _, w := range workloads {
+			s.must(s.AwaitRollout(s.ctx, w))
+		}
+	}
+	settled()
 
 	const rounds = 2
 	for round := range rounds {
@@ -99,9 +105,7 @@ func TestEveryUsageInEveryKindRollsOncePerChange(t *testing.T) {
 			s.apply(source)
 		}
 		s.onlyRolled(before, workloads...)
-		for _, w := range workloads {
-			s.must(s.AwaitRollout(s.ctx, w)) // else Kubernetes may make one revision of two templates
-		}
+		settled()
 	}
 	for _, w := range workloads {
 		revisions, err := s.Rollouts(s.ctx, w)
