@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -206,24 +207,34 @@ func TestWithoutACluster(t *testing.T) {
 	}
 }
 
-func TestStoppingWhileConnecting(t *testing.T) {
+func TestStoppingBeforeTheWorkBegins(t *testing.T) {
 	t.Parallel()
-	s := startAPIServer(t)
-	s.hold["GET version"] = make(chan struct{})
-	p := start(t, nil, "--kubeconfig", kubeconfig(t, s.server.URL), "--listen-address=127.0.0.1:0")
-	s.await("a request", func() bool { return len(s.requests) > 0 })
-	if status, text := p.get("/ready"); status != http.StatusServiceUnavailable || text != "connecting to the API server\n" {
-		t.Errorf("/ready: %d %q", status, text)
-	}
-	if status, text := p.get("/live"); status != http.StatusOK {
-		t.Errorf("/live: %d %q", status, text)
-	}
-	p.signal(syscall.SIGTERM)
-	if code := p.exit(); code != 0 {
-		t.Errorf("exit code %d, want 0", code)
-	}
-	if !strings.Contains(p.stderr.String(), "msg=stopped") || strings.Contains(p.stderr.String(), "level=ERROR") {
-		t.Error("the end is not told as one that was asked for")
+	for request, ready := range map[string]string{
+		"GET version":                          "connecting to the API server\n",
+		"POST selfsubjectaccessreviews":        "asking for permissions\n",
+		"GET secrets default/inpod-digest-key": "asking for permissions\n",
+		"WATCH configmaps":                     "filling the caches\n",
+	} {
+		t.Run(request, func(t *testing.T) {
+			t.Parallel()
+			s := startAPIServer(t)
+			s.hold[request] = make(chan struct{})
+			p := start(t, nil, "--kubeconfig", kubeconfig(t, s.server.URL), "--listen-address=127.0.0.1:0")
+			s.await("the request", func() bool { return slices.Contains(s.requests, request) })
+			if status, text := p.get("/ready"); status != http.StatusServiceUnavailable || text != ready {
+				t.Errorf("/ready: %d %q, want %q", status, text, ready)
+			}
+			if status, text := p.get("/live"); status != http.StatusOK {
+				t.Errorf("/live: %d %q", status, text)
+			}
+			p.signal(syscall.SIGTERM)
+			if code := p.exit(); code != 0 {
+				t.Errorf("exit code %d, want 0", code)
+			}
+			if !strings.Contains(p.stderr.String(), "msg=stopped") || strings.Contains(p.stderr.String(), "level=ERROR") {
+				t.Error("the end is not told as one that was asked for")
+			}
+		})
 	}
 }
 
