@@ -57,24 +57,33 @@ func TestWhatAPodHasToHave(t *testing.T) {
 		want   expectation
 	}{
 		"every key is a file of its name": {
-			[]observe.Mount{at("a", "/etc/a")}, []source.Use{conf("a", map[string]string{"x": "1", "y": "2"})}, []decide.Cause{changed("a", "x")},
+			[]observe.Mount{at("a", "/etc/a")},
+			[]source.Use{conf("a", map[string]string{"x": "1", "y": "2"})},
+			[]decide.Cause{changed("a", "x")},
 			expectation{files: map[string]string{"/etc/a/x": digest("1"), "/etc/a/y": digest("2")}, concerned: true},
 		},
 		"a key that went is a file that has to go": {
-			[]observe.Mount{at("a", "/etc/a")}, []source.Use{conf("a", map[string]string{"x": "1"})}, []decide.Cause{changed("a", "x", "y")},
+			[]observe.Mount{at("a", "/etc/a")},
+			[]source.Use{conf("a", map[string]string{"x": "1"})},
+			[]decide.Cause{changed("a", "x", "y")},
 			expectation{files: map[string]string{"/etc/a/x": digest("1"), "/etc/a/y": confirm.Missing}, concerned: true},
 		},
 		"of very many keys it is not known which went": {
-			[]observe.Mount{at("a", "/etc/a")}, []source.Use{conf("a", map[string]string{"x": "1"})}, []decide.Cause{changed("a", "")},
+			[]observe.Mount{at("a", "/etc/a")},
+			[]source.Use{conf("a", map[string]string{"x": "1"})},
+			[]decide.Cause{changed("a", "")},
 			expectation{files: map[string]string{"/etc/a/x": digest("1")}, swapped: true, concerned: true},
 		},
 		"of a source that was created none can have gone": {
-			[]observe.Mount{at("a", "/etc/a")}, []source.Use{conf("a", map[string]string{"x": "1"})}, []decide.Cause{created},
+			[]observe.Mount{at("a", "/etc/a")},
+			[]source.Use{conf("a", map[string]string{"x": "1"})},
+			[]decide.Cause{created},
 			expectation{files: map[string]string{"/etc/a/x": digest("1")}, concerned: true},
 		},
 		"items say which keys, and where": {
 			[]observe.Mount{at("a", "/etc/a", "x", "sub/z", "gone", "g")},
-			[]source.Use{conf("a", map[string]string{"x": "1", "y": "2"})}, []decide.Cause{changed("a", "x", "y")},
+			[]source.Use{conf("a", map[string]string{"x": "1", "y": "2"})},
+			[]decide.Cause{changed("a", "x", "y")},
 			expectation{files: map[string]string{"/etc/a/sub/z": digest("1"), "/etc/a/g": confirm.Missing}, concerned: true},
 		},
 		"of two sources of a projected volume the later one wins": {
@@ -97,19 +106,26 @@ func TestWhatAPodHasToHave(t *testing.T) {
 		},
 		"what did not change is not asked for": {
 			[]observe.Mount{at("a", "/a"), at("b", "/b")},
-			[]source.Use{conf("a", map[string]string{"x": "1"}), conf("b", map[string]string{"x": "1"})}, []decide.Cause{changed("a", "x")},
+			[]source.Use{conf("a", map[string]string{"x": "1"}), conf("b", map[string]string{"x": "1"})},
+			[]decide.Cause{changed("a", "x")},
 			expectation{files: map[string]string{"/a/x": digest("1")}, concerned: true},
 		},
 		"of a source that is gone only the items are known": {
-			[]observe.Mount{at("a", "/a"), at("a", "/b", "x", "x")}, []source.Use{absent}, []decide.Cause{deleted},
+			[]observe.Mount{at("a", "/a"), at("a", "/b", "x", "x")},
+			[]source.Use{absent},
+			[]decide.Cause{deleted},
 			expectation{files: map[string]string{"/b/x": confirm.Missing}, swapped: true, concerned: true},
 		},
 		"a pod of an older template may have nothing of it": {
-			[]observe.Mount{at("b", "/b")}, []source.Use{conf("a", map[string]string{"x": "1"})}, []decide.Cause{changed("a", "x")},
+			[]observe.Mount{at("b", "/b")},
+			[]source.Use{conf("a", map[string]string{"x": "1"})},
+			[]decide.Cause{changed("a", "x")},
 			expectation{files: map[string]string{}},
 		},
 		"what only other containers see is nothing to ask the sidecar for": {
-			nil, []source.Use{conf("elsewhere", nil)}, []decide.Cause{changed("elsewhere", "x")},
+			nil,
+			[]source.Use{conf("elsewhere", nil)},
+			[]decide.Cause{changed("elsewhere", "x")},
 			expectation{files: map[string]string{}, beyond: refTo("elsewhere")},
 		},
 	} {

@@ -22,9 +22,9 @@ const (
 	SidecarName = "inpod"
 	// sidecarPort is where the sidecar listens unless its container says otherwise.
 	sidecarPort = 9797
-	// tokenPath is where every container has the token of the pod, and a ConfigMap with it that nobody is reloaded for.
-	tokenPath  = "/var/run/secrets/kubernetes.io/serviceaccount"
-	byWorkload = "workload"
+	// accountPath is where every container has the token of the pod, and a ConfigMap with it that nobody is reloaded for.
+	accountPath = "/var/run/secrets/kubernetes.io/serviceaccount"
+	byWorkload  = "workload"
 )
 
 // Pod is what the controller keeps of a pod that carries the sidecar.
@@ -206,7 +206,7 @@ func mountsOf(pod *corev1.Pod, c *corev1.Container) []Mount {
 	var mounts []Mount
 	for _, mount := range c.VolumeMounts {
 		volume, ok := volumes[mount.Name]
-		if !ok || mount.SubPath != "" || mount.SubPathExpr != "" || mount.MountPath == tokenPath {
+		if !ok || mount.SubPath != "" || mount.SubPathExpr != "" || mount.MountPath == accountPath {
 			continue
 		}
 		add := func(kind source.Kind, name string, items []corev1.KeyToPath) {

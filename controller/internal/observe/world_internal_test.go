@@ -183,7 +183,7 @@ func TestWhatIsKeptOfAPod(t *testing.T) {
 	items := []corev1.KeyToPath{{Key: "tls.crt", Path: "cert/tls.crt"}}
 	build := func() *corev1.Pod {
 		return owned("web-1", "ReplicaSet", "web-6d4cf56db6",
-			obj.Container("app"), obj.Mount(obj.CM("not-watched")), obj.Mount(obj.CM("conf")), obj.SubPath(obj.CM("not-live"), "k"),
+			obj.Container("app"), obj.Mount(obj.CM("not-watched")), obj.Projected(obj.CM("conf")), obj.SubPath(obj.CM("not-live"), "k"),
 			obj.Sidecar("proxy"), obj.Mount(obj.CM("also-not-watched")), obj.Init("setup"), obj.Mount(obj.CM("over")),
 			obj.Sidecar(SidecarName), obj.Mount(obj.CM("conf")), obj.SubPath(obj.CM("frozen"), "k"),
 			obj.Projected(obj.Sec("tls").Items("tls.crt:cert/tls.crt"), obj.CM("more")), obj.Mount(obj.Sec("db")))
@@ -225,7 +225,7 @@ func TestWhatIsKeptOfAPod(t *testing.T) {
 			func(p *Pod) { p.Mounts, p.Beyond = nil, []source.Ref{configMap("conf"), configMap("not-watched")} },
 		},
 		"the token, which every other container has": {
-			func(p *corev1.Pod) { p.Spec.InitContainers[0].VolumeMounts[0].MountPath = tokenPath },
+			func(p *corev1.Pod) { p.Spec.InitContainers[0].VolumeMounts[0].MountPath = accountPath },
 			func(p *Pod) { p.Beyond = []source.Ref{configMap("not-watched")} },
 		},
 		"a path from the root, without saying so": {
