@@ -37,7 +37,7 @@ func (l *Loop) rollout(ctx context.Context, w observe.Workload, s *state, decisi
 		return l.failed(ctx, w, decision, err)
 	}
 	l.drop(w.View.Key)
-	l.wrote(s, version, decision.Baseline)
+	l.wrote(w, s, version, decision.Baseline)
 	s.rolled(now)
 	l.rolled(w, s, decision)
 	return nil
@@ -51,20 +51,23 @@ func (l *Loop) record(ctx context.Context, w observe.Workload, s *state, decisio
 	}
 	switch {
 	case decision.Reason == decide.NotFollowed && !persisted:
-		l.keep(s, nil) // there is nothing in the cluster to drop
+		l.keep(w, s, nil) // there is nothing in the cluster to drop
 		return 0, nil
-	case !wanted && !persisted && s.provisional != nil:
+	case !wanted && s.provisional != nil:
 		// Whatever else is to be done: what the pods have has to outlive this replica.
 		baseline, wanted, slow = *s.provisional, true, true
 	}
 	if !wanted {
 		return 0, nil
 	}
+	if decision.Reason != decide.NotFollowed {
+		// From now on changes are found by comparing with this, although it is not in the cluster yet.
+		l.keep(w, s, &baseline)
+	}
+	if decision.Reason == decide.ReloadConfirmed {
+		l.reloaded(w, s, decision)
+	}
 	if slow {
-		if !persisted {
-			// From now on changes are found by comparing with this, although it is not in the cluster yet.
-			l.keep(s, &baseline)
-		}
 		if s.overwritten(w, persisted) {
 			return 0, nil
 		}
@@ -81,11 +84,8 @@ func (l *Loop) record(ctx context.Context, w observe.Workload, s *state, decisio
 	if !persisted || decision.Reason == decide.Adopted {
 		l.metrics.adopted.Inc()
 	}
-	l.wrote(s, version, baseline)
+	l.wrote(w, s, version, baseline)
 	l.options.Log.Debug("recorded", "workload", w.View.Key, "reason", decision.Reason)
-	if decision.Reason == decide.ReloadConfirmed {
-		l.reloaded(w, s, decision)
-	}
 	return 0, nil
 }
 
@@ -122,21 +122,10 @@ func (l *Loop) turn(s *state) time.Duration {
 	return 0
 }
 
-// keep remembers the baseline of a workload that is to be adopted; nil for none.
-func (l *Loop) keep(s *state, baseline *source.Baseline) {
-	switch {
-	case s.provisional == nil && baseline != nil:
-		l.metrics.pending.Inc()
-	case s.provisional != nil && baseline == nil:
-		l.metrics.pending.Dec()
-	}
-	s.provisional = baseline
-}
-
-func (l *Loop) wrote(s *state, version uint64, baseline source.Baseline) {
+func (l *Loop) wrote(w observe.Workload, s *state, version uint64, baseline source.Baseline) {
 	s.written, s.writtenAt, s.ours = version, time.Now(), &baseline
 	s.slot = time.Time{}
-	l.keep(s, nil)
+	l.keep(w, s, nil)
 }
 
 // failed tells of a write that did not work. It returns nil where trying again has no sense.

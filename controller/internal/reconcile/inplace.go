@@ -60,7 +60,7 @@ func (l *Loop) drop(key workload.Key) {
 	}
 }
 
-// reloaded tells that every pod has taken up a change in place, after the baseline was recorded.
+// reloaded tells that every pod has taken up a change in place.
 func (l *Loop) reloaded(w observe.Workload, s *state, decision decide.Decision) {
 	l.drop(w.View.Key)
 	l.metrics.reloads.WithLabelValues(w.View.Key.Kind).Inc()

@@ -65,6 +65,7 @@ type written struct {
 	rollout bool
 	reason  decide.Reason
 	text    string // the baseline
+	took    time.Duration
 }
 
 func (w written) String() string {
@@ -276,6 +277,7 @@ func (w *town) write(ctx context.Context, key workload.Key, done written, baseli
 	w.mu.Lock()
 	takes, answers, lag := w.takes, w.answers, w.lag
 	w.mu.Unlock()
+	done.took = takes
 	if err := pass(ctx, takes); err != nil {
 		return 0, err
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,7 +34,7 @@ type story struct {
 // Whatever happens, in the end every pod has the current content, and nothing was rolled without a reason.
 func TestEveryStoryEndsWell(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(150) {
+	for seed := range uint64(200) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) { tell(t, seed) })
@@ -55,19 +57,24 @@ func tell(t *testing.T, seed uint64) {
 		s.template(name, 0)
 	}
 	s.onCommit = func(key workload.Key, done written) {
-		if done.rollout {
-			s.start(key.Name)
+		if !done.rollout {
+			return
+		}
+		before := s.pods[key.Name]
+		s.start(key.Name)
+		// While a slow write is under way the change that it is for may be taken back.
+		if done.took == 0 && !slices.ContainsFunc(s.uses[key.Name], func(cm string) bool { return before[cm] != s.content[cm] }) {
+			t.Errorf("%s was rolled, and its pods had everything", key.Name)
 		}
 	}
 	s.stop = s.lead()
 	time.Sleep(time.Minute)
 	s.edits = 0
 	s.set(func() { s.writes = nil })
-	for step := range 25 {
+	for step := range 30 {
 		s.step(step)
 	}
 	s.set(func() { s.refuse, s.takes, s.answers, s.lag = nil, 0, 0, 0 })
-	s.restart()
 	time.Sleep(2 * time.Hour)
 	s.set(func() {
 		for name, cms := range s.uses {
@@ -105,12 +112,16 @@ func (s *story) step(n int) {
 	case 5:
 		s.set(func() { s.refuse = nil })
 	case 6:
-		s.restart()
+		// What could not be written goes with the leader. Where the content then comes back to what it was, nobody can tell
+		// any more that the pods have something else.
+		if s.metric("inpod_adoptions_pending") == 0 {
+			s.restart()
+		}
 	case 7:
-		random := func() time.Duration { return time.Duration(s.r.IntN(3000)) * time.Millisecond }
+		random := func() time.Duration { return time.Duration(s.r.IntN(2)*s.r.IntN(3000)) * time.Millisecond }
 		s.set(func() { s.takes, s.answers, s.lag = random(), random(), random() })
 	}
-	time.Sleep(time.Duration(s.r.IntN(8000)) * time.Millisecond)
+	time.Sleep(time.Duration(s.r.IntN([]int{500, 8000}[s.r.IntN(2)])) * time.Millisecond)
 }
 
 func (s *story) restart() {
@@ -121,7 +132,7 @@ func (s *story) restart() {
 }
 
 func (s *story) edit(cm string) {
-	s.set(func() { s.content[cm] = fmt.Sprint(s.r.IntN(3)) })
+	s.set(func() { s.content[cm] = strconv.Itoa(s.r.IntN(3)) })
 	s.edits++
 	s.apply(objtest.ConfigMap(cm, "k", s.content[cm]))
 }
@@ -129,7 +140,7 @@ func (s *story) edit(cm string) {
 // template edits the template of a workload, whose pods start anew.
 func (s *story) template(name string, n int) {
 	s.set(func() { s.start(name) })
-	parts := []objtest.Part{objtest.Annotation("reloader.stakater.com/auto", "true"), objtest.Var("N", fmt.Sprint(n))}
+	parts := []objtest.Part{objtest.Annotation("reloader.stakater.com/auto", "true"), objtest.Var("N", strconv.Itoa(n))}
 	for _, cm := range s.uses[name] {
 		parts = append(parts, objtest.EnvFrom(objtest.CM(cm)))
 	}

@@ -25,7 +25,6 @@ import (
 	"inpod.dev/inpod/controller/internal/alert"
 	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/controller/internal/observe"
-	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/source"
 	"inpod.dev/inpod/internal/workload"
 )
@@ -204,13 +203,15 @@ func (l *Loop) look(ctx context.Context, key workload.Key) (time.Duration, error
 		return 0, nil
 	}
 	s := l.begin(key, w)
-	if wait := l.settling(s); wait > 0 {
-		return wait, nil
-	}
+	unsettled := l.settling(s)
 	if s.stale(w, time.Now()) {
-		return staleWait, nil // our own last write is not in the picture yet
+		return soonest(unsettled, staleWait), nil // our own last write is not in the picture yet
 	}
 	in, persisted := l.gather(w, s)
+	if unsettled > 0 {
+		after, err := l.early(ctx, w, s, in, persisted, unsettled)
+		return soonest(after, unsettled), err
+	}
 	decision := l.options.Decide(in)
 	l.metrics.decided(decision)
 	patience := l.patience(s, decision)
@@ -229,6 +230,20 @@ func (l *Loop) look(ctx context.Context, key workload.Key) (time.Duration, error
 	return soonest(after, decision.After, patience), err
 }
 
+// early looks at a workload whose sources have not settled. Nothing is rolled yet. But what its pods take up by an edit of
+// the template is noted at once: before the sources have settled they may have other content again, and nobody could tell
+// any more what the pods have.
+func (l *Loop) early(ctx context.Context, w observe.Workload, s *state, in decide.Input, persisted bool, unsettled time.Duration) (time.Duration, error) {
+	if settled := in.Now.Add(unsettled); in.NotBefore.Before(settled) {
+		in.NotBefore = settled
+	}
+	decision := l.options.Decide(in)
+	if decision.Action != decide.None || !decision.Record {
+		return 0, nil
+	}
+	return l.record(ctx, w, s, decision, persisted)
+}
+
 // soonest returns the shortest of those that are not 0.
 func soonest(waits ...time.Duration) time.Duration {
 	var least time.Duration
@@ -240,24 +255,14 @@ func soonest(waits ...time.Duration) time.Duration {
 	return least
 }
 
-// gather collects what a decision depends on. persisted tells that the workload carries its baseline; a workload that
-// waits for its adoption has it in memory only.
+// gather collects what a decision depends on. persisted tells that the workload carries a baseline.
 func (l *Loop) gather(w observe.Workload, s *state) (in decide.Input, persisted bool) {
 	now := time.Now()
 	in = decide.Input{
 		Workload: w.View, Policy: w.Policy, Sealer: l.options.Sealer, Options: l.options.Rules,
 		Now: now, NotBefore: s.notBefore(now),
 	}
-	in.Baseline, persisted = l.options.Sealer.Decode(w.View.Key.Namespace, w.View.Annotations[annotation.Observed])
-	switch {
-	case persisted:
-		l.keep(s, nil)
-	case s.provisional == nil && s.overwritten(w, persisted):
-		l.keep(s, s.ours)
-	}
-	if !persisted && s.provisional != nil {
-		in.Baseline = *s.provisional
-	}
+	in.Baseline, persisted = l.baseline(w, s)
 	in.HasBaseline = persisted || s.provisional != nil
 	scopes := decide.Wanted(w.View, w.Policy, in.Baseline, func(kind source.Kind) []source.Ref {
 		return l.options.World.Sources(kind, w.View.Key.Namespace)

@@ -7,7 +7,6 @@ import (
 
 	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/controller/internal/observe"
-	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/source"
 	"inpod.dev/inpod/internal/workload"
 )
@@ -40,9 +39,11 @@ type state struct {
 	// since is the first change that has not led to an action, for the metric of the latency; guarded by Loop.mu.
 	since time.Time
 
-	// provisional is the baseline of a workload that waits for its turn to be adopted.
+	// provisional is a baseline that waits to be written, for its turn or because it could not be, and replaces the
+	// annotation that it takes the place of.
 	provisional *source.Baseline
-	// slot is that turn.
+	replaces    string
+	// slot is its turn.
 	slot time.Time
 	// written is the resource version of our own last write, and writtenAt its time.
 	written   uint64
@@ -178,10 +179,4 @@ func (s *state) backOff() time.Duration {
 		}
 	}
 	return wait
-}
-
-// overwritten tells that somebody has replaced the baseline that we wrote by one that we cannot read: another installation
-// with another key of digests follows the workload too. Whoever writes again makes the other one write again, without end.
-func (s *state) overwritten(w observe.Workload, persisted bool) bool {
-	return !persisted && s.ours != nil && w.View.Annotations[annotation.Observed] != ""
 }
