@@ -33,8 +33,9 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"lines": lines,
-			"swap":  swap,
+			"lines":  lines,
+			"logged": logged,
+			"swap":   swap,
 
 			"publickey": publicKey,
 			"confirmed": confirmed,
@@ -59,6 +60,21 @@ func lines(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("%s has %d lines, want %d", args[0], got, want)
 	}
+}
+
+// logged FILE TEXT waits until a file contains a text: "logged log msg=listening".
+func logged(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: logged file text")
+	}
+	var got []byte
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		got, _ = os.ReadFile(ts.MkAbs(args[0]))
+		if strings.Contains(string(got), args[1]) {
+			return
+		}
+	}
+	ts.Fatalf("%s does not contain %q:\n%s", args[0], args[1], got)
 }
 
 // swap DIR FILE writes a file into a volume the way the kubelet does: a new generation, and "..data" moved to it.
