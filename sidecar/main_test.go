@@ -9,9 +9,11 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,7 +22,9 @@ import (
 	"inpod.dev/inpod/internal/confirm"
 )
 
+// A shell cannot trap a signal that it was started without, which is what nohup does with SIGHUP.
 func TestMain(m *testing.M) {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	testscript.Main(m, map[string]func(){"sidecar": main})
 }
 
