@@ -10,6 +10,7 @@ import (
 	"inpod.dev/inpod/controller/internal/config"
 	"inpod.dev/inpod/internal/access"
 	"inpod.dev/inpod/internal/telemetry"
+	"inpod.dev/inpod/internal/workload"
 )
 
 // The chart grants what the controller asks for at its start, and nothing more, for every set of values that the
@@ -46,7 +47,7 @@ func TestChartGrantsTheRequirements(t *testing.T) {
 				}
 				return
 			}
-			if diff := cmp.Diff(normal(requirements(c, namespace)), normal(granted)); diff != "" {
+			if diff := cmp.Diff(normal(requirements(c, workload.Kinds(), namespace)), normal(granted)); diff != "" {
 				t.Errorf("permissions (-asked for by the controller +granted by the chart):\n%s", diff)
 			}
 		})

@@ -7,7 +7,7 @@ import (
 )
 
 // requirements are the permissions that the controller needs with this configuration. The chart grants exactly these.
-func requirements(c config.Config, namespace string) []access.Requirement {
+func requirements(c config.Config, kinds workload.Table, namespace string) []access.Requirement {
 	namespaces := c.Namespaces
 	if len(namespaces) == 0 {
 		namespaces = []string{""}
@@ -23,7 +23,7 @@ func requirements(c config.Config, namespace string) []access.Requirement {
 	for _, watched := range namespaces {
 		need("", "configmaps", watched, "", "to see their changes", "list", "watch")
 		need("", "secrets", watched, "", "to see their changes", "list", "watch")
-		for _, kind := range workload.Kinds() {
+		for _, kind := range kinds {
 			need(kind.Resource.Group, kind.Resource.Resource, watched, "", "to see what uses a ConfigMap or Secret", "list", "watch")
 			need(kind.Resource.Group, kind.Resource.Resource, watched, "", "to roll", "patch")
 		}

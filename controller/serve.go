@@ -106,6 +106,7 @@ type parts struct {
 	connection *access.Connection
 	key        []byte // of all digests
 	sealer     source.Sealer
+	kinds      workload.Table
 	namespace  string
 	observer   *observe.Observer
 	elector    *leader.Elector
@@ -115,7 +116,7 @@ type parts struct {
 
 // connect reaches the cluster, asks for the permissions, and gets the key of all digests.
 func connect(ctx context.Context, c config.Config, build telemetry.Build, getenv func(string) string, ready *readiness, log *slog.Logger) (*parts, error) {
-	p := &parts{namespace: cmp.Or(c.Pod.Namespace, "default")}
+	p := &parts{kinds: workload.Kinds(), namespace: cmp.Or(c.Pod.Namespace, "default")}
 	var err error
 	p.connection, err = access.Connect(ctx, access.Options{
 		Kubeconfig: c.Kubernetes.Kubeconfig, Getenv: getenv, UserAgent: "inpod-controller/" + build.Version,
@@ -125,7 +126,7 @@ func connect(ctx context.Context, c config.Config, build telemetry.Build, getenv
 		return nil, err
 	}
 	ready.not("asking for permissions")
-	if err := p.connection.Probe(ctx, requirements(c, p.namespace)); err != nil {
+	if err := p.connection.Probe(ctx, requirements(c, p.kinds, p.namespace)); err != nil {
 		return nil, err
 	}
 	p.key, err = digestkey.Ensure(ctx, p.connection.Client, p.namespace, c.DigestKeySecret)
@@ -149,7 +150,7 @@ func (p *parts) assemble(c config.Config, registry prometheus.Registerer, ready 
 	var loop *reconcile.Loop // made before anything runs that could call it
 	var reloader *inplace.Reloader
 	p.observer, err = observe.New(observe.Options{
-		Client: p.connection.Client, Namespaces: c.Namespaces, Keys: annotationKeys(c.Keys), Log: log, Pods: c.InPlace.Enabled,
+		Client: p.connection.Client, Namespaces: c.Namespaces, Keys: annotationKeys(c.Keys), Kinds: p.kinds, Log: log, Pods: c.InPlace.Enabled,
 		Notify: func(key workload.Key, change observe.Change) { loop.Notify(key, change) },
 		Hurry: func(key workload.Key, ref source.Ref) {
 			if text, follows := loop.Nudge(key, ref); follows {
@@ -162,7 +163,8 @@ func (p *parts) assemble(c config.Config, registry prometheus.Registerer, ready 
 	}
 	options := reconcile.Options{
 		World:  p.observer,
-		Writer: &act.Writer{Client: writes, Sealer: p.sealer, Strategy: c.Reload.Strategy},
+		Kinds:  p.kinds,
+		Writer: &act.Writer{Client: writes, Sealer: p.sealer, Kinds: p.kinds, Strategy: c.Reload.Strategy},
 		Decide: decide.Decide, Sealer: p.sealer,
 		Rules:  decide.Options{AutoAll: c.Reload.AutoAll, OnCreate: c.Reload.OnCreate, OnDelete: c.Reload.OnDelete},
 		Settle: c.Pace.Settle, SettleMax: c.Pace.SettleMax, Workers: c.Pace.Workers, AdoptionRate: c.Pace.AdoptionRate,

@@ -1,8 +1,8 @@
 // Package workload decides what inpod needs to know of a workload: it reduces
 // an object of any kind that has a pod template to a small [View].
 //
-// It is pure. What differs between kinds, and nothing else, is a row of the
-// table in this file.
+// It is pure. What differs between kinds, and nothing else, is a row of a
+// [Table].
 //
 //	Deployment, StatefulSet, DaemonSet ──► Kind.View ──► View: usages, annotations, digest of the template
 package workload
@@ -32,9 +32,22 @@ type Kind struct {
 	pods func(object any) int32
 }
 
-// Kinds is the table.
-func Kinds() []Kind {
-	return []Kind{
+// Table is the kinds that a program handles. It is built once, at the start.
+type Table []Kind
+
+// Of returns the row of a kind by its name.
+func (t Table) Of(name string) (Kind, bool) {
+	for _, kind := range t {
+		if kind.Name == name {
+			return kind, true
+		}
+	}
+	return Kind{}, false
+}
+
+// Kinds are the rows that are in every table: the kinds that each cluster has.
+func Kinds() Table {
+	return Table{
 		{
 			Name:     "Deployment",
 			Resource: appsv1.SchemeGroupVersion.WithResource("deployments"),
@@ -77,15 +90,8 @@ func podsOf[T any](of func(*T) int32) func(any) int32 {
 	}
 }
 
-// KindOf returns the row of a kind by its name.
-func KindOf(name string) (Kind, bool) {
-	for _, kind := range Kinds() {
-		if kind.Name == name {
-			return kind, true
-		}
-	}
-	return Kind{}, false
-}
+// KindOf returns one of [Kinds] by its name.
+func KindOf(name string) (Kind, bool) { return Kinds().Of(name) }
 
 // APIVersion is such as apps/v1.
 func (k Kind) APIVersion() string { return k.Resource.GroupVersion().String() }

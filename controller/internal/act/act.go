@@ -27,6 +27,7 @@ type Writer struct {
 	// Client answers with metadata only, so that a PATCH does not bring the whole object back.
 	Client   metadata.Interface
 	Sealer   source.Sealer
+	Kinds    workload.Table
 	Strategy config.Strategy
 }
 
@@ -58,7 +59,7 @@ func (w *Writer) Record(ctx context.Context, view workload.View, baseline source
 }
 
 func (w *Writer) patch(ctx context.Context, view workload.View, form types.PatchType, body []byte) (uint64, error) {
-	kind, ok := workload.KindOf(view.Key.Kind)
+	kind, ok := w.Kinds.Of(view.Key.Kind)
 	if !ok {
 		return 0, fmt.Errorf("%s: a kind that inpod does not know", view.Key)
 	}

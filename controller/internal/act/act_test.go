@@ -69,7 +69,7 @@ func serve(t *testing.T, strategy config.Strategy, handle http.HandlerFunc, writ
 	if err != nil {
 		t.Fatal(err)
 	}
-	return write(&act.Writer{Client: client, Sealer: sealer(t), Strategy: strategy})
+	return write(&act.Writer{Client: client, Sealer: sealer(t), Kinds: workload.Kinds(), Strategy: strategy})
 }
 
 func answer(w http.ResponseWriter, status int, object any) {

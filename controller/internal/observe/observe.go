@@ -39,6 +39,8 @@ type Options struct {
 	// Namespaces are the ones to watch; empty means all.
 	Namespaces []string
 	Keys       annotation.Keys
+	// Kinds are the kinds of workloads to watch.
+	Kinds workload.Table
 	// Notify is called for each workload that a change concerns, from several goroutines. It must not block.
 	Notify func(workload.Key, Change)
 	Log    *slog.Logger
@@ -70,7 +72,7 @@ func New(options Options) (*Observer, error) {
 	if len(namespaces) == 0 {
 		namespaces = []string{""}
 	}
-	for _, kind := range workload.Kinds() {
+	for _, kind := range options.Kinds {
 		o.workloads[kind.Name] = map[string]cache.SharedIndexInformer{}
 		for _, namespace := range namespaces {
 			informer, err := o.workloadInformer(kind, namespace)

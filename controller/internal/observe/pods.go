@@ -91,7 +91,7 @@ func (o *Observer) podInformer(namespace string) (cache.SharedIndexInformer, err
 			}
 			return []string{item.Workload.String()}, nil
 		}}})
-	if err := informer.SetTransform(reducePod); err != nil {
+	if err := informer.SetTransform(o.reducePod); err != nil {
 		return nil, fmt.Errorf("observing pods: %w", err)
 	}
 	registration, err := informer.AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
@@ -122,13 +122,13 @@ func (o *Observer) carriesSidecar(key workload.Key) bool {
 const injectedPods = annotation.InjectedLabel + "=true"
 
 // reducePod is the transform.
-func reducePod(object any) (any, error) {
+func (o *Observer) reducePod(object any) (any, error) {
 	pod, ok := object.(*corev1.Pod)
 	if !ok {
 		return object, nil
 	}
 	item := &podItem{ObjectMeta: identity(pod), Pod: Pod{
-		Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, Workload: ownerOf(pod), Address: pod.Status.PodIP, Port: sidecarPort,
+		Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, Workload: ownerOf(pod, o.options.Kinds), Address: pod.Status.PodIP, Port: sidecarPort,
 		Running: pod.Status.Phase == corev1.PodRunning,
 		Over:    pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
 	}}
@@ -178,7 +178,7 @@ func startOf(pod *corev1.Pod) time.Time {
 
 // ownerOf returns the workload of a pod. A Deployment owns it through a ReplicaSet, which the Deployment controller names
 // after the Deployment and the label pod-template-hash (k8s.io/kubernetes/pkg/controller/deployment/sync.go).
-func ownerOf(pod *corev1.Pod) workload.Key {
+func ownerOf(pod *corev1.Pod, kinds workload.Table) workload.Key {
 	owner := metav1.GetControllerOf(pod)
 	if owner == nil {
 		return workload.Key{}
@@ -191,7 +191,7 @@ func ownerOf(pod *corev1.Pod) workload.Key {
 		}
 		key.Kind, key.Name = "Deployment", name
 	}
-	if _, known := workload.KindOf(key.Kind); !known {
+	if _, known := kinds.Of(key.Kind); !known {
 		return workload.Key{}
 	}
 	return key

@@ -249,7 +249,8 @@ func TestWhatIsKeptOfAPod(t *testing.T) {
 			want.Mounts = slices.Clone(want.Mounts)
 			c.change(pod)
 			c.want(&want)
-			reduced, err := reducePod(pod)
+			o := &Observer{options: Options{Kinds: workload.Kinds()}}
+			reduced, err := o.reducePod(pod)
 			item, ok := reduced.(*podItem)
 			if err != nil || !ok {
 				t.Fatalf("%T, %v", reduced, err)
@@ -257,7 +258,7 @@ func TestWhatIsKeptOfAPod(t *testing.T) {
 			if diff := cmp.Diff(want, item.Pod); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			if again, err := reducePod(item); again != any(item) || err != nil {
+			if again, err := o.reducePod(item); again != any(item) || err != nil {
 				t.Error("what is reduced already is reduced again")
 			}
 		})

@@ -102,7 +102,7 @@ func (w *town) again(change ...func(*reconcile.Options)) *town {
 
 func (w *town) newLoop(change ...func(*reconcile.Options)) *reconcile.Loop {
 	options := reconcile.Options{
-		World: w, Writer: w, Sealer: w.sealer, Rules: decide.Options{OnCreate: true, OnDelete: true},
+		World: w, Writer: w, Kinds: workload.Kinds(), Sealer: w.sealer, Rules: decide.Options{OnCreate: true, OnDelete: true},
 		Decide: func(in decide.Input) decide.Decision {
 			w.mu.Lock()
 			f := w.decide

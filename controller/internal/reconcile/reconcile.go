@@ -62,6 +62,8 @@ type InPlace interface {
 type Options struct {
 	World  World
 	Writer Writer
+	// Kinds are the kinds of workloads that there may be in the world.
+	Kinds workload.Table
 	// InPlace is nil where reloads in the pods are switched off.
 	InPlace InPlace
 	Decide  func(decide.Input) decide.Decision // decide.Decide

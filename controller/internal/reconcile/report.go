@@ -26,14 +26,14 @@ const (
 const maxMessage = 1024
 
 func (l *Loop) event(w observe.Workload, kind, reason, message string) {
-	l.options.Tell(referenceTo(w.View), kind, reason, bounded(message))
+	l.options.Tell(l.referenceTo(w.View), kind, reason, bounded(message))
 }
 
-func referenceTo(view workload.View) *corev1.ObjectReference {
+func (l *Loop) referenceTo(view workload.View) *corev1.ObjectReference {
 	reference := &corev1.ObjectReference{
 		Kind: view.Key.Kind, Namespace: view.Key.Namespace, Name: view.Key.Name, UID: view.UID,
 	}
-	if kind, ok := workload.KindOf(view.Key.Kind); ok {
+	if kind, ok := l.options.Kinds.Of(view.Key.Kind); ok {
 		reference.APIVersion = kind.APIVersion()
 	}
 	return reference
