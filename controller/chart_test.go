@@ -10,7 +10,6 @@ import (
 	"inpod.dev/inpod/controller/internal/config"
 	"inpod.dev/inpod/internal/access"
 	"inpod.dev/inpod/internal/telemetry"
-	"inpod.dev/inpod/internal/workload"
 )
 
 // The chart grants what the controller asks for at its start, and nothing more, for every set of values that the
@@ -47,7 +46,11 @@ func TestChartGrantsTheRequirements(t *testing.T) {
 				}
 				return
 			}
-			if diff := cmp.Diff(normal(requirements(c, workload.Kinds(), namespace)), normal(granted)); diff != "" {
+			kinds, err := c.Kinds.Table()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(normal(requirements(c, kinds, namespace)), normal(granted)); diff != "" {
 				t.Errorf("permissions (-asked for by the controller +granted by the chart):\n%s", diff)
 			}
 		})

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 
 	"inpod.dev/inpod/controller/internal/act"
@@ -116,8 +117,11 @@ type parts struct {
 
 // connect reaches the cluster, asks for the permissions, and gets the key of all digests.
 func connect(ctx context.Context, c config.Config, build telemetry.Build, getenv func(string) string, ready *readiness, log *slog.Logger) (*parts, error) {
-	p := &parts{kinds: workload.Kinds(), namespace: cmp.Or(c.Pod.Namespace, "default")}
+	p := &parts{namespace: cmp.Or(c.Pod.Namespace, "default")}
 	var err error
+	if p.kinds, err = c.Kinds.Table(); err != nil {
+		return nil, err
+	}
 	p.connection, err = access.Connect(ctx, access.Options{
 		Kubeconfig: c.Kubernetes.Kubeconfig, Getenv: getenv, UserAgent: "inpod-controller/" + build.Version,
 		QPS: c.Kubernetes.QPS, Burst: c.Kubernetes.Burst, Log: log,
@@ -144,13 +148,17 @@ func (p *parts) assemble(c config.Config, registry prometheus.Registerer, ready 
 	if err != nil {
 		return err
 	}
+	reads, err := dynamic.NewForConfig(p.connection.Config)
+	if err != nil {
+		return err
+	}
 	p.events = events.New(events.Options{
 		Client: p.connection.Client.CoreV1(), Component: "inpod", Log: log, Registerer: registry,
 	})
 	var loop *reconcile.Loop // made before anything runs that could call it
 	var reloader *inplace.Reloader
 	p.observer, err = observe.New(observe.Options{
-		Client: p.connection.Client, Namespaces: c.Namespaces, Keys: annotationKeys(c.Keys), Kinds: p.kinds, Log: log, Pods: c.InPlace.Enabled,
+		Client: p.connection.Client, Dynamic: reads, Namespaces: c.Namespaces, Keys: annotationKeys(c.Keys), Kinds: p.kinds, Log: log, Pods: c.InPlace.Enabled,
 		Notify: func(key workload.Key, change observe.Change) { loop.Notify(key, change) },
 		Hurry: func(key workload.Key, ref source.Ref) {
 			if text, follows := loop.Nudge(key, ref); follows {

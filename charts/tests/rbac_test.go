@@ -72,10 +72,17 @@ func TestProgramsMayDoThisAndNoMore(t *testing.T) {
 		set, component string
 		want           []string
 	}{
-		"everywhere":               {"default", "controller", slices.Concat(watchRights(everywhere), key)},
-		"with several replicas":    {"ha", "controller", slices.Concat(watchRights(everywhere), key, lease)},
-		"in some namespaces":       {"namespaced", "controller", slices.Concat(watchRights("shop", "blog"), key, lease)},
-		"in its own namespace":     {"own-namespace", "controller", slices.Concat(watchRights(own), key)},
+		"everywhere":            {"default", "controller", slices.Concat(watchRights(everywhere), key)},
+		"with several replicas": {"ha", "controller", slices.Concat(watchRights(everywhere), key, lease)},
+		"in some namespaces":    {"namespaced", "controller", slices.Concat(watchRights("shop", "blog"), key, lease)},
+		"in its own namespace":  {"own-namespace", "controller", slices.Concat(watchRights(own), key)},
+		"with every kind of workload": {"everything", "controller", slices.Concat(
+			grants("shop", "list,watch configmaps", "list,watch secrets", "create,patch events",
+				"list,patch,watch deployments.apps", "list,patch,watch statefulsets.apps", "list,patch,watch daemonsets.apps",
+				"list,patch,watch rollouts.argoproj.io", "list,patch,watch deploymentconfigs.apps.openshift.io",
+				"list,patch,watch clonesets.apps.kruise.io", "list,patch,watch services.serving.knative.dev",
+				"list,patch,watch replicationcontrollers"),
+			grants(own, "create secrets", "get secrets roller-key", "create "+leases, "get,update "+leases+" roller"))},
 		"with rights of one's own": {"own-account", "controller", nil},
 
 		"injector everywhere":               {"default", "injector", slices.Concat(grants(everywhere, asked...), key, issue)},

@@ -92,5 +92,18 @@ func (p Policy) HasPatterns(kind source.Kind) bool {
 	return len(p.kinds[kind].named.patterns) > 0
 }
 
+// Asks tells whether the workload itself asks for anything, whatever it may use.
+func (p Policy) Asks() bool {
+	if p.OptedOut {
+		return false
+	}
+	for _, k := range p.kinds {
+		if k.auto || k.search || len(k.list) > 0 {
+			return true
+		}
+	}
+	return p.Injected
+}
+
 // Searches tells whether the workload searches sources of a kind by their match annotation.
 func (p Policy) Searches(kind source.Kind) bool { return p.kinds[kind].search }

@@ -4,12 +4,14 @@
 // It is pure. What differs between kinds, and nothing else, is a row of a
 // [Table].
 //
-//	Deployment, StatefulSet, DaemonSet ──► Kind.View ──► View: usages, annotations, digest of the template
+//	Deployment, StatefulSet, … (Go types) ─┐
+//	Rollout, DeploymentConfig, … (JSON) ───┴─► Kind.View ──► View: usages, annotations, digest of the template
 package workload
 
 import (
 	"cmp"
 	"fmt"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -20,12 +22,20 @@ import (
 
 // Kind is one row of the table: a kind of workload and what is particular to it.
 type Kind struct {
-	// Name is the Kubernetes kind, such as Deployment.
+	// Name is the Kubernetes kind, such as Deployment. Where another row of the table has that name it is followed by
+	// the group, such as StatefulSet.apps.kruise.io.
 	Name string
 	// Resource is the API resource.
 	Resource schema.GroupVersionResource
 	// New returns an empty object of the kind.
 	New func() runtime.Object
+	// Path is where the pod template is in an object that comes as JSON, for a kind whose Go type inpod does not have; nil
+	// for the others. The API server merges no lists of such a kind by names: it is patched by positions, see [Shape]. It
+	// may also not be installed.
+	Path []string
+	// HashLabel is the label of a pod whose value ends the name of the ReplicaSet between the pod and the workload; ""
+	// where there is none.
+	HashLabel string
 	// template returns the pod template of an object of the kind, nil for an object of another.
 	template func(object any) *corev1.PodTemplateSpec
 	// pods returns how many pods an object of the kind has, by its status.
@@ -54,6 +64,8 @@ func Kinds() Table {
 			New:      func() runtime.Object { return &appsv1.Deployment{} },
 			template: templateOf(func(d *appsv1.Deployment) *corev1.PodTemplateSpec { return &d.Spec.Template }),
 			pods:     podsOf(func(d *appsv1.Deployment) int32 { return d.Status.Replicas }),
+			// k8s.io/kubernetes/pkg/controller/deployment/sync.go
+			HashLabel: appsv1.DefaultDeploymentUniqueLabelKey,
 		},
 		{
 			Name:     "StatefulSet",
@@ -96,8 +108,21 @@ func KindOf(name string) (Kind, bool) { return Kinds().Of(name) }
 // APIVersion is such as apps/v1.
 func (k Kind) APIVersion() string { return k.Resource.GroupVersion().String() }
 
+// APIKind is the Kubernetes kind.
+func (k Kind) APIKind() string {
+	kind, _, _ := strings.Cut(k.Name, ".")
+	return kind
+}
+
 // Template returns the pod template of an object, or an error that names both kinds.
 func (k Kind) Template(object any) (*corev1.PodTemplateSpec, error) {
+	if k.Path != nil {
+		raw, err := k.raw(object)
+		if err != nil {
+			return nil, err
+		}
+		return decoded(raw)
+	}
 	if template := k.template(object); template != nil {
 		return template, nil
 	}

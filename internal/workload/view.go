@@ -34,6 +34,10 @@ type View struct {
 	// Variables are the environment variables of regular containers whose
 	// names begin with STAKATER_, as "container/NAME" with their values.
 	Variables map[string]string
+	// Shape is what a patch by positions depends on; nil for a kind that is patched by names.
+	Shape *Shape
+	// Fault says why the pod template cannot be used; "" if it can.
+	Fault string
 	// Template is a digest of the pod template. It rests in memory only.
 	Template [sha256.Size]byte
 	// Written is the newest time at which a field manager wrote the object, with
@@ -49,6 +53,9 @@ const VariablePrefix = "STAKATER_"
 
 // View reduces an object of the kind. keep tells which annotations to keep.
 func (k Kind) View(object metav1.Object, keep func(key string) bool) (View, error) {
+	if k.Path != nil {
+		return k.jsonView(object, keep)
+	}
 	template, err := k.Template(object)
 	if err != nil {
 		return View{}, err
@@ -57,6 +64,11 @@ func (k Kind) View(object metav1.Object, keep func(key string) bool) (View, erro
 	if err != nil {
 		return View{}, fmt.Errorf("%s: encoding the pod template: %w", k.KeyOf(object), err)
 	}
+	return k.view(object, template, encoded, keep), nil
+}
+
+// view reduces an object with a template that was read from it, and encoded.
+func (k Kind) view(object metav1.Object, template *corev1.PodTemplateSpec, encoded []byte, keep func(string) bool) View {
 	written := source.MomentOf(object)
 	view := View{
 		Key:                 k.KeyOf(object),
@@ -74,7 +86,7 @@ func (k Kind) View(object metav1.Object, keep func(key string) bool) (View, erro
 	for i := range template.Spec.Containers {
 		view.Containers = append(view.Containers, template.Spec.Containers[i].Name)
 	}
-	return view, nil
+	return view
 }
 
 func kept(all map[string]string, keep func(string) bool) map[string]string {

@@ -8,8 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/scheme"
 
@@ -18,9 +18,29 @@ import (
 	"inpod.dev/inpod/internal/workload"
 )
 
+// table has every row there is, and some that a configuration may add: at another path, and of a name that is taken.
+func table(tb testing.TB) workload.Table {
+	tb.Helper()
+	all := workload.Kinds().With(workload.Rollout()).With(workload.DeploymentConfig())
+	for _, text := range []string{
+		"CloneSet=apps.kruise.io/v1alpha1/clonesets", "Thing=example.com/v1/things:spec.of.podTemplate",
+		"StatefulSet=apps.kruise.io/v1beta1/statefulsets",
+	} {
+		kind, err := workload.Parse(text)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		all = all.With(kind)
+	}
+	return all
+}
+
 // object returns an object of a kind, made by what objtest has for it.
 func object(tb testing.TB, kind workload.Kind, name string, parts ...obj.Part) metav1.Object {
 	tb.Helper()
+	if kind.Path != nil {
+		return obj.JSON(kind.APIVersion(), kind.APIKind(), name, kind.Path, parts...)
+	}
 	switch kind.Name {
 	case "Deployment":
 		return obj.Deployment(name, parts...)
@@ -47,7 +67,7 @@ func view(tb testing.TB, kind workload.Kind, object metav1.Object) workload.View
 // What holds for every kind of workload.
 func TestContract(t *testing.T) {
 	t.Parallel()
-	for _, kind := range workload.Kinds() {
+	for _, kind := range table(t) {
 		t.Run(kind.Name, func(t *testing.T) {
 			t.Parallel()
 			t.Run("the row is that of the API", func(t *testing.T) { apiRow(t, kind) })
@@ -60,21 +80,25 @@ func TestContract(t *testing.T) {
 }
 
 func apiRow(t *testing.T, kind workload.Kind) {
-	kinds, _, err := scheme.Scheme.ObjectKinds(kind.New())
-	if err != nil {
-		t.Fatal(err)
+	made := kind.New().GetObjectKind().GroupVersionKind()
+	if kind.Path == nil {
+		kinds, _, err := scheme.Scheme.ObjectKinds(kind.New())
+		if err != nil {
+			t.Fatal(err)
+		}
+		made = kinds[0]
 	}
-	if kinds[0].Kind != kind.Name || kinds[0].GroupVersion().String() != kind.APIVersion() {
-		t.Errorf("New makes a %s, the row says %s %s", kinds[0], kind.APIVersion(), kind.Name)
+	if made.Kind != kind.APIKind() || made.GroupVersion().String() != kind.APIVersion() {
+		t.Errorf("New makes a %s, the row says %s %s", made, kind.APIVersion(), kind.Name)
 	}
-	if want := strings.ToLower(kind.Name) + "s"; kind.Resource.Resource != want {
+	if want := strings.ToLower(kind.APIKind()) + "s"; kind.Resource.Resource != want {
 		t.Errorf("resource %s, want %s", kind.Resource.Resource, want)
 	}
 	if template, err := kind.Template(kind.New()); template == nil || err != nil {
 		t.Errorf("an empty object has no template: %v", err)
 	}
-	if found, ok := workload.KindOf(kind.Name); !ok || found.Name != kind.Name || found.Resource != kind.Resource {
-		t.Errorf("KindOf(%q) = %+v, %t", kind.Name, found, ok)
+	if found, ok := table(t).Of(kind.Name); !ok || found.Name != kind.Name || found.Resource != kind.Resource {
+		t.Errorf("Of(%q) = %+v, %t", kind.Name, found, ok)
 	}
 }
 
@@ -106,10 +130,14 @@ func fullView(t *testing.T, kind workload.Kind) {
 		Containers:          []string{"app", "second"},
 		Variables:           map[string]string{"app/STAKATER_A_CONFIGMAP": "1", "second/STAKATER_B_SECRET": "2"},
 		Template:            got.Template,
+		Shape:               got.Shape,
 		Written:             source.Moment{Version: 42, Time: written},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if (got.Shape != nil) != (kind.Path != nil) {
+		t.Errorf("shape %+v", got.Shape)
 	}
 
 	o.SetDeletionTimestamp(new(metav1.Now()))
@@ -168,7 +196,7 @@ func same(t *testing.T, kind workload.Kind) {
 		"no annotations":      {func(o metav1.Object) { o.SetAnnotations(nil) }, false},
 		"the deletion begins": {func(o metav1.Object) { o.SetDeletionTimestamp(new(metav1.Now())) }, false},
 		"another object":      {func(o metav1.Object) { o.SetUID("other") }, false},
-		"the template":        {func(o metav1.Object) { templateOf(t, kind, o).Annotations = map[string]string{"a": "2"} }, false},
+		"the template":        {func(o metav1.Object) { annotateTemplate(t, kind, o, map[string]string{"a": "2"}) }, false},
 	} {
 		o := web()
 		tc.edit(o)
@@ -182,7 +210,7 @@ func refused(t *testing.T, kind workload.Kind) {
 	if _, err := kind.View(obj.ConfigMap("a"), keepAll); err == nil || !strings.Contains(err.Error(), kind.Name) || !strings.Contains(err.Error(), "ConfigMap") {
 		t.Errorf("error %v, want one that names both kinds", err)
 	}
-	for _, other := range workload.Kinds() {
+	for _, other := range table(t) {
 		if _, err := kind.Template(other.New()); (err == nil) != (other.Name == kind.Name) {
 			t.Errorf("a %s as a %s: %v", other.Name, kind.Name, err)
 		}
@@ -192,13 +220,19 @@ func refused(t *testing.T, kind workload.Kind) {
 	}
 }
 
-func templateOf(tb testing.TB, kind workload.Kind, o metav1.Object) *corev1.PodTemplateSpec {
+func annotateTemplate(tb testing.TB, kind workload.Kind, o metav1.Object, annotations map[string]string) {
 	tb.Helper()
+	if raw, ok := o.(*unstructured.Unstructured); ok {
+		if err := unstructured.SetNestedStringMap(raw.Object, annotations, append(slices.Clone(kind.Path), "metadata", "annotations")...); err != nil {
+			tb.Fatal(err)
+		}
+		return
+	}
 	template, err := kind.Template(o)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return template
+	template.Annotations = annotations
 }
 
 func setStatus(o metav1.Object) {
@@ -209,6 +243,8 @@ func setStatus(o metav1.Object) {
 		typed.Status.ReadyReplicas = 3
 	case *appsv1.DaemonSet:
 		typed.Status.NumberReady = 3
+	case *unstructured.Unstructured:
+		typed.Object["status"] = map[string]any{"readyReplicas": int64(3)}
 	}
 }
 
@@ -218,12 +254,14 @@ func setReplicas(o metav1.Object) {
 		typed.Spec.Replicas = new(int32(3))
 	case *appsv1.StatefulSet:
 		typed.Spec.Replicas = new(int32(3))
+	case *unstructured.Unstructured:
+		typed.Object["spec"].(map[string]any)["replicas"] = int64(3)
 	}
 }
 
 func TestViewLeavesTheObjectAlone(t *testing.T) {
 	t.Parallel()
-	for _, kind := range workload.Kinds() {
+	for _, kind := range table(t) {
 		o := object(t, kind, "web", obj.Annotation("a", "1"), obj.Mount(obj.CM("a")), obj.Var("STAKATER_X", "1"))
 		before := o.(runtime.Object).DeepCopyObject()
 		v := view(t, kind, o)

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/metadata"
@@ -38,11 +39,19 @@ func (w *Writer) Rollout(ctx context.Context, view workload.View, decision decid
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", view.Key, err)
 	}
-	body, err := rolloutPatch(view, w.Strategy, decision, baseline, now)
+	kind, ok := w.Kinds.Of(view.Key.Kind)
+	if !ok {
+		return 0, unknown(view)
+	}
+	write, form := rolloutPatch, types.StrategicMergePatchType
+	if kind.Path != nil {
+		write, form = positionPatch(kind), types.JSONPatchType
+	}
+	body, err := write(view, w.Strategy, decision, baseline, now)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", view.Key, err)
 	}
-	return w.patch(ctx, view, types.StrategicMergePatchType, body)
+	return w.patch(ctx, view, form, body)
 }
 
 // Record writes a baseline alone; without records it removes the annotation.
@@ -61,10 +70,14 @@ func (w *Writer) Record(ctx context.Context, view workload.View, baseline source
 func (w *Writer) patch(ctx context.Context, view workload.View, form types.PatchType, body []byte) (uint64, error) {
 	kind, ok := w.Kinds.Of(view.Key.Kind)
 	if !ok {
-		return 0, fmt.Errorf("%s: a kind that inpod does not know", view.Key)
+		return 0, unknown(view)
 	}
 	written, err := w.Client.Resource(kind.Resource).Namespace(view.Key.Namespace).
 		Patch(ctx, view.Key.Name, form, body, metav1.PatchOptions{FieldManager: FieldManager})
+	if form == types.JSONPatchType && failedTest(err) {
+		// The object is not what was decided about. The watch brings what it is now.
+		err = apierrors.NewConflict(kind.Resource.GroupResource(), view.Key.Name, err)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("patching %s: %w", view.Key, err)
 	}
@@ -73,4 +86,8 @@ func (w *Writer) patch(ctx context.Context, view workload.View, form types.Patch
 		return 0, nil //nolint:nilerr // not a number: nothing to compare later states with, but the write has worked
 	}
 	return version, nil
+}
+
+func unknown(view workload.View) error {
+	return fmt.Errorf("%s: a kind that inpod does not know", view.Key)
 }

@@ -15,6 +15,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 
@@ -26,6 +27,12 @@ import (
 )
 
 type writer = *act.Writer
+
+// kinds has every row there is, and one that a configuration adds.
+func kinds() workload.Table {
+	other := workload.FromJSON("Thing", schema.GroupVersionResource{Group: "example.com", Version: "v1", Resource: "things"}, "spec", "of", "pod/template")
+	return workload.Kinds().With(workload.Rollout()).With(workload.DeploymentConfig()).With(other)
+}
 
 // request is what the API server got.
 type request struct {
@@ -69,7 +76,7 @@ func serve(t *testing.T, strategy config.Strategy, handle http.HandlerFunc, writ
 	if err != nil {
 		t.Fatal(err)
 	}
-	return write(&act.Writer{Client: client, Sealer: sealer(t), Kinds: workload.Kinds(), Strategy: strategy})
+	return write(&act.Writer{Client: client, Sealer: sealer(t), Kinds: kinds(), Strategy: strategy})
 }
 
 func answer(w http.ResponseWriter, status int, object any) {
@@ -105,13 +112,13 @@ func TestARolloutIsOneRequest(t *testing.T) {
 
 func TestEachKindHasItsPath(t *testing.T) {
 	t.Parallel()
-	for _, kind := range workload.Kinds() {
+	for _, kind := range kinds() {
 		view := workload.View{Key: workload.Key{Kind: kind.Name, Namespace: "shop", Name: "web"}, UID: "u"}
 		got := send(t, config.EnvVars, func(w writer) error {
 			_, err := w.Record(t.Context(), view, source.Baseline{})
 			return err
 		})
-		if want := "/apis/apps/v1/namespaces/shop/" + strings.ToLower(kind.Name) + "s/web"; got.path != want {
+		if want := "/apis/" + kind.APIVersion() + "/namespaces/shop/" + strings.ToLower(kind.Name) + "s/web"; got.path != want {
 			t.Errorf("path %s, want %s", got.path, want)
 		}
 	}

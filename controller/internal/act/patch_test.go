@@ -44,8 +44,14 @@ func rich(more ...obj.Part) *appsv1.Deployment {
 func rollout(t *testing.T, d *appsv1.Deployment, changed ...source.Ref) (workload.View, decide.Decision) {
 	t.Helper()
 	view := viewOf(t, d)
+	return view, decided(t, view, changed...)
+}
+
+// decided is the decision on a view.
+func decided(t *testing.T, view workload.View, changed ...source.Ref) decide.Decision {
+	t.Helper()
 	policy, _ := annotation.Read(annotation.DefaultKeys(), view.Annotations, view.TemplateAnnotations)
-	in := decide.Input{Workload: view, Policy: policy, Sealer: sealer(t), HasBaseline: true, Options: decide.Options{OnCreate: true}, Now: noon}
+	in := decide.Input{Workload: view, Policy: policy, Sealer: sealer(t), HasBaseline: true, Options: decide.Options{OnCreate: true, AutoAll: true}, Now: noon}
 	before := source.Baseline{Records: map[source.Ref]source.Record{}, Named: in.Sealer.NamedLists(policy.Lists())}
 	for _, scope := range decide.Wanted(view, policy, source.Baseline{}, nil) {
 		snapshot := func(content string) *source.Snapshot {
@@ -67,7 +73,7 @@ func rollout(t *testing.T, d *appsv1.Deployment, changed ...source.Ref) (workloa
 	if decision.Action != decide.Rollout {
 		t.Fatalf("no rollout: %+v", decision)
 	}
-	return view, decision
+	return decision
 }
 
 func viewOf(t *testing.T, d *appsv1.Deployment) workload.View {

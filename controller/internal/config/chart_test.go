@@ -20,9 +20,10 @@ const chart = "../../../charts/inpod/"
 // byOtherValues are the settings that the chart derives from values outside controller.config, by the name of these.
 func byOtherValues() map[string]string {
 	return map[string]string{
-		"namespaces": "namespaces",
-		"enable-ha":  "controller.replicas",
-		"kubeconfig": "controller.extraArgs", // in a pod, the service account is the way
+		"namespaces":     "namespaces",
+		"enable-ha":      "controller.replicas",
+		"workload-kinds": "controller.workloadKinds",
+		"kubeconfig":     "controller.extraArgs", // in a pod, the service account is the way
 		// Passwords, which do not belong into the arguments of a container.
 		"alert-webhook-url":   "controller.extraEnv",
 		"alert-webhook-proxy": "controller.extraEnv",

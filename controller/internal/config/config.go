@@ -9,11 +9,13 @@
 package config
 
 import (
+	"fmt"
 	"log/slog"
 	"time"
 
 	"inpod.dev/inpod/controller/internal/alert"
 	"inpod.dev/inpod/internal/telemetry"
+	"inpod.dev/inpod/internal/workload"
 )
 
 // Strategy is how a rollout is written into a pod template. The values are those of Reloader's --reload-strategy.
@@ -40,6 +42,7 @@ type Config struct {
 	InPlace    InPlace
 	Alert      Alert
 	Kubernetes Kubernetes
+	Kinds      Kinds
 	Pod        Pod
 
 	// ListenAddress is where /metrics, /live and /ready are served, as host:port.
@@ -118,6 +121,37 @@ type Kubernetes struct {
 	Kubeconfig string  // path; "" means $KUBECONFIG, ~/.kube/config, or the service account of the pod
 	QPS        float64 // requests per second; 0 means no limit on the client's side
 	Burst      int     // requests that may exceed QPS for a moment; 0 means twice QPS
+}
+
+// Kinds are the kinds of workloads that are handled beside those that every cluster has.
+type Kinds struct {
+	Rollout          bool     // of Argo Rollouts
+	DeploymentConfig bool     // of OpenShift
+	Others           []string // each as in [workload.Form]
+}
+
+// Table returns the kinds of workloads to handle.
+func (k Kinds) Table() (workload.Table, error) {
+	table := workload.Kinds()
+	if k.Rollout {
+		table = table.With(workload.Rollout())
+	}
+	if k.DeploymentConfig {
+		table = table.With(workload.DeploymentConfig())
+	}
+	for _, text := range k.Others {
+		kind, err := workload.Parse(text)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", text, err)
+		}
+		for _, known := range table {
+			if known.Resource.GroupResource() == kind.Resource.GroupResource() {
+				return nil, fmt.Errorf("%q: %s are handled already", text, kind.Resource.GroupResource())
+			}
+		}
+		table = table.With(kind)
+	}
+	return table, nil
 }
 
 // Pod is the pod that the controller runs in, from the variables POD_NAME and POD_NAMESPACE, which the manifests fill

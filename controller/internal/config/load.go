@@ -49,7 +49,7 @@ func foreign(name string) string {
 	switch strings.ToLower(name) {
 	case "pause-deployment-annotation", "pause-deployment-time-annotation", "webhook-url", "resources-to-ignore",
 		"ignored-workload-types", "namespaces-to-ignore", "namespace-selector", "resource-label-selector",
-		"is-argo-rollouts", "sync-after-restart", "enable-csi-integration":
+		"sync-after-restart", "enable-csi-integration":
 		return "this is a setting of Reloader that inpod does not support yet; remove it"
 	default:
 		return ""
@@ -57,12 +57,16 @@ func foreign(name string) string {
 }
 
 // joinBooleans writes "--reload-on-create true" as "--reload-on-create=true". In Reloader these two flags are strings,
-// so the form with a blank works there and is found in manifests.
+// so the form with a blank works there and is found in manifests. The same holds for "--is-Argo-Rollouts", whose capitals
+// are written small.
 func joinBooleans(args []string) []string {
 	joined := make([]string, 0, len(args))
 	for _, arg := range args {
+		if rest, is := strings.CutPrefix(arg, "--is-Argo-Rollouts"); is && (rest == "" || rest[0] == '=') {
+			arg = "--is-argo-rollouts" + rest
+		}
 		last := len(joined) - 1
-		if last >= 0 && (joined[last] == "--reload-on-create" || joined[last] == "--reload-on-delete") &&
+		if last >= 0 && (joined[last] == "--reload-on-create" || joined[last] == "--reload-on-delete" || joined[last] == "--is-argo-rollouts") &&
 			(arg == "true" || arg == "false") {
 			joined[last] += "=" + arg
 			continue

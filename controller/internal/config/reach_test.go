@@ -36,6 +36,8 @@ func other() map[string]string {
 		"alert-webhook-url":     "https://hooks.example.com/other",
 		"alert-webhook-proxy":   "http://proxy.example.com:3128",
 		"alert-additional-info": "prod",
+		"is-openshift":          "true",
+		"workload-kinds":        "CloneSet=apps.kruise.io/v1alpha1/clonesets",
 		"kube-api-qps":          "50",
 		"kube-api-burst":        "70",
 		"digest-key-secret":     "other-key",
@@ -44,7 +46,7 @@ func other() map[string]string {
 		"lease-renew-deadline":  "11s",
 		"lease-retry-period":    "1s",
 	}
-	for _, name := range []string{"auto-reload-all", "reload-on-create", "reload-on-delete", "enable-ha", "enable-pprof"} {
+	for _, name := range []string{"auto-reload-all", "reload-on-create", "reload-on-delete", "enable-ha", "enable-pprof", "is-argo-rollouts"} {
 		texts[name] = "true"
 	}
 	initial := Default()

@@ -42,6 +42,7 @@ func reloaderTable(c *Config) []settings.Setting {
 		s.Setting("auto-search-annotation", key(&c.Keys.Search), "on a workload: roll for the sources it uses that carry the match annotation"),
 		s.Setting("search-match-annotation", key(&c.Keys.Match), "on a source: found by workloads that carry the search annotation"),
 		s.Setting("ignore-annotation", key(&c.Keys.Ignore), "on a source: never roll for it"),
+		s.Setting("is-argo-rollouts", settings.Boolean(&c.Kinds.Rollout), "handle the Rollouts of Argo Rollouts too. Reloader's spelling, --is-Argo-Rollouts, works as well"),
 		s.Setting("enable-pprof", settings.Boolean(&c.Pprof.Enabled), "serve Go's profiles on an address of their own"),
 		s.Setting("pprof-addr", settings.Text(&c.Pprof.Address, "HOST:PORT"), "the address for profiles"),
 	}
@@ -64,6 +65,8 @@ func ownTable(c *Config) []settings.Setting {
 		s.Setting("alert-webhook-url", settings.Text(&c.Alert.URL, "URL"), "where alerts are posted. It is a password: rather set INPOD_ALERT_WEBHOOK_URL from a Secret").Known("ALERT_WEBHOOK_URL").Hidden(),
 		s.Setting("alert-webhook-proxy", settings.Text(&c.Alert.Proxy, "URL"), "HTTP proxy for alerts").Known("ALERT_WEBHOOK_PROXY").Hidden(),
 		s.Setting("alert-additional-info", settings.Text(&c.Alert.Info, "TEXT"), "put in front of each alert, such as the name of the cluster").Known("ALERT_ADDITIONAL_INFO"),
+		s.Setting("is-openshift", settings.Boolean(&c.Kinds.DeploymentConfig), "handle the DeploymentConfigs of OpenShift too"),
+		s.Setting("workload-kinds", settings.Names(&c.Kinds.Others, "KIND=GROUP/VERSION/RESOURCE,…"), "handle these kinds too, which have a pod template at spec.template, or where :PATH.TO.TEMPLATE after the resource says"),
 		s.Setting("kube-api-qps", settings.Decimal(&c.Kubernetes.QPS, "a number"), "requests per second to the API server; 0 leaves the limit to the server"),
 		s.Setting("kube-api-burst", settings.Integer(&c.Kubernetes.Burst, "a whole number"), "requests that may exceed --kube-api-qps for a moment; 0 means twice that"),
 		s.Setting("digest-key-secret", settings.Text(&c.DigestKeySecret, "NAME"), "Secret in the namespace of inpod that holds the key of all digests"),

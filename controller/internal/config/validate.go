@@ -28,6 +28,7 @@ func validate(c *Config, origin func(name string) string) error {
 	v.annotationKeys()
 	v.addresses()
 	v.alert()
+	v.kinds()
 	return v.Err()
 }
 
@@ -63,6 +64,12 @@ func (v *validator) alert() {
 		if _, err := alert.NewPoster(a.URL, a.Proxy); err != nil {
 			v.Wrong("alert-webhook-url", "%v", err)
 		}
+	}
+}
+
+func (v *validator) kinds() {
+	if _, err := v.config.Kinds.Table(); err != nil {
+		v.Wrong("workload-kinds", "%v", err)
 	}
 }
 

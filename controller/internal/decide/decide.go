@@ -112,6 +112,7 @@ type Reason string
 // The reasons, in the order of the rules.
 const (
 	Deleting        Reason = "Deleting"          // the workload is being deleted
+	NoTemplate      Reason = "NoTemplate"        // its pod template cannot be used
 	NotFollowed     Reason = "NotFollowed"       // it follows no source
 	SourceMissing   Reason = "SourceMissing"     // a source or key that new pods need does not exist
 	Adopted         Reason = "Adopted"           // inpod sees it, or something that it uses, for the first time
@@ -131,7 +132,7 @@ const (
 // Reasons lists every reason.
 func Reasons() []Reason {
 	return []Reason{
-		Deleting, NotFollowed, SourceMissing, Adopted, Unchanged, CreateOff, DeleteOff, InTemplate, BackOff,
+		Deleting, NoTemplate, NotFollowed, SourceMissing, Adopted, Unchanged, CreateOff, DeleteOff, InTemplate, BackOff,
 		FrozenChanged, ReloadConfirmed, ReloadRejected, ReloadFailed, LiveChanged, NoSidecar,
 	}
 }
@@ -143,6 +144,7 @@ type Rule func(*assessment) (Decision, bool)
 func rules() []Rule {
 	return []Rule{
 		deleting,        // 1  None
+		noTemplate,      // 1  None, warning
 		notFollowed,     // 1  None, the baseline is dropped
 		sourceMissing,   // 2  None, warning: rolling now would break healthy pods
 		firstSeen,       // 3  record only

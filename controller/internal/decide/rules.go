@@ -30,6 +30,14 @@ func deleting(a *assessment) (Decision, bool) {
 	return none(Deleting), a.Workload.Deleting
 }
 
+// noTemplate: nobody knows what a workload uses whose template cannot be read, and nothing could be written into it. What
+// was recorded stays until it can.
+func noTemplate(a *assessment) (Decision, bool) {
+	decision := none(NoTemplate)
+	decision.Warning, decision.Message = true, "Not followed: "+a.Workload.Fault
+	return decision, a.Workload.Fault != "" && a.Policy.Asks()
+}
+
 // notFollowed: the workload follows nothing, by opting out or by saying nothing. An old baseline is dropped, so that
 // following again later starts from the content of then and rolls nothing.
 func notFollowed(a *assessment) (Decision, bool) {

@@ -90,6 +90,27 @@ func TestRuleDeleting(t *testing.T) {
 	})
 }
 
+func TestRuleNoTemplate(t *testing.T) {
+	t.Parallel()
+	faulty := func(w *world) {
+		w.inputs = func(in *decide.Input) { in.Workload.Fault, in.Workload.Usages = "the pod template is a text", nil }
+	}
+	const told = "Not followed: the pod template is a text"
+	checkAll(t, map[string]ruleCase{
+		"all that it uses is asked for": {parts: frozen(), objects: one(), happens: faulty, reason: decide.NoTemplate, message: told, warning: true},
+		"a list asks": {
+			parts: []obj.Part{obj.Annotation(namedCM, "a"), obj.EnvFrom(obj.CM("a"))}, objects: one(), happens: faulty,
+			reason: decide.NoTemplate, message: told, warning: true,
+		},
+		"nothing is asked for": {
+			parts: []obj.Part{obj.EnvFrom(obj.CM("a"))}, objects: one(), fresh: true, happens: faulty, reason: decide.NotFollowed,
+		},
+		"it is opted out": {
+			parts: following(obj.Annotation(ignore, "true"), obj.EnvFrom(obj.CM("a"))), objects: one(), fresh: true, happens: faulty, reason: decide.NotFollowed,
+		},
+	})
+}
+
 func TestRuleNotFollowed(t *testing.T) {
 	t.Parallel()
 	uses := obj.Env(obj.CM("a"), "k")

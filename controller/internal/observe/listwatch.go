@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
@@ -21,7 +22,7 @@ type api[L runtime.Object] interface {
 }
 
 // listWatch lists and watches what the selectors of only leave.
-func listWatch[L runtime.Object](client kubernetes.Interface, of api[L], only metav1.ListOptions) cache.ListerWatcher {
+func listWatch[L runtime.Object](client any, of api[L], only metav1.ListOptions) cache.ListerWatcher {
 	lw := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			options.FieldSelector, options.LabelSelector = only.FieldSelector, only.LabelSelector
@@ -42,7 +43,11 @@ func sourceListWatch(client kubernetes.Interface, kind source.Kind, namespace st
 	return listWatch(client, client.CoreV1().ConfigMaps(namespace), metav1.ListOptions{}), &corev1.ConfigMap{}
 }
 
-func workloadListWatch(client kubernetes.Interface, kind workload.Kind, namespace string) cache.ListerWatcher {
+func (o *Observer) workloadListWatch(kind workload.Kind, namespace string) cache.ListerWatcher {
+	client := o.options.Client
+	if kind.Path != nil {
+		return listWatch(o.options.Dynamic, api[*unstructured.UnstructuredList](o.options.Dynamic.Resource(kind.Resource).Namespace(namespace)), metav1.ListOptions{})
+	}
 	switch kind.Resource.Resource {
 	case "statefulsets":
 		return listWatch(client, client.AppsV1().StatefulSets(namespace), metav1.ListOptions{})

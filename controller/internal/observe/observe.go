@@ -16,6 +16,7 @@ import (
 	"slices"
 	"sync"
 
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
@@ -36,6 +37,8 @@ const (
 // Options are what an [Observer] needs. All fields are required but Namespaces.
 type Options struct {
 	Client kubernetes.Interface
+	// Dynamic reads the kinds that come as JSON; nil if there are none.
+	Dynamic dynamic.Interface
 	// Namespaces are the ones to watch; empty means all.
 	Namespaces []string
 	Keys       annotation.Keys
@@ -56,6 +59,7 @@ type Observer struct {
 	// sources and workloads are by kind and then by namespace; a picture of all namespaces has the one key "".
 	sources   map[source.Kind]map[string]cache.SharedIndexInformer
 	workloads map[string]map[string]cache.SharedIndexInformer
+	optional  []*optionalKind
 	pods      map[string]cache.SharedIndexInformer
 	synced    []cache.DoneChecker
 }
@@ -74,8 +78,12 @@ func New(options Options) (*Observer, error) {
 	}
 	for _, kind := range options.Kinds {
 		o.workloads[kind.Name] = map[string]cache.SharedIndexInformer{}
+		var optional *optionalKind
+		if kind.Path != nil {
+			optional = o.mayLack(kind)
+		}
 		for _, namespace := range namespaces {
-			informer, err := o.workloadInformer(kind, namespace)
+			informer, err := o.workloadInformer(kind, namespace, optional)
 			if err != nil {
 				return nil, err
 			}
@@ -111,6 +119,9 @@ func (o *Observer) Run(ctx context.Context) {
 	for _, informer := range o.all() {
 		informers.Go(func() { informer.RunWithContext(ctx) })
 	}
+	for _, kind := range o.optional {
+		informers.Go(func() { o.runOptional(ctx, kind) })
+	}
 	informers.Wait()
 }
 
@@ -131,6 +142,7 @@ func (o *Observer) HasSynced() bool {
 	return true
 }
 
+// all returns what is there for sure.
 func (o *Observer) all() []cache.SharedIndexInformer {
 	var all []cache.SharedIndexInformer
 	for _, byNamespace := range o.sources {
@@ -138,8 +150,11 @@ func (o *Observer) all() []cache.SharedIndexInformer {
 			all = append(all, informer)
 		}
 	}
-	for _, byNamespace := range o.workloads {
-		for _, informer := range byNamespace {
+	for _, kind := range o.options.Kinds {
+		if kind.Path != nil {
+			continue // see runOptional
+		}
+		for _, informer := range o.workloads[kind.Name] {
 			all = append(all, informer)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
@@ -176,25 +177,37 @@ func startOf(pod *corev1.Pod) time.Time {
 	return time.Time{}
 }
 
-// ownerOf returns the workload of a pod. A Deployment owns it through a ReplicaSet, which the Deployment controller names
-// after the Deployment and the label pod-template-hash (k8s.io/kubernetes/pkg/controller/deployment/sync.go).
+// ownerOf returns the workload of a pod. Kinds that own pods through a ReplicaSet name that after themselves and a label of
+// its pods. The ReplicationController of a DeploymentConfig has the number of the revision at the end of its name, and its
+// pods have the name of the DeploymentConfig in a label (openshift/api, apps/v1/consts.go DeploymentConfigLabel).
 func ownerOf(pod *corev1.Pod, kinds workload.Table) workload.Key {
 	owner := metav1.GetControllerOf(pod)
 	if owner == nil {
 		return workload.Key{}
 	}
-	key := workload.Key{Kind: owner.Kind, Namespace: pod.Namespace, Name: owner.Name}
-	if owner.Kind == "ReplicaSet" {
-		name, cut := strings.CutSuffix(owner.Name, "-"+pod.Labels["pod-template-hash"])
-		if !cut {
-			return workload.Key{}
-		}
-		key.Kind, key.Name = "Deployment", name
-	}
-	if _, known := kinds.Of(key.Kind); !known {
+	group, err := schema.ParseGroupVersion(owner.APIVersion)
+	if err != nil {
 		return workload.Key{}
 	}
-	return key
+	for _, kind := range kinds {
+		key := workload.Key{Kind: kind.Name, Namespace: pod.Namespace, Name: owner.Name}
+		if kind.APIKind() == owner.Kind && kind.Resource.Group == group.Group {
+			return key
+		}
+		switch hash := pod.Labels[kind.HashLabel]; {
+		case owner.Kind == "ReplicaSet" && kind.HashLabel != "" && hash != "":
+			if name, cut := strings.CutSuffix(owner.Name, "-"+hash); cut {
+				key.Name = name
+				return key
+			}
+		case owner.Kind == "ReplicationController" && kind.Name == "DeploymentConfig":
+			if name := pod.Labels["deploymentconfig"]; name != "" && strings.HasPrefix(owner.Name, name+"-") {
+				key.Name = name
+				return key
+			}
+		}
+	}
+	return workload.Key{}
 }
 
 // mountsOf lists the sources that a container mounts without subPath.

@@ -29,8 +29,9 @@ func anyOf(kind source.Kind, namespace string) string {
 	return string(kind) + "/" + namespace + "/*"
 }
 
-func (o *Observer) workloadInformer(kind workload.Kind, namespace string) (cache.SharedIndexInformer, error) {
-	lw := markLive(workloadListWatch(o.options.Client, kind, namespace))
+// workloadInformer watches a kind in a namespace. optional is nil for a kind that every cluster has.
+func (o *Observer) workloadInformer(kind workload.Kind, namespace string, optional *optionalKind) (cache.SharedIndexInformer, error) {
+	lw := markLive(o.workloadListWatch(kind, namespace))
 	informer := cache.NewSharedIndexInformerWithOptions(lw, kind.New(), cache.SharedIndexInformerOptions{
 		Indexers: cache.Indexers{bySource: indexBySource},
 	})
@@ -40,8 +41,9 @@ func (o *Observer) workloadInformer(kind workload.Kind, namespace string) (cache
 	}
 	registration, err := informer.AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
 		AddFunc: func(object any, isInInitialList bool) {
+			optional.isThere()
 			// Whoever acts looks at every workload at its start.
-			if item, ok := object.(*workloadItem); ok && !isInInitialList {
+			if item, ok := object.(*workloadItem); ok && (!isInInitialList || optional.isLate()) {
 				o.options.Notify(item.View.Key, WorkloadChanged)
 			}
 		},
@@ -62,7 +64,15 @@ func (o *Observer) workloadInformer(kind workload.Kind, namespace string) (cache
 	if err != nil {
 		return nil, fmt.Errorf("observing %ss: %w", kind.Name, err)
 	}
-	o.synced = append(o.synced, registration.HasSyncedChecker())
+	if optional == nil {
+		o.synced = append(o.synced, registration.HasSyncedChecker())
+		return informer, nil
+	}
+	if err := informer.SetWatchErrorHandlerWithContext(optional.watchFailed(o.options.Log)); err != nil {
+		return nil, fmt.Errorf("observing %ss: %w", kind.Name, err)
+	}
+	optional.informers = append(optional.informers, informer)
+	optional.synced = append(optional.synced, registration.HasSyncedChecker())
 	return informer, nil
 }
 

@@ -136,12 +136,18 @@ func TestOtherNamespacesAreNotThere(t *testing.T) {
 	})
 }
 
+// apiVersions of owners.
+var apiVersions = map[string]string{
+	"ReplicaSet": "apps/v1", "StatefulSet": "apps/v1", "DaemonSet": "apps/v1", "Job": "batch/v1", "ReplicationController": "v1",
+	"Rollout": "argoproj.io/v1alpha1", "CloneSet": "apps.kruise.io/v1alpha1",
+}
+
 // owned is a pod of a workload, with the sidecar.
 func owned(name, kind, owner string, parts ...obj.Part) *corev1.Pod {
 	pod := obj.Pod(name, append([]obj.Part{obj.Label(annotation.InjectedLabel, "true")}, parts...)...)
 	pod.OwnerReferences = []metav1.OwnerReference{
 		{Kind: "Thing", Name: "not-the-controller"},
-		{Kind: kind, Name: owner, Controller: new(true)},
+		{APIVersion: apiVersions[kind], Kind: kind, Name: owner, Controller: new(true)},
 	}
 	if kind == "ReplicaSet" {
 		pod.Labels["pod-template-hash"] = "6d4cf56db6"

@@ -34,7 +34,7 @@ func (l *Loop) referenceTo(view workload.View) *corev1.ObjectReference {
 		Kind: view.Key.Kind, Namespace: view.Key.Namespace, Name: view.Key.Name, UID: view.UID,
 	}
 	if kind, ok := l.options.Kinds.Of(view.Key.Kind); ok {
-		reference.APIVersion = kind.APIVersion()
+		reference.Kind, reference.APIVersion = kind.APIKind(), kind.APIVersion()
 	}
 	return reference
 }

@@ -81,9 +81,25 @@ the chart knows itself.
 {{- with include "inpod.controller.namespaces" . }}
 - {{ printf "--namespaces=%s" . | quote }}
 {{- end }}
+{{- with include "inpod.controller.workloadKinds" . }}
+- {{ printf "--workload-kinds=%s" . | quote }}
+{{- end }}
 {{- range .Values.controller.extraArgs }}
 - {{ . | quote }}
 {{- end }}
+{{- end -}}
+
+{{/* The further kinds of workloads, as the program reads them. */}}
+{{- define "inpod.controller.workloadKinds" -}}
+{{- $kinds := list -}}
+{{- range .Values.controller.workloadKinds -}}
+{{- $resource := list .version .resource -}}
+{{- if .group }}{{- $resource = prepend $resource .group -}}{{- end -}}
+{{- $kind := printf "%s=%s" .kind (join "/" $resource) -}}
+{{- if .templatePath }}{{- $kind = printf "%s:%s" $kind .templatePath -}}{{- end -}}
+{{- $kinds = append $kinds $kind -}}
+{{- end -}}
+{{- join "," $kinds -}}
 {{- end -}}
 
 {{/* What the controller does in the namespaces it works in; one text for the ClusterRole and for the Roles. */}}
@@ -94,6 +110,21 @@ the chart knows itself.
 - apiGroups: [apps]
   resources: [deployments, statefulsets, daemonsets]
   verbs: [list, watch, patch]
+{{- if .Values.controller.config.isArgoRollouts }}
+- apiGroups: [argoproj.io]
+  resources: [rollouts]
+  verbs: [list, watch, patch]
+{{- end }}
+{{- if .Values.controller.config.isOpenshift }}
+- apiGroups: [apps.openshift.io]
+  resources: [deploymentconfigs]
+  verbs: [list, watch, patch]
+{{- end }}
+{{- range .Values.controller.workloadKinds }}
+- apiGroups: [{{ default "" .group | quote }}]
+  resources: [{{ .resource }}]
+  verbs: [list, watch, patch]
+{{- end }}
 {{- if .Values.controller.config.reloadInPlace }}
 - apiGroups: [""]
   resources: [pods]

@@ -1,0 +1,186 @@
+package act
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"inpod.dev/inpod/controller/internal/config"
+	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/workload"
+)
+
+// operation is one operation of a JSON Patch (RFC 6902).
+type operation struct {
+	Op    string `json:"op"`
+	Path  string `json:"path"`
+	Value any    `json:"value,omitempty"`
+}
+
+// positions writes a JSON Patch for a kind whose lists the API server does not merge by names: what it changes stands at a
+// position, and before each change it tests that there is what the decision was about. All other fields, also those that
+// nobody here knows, stay as they are.
+type positions struct {
+	view     workload.View
+	template string // pointer to the pod template
+	ops      []operation
+	// makes tells that the patch makes a map or list which the object does not have. It would replace one that came to be
+	// since, so that it holds for this version of the object only.
+	makes bool
+}
+
+func (p *positions) add(op, path string, value any) {
+	p.ops = append(p.ops, operation{op, path, value})
+}
+
+// positionPatch is the counterpart of rolloutPatch for a kind.
+func positionPatch(kind workload.Kind) func(workload.View, config.Strategy, decide.Decision, string, time.Time) ([]byte, error) {
+	return func(view workload.View, strategy config.Strategy, decision decide.Decision, baseline string, now time.Time) ([]byte, error) {
+		if len(decision.Marks) == 0 {
+			return nil, fmt.Errorf("a rollout without a mark (%s)", decision.Reason) // the baseline alone would hide the change
+		}
+		if view.Shape == nil {
+			return nil, fmt.Errorf("%s was read without its shape", view.Key)
+		}
+		p := &positions{view: view, template: pointer(kind.Path...)}
+		p.observed(baseline)
+		marks := decision.Marks
+		if strategy == config.Annotations {
+			value, err := lastReloadedFrom(marks, now)
+			if err != nil {
+				return nil, err
+			}
+			p.annotateTemplate(annotation.LastReloadedFrom, value)
+			marks = nil
+		}
+		if err := p.variables(marks, decision.Stale); err != nil {
+			return nil, err
+		}
+		tests := []operation{{"test", "/metadata/uid", view.UID}}
+		if p.makes && view.Version != 0 {
+			tests = append(tests, operation{"test", "/metadata/resourceVersion", strconv.FormatUint(view.Version, 10)})
+		}
+		return encode(append(tests, p.ops...))
+	}
+}
+
+// observed writes the baseline; no baseline removes the annotation.
+func (p *positions) observed(baseline string) {
+	at := pointer("metadata", "annotations")
+	_, has := p.view.Annotations[annotation.Observed]
+	switch {
+	case baseline == "" && has:
+		p.add("remove", at+pointer(annotation.Observed), nil)
+	case baseline == "":
+	case p.view.Shape.Annotated:
+		p.add("add", at+pointer(annotation.Observed), baseline)
+	default:
+		p.makes = true
+		p.add("add", at, object{annotation.Observed: baseline})
+	}
+}
+
+func (p *positions) annotateTemplate(key, value string) {
+	at := p.template + "/metadata"
+	switch shape := p.view.Shape; {
+	case shape.TemplateAnnotated:
+		p.add("add", at+"/annotations"+pointer(key), value)
+	case shape.TemplateMetadata:
+		p.makes = true
+		p.add("add", at+"/annotations", object{key: value})
+	default:
+		p.makes = true
+		p.add("add", at, object{"annotations": object{key: value}})
+	}
+}
+
+// variables writes the marks into the containers that they name, and removes the stale ones, as "container/NAME".
+func (p *positions) variables(marks []decide.Mark, stale []string) error {
+	written := map[string]bool{}
+	for i, name := range p.view.Containers {
+		if i >= len(p.view.Shape.Env) {
+			break
+		}
+		var mine []decide.Mark
+		for _, mark := range marks {
+			if mark.Container == name && !written[mark.Variable] {
+				written[mark.Variable] = true
+				mine = append(mine, mark)
+			}
+		}
+		var gone []int
+		for variable, at := range p.view.Shape.Env[i].At {
+			if slices.Contains(stale, name+"/"+variable) {
+				gone = append(gone, at)
+			}
+		}
+		if len(mine)+len(gone) > 0 {
+			p.container(i, mine, gone)
+		}
+	}
+	for _, mark := range marks {
+		if !written[mark.Variable] {
+			return fmt.Errorf("there is no container %q for the variable %s", mark.Container, mark.Variable)
+		}
+	}
+	return nil
+}
+
+// container edits the variables of one container. What is replaced comes first and what is removed next, from the end, so
+// that no position moves before it is used.
+func (p *positions) container(i int, marks []decide.Mark, gone []int) {
+	env := p.view.Shape.Env[i]
+	at := p.template + pointer("spec", "containers", strconv.Itoa(i))
+	p.add("test", at+"/name", p.view.Containers[i])
+	var more []any
+	for _, mark := range marks {
+		variable := object{"name": mark.Variable, "value": mark.Hash}
+		position, has := env.At[mark.Variable]
+		if !has {
+			more = append(more, variable)
+			continue
+		}
+		p.add("test", at+pointer("env", strconv.Itoa(position), "name"), mark.Variable)
+		p.add("replace", at+pointer("env", strconv.Itoa(position)), variable)
+	}
+	slices.Sort(gone)
+	for _, position := range slices.Backward(gone) {
+		for variable, where := range env.At {
+			if where == position {
+				p.add("test", at+pointer("env", strconv.Itoa(position), "name"), variable)
+			}
+		}
+		p.add("remove", at+pointer("env", strconv.Itoa(position)), nil)
+	}
+	if len(more) > 0 && !env.Exists {
+		p.makes = true
+		p.add("add", at+"/env", more)
+		return
+	}
+	for _, variable := range more {
+		p.add("add", at+"/env/-", variable)
+	}
+}
+
+// pointer is a JSON Pointer (RFC 6901) to a field below a field.
+func pointer(fields ...string) string {
+	escape := strings.NewReplacer("~", "~0", "/", "~1")
+	var text strings.Builder
+	for _, field := range fields {
+		text.WriteString("/" + escape.Replace(field))
+	}
+	return text.String()
+}
+
+// failedTest tells that a JSON Patch met an object that is not what it is about: a test failed, or a position does not
+// exist. The API server answers 422 and says no more; what it says of an object that it does not accept has causes.
+func failedTest(err error) bool {
+	status, ok := errors.AsType[*apierrors.StatusError](err)
+	return ok && apierrors.IsInvalid(err) && (status.ErrStatus.Details == nil || len(status.ErrStatus.Details.Causes) == 0)
+}

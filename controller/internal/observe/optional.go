@@ -1,0 +1,149 @@
+package observe
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/tools/cache"
+
+	"inpod.dev/inpod/internal/workload"
+)
+
+// servedPoll is how often it is looked whether a kind is served that was not. Each look is one small GET.
+const servedPoll = 20 * time.Second
+
+// optionalKind is a kind that the API server may not serve, because nobody has installed it yet. The others do not wait
+// for it.
+type optionalKind struct {
+	kind      workload.Kind
+	informers []cache.SharedIndexInformer
+	synced    []cache.DoneChecker
+
+	// settled is closed when its objects are in the picture, or it turned out that there are none for now.
+	settled chan struct{}
+	settle  sync.Once
+	// late tells that it came to be served when the picture was taken for complete.
+	late atomic.Bool
+	// gone tells that it was said that it is not served any more.
+	gone atomic.Bool
+}
+
+// mayLack prepares for a kind that may not be there.
+func (o *Observer) mayLack(kind workload.Kind) *optionalKind {
+	optional := &optionalKind{kind: kind, settled: make(chan struct{})}
+	o.optional = append(o.optional, optional)
+	o.synced = append(o.synced, optional)
+	return optional
+}
+
+// Name implements [cache.DoneChecker].
+func (k *optionalKind) Name() string { return k.kind.Name }
+
+// Done implements [cache.DoneChecker].
+func (k *optionalKind) Done() <-chan struct{} { return k.settled }
+
+// isThere notes that there is an object of the kind.
+func (k *optionalKind) isThere() {
+	if k != nil {
+		k.gone.Store(false)
+	}
+}
+
+func (k *optionalKind) isLate() bool { return k != nil && k.late.Load() }
+
+// runOptional watches a kind from the moment at which the API server serves it.
+func (o *Observer) runOptional(ctx context.Context, k *optionalKind) {
+	if !o.awaitServed(ctx, k) {
+		return
+	}
+	var running sync.WaitGroup
+	for _, informer := range k.informers {
+		running.Go(func() { informer.RunWithContext(ctx) })
+	}
+	if cache.WaitFor(ctx, "", k.synced...) {
+		k.settle.Do(func() { close(k.settled) })
+	}
+	running.Wait()
+}
+
+// awaitServed returns true once the kind is served, and false if ctx ends first. What stands in the way is said once.
+func (o *Observer) awaitServed(ctx context.Context, k *optionalKind) bool {
+	said := ""
+	for {
+		fault := o.unserved(ctx, k.kind)
+		if fault == "" {
+			if said != "" {
+				o.options.Log.Info("a kind of workload is served now", "kind", k.kind.Name, "resource", resourceText(k.kind))
+			}
+			return true
+		}
+		if fault != said {
+			said = fault
+			o.options.Log.Warn("a kind of workload is left out for now; all others are followed, and this one is as soon as it can be",
+				"kind", k.kind.Name, "resource", resourceText(k.kind), "why", fault)
+		}
+		k.late.Store(true)
+		k.settle.Do(func() { close(k.settled) })
+		timer := time.NewTimer(servedPoll)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return false
+		}
+	}
+}
+
+// unserved says why a kind cannot be watched; "" if it can.
+func (o *Observer) unserved(ctx context.Context, kind workload.Kind) string {
+	api := discovery.ToServerResourcesInterfaceWithContext(o.options.Client.Discovery())
+	list, err := api.ServerResourcesForGroupVersionWithContext(ctx, kind.APIVersion())
+	switch {
+	case apierrors.IsNotFound(err):
+		return "the API server does not serve " + kind.APIVersion() + ": install its CustomResourceDefinition"
+	case err != nil:
+		return "the API server cannot say whether it serves " + kind.APIVersion() + ": " + err.Error()
+	}
+	i := slices.IndexFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Name == kind.Resource.Resource })
+	if i < 0 {
+		return fmt.Sprintf("the API server serves %s and no %s in it: install the CustomResourceDefinition, or correct the plural",
+			kind.APIVersion(), kind.Resource.Resource)
+	}
+	switch found := list.APIResources[i]; {
+	case found.Kind != kind.APIKind():
+		return fmt.Sprintf("the kind of %s is %s and not %s: correct it", resourceText(kind), found.Kind, kind.APIKind())
+	case !found.Namespaced:
+		return resourceText(kind) + " are not in namespaces, and ConfigMaps and Secrets are"
+	default:
+		for _, verb := range []string{"list", "watch", "patch"} {
+			if !slices.Contains(found.Verbs, verb) {
+				return fmt.Sprintf("the API server allows nobody to %s %s", verb, resourceText(kind))
+			}
+		}
+	}
+	return ""
+}
+
+func resourceText(kind workload.Kind) string { return kind.Resource.GroupResource().String() }
+
+// watchFailed says once that a kind is not served any more. The watch goes on trying.
+func (k *optionalKind) watchFailed(log *slog.Logger) cache.WatchErrorHandlerWithContext {
+	return func(ctx context.Context, r *cache.Reflector, err error) {
+		if !apierrors.IsNotFound(err) {
+			cache.DefaultWatchErrorHandler(ctx, r, err)
+			return
+		}
+		if !k.gone.Swap(true) {
+			log.Warn("a kind of workload is not served any more; it is followed again when it is back",
+				"kind", k.kind.Name, "resource", resourceText(k.kind), "error", err)
+		}
+	}
+}
