@@ -105,6 +105,36 @@ func nginxPod(name string, keysAndValues ...string) *corev1.Pod {
 	return pod
 }
 
+// prometheusPod mounts the ConfigMap "prometheus" and passes "restricted".
+func prometheusPod(name string) *corev1.Pod {
+	pod := podWith(name, corev1.Container{
+		Name: "prometheus", Image: suite.cluster.Env.TestImagePrefix + "/prometheus:2.42", ImagePullPolicy: corev1.PullIfNotPresent,
+		Args: []string{"--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus", "--web.enable-lifecycle"},
+		SecurityContext: &corev1.SecurityContext{
+			AllowPrivilegeEscalation: new(false), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+		},
+		ReadinessProbe: &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/-/ready", Port: fromInt(9090)}}},
+	}, "preset", "prometheus")
+	pod.Spec.SecurityContext.RunAsNonRoot = new(true)
+	volume(ofConfigMap("prometheus"))(&pod.Spec)
+	pod.Spec.Containers[0].VolumeMounts[0].MountPath = "/etc/prometheus"
+	return pod
+}
+
+// prometheusConfig is a configuration that one can tell from others by its edition.
+func prometheusConfig(edition string) *corev1.ConfigMap {
+	return configMap("prometheus", "prometheus.yml", "global: {external_labels: {edition: "+edition+"}}\n")
+}
+
+// hasEdition waits until a prometheus has loaded an edition.
+func (s *space) hasEdition(pod, edition string) {
+	s.t.Helper()
+	s.eventually("prometheus to have "+edition, func() (string, bool) {
+		body, err := s.Get(s.ctx, s.ns, pod, "9090", "/api/v1/status/config")
+		return string(body), err == nil && strings.Contains(string(body), "edition: "+edition)
+	})
+}
+
 // asUser lets nginx run as another user than root: it then keeps all that it writes in /tmp. It passes "restricted".
 func asUser(pod *corev1.Pod, uid int64) *corev1.Pod {
 	pod.Spec.SecurityContext.RunAsNonRoot, pod.Spec.SecurityContext.RunAsUser = new(true), &uid

@@ -99,41 +99,21 @@ func anOrdinaryContainer(s *space) {
 }
 
 func aURL(s *space) {
-	config := func(edition string) *corev1.ConfigMap {
-		return configMap("site", "prometheus.yml", "global: {external_labels: {edition: "+edition+"}}\n")
-	}
-	s.apply(config("first"))
-	pod := podWith("metrics", corev1.Container{
-		Name: "prometheus", Image: s.Env.TestImagePrefix + "/prometheus:2.42", ImagePullPolicy: corev1.PullIfNotPresent,
-		Args: []string{"--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus", "--web.enable-lifecycle"},
-		SecurityContext: &corev1.SecurityContext{
-			AllowPrivilegeEscalation: new(false), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
-		},
-		ReadinessProbe: &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/-/ready", Port: fromInt(9090)}}},
-	}, "preset", "prometheus")
-	pod.Spec.SecurityContext.RunAsNonRoot = new(true)
-	volume(ofConfigMap("site"))(&pod.Spec)
-	pod.Spec.Containers[0].VolumeMounts[0].MountPath = "/etc/prometheus"
-	created := s.create(pod)
+	s.apply(prometheusConfig("first"))
+	created := s.create(prometheusPod("metrics"))
 	if got := s.record(created); got.Image != "inpod" || got.SharedProcesses || created.Spec.ShareProcessNamespace != nil {
 		s.t.Errorf("a URL needs neither the application's image nor its processes: %s", got)
 	}
 	s.awaitPod("metrics", "ready", isReady)
-	has := func(edition string) {
-		s.eventually("prometheus to have "+edition, func() (string, bool) {
-			body, err := s.Get(s.ctx, s.ns, "metrics", "9090", "/api/v1/status/config")
-			return string(body), err == nil && strings.Contains(string(body), "edition: "+edition)
-		})
-	}
-	has("first")
-	s.apply(config("second"))
+	s.hasEdition("metrics", "first")
+	s.apply(prometheusConfig("second"))
 	s.nudge("metrics", "second")
-	has("second")
+	s.hasEdition("metrics", "second")
 	s.reported("metrics", "applied")
-	s.apply(configMap("site", "prometheus.yml", "nonsense\n"))
+	s.apply(configMap("prometheus", "prometheus.yml", "nonsense\n"))
 	s.nudge("metrics", "bad")
 	s.reported("metrics", "rejected")
-	has("second")
+	s.hasEdition("metrics", "second")
 	s.undisturbed(created)
 }
 

@@ -3,15 +3,18 @@
 package e2e_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/internal/annotation"
 )
 
 // anyLevel is the Pod Security level for an nginx as root.
@@ -66,7 +69,7 @@ func (s *space) start(workloads ...*appsv1.Deployment) map[string][]corev1.Pod {
 	return pods
 }
 
-// everyPodServes waits until the given pods, and no others, serve a text.
+// everyPodServes waits until each of the pods serves a text.
 func (s *space) everyPodServes(pods []corev1.Pod, text string) {
 	s.t.Helper()
 	for _, pod := range pods {
@@ -87,6 +90,36 @@ func (s *space) awaitEvent(name, reason string, texts ...string) {
 	s.must(err)
 }
 
+// told is how often a workload was told of a reason. Equal events are counted in one.
+func (s *space) told(w kit.Workload, reason string) int {
+	s.t.Helper()
+	events, err := s.Events(s.ctx, w, reason)
+	s.must(err)
+	n := 0
+	for _, event := range events {
+		n += int(max(event.Count, 1))
+	}
+	return n
+}
+
+// observed is the recorded baseline of a workload.
+func (s *space) observed(w kit.Workload) string { return s.state(w).Annotations[annotation.Observed] }
+
+// awaitRecorded waits until another baseline than this one is recorded: the pods have confirmed.
+func (s *space) awaitRecorded(w kit.Workload, before string) {
+	s.t.Helper()
+	_, err := s.Await(s.ctx, w, "another baseline recorded", func(state kit.State) bool { return state.Annotations[annotation.Observed] != before })
+	s.must(err)
+}
+
+// sameTemplate holds that nothing was rolled.
+func (s *space) sameTemplate(before kit.State, w kit.Workload) {
+	s.t.Helper()
+	if diff := cmp.Diff(before.Template, s.state(w).Template); diff != "" {
+		s.t.Errorf("%s was rolled (-before +now):\n%s", w, diff)
+	}
+}
+
 // An edit is taken up by the same pods; a bad one is rejected and told, with nothing rolled; its correction is taken up.
 // A key that arrives in the environment as well rolls, and pods that did not get the sidecar are rolled, too.
 func TestReloadInPlace(t *testing.T) {
@@ -100,29 +133,43 @@ func TestReloadInPlace(t *testing.T) {
 	pods := s.start(ofPod(nginxPod("web", "preset", "nginx"), 3), ofPod(both, 1), ofPod(bare, 1))
 	s.everyPodServes(pods["web"], "first")
 
+	web := kit.Deployment(s.ns, "web")
+	before := s.state(web)
 	edited := time.Now()
 	s.apply(configMap("site", "default.conf", site("second")))
 	s.everyPodServes(pods["web"], "second")
 	t.Logf("served by three pods %s after the edit", time.Since(edited).Round(10*time.Millisecond))
 	s.awaitEvent("web", "ReloadedInPlace", "site", "default.conf")
+	s.awaitRecorded(web, before.Annotations[annotation.Observed])
 	s.everyPodServes(pods["both"], "second")
 	s.awaitEvent("both", "ReloadedInPlace")
 	s.awaitEvent("bare", "Reloaded", "lack the sidecar")
 	s.allUndisturbed(pods["web"])
 	s.allUndisturbed(pods["both"])
 
+	second := s.observed(web)
 	s.apply(configMap("site", "default.conf", "nonsense;\n"))
 	s.awaitEvent("web", "ReloadRejected", "pod web-", "nonsense")
 	s.everyPodServes(pods["web"], "second")
+	if s.observed(web) != second {
+		t.Error("content that the pods rejected is recorded as theirs")
+	}
+	reloads := s.told(web, "ReloadedInPlace")
 	s.apply(configMap("site", "default.conf", site("third")))
 	s.everyPodServes(pods["web"], "third")
-	s.awaitEvent("web", "ReloadedInPlace")
+	s.awaitRecorded(web, second)
+	s.eventually("the event of the correction", func() (string, bool) {
+		now := s.told(web, "ReloadedInPlace")
+		return fmt.Sprintf("%d events, %d before it", now, reloads), now == reloads+1
+	})
 	s.allUndisturbed(pods["web"])
+	s.sameTemplate(before, web)
 
 	s.apply(configMap("color", "color", "blue"))
 	s.awaitEvent("both", "Reloaded", "color")
 	s.must(s.AwaitRollout(s.ctx, kit.Deployment(s.ns, "both")))
 	s.allUndisturbed(pods["web"])
+	s.sameTemplate(before, web)
 }
 
 // A change that comes while the sidecar is down is applied when it is back, and the application is not restarted.

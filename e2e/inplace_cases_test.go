@@ -1,0 +1,115 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/internal/annotation"
+)
+
+// served is a pod whose program answers every request, so that each reload of it works.
+func served(name string, uses ...use) *corev1.Pod {
+	pod := podWith(name, container("app", "serve"), "reload-url", "http://127.0.0.1:8080/", "reload-method", "GET")
+	for _, use := range uses {
+		use(&pod.Spec)
+	}
+	return pod
+}
+
+// What is left to the sidecars and what is rolled, case by case, in one namespace: each case has sources and a workload of
+// its own, and each edit concerns one of them.
+func TestWhatIsReloadedAndWhatIsRolled(t *testing.T) {
+	t.Parallel()
+	s := installBoth(t)
+	s.apply(
+		configMap("shrinks", "stays", "1", "goes", "1"), configMap("own", "key", "1"), configMap("shared", "key", "1"),
+		configMap("keyed", "live", "1", "frozen", "1"), configMap("several", "key", "1"), configMap("part", "part", "1"),
+		secret("private", "key", "1"), prometheusConfig("first"),
+	)
+
+	second := served("second", volume(ofConfigMap("own")))
+	second.Annotations[annotation.Domain+"reload-container"] = "app"
+	second.Spec.Containers = append(second.Spec.Containers, container("helper", "sleep"))
+	second.Spec.Volumes = append(second.Spec.Volumes, corev1.Volume{Name: "shared", VolumeSource: ofConfigMap("shared").volume()})
+	second.Spec.Containers[1].VolumeMounts = []corev1.VolumeMount{{Name: "shared", MountPath: "/shared"}}
+
+	keyed := served("keyed", volume(ofConfigMap("keyed")))
+	keyed.Spec.Containers[0].VolumeMounts = append(keyed.Spec.Containers[0].VolumeMounts,
+		corev1.VolumeMount{Name: "keyed", MountPath: "/frozen", SubPath: "frozen"})
+
+	secretive := served("secretive", volume(ofSecret("private")), projected(ofConfigMap("part"), "part"))
+	secretive.Spec.Volumes[0].Secret.DefaultMode = new(int32(0o400))
+	secretive.Spec.Containers[0].SecurityContext.RunAsUser = new(int64(0))
+
+	pods := s.start(ofPod(served("shrinks", volume(ofConfigMap("shrinks"))), 2), ofPod(second, 1), ofPod(keyed, 1), ofPod(secretive, 1),
+		ofPod(prometheusPod("metrics"), 1))
+	several, ofSeveral := s.startStatefulSet(served("several", volume(ofConfigMap("several"))), 2)
+
+	s.apply(configMap("shrinks", "stays", "1"))
+	s.apply(configMap("shared", "key", "2"))
+	s.apply(configMap("keyed", "live", "2", "frozen", "1"))
+	s.apply(secret("private", "key", "2"), configMap("part", "part", "2"))
+	s.apply(configMap("several", "key", "2"))
+	s.apply(prometheusConfig("second"))
+
+	s.awaitEvent("shrinks", "ReloadedInPlace", "goes")
+	for _, pod := range pods["shrinks"] {
+		if names := s.execIn(pod, "ls", "/shrinks"); strings.Contains(names, "goes") {
+			t.Errorf("confirmed, and pod %s still has the key that went:\n%s", pod.Name, names)
+		}
+	}
+	s.awaitEvent("second", "Reloaded", "does not watch ConfigMap shared")
+	s.awaitEvent("keyed", "ReloadedInPlace", "live")
+	s.awaitEvent("secretive", "ReloadedInPlace", "private", "part")
+	if got := s.reported(pods["secretive"][0].Name, "applied"); got.Changes == 0 {
+		t.Errorf("the sidecar saw no change: %+v", got)
+	}
+	_, err := s.AwaitEvent(s.ctx, several, "ReloadedInPlace")
+	s.must(err)
+	s.allUndisturbed(ofSeveral)
+	s.awaitEvent("metrics", "ReloadedInPlace", "prometheus.yml")
+	s.hasEdition(pods["metrics"][0].Name, "second")
+	for _, name := range []string{"shrinks", "keyed", "secretive", "metrics"} {
+		s.allUndisturbed(pods[name])
+	}
+
+	// The same source as before, and this time the key that the container got as a file of its own.
+	s.apply(configMap("keyed", "live", "2", "frozen", "2"), configMap("own", "key", "2"))
+	s.awaitEvent("keyed", "Reloaded", "frozen")
+	s.must(s.AwaitRollout(s.ctx, kit.Deployment(s.ns, "second")))
+	s.awaitEvent("second", "ReloadedInPlace", "own")
+}
+
+// startStatefulSet is start for a StatefulSet of pods like this one.
+func (s *space) startStatefulSet(pod *corev1.Pod, replicas int32) (kit.Workload, []corev1.Pod) {
+	s.t.Helper()
+	as := ofPod(pod, replicas)
+	s.apply(&appsv1.StatefulSet{
+		ObjectMeta: metav1.ObjectMeta{Name: as.Name, Annotations: as.Annotations},
+		Spec: appsv1.StatefulSetSpec{
+			Replicas: &replicas, Selector: as.Spec.Selector, Template: as.Spec.Template, ServiceName: as.Name,
+			PodManagementPolicy: appsv1.ParallelPodManagement,
+		},
+	})
+	w := kit.StatefulSet(s.ns, as.Name)
+	s.must(s.AwaitRollout(s.ctx, w))
+	s.adopted(w)
+	pods, err := s.Pods(s.ctx, w)
+	s.must(err)
+	return w, pods
+}
+
+// execIn runs the test program in its container.
+func (s *space) execIn(pod corev1.Pod, args ...string) string {
+	s.t.Helper()
+	out, err := s.Exec(s.ctx, s.ns, pod.Name, "app", append([]string{"/app"}, args...)...)
+	s.must(err)
+	return out
+}
