@@ -75,6 +75,10 @@ func NewLogger(w io.Writer, format Format, level slog.Level) *slog.Logger {
 	options := &slog.HandlerOptions{
 		Level: level,
 		ReplaceAttr: func(groups []string, attr slog.Attr) slog.Attr {
+			if attr.Value.Kind() == slog.KindDuration {
+				// JSON would have nanoseconds without a unit.
+				return slog.String(attr.Key, attr.Value.Duration().String())
+			}
 			if len(groups) > 0 || attr.Key != slog.LevelKey {
 				return attr
 			}

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"inpod.dev/inpod/internal/telemetry"
 )
@@ -60,12 +61,12 @@ func TestLoggerForms(t *testing.T) {
 	if got := text.String(); !strings.Contains(got, `level=TRACE msg=asked verb=GET`) {
 		t.Errorf("text log is %q", got)
 	}
-	telemetry.NewLogger(&objects, telemetry.FormatJSON, slog.LevelInfo).Warn("late", "level", "mine")
+	telemetry.NewLogger(&objects, telemetry.FormatJSON, slog.LevelInfo).Warn("late", "level", "mine", "took", 1500*time.Millisecond)
 	var line map[string]any
 	if err := json.Unmarshal(objects.Bytes(), &line); err != nil {
 		t.Fatalf("JSON log is %q: %v", objects.String(), err)
 	}
-	if line["msg"] != "late" {
+	if line["msg"] != "late" || line["took"] != "1.5s" {
 		t.Errorf("JSON log is %v", line)
 	}
 }
