@@ -48,11 +48,14 @@ const Observed = "inpod.dev/observed"
 // LastReloadedFrom is what the strategy "annotations" writes into a pod template. The key is Reloader's.
 const LastReloadedFrom = "reloader.stakater.com/last-reloaded-from"
 
+// RolloutStrategyKey is on a Rollout of Argo Rollouts, or on its template. The key is Reloader's.
+const RolloutStrategyKey = "reloader.stakater.com/rollout-strategy"
+
 // OnWorkload tells whether an annotation of a workload or of a pod template
 // means something to inpod. All others need not be kept in memory.
 func (k Keys) OnWorkload(key string) bool {
 	switch key {
-	case k.Auto, k.Search, k.Ignore, k.OnFailure, k.Inject, Observed, LastReloadedFrom:
+	case k.Auto, k.Search, k.Ignore, k.OnFailure, k.Inject, Observed, LastReloadedFrom, RolloutStrategyKey:
 		return true
 	}
 	for _, keys := range []map[source.Kind]string{k.AutoKind, k.Named, k.Exclude} {

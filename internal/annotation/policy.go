@@ -18,9 +18,20 @@ type Policy struct {
 	Injected bool
 	// NoRollout tells that a reload which fails is not followed by a rollout.
 	NoRollout bool
+	// RolloutStrategy is how a Rollout of Argo Rollouts is rolled; "" where nothing is said.
+	RolloutStrategy RolloutStrategy
 
 	kinds map[source.Kind]kindPolicy
 }
+
+// RolloutStrategy is how a Rollout of Argo Rollouts is rolled. The values are Reloader's.
+type RolloutStrategy string
+
+// The strategies.
+const (
+	Rollout RolloutStrategy = "rollout" // by an edit of its template
+	Restart RolloutStrategy = "restart" // by a restart of its pods
+)
 
 // kindPolicy is a policy for one kind of source.
 type kindPolicy struct {
@@ -76,6 +87,7 @@ func Read(keys Keys, workload, template map[string]string) (Policy, []Problem) {
 	p.OptedOut = r.exactly(keys.Ignore, workload, false) || r.exactly(keys.Ignore, template, true)
 	p.Injected = template[keys.Inject] == "enabled" || template[keys.Inject] == isTrue
 	p.NoRollout = r.noRollout(workload, template)
+	p.RolloutStrategy = r.rolloutStrategy(workload, template)
 	return p, r.problems
 }
 
@@ -170,4 +182,18 @@ func (r *reader) noRollout(workload, template map[string]string) bool {
 	r.report(Problem{Key: r.keys.OnFailure, Value: value, OnTemplate: onTemplate, Fault: fmt.Sprintf(
 		`%q is not allowed and counts as "rollout"; use "rollout" or "none"`, value)})
 	return false
+}
+
+func (r *reader) rolloutStrategy(workload, template map[string]string) RolloutStrategy {
+	value, onTemplate := workload[RolloutStrategyKey], false
+	if value == "" {
+		value, onTemplate = template[RolloutStrategyKey], true
+	}
+	switch strategy := RolloutStrategy(value); strategy {
+	case "", Rollout, Restart:
+		return strategy
+	}
+	r.report(Problem{Key: RolloutStrategyKey, Value: value, OnTemplate: onTemplate, Fault: fmt.Sprintf(
+		`%q is not allowed and counts as "rollout"; use "rollout" or "restart"`, value)})
+	return Rollout
 }

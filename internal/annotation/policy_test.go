@@ -76,6 +76,10 @@ func TestProblems(t *testing.T) {
 			template: marks{onFailure: "None"}, key: onFailure, value: "None", onTemplate: true,
 			want: []string{`annotation inpod.dev/on-failure on the pod template: "None" is not allowed and counts as "rollout"; use "rollout" or "none"`},
 		},
+		"rollout-strategy=Restart": {
+			workload: marks{annotation.RolloutStrategyKey: "Restart"}, key: annotation.RolloutStrategyKey, value: "Restart",
+			want: []string{`annotation reloader.stakater.com/rollout-strategy: "Restart" is not allowed and counts as "rollout"; use "rollout" or "restart"`},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -161,6 +165,26 @@ func TestPolicyOfTheWholeWorkload(t *testing.T) {
 		p, _ := annotation.Read(annotation.DefaultKeys(), tc.workload, tc.template)
 		if p.OptedOut != tc.optedOut || p.Injected != tc.injected || p.NoRollout != tc.noRollout {
 			t.Errorf("%s: opted out %t, injected %t, no rollout %t", name, p.OptedOut, p.Injected, p.NoRollout)
+		}
+	}
+}
+
+func TestRolloutStrategy(t *testing.T) {
+	t.Parallel()
+	says := func(value string) marks { return marks{annotation.RolloutStrategyKey: value} }
+	for name, tc := range map[string]struct {
+		workload, template marks
+		want               annotation.RolloutStrategy
+	}{
+		"nothing said":        {},
+		"on the workload":     {workload: says("restart"), want: annotation.Restart},
+		"on the template":     {template: says("restart"), want: annotation.Restart},
+		"the workload before": {workload: says("rollout"), template: says("restart"), want: annotation.Rollout},
+		"empty":               {workload: says(""), template: says("restart"), want: annotation.Restart},
+		"not understood":      {workload: says("restart "), want: annotation.Rollout},
+	} {
+		if p, _ := annotation.Read(annotation.DefaultKeys(), tc.workload, tc.template); p.RolloutStrategy != tc.want {
+			t.Errorf("%s: %q, want %q", name, p.RolloutStrategy, tc.want)
 		}
 	}
 }

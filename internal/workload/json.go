@@ -26,17 +26,24 @@ func FromJSON(kind string, resource schema.GroupVersionResource, path ...string)
 		pods: func(object any) int32 {
 			content, ok := object.(*unstructured.Unstructured)
 			if !ok {
-				return 0
+				return UnknownPods
 			}
-			replicas, _, _ := unstructured.NestedInt64(content.Object, "status", "replicas") // 0 for a kind without it
-			return int32(min(replicas, 1<<30))                                               //nolint:gosec // bounded
+			replicas, has, err := unstructured.NestedInt64(content.Object, "status", "replicas")
+			if !has || err != nil {
+				return UnknownPods
+			}
+			return int32(min(replicas, UnknownPods)) //nolint:gosec // bounded
 		},
 	}
 }
 
+// UnknownPods is more pods than any workload has, so that those which are found are never all of them.
+const UnknownPods = 1 << 30
+
 // Rollout is the kind of Argo Rollouts.
 func Rollout() Kind {
 	kind := FromJSON("Rollout", schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "rollouts"}, "spec", "template")
+	kind.Ref, kind.Restart = []string{"spec", "workloadRef"}, []string{"spec", "restartAt"}
 	kind.HashLabel = "rollouts-pod-template-hash" // argo-rollouts, pkg/apis/rollouts/v1alpha1/types.go DefaultRolloutUniqueLabelKey
 	return kind
 }
@@ -84,7 +91,12 @@ func (k Kind) jsonView(object metav1.Object, keep func(string) bool) (View, erro
 		return View{}, fmt.Errorf("%s: encoding the pod template: %w", k.KeyOf(object), err)
 	}
 	template, err := decoded(raw)
+	lender, refErr := k.lender(object)
 	switch {
+	case refErr != nil:
+		err = refErr
+	case lender != Key{}:
+		template, err = &corev1.PodTemplateSpec{}, nil
 	case err == nil && raw == nil:
 		err = errors.New("there is none")
 	case err == nil && len(template.Spec.Containers) == 0:
@@ -93,11 +105,30 @@ func (k Kind) jsonView(object metav1.Object, keep func(string) bool) (View, erro
 		template = &corev1.PodTemplateSpec{}
 	}
 	view := k.view(object, template, encoded, keep)
+	view.Lender = lender
 	if err != nil {
 		view.Fault = fmt.Sprintf("the pod template at %s cannot be used: %v", strings.Join(k.Path, "."), err)
 	}
 	view.Shape = shapeOf(object, raw, template)
 	return view, nil
+}
+
+// lender returns the workload whose template an object runs; it has no name where that runs its own.
+func (k Kind) lender(object metav1.Object) (Key, error) {
+	content, ok := object.(*unstructured.Unstructured)
+	if k.Ref == nil || !ok {
+		return Key{}, nil
+	}
+	ref, has, err := unstructured.NestedMap(content.Object, k.Ref...)
+	if !has || err != nil || len(ref) == 0 {
+		return Key{}, nil //nolint:nilerr // a reference that is no object is none
+	}
+	text := func(field string) string { s, _ := ref[field].(string); return s }
+	if text("kind") != "Deployment" || !strings.HasPrefix(text("apiVersion"), "apps/") || text("name") == "" {
+		return Key{}, fmt.Errorf("%s names a %s %s %q, and only the template of a Deployment of apps/v1 is followed",
+			strings.Join(k.Ref, "."), text("apiVersion"), text("kind"), text("name"))
+	}
+	return Key{Kind: "Deployment", Namespace: object.GetNamespace(), Name: text("name")}, nil
 }
 
 // raw returns the pod template of an object as it came, nil where there is none.

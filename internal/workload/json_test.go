@@ -141,3 +141,39 @@ func TestNamesInATableDiffer(t *testing.T) {
 		t.Errorf("a table that was added to changes another: %d and %d rows", len(one), len(two))
 	}
 }
+
+func TestAWorkloadMayRunTheTemplateOfAnother(t *testing.T) {
+	t.Parallel()
+	rollout := workload.Rollout()
+	ref := func(apiVersion, kind, name string) map[string]any {
+		return map[string]any{"apiVersion": apiVersion, "kind": kind, "name": name}
+	}
+	for name, c := range map[string]struct {
+		ref   any
+		want  string // the name of the Deployment
+		fault string
+	}{
+		"a Deployment":     {ref("apps/v1", "Deployment", "web"), "web", ""},
+		"a ReplicaSet":     {ref("apps/v1", "ReplicaSet", "web"), "", `spec.workloadRef names a apps/v1 ReplicaSet "web"`},
+		"another group":    {ref("example.com/v1", "Deployment", "web"), "", "only the template of a Deployment of apps/v1 is followed"},
+		"without a name":   {ref("apps/v1", "Deployment", ""), "", "only the template of a Deployment of apps/v1 is followed"},
+		"nothing in it":    {map[string]any{}, "", "there is none"},
+		"nothing sensible": {"x", "", "there is none"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := set(t, set(t, clones(rollout), nil, "spec", "template"), c.ref, "spec", "workloadRef")
+			v := view(t, rollout, o)
+			if v.Lender.Name != c.want || !strings.Contains(v.Fault, c.fault) || (c.fault == "") != (v.Fault == "") {
+				t.Errorf("lender %s, fault %q", v.Lender, v.Fault)
+			}
+			if own := view(t, rollout, clones(rollout)); own.Same(v) || own.Lender != (workload.Key{}) {
+				t.Errorf("one with a template of its own is the same: %+v", own)
+			}
+		})
+	}
+	other := cloneSet(t)
+	if v := view(t, other, set(t, clones(other), ref("apps/v1", "Deployment", "web"), "spec", "workloadRef")); v.Lender != (workload.Key{}) {
+		t.Errorf("a CloneSet has no such field: %s", v.Lender)
+	}
+}

@@ -33,6 +33,12 @@ type Kind struct {
 	// for the others. The API server merges no lists of such a kind by names: it is patched by positions, see [Shape]. It
 	// may also not be installed.
 	Path []string
+	// Ref is where an object may name the workload whose template it runs, as {apiVersion, kind, name}; nil for a kind that
+	// cannot.
+	Ref []string
+	// Restart is the field that makes its controller restart the pods that are older than the time in it; nil for a kind
+	// without one.
+	Restart []string
 	// HashLabel is the label of a pod whose value ends the name of the ReplicaSet between the pod and the workload; ""
 	// where there is none.
 	HashLabel string

@@ -22,7 +22,7 @@ type View struct {
 	Version uint64
 	// Deleting tells that the workload is being deleted.
 	Deleting bool
-	// Pods is how many pods it has, by its status.
+	// Pods is how many pods it has, by its status; [UnknownPods] where that does not say.
 	Pods int
 	// Annotations and TemplateAnnotations are those that were asked for, and no others.
 	Annotations         map[string]string
@@ -34,6 +34,10 @@ type View struct {
 	// Variables are the environment variables of regular containers whose
 	// names begin with STAKATER_, as "container/NAME" with their values.
 	Variables map[string]string
+	// Lender is the workload whose pod template it runs; it has no name where it runs its own.
+	Lender Key
+	// Restart tells that its controller is asked to restart the pods, in place of an edit of the template.
+	Restart bool
 	// Shape is what a patch by positions depends on; nil for a kind that is patched by names.
 	Shape *Shape
 	// Fault says why the pod template cannot be used; "" if it can.
@@ -123,7 +127,7 @@ func variables(spec *corev1.PodSpec) map[string]string {
 // Same tells whether nothing that a decision depends on differs. Writes to
 // the status, for example, leave a view the same.
 func (v View) Same(other View) bool {
-	return v.UID == other.UID && v.Deleting == other.Deleting && v.Template == other.Template &&
+	return v.UID == other.UID && v.Lender == other.Lender && v.Restart == other.Restart && v.Deleting == other.Deleting && v.Template == other.Template &&
 		maps.Equal(v.Annotations, other.Annotations)
 }
 

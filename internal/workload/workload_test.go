@@ -102,6 +102,14 @@ func apiRow(t *testing.T, kind workload.Kind) {
 	}
 }
 
+// podsWithoutStatus is how many pods an object without a status has.
+func podsWithoutStatus(kind workload.Kind) int {
+	if kind.Path != nil {
+		return workload.UnknownPods
+	}
+	return 0
+}
+
 func fullView(t *testing.T, kind workload.Kind) {
 	parts := []obj.Part{
 		obj.Annotation("keep", "1"), obj.Annotation("drop", "1"), obj.TemplateAnnotation("keep", "2"), obj.TemplateAnnotation("drop", "2"),
@@ -131,6 +139,7 @@ func fullView(t *testing.T, kind workload.Kind) {
 		Variables:           map[string]string{"app/STAKATER_A_CONFIGMAP": "1", "second/STAKATER_B_SECRET": "2"},
 		Template:            got.Template,
 		Shape:               got.Shape,
+		Pods:                podsWithoutStatus(kind),
 		Written:             source.Moment{Version: 42, Time: written},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -44,7 +44,10 @@ func (w *Writer) Rollout(ctx context.Context, view workload.View, decision decid
 		return 0, unknown(view)
 	}
 	write, form := rolloutPatch, types.StrategicMergePatchType
-	if kind.Path != nil {
+	switch {
+	case view.Restart:
+		write, form = restartPatch(kind), types.MergePatchType
+	case kind.Path != nil:
 		write, form = positionPatch(kind), types.JSONPatchType
 	}
 	body, err := write(view, w.Strategy, decision, baseline, now)

@@ -265,3 +265,39 @@ func TestAFailedTestIsAConflict(t *testing.T) {
 		}
 	}
 }
+
+func TestARestartIsOneMergePatch(t *testing.T) {
+	t.Parallel()
+	kind := workload.Rollout()
+	view, decision := jsonRollout(t, kind, jsonObject(kind, jsonParts()...), conf())
+	view.Restart = true
+	text, err := sealer(t).Encode(decision.Baseline)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := send(t, config.EnvVars, func(w writer) error {
+		_, err := w.Rollout(t.Context(), view, decision, noon)
+		return err
+	})
+	if sent.requests != 1 || sent.contentType != "application/merge-patch+json" {
+		t.Errorf("%d requests, %s", sent.requests, sent.contentType)
+	}
+	var body any
+	if err := json.Unmarshal(sent.body, &body); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{
+		"metadata": map[string]any{"uid": "uid-of-web", "annotations": map[string]any{annotation.Observed: text}},
+		"spec":     map[string]any{"restartAt": "2026-01-02T12:00:00Z"},
+	}
+	if diff := cmp.Diff(any(want), body); diff != "" {
+		t.Errorf("body (-want +got):\n%s", diff)
+	}
+	view.Key.Kind = "DeploymentConfig"
+	send(t, config.EnvVars, func(w writer) error {
+		if _, err := w.Rollout(t.Context(), view, decision, noon); err == nil || !strings.Contains(err.Error(), "a DeploymentConfig cannot be restarted") {
+			t.Errorf("a kind without the field: %v", err)
+		}
+		return nil
+	})
+}

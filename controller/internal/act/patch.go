@@ -30,6 +30,25 @@ func recordPatch(view workload.View, baseline string) ([]byte, error) {
 	return encode(object{"metadata": metadataOf(view, baseline)})
 }
 
+// restartPatch is a JSON merge patch that makes the controller of a workload restart its pods, with the baseline. The
+// template stays as it is: that the pods have the content is told by the baseline alone.
+func restartPatch(kind workload.Kind) func(workload.View, config.Strategy, decide.Decision, string, time.Time) ([]byte, error) {
+	return func(view workload.View, _ config.Strategy, _ decide.Decision, baseline string, now time.Time) ([]byte, error) {
+		if kind.Restart == nil {
+			return nil, fmt.Errorf("a %s cannot be restarted", kind.Name)
+		}
+		patch := object{"metadata": metadataOf(view, baseline)}
+		at, last := patch, len(kind.Restart)-1
+		for _, field := range kind.Restart[:last] {
+			below := object{}
+			at[field] = below
+			at = below
+		}
+		at[kind.Restart[last]] = now.UTC().Format(time.RFC3339)
+		return encode(patch)
+	}
+}
+
 // rolloutPatch is a strategic merge patch: it names our variable in our container and leaves all others alone.
 func rolloutPatch(view workload.View, strategy config.Strategy, decision decide.Decision, baseline string, now time.Time) ([]byte, error) {
 	if len(decision.Marks) == 0 {

@@ -195,6 +195,9 @@ func (a *assessment) rollout(reason Reason, note string) Decision {
 		Marks: a.marks(), Stale: a.stale(),
 	}
 	decision.Message = "Rolling update started: " + describe(a.changed)
+	if a.Workload.Restart {
+		decision.Message = "Restart of the pods started: " + describe(a.changed)
+	}
 	if note != "" {
 		decision.Message += "; " + note
 	}

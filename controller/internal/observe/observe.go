@@ -183,15 +183,16 @@ type Workload struct {
 // Workload returns a workload; ok is false if it does not exist. Pods that carry the sidecar ask for it as their template
 // would: the injector may have added it because their namespace asks.
 func (o *Observer) Workload(key workload.Key) (w Workload, ok bool) {
-	informer := in(o.workloads[key.Kind], key.Namespace)
-	if informer == nil {
-		return Workload{}, false
-	}
-	item, ok := lookUp[*workloadItem](informer, key.Namespace, key.Name)
+	item, ok := o.item(key)
 	if !ok {
 		return Workload{}, false
 	}
 	w = item.Workload
+	if borrowers := o.borrowers(key); item.Lender != (workload.Key{}) {
+		w = o.borrowing(item)
+	} else if len(borrowers) > 0 {
+		w = o.lending(item, borrowers)
+	}
 	w.Policy.Injected = w.Policy.Injected || o.carriesSidecar(key)
 	return w, true
 }
@@ -253,11 +254,11 @@ func (o *Observer) dependents(ref source.Ref) []workload.Key {
 			continue
 		}
 		for _, item := range indexed(informer, indexValue(ref)) {
-			keys = append(keys, item.View.Key)
+			keys = append(keys, o.related(item.View.Key, item.Lender)...)
 		}
 		for _, item := range indexed(informer, anyOf(ref.Kind, ref.Namespace)) {
 			if item.Policy.Select(ref, false, false, false, false) == annotation.Named {
-				keys = append(keys, item.View.Key)
+				keys = append(keys, o.related(item.View.Key, item.Lender)...)
 			}
 		}
 	}

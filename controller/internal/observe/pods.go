@@ -62,8 +62,21 @@ type podItem struct {
 	Pod
 }
 
-// Pods returns the pods of a workload that carry the sidecar, sorted by name.
+// Pods returns the pods that carry the sidecar, of a workload and of those that run its template, sorted by name.
 func (o *Observer) Pods(key workload.Key) []Pod {
+	pods := o.podsOf(key)
+	if item, ok := o.item(key); ok && item.Lender != (workload.Key{}) {
+		return pods
+	}
+	for _, borrower := range o.borrowers(key) {
+		pods = append(pods, o.podsOf(borrower.View.Key)...)
+	}
+	slices.SortFunc(pods, func(a, b Pod) int { return strings.Compare(a.Name, b.Name) })
+	return pods
+}
+
+// podsOf returns the pods that belong to the workload itself, in no particular order.
+func (o *Observer) podsOf(key workload.Key) []Pod {
 	informer := in(o.pods, key.Namespace)
 	if informer == nil {
 		return nil
@@ -78,7 +91,6 @@ func (o *Observer) Pods(key workload.Key) []Pod {
 			pods = append(pods, item.Pod)
 		}
 	}
-	slices.SortFunc(pods, func(a, b Pod) int { return strings.Compare(a.Name, b.Name) })
 	return pods
 }
 
@@ -99,7 +111,7 @@ func (o *Observer) podInformer(namespace string) (cache.SharedIndexInformer, err
 		AddFunc: func(object any, isInInitialList bool) {
 			// A namespace may have asked for the sidecar, of which the workload itself says nothing.
 			if item, ok := object.(*podItem); ok && !isInInitialList && item.Workload.Name != "" {
-				o.options.Notify(item.Workload, WorkloadChanged)
+				o.notify(item.Workload, o.lenderOf(item.Workload))
 			}
 		},
 	})

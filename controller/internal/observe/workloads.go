@@ -33,7 +33,7 @@ func anyOf(kind source.Kind, namespace string) string {
 func (o *Observer) workloadInformer(kind workload.Kind, namespace string, optional *optionalKind) (cache.SharedIndexInformer, error) {
 	lw := markLive(o.workloadListWatch(kind, namespace))
 	informer := cache.NewSharedIndexInformerWithOptions(lw, kind.New(), cache.SharedIndexInformerOptions{
-		Indexers: cache.Indexers{bySource: indexBySource},
+		Indexers: indexersOf(kind),
 	})
 	last := newHistory[*workloadItem]()
 	if err := informer.SetTransform(func(object any) (any, error) { return reduceWorkload(object, kind, o.options.Keys, last) }); err != nil {
@@ -44,20 +44,23 @@ func (o *Observer) workloadInformer(kind workload.Kind, namespace string, option
 			optional.isThere()
 			// Whoever acts looks at every workload at its start.
 			if item, ok := object.(*workloadItem); ok && (!isInInitialList || optional.isLate()) {
-				o.options.Notify(item.View.Key, WorkloadChanged)
+				o.notify(item.View.Key, item.Lender)
 			}
 		},
 		UpdateFunc: func(before, after any) {
 			was, ok1 := before.(*workloadItem)
 			is, ok2 := after.(*workloadItem)
 			if ok1 && ok2 && !was.Same(is.View) {
-				o.options.Notify(is.View.Key, WorkloadChanged)
+				o.notify(is.View.Key, is.Lender)
+				if was.Lender != is.Lender && was.Lender != (workload.Key{}) {
+					o.options.Notify(was.Lender, WorkloadChanged)
+				}
 			}
 		},
 		DeleteFunc: func(object any) {
 			if item, ok := deleted[*workloadItem](object); ok {
 				last.forget(item)
-				o.options.Notify(item.View.Key, WorkloadChanged)
+				o.notify(item.View.Key, item.Lender)
 			}
 		},
 	})
@@ -88,6 +91,7 @@ func reduceWorkload(object any, kind workload.Kind, keys annotation.Keys, last *
 	}
 	item := &workloadItem{ObjectMeta: identity(meta), Workload: Workload{View: view}}
 	item.Policy, item.Problems = annotation.Read(keys, view.Annotations, view.TemplateAnnotations)
+	item.Restart = kind.Restart != nil && item.Policy.RolloutStrategy == annotation.Restart
 	if before, ok := last.get(item); ok && before.UID == item.UID {
 		switch {
 		case before.Template == view.Template:

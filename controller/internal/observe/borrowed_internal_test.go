@@ -1,0 +1,126 @@
+package observe
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"inpod.dev/inpod/internal/annotation"
+	obj "inpod.dev/inpod/internal/objtest"
+	"inpod.dev/inpod/internal/workload"
+)
+
+// borrower is a Rollout that runs the template of a Deployment.
+func borrower(name, lender string, parts ...obj.Part) *unstructured.Unstructured {
+	o := rolloutOf(name, parts...)
+	o.Object["spec"] = map[string]any{"workloadRef": map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "name": lender}}
+	return o
+}
+
+// Of a Rollout and the Deployment whose template it runs, one acts for both.
+func TestOneOfAPairActs(t *testing.T) {
+	t.Parallel()
+	restart := obj.Annotation(annotation.RolloutStrategyKey, "restart")
+	auto := obj.Annotation(autoKey, "true")
+	uses := obj.EnvFrom(obj.CM("a"))
+	for name, c := range map[string]struct {
+		rollout, deployment []obj.Part
+		want                string // who follows the ConfigMap
+		restart             bool
+	}{
+		"nobody asks":                        {nil, nil, "", false},
+		"the Rollout asks":                   {[]obj.Part{auto}, nil, "Deployment", false},
+		"the Deployment asks":                {nil, []obj.Part{auto}, "Deployment", false},
+		"both ask":                           {[]obj.Part{auto}, []obj.Part{auto}, "Deployment", false},
+		"the template asks":                  {nil, []obj.Part{obj.TemplateAnnotation(autoKey, "true")}, "Deployment", false},
+		"a restart, the Rollout asks":        {[]obj.Part{auto, restart}, nil, "Rollout", true},
+		"a restart, the Deployment asks":     {[]obj.Part{restart}, []obj.Part{auto}, "Rollout", true},
+		"a restart, both ask":                {[]obj.Part{auto, restart}, []obj.Part{auto}, "Rollout", true},
+		"a restart, said on the template":    {[]obj.Part{auto}, []obj.Part{obj.TemplateAnnotation(annotation.RolloutStrategyKey, "restart")}, "Rollout", true},
+		"a restart, and one is opted out":    {[]obj.Part{auto, restart}, []obj.Part{obj.Annotation(ignore, "true")}, "", true},
+		"the Rollout says it goes otherwise": {[]obj.Part{auto, obj.Annotation(annotation.RolloutStrategyKey, "rollout")}, []obj.Part{restart}, "Deployment", false},
+		"the strategy is none":               {[]obj.Part{auto, obj.Annotation(annotation.RolloutStrategyKey, "x")}, nil, "Deployment", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var a argo
+				a.served.Store(true)
+				l := open(t, objects(obj.ConfigMap("a", "k", "0"), obj.Deployment("web", append(c.deployment, uses)...)),
+					a.with(borrower("canary", "web", c.rollout...)))
+				follows := func(key workload.Key) bool {
+					w, ok := l.Workload(key)
+					if !ok {
+						t.Fatalf("no %s", key)
+					}
+					if key.Kind == "Rollout" && w.Restart != c.restart {
+						t.Errorf("restart %t", w.Restart)
+					}
+					referenced := slices.Contains(w.Refs(), configMap("a"))
+					return referenced && w.Policy.Select(configMap("a"), false, false, true, false).Follows()
+				}
+				for key, want := range map[workload.Key]bool{deployment("web"): c.want == "Deployment", rolloutKey("canary"): c.want == "Rollout"} {
+					if got := follows(key); got != want {
+						t.Errorf("%s follows: %t", key, got)
+					}
+				}
+				l.update(obj.ConfigMap("a", "k", "1"))
+				if diff := cmp.Diff([]string{"SourceChanged Deployment/web", "SourceChanged Rollout/canary"}, l.heard()); diff != "" {
+					t.Errorf("notified (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+func TestAPairHearsOfEachOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var a argo
+		a.served.Store(true)
+		l := open(t, objects(obj.ConfigMap("a", "k", "0"), obj.Deployment("web", obj.EnvFrom(obj.CM("a"))), obj.Deployment("other")), a.with(borrower("canary", "web")))
+		both := []string{"WorkloadChanged Deployment/web", "WorkloadChanged Rollout/canary"}
+		edit := func(o *unstructured.Unstructured) {
+			t.Helper()
+			if err := a.Tracker().Update(workload.Rollout().Resource, o, obj.Namespace); err != nil {
+				t.Fatal(err)
+			}
+		}
+		edit(borrower("canary", "web", obj.Annotation("configmap.reloader.stakater.com/reload", "named")))
+		if diff := cmp.Diff(both, l.heard()); diff != "" {
+			t.Errorf("the Rollout is edited (-want +got):\n%s", diff)
+		}
+		l.create(obj.ConfigMap("named", "k", "0"))
+		if diff := cmp.Diff([]string{"SourceChanged Deployment/web", "SourceChanged Rollout/canary"}, l.heard()); diff != "" {
+			t.Errorf("what the Rollout names (-want +got):\n%s", diff)
+		}
+		l.update(obj.Deployment("web", obj.EnvFrom(obj.CM("a")), obj.Var("A", "1")))
+		if diff := cmp.Diff(both, l.heard()); diff != "" {
+			t.Errorf("the Deployment is edited (-want +got):\n%s", diff)
+		}
+		l.create(owned("canary-1", "ReplicaSet", "canary-77", obj.Label("rollouts-pod-template-hash", "77")))
+		if diff := cmp.Diff(both, l.heard()); diff != "" {
+			t.Errorf("a pod has the sidecar (-want +got):\n%s", diff)
+		}
+		for _, key := range []workload.Key{deployment("web"), rolloutKey("canary")} {
+			if pods := l.Pods(key); len(pods) != 1 || pods[0].Name != "canary-1" {
+				t.Errorf("pods of %s: %v", key, pods)
+			}
+		}
+		if w, _ := l.Workload(deployment("web")); !w.Policy.Injected || w.Pods != workload.UnknownPods {
+			t.Errorf("injected %t, %d pods", w.Policy.Injected, w.Pods)
+		}
+		edit(borrower("canary", "other"))
+		if diff := cmp.Diff([]string{"WorkloadChanged Deployment/other", "WorkloadChanged Deployment/web", "WorkloadChanged Rollout/canary"}, l.heard()); diff != "" {
+			t.Errorf("the Rollout refers to another one (-want +got):\n%s", diff)
+		}
+		l.remove(obj.Deployment("other"))
+		synctest.Wait()
+		if w, ok := l.Workload(rolloutKey("canary")); !ok || w.Policy.Select(configMap("a"), false, false, true, true) != annotation.OptedOut || w.Fault != "" {
+			t.Errorf("without its Deployment: %t, %+v", ok, w)
+		}
+	})
+}
