@@ -23,7 +23,7 @@ import (
 )
 
 // argoRollouts has the real CustomResourceDefinition of Rollouts.
-const argoRollouts = "github.com/argoproj/argo-rollouts@v1.10.2"
+const argoRollouts = "github.com/argoproj/argo-rollouts@v1.10.1"
 
 // resources of kinds that a cluster may lack.
 var (

@@ -11,7 +11,7 @@ import (
 // intro is the top of the help text.
 const intro = `inpod controller: makes running workloads use the current content of their ConfigMaps and Secrets.
 
-It watches Deployments, StatefulSets and DaemonSets and the sources they use, and does a rolling upgrade of an
+It watches Deployments, StatefulSets, DaemonSets and the kinds that it is told of, with the sources they use, and does a rolling upgrade of an
 annotated workload when the content that it uses has changed.
 `
 
