@@ -19,7 +19,9 @@ import (
 	"k8s.io/client-go/dynamic"
 )
 
-var definitions = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+func definitions() schema.GroupVersionResource {
+	return schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+}
 
 // Custom reads and writes a resource of which nobody here has a type.
 func (c *Cluster) Custom(resource schema.GroupVersionResource, namespace string) dynamic.ResourceInterface {
@@ -29,12 +31,12 @@ func (c *Cluster) Custom(resource schema.GroupVersionResource, namespace string)
 // Define creates a CustomResourceDefinition and waits until it is served. The result is false where there was one, which
 // is left as it is.
 func (c *Cluster) Define(ctx context.Context, definition *unstructured.Unstructured) (created bool, err error) {
-	_, err = c.dynamic.Resource(definitions).Create(ctx, definition, metav1.CreateOptions{FieldManager: FieldManager})
+	_, err = c.dynamic.Resource(definitions()).Create(ctx, definition, metav1.CreateOptions{FieldManager: FieldManager})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return false, fmt.Errorf("create %s: %w", definition.GetName(), err)
 	}
 	created = err == nil
-	_, err = AwaitCustom(ctx, c.dynamic.Resource(definitions), definition.GetName(), func(u *unstructured.Unstructured) bool {
+	_, err = AwaitCustom(ctx, c.dynamic.Resource(definitions()), definition.GetName(), func(u *unstructured.Unstructured) bool {
 		conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
 		return slices.ContainsFunc(conditions, func(condition any) bool {
 			fields, _ := condition.(map[string]any)
@@ -47,7 +49,7 @@ func (c *Cluster) Define(ctx context.Context, definition *unstructured.Unstructu
 
 // Undefine deletes a CustomResourceDefinition with all its objects; one that is gone is fine.
 func (c *Cluster) Undefine(ctx context.Context, name string) error {
-	err := c.dynamic.Resource(definitions).Delete(ctx, name, metav1.DeleteOptions{})
+	err := c.dynamic.Resource(definitions()).Delete(ctx, name, metav1.DeleteOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete %s: %w", name, err)
 	}
