@@ -172,9 +172,9 @@ func (p *parts) assemble(c config.Config, registry prometheus.Registerer, ready 
 	options := reconcile.Options{
 		World:  p.observer,
 		Kinds:  p.kinds,
-		Writer: &act.Writer{Client: writes, Sealer: p.sealer, Kinds: p.kinds, Strategy: c.Reload.Strategy},
+		Writer: &act.Writer{Client: writes, Sealer: p.sealer, Kinds: p.kinds, Strategy: c.Reload.Strategy, PausedAt: c.Keys.PausedAt},
 		Decide: decide.Decide, Sealer: p.sealer,
-		Rules:  decide.Options{AutoAll: c.Reload.AutoAll, OnCreate: c.Reload.OnCreate, OnDelete: c.Reload.OnDelete},
+		Rules:  decide.Options{AutoAll: c.Reload.AutoAll, OnCreate: c.Reload.OnCreate, OnDelete: c.Reload.OnDelete, NotifyOnly: c.Pace.NotifyOnly},
 		Settle: c.Pace.Settle, SettleMax: c.Pace.SettleMax, Workers: c.Pace.Workers, AdoptionRate: c.Pace.AdoptionRate,
 		Grace: grace(c.Election), Tell: p.events.Tell, Log: log, Registerer: registry, QueueMetrics: kubemetrics.NewQueueProvider(registry),
 	}
@@ -224,6 +224,7 @@ func grace(e config.Election) time.Duration {
 func annotationKeys(k config.Keys) annotation.Keys {
 	keys := annotation.DefaultKeys()
 	keys.Auto, keys.Search, keys.Match, keys.Ignore = k.Auto, k.Search, k.Match, k.Ignore
+	keys.PausePeriod, keys.PausedAt = k.PausePeriod, k.PausedAt
 	maps.Copy(keys.AutoKind, map[source.Kind]string{source.ConfigMap: k.ConfigMapAuto, source.Secret: k.SecretAuto})
 	maps.Copy(keys.Named, map[source.Kind]string{source.ConfigMap: k.ConfigMap, source.Secret: k.Secret})
 	return keys

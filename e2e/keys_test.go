@@ -9,6 +9,7 @@ type keys struct {
 	auto, configmapAuto, secretAuto string // on a workload
 	configmap, secret, search       string // on a workload
 	match, ignore                   string // on a source
+	pausePeriod, pausedAt           string // on a workload
 }
 
 // The lists of sources that never count have keys that cannot be set.
@@ -31,19 +32,23 @@ func keysUnder(domain string) keys {
 		search:        domain + "/search",
 		match:         domain + "/match",
 		ignore:        domain + "/ignore",
+		pausePeriod:   "deployment." + domain + "/pause-period",
+		pausedAt:      "deployment." + domain + "/paused-at",
 	}
 }
 
 // config are the settings of a controller that follows the keys.
 func (k keys) config() kit.Values {
 	return kit.Values{
-		"autoAnnotation":          k.auto,
-		"configmapAutoAnnotation": k.configmapAuto,
-		"secretAutoAnnotation":    k.secretAuto,
-		"configmapAnnotation":     k.configmap,
-		"secretAnnotation":        k.secret,
-		"autoSearchAnnotation":    k.search,
-		"searchMatchAnnotation":   k.match,
-		"ignoreAnnotation":        k.ignore,
+		"autoAnnotation":                k.auto,
+		"configmapAutoAnnotation":       k.configmapAuto,
+		"secretAutoAnnotation":          k.secretAuto,
+		"configmapAnnotation":           k.configmap,
+		"secretAnnotation":              k.secret,
+		"autoSearchAnnotation":          k.search,
+		"searchMatchAnnotation":         k.match,
+		"ignoreAnnotation":              k.ignore,
+		"pauseDeploymentAnnotation":     k.pausePeriod,
+		"pauseDeploymentTimeAnnotation": k.pausedAt,
 	}
 }

@@ -13,6 +13,12 @@ type Keys struct {
 	Ignore    string                 // on a source: never; on a workload: opted out
 	OnFailure string                 // on a workload or its template, see [Policy]
 	Inject    string                 // on a template, see [Policy]
+
+	// On a workload or its template, see [Pacing].
+	Settle      string
+	NotifyOnly  string
+	PausePeriod string
+	PausedAt    string // on a workload, written by inpod
 }
 
 // DefaultKeys are Reloader's keys and inpod's own.
@@ -39,6 +45,11 @@ func DefaultKeys() Keys {
 		Ignore:    "reloader.stakater.com/ignore",
 		OnFailure: "inpod.dev/on-failure",
 		Inject:    "inpod.dev/inject",
+
+		Settle:      "inpod.dev/settle",
+		NotifyOnly:  "inpod.dev/notify-only",
+		PausePeriod: "deployment.reloader.stakater.com/pause-period",
+		PausedAt:    "deployment.reloader.stakater.com/paused-at",
 	}
 }
 
@@ -56,6 +67,9 @@ const RolloutStrategyKey = "reloader.stakater.com/rollout-strategy"
 func (k Keys) OnWorkload(key string) bool {
 	switch key {
 	case k.Auto, k.Search, k.Ignore, k.OnFailure, k.Inject, Observed, LastReloadedFrom, RolloutStrategyKey:
+		return true
+	}
+	if k.onPace(key) {
 		return true
 	}
 	for _, keys := range []map[source.Kind]string{k.AutoKind, k.Named, k.Exclude} {

@@ -20,6 +20,8 @@ type Policy struct {
 	NoRollout bool
 	// RolloutStrategy is how a Rollout of Argo Rollouts is rolled; "" where nothing is said.
 	RolloutStrategy RolloutStrategy
+	// Pacing says when it may be rolled.
+	Pacing Pacing
 
 	kinds map[source.Kind]kindPolicy
 }
@@ -88,6 +90,7 @@ func Read(keys Keys, workload, template map[string]string) (Policy, []Problem) {
 	p.Injected = template[keys.Inject] == "enabled" || template[keys.Inject] == isTrue
 	p.NoRollout = r.noRollout(workload, template)
 	p.RolloutStrategy = r.rolloutStrategy(workload, template)
+	p.Pacing = r.pacing(workload, template)
 	return p, r.problems
 }
 

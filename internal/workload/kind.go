@@ -46,6 +46,8 @@ type Kind struct {
 	template func(object any) *corev1.PodTemplateSpec
 	// pods returns how many pods an object of the kind has, by its status.
 	pods func(object any) int32
+	// paused tells whether an object of the kind is paused as Reloader pauses Deployments; nil for the other kinds.
+	paused func(object any) bool
 }
 
 // Table is the kinds that a program handles. It is built once, at the start.
@@ -72,6 +74,10 @@ func Kinds() Table {
 			pods:     podsOf(func(d *appsv1.Deployment) int32 { return d.Status.Replicas }),
 			// k8s.io/kubernetes/pkg/controller/deployment/sync.go
 			HashLabel: appsv1.DefaultDeploymentUniqueLabelKey,
+			paused: func(object any) bool {
+				d, ok := object.(*appsv1.Deployment)
+				return ok && d.Spec.Paused
+			},
 		},
 		{
 			Name:     "StatefulSet",

@@ -24,6 +24,8 @@ type View struct {
 	Deleting bool
 	// Pods is how many pods it has, by its status; [UnknownPods] where that does not say.
 	Pods int
+	// Paused tells that spec.paused is set on a Deployment: its template is not rolled out.
+	Paused bool
 	// Annotations and TemplateAnnotations are those that were asked for, and no others.
 	Annotations         map[string]string
 	TemplateAnnotations map[string]string
@@ -87,6 +89,9 @@ func (k Kind) view(object metav1.Object, template *corev1.PodTemplateSpec, encod
 		Variables:           variables(&template.Spec),
 		Template:            sha256.Sum256(encoded),
 	}
+	if k.paused != nil {
+		view.Paused = k.paused(object)
+	}
 	for i := range template.Spec.Containers {
 		view.Containers = append(view.Containers, template.Spec.Containers[i].Name)
 	}
@@ -127,7 +132,8 @@ func variables(spec *corev1.PodSpec) map[string]string {
 // Same tells whether nothing that a decision depends on differs. Writes to
 // the status, for example, leave a view the same.
 func (v View) Same(other View) bool {
-	return v.UID == other.UID && v.Lender == other.Lender && v.Restart == other.Restart && v.Deleting == other.Deleting && v.Template == other.Template &&
+	return v.UID == other.UID && v.Lender == other.Lender && v.Restart == other.Restart && v.Deleting == other.Deleting &&
+		v.Paused == other.Paused && v.Template == other.Template &&
 		maps.Equal(v.Annotations, other.Annotations)
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"inpod.dev/inpod/controller/internal/config"
 	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/source"
 	"inpod.dev/inpod/internal/workload"
 )
@@ -30,6 +31,8 @@ type Writer struct {
 	Sealer   source.Sealer
 	Kinds    workload.Table
 	Strategy config.Strategy
+	// PausedAt is the annotation for the time of a rollout.
+	PausedAt string
 }
 
 // Rollout writes the marks and the baseline of a decision in one PATCH, and returns the resource version that it made.
@@ -50,7 +53,11 @@ func (w *Writer) Rollout(ctx context.Context, view workload.View, decision decid
 	case kind.Path != nil:
 		write, form = positionPatch(kind), types.JSONPatchType
 	}
-	body, err := write(view, w.Strategy, decision, baseline, now)
+	notes := map[string]string{annotation.Observed: baseline}
+	if decision.Pause {
+		notes[w.PausedAt] = now.UTC().Format(annotation.PausedAtLayout)
+	}
+	body, err := write(view, w.Strategy, decision, notes, now)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", view.Key, err)
 	}
@@ -63,7 +70,28 @@ func (w *Writer) Record(ctx context.Context, view workload.View, baseline source
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", view.Key, err)
 	}
-	body, err := recordPatch(view, text)
+	body, err := annotatePatch(view, map[string]string{annotation.Observed: text})
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", view.Key, err)
+	}
+	return w.patch(ctx, view, types.MergePatchType, body)
+}
+
+// Note writes the content that a workload was told of.
+func (w *Writer) Note(ctx context.Context, view workload.View, content string) (uint64, error) {
+	body, err := annotatePatch(view, map[string]string{annotation.Notified: content})
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", view.Key, err)
+	}
+	return w.patch(ctx, view, types.MergePatchType, body)
+}
+
+// Resume undoes what Reloader does to pause a Deployment.
+func (w *Writer) Resume(ctx context.Context, view workload.View) (uint64, error) {
+	body, err := encode(object{
+		"metadata": metadataOf(view, map[string]string{w.PausedAt: ""}),
+		"spec":     object{"paused": nil},
+	})
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", view.Key, err)
 	}

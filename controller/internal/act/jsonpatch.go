@@ -3,6 +3,7 @@ package act
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,8 +41,8 @@ func (p *positions) add(op, path string, value any) {
 }
 
 // positionPatch is the counterpart of rolloutPatch for a kind.
-func positionPatch(kind workload.Kind) func(workload.View, config.Strategy, decide.Decision, string, time.Time) ([]byte, error) {
-	return func(view workload.View, strategy config.Strategy, decision decide.Decision, baseline string, now time.Time) ([]byte, error) {
+func positionPatch(kind workload.Kind) func(workload.View, config.Strategy, decide.Decision, map[string]string, time.Time) ([]byte, error) {
+	return func(view workload.View, strategy config.Strategy, decision decide.Decision, notes map[string]string, now time.Time) ([]byte, error) {
 		if len(decision.Marks) == 0 {
 			return nil, fmt.Errorf("a rollout without a mark (%s)", decision.Reason) // the baseline alone would hide the change
 		}
@@ -49,7 +50,7 @@ func positionPatch(kind workload.Kind) func(workload.View, config.Strategy, deci
 			return nil, fmt.Errorf("%s was read without its shape", view.Key)
 		}
 		p := &positions{view: view, template: pointer(kind.Path...)}
-		p.observed(baseline)
+		p.annotate(notes)
 		marks := decision.Marks
 		if strategy == config.Annotations {
 			value, err := lastReloadedFrom(marks, now)
@@ -70,19 +71,25 @@ func positionPatch(kind workload.Kind) func(workload.View, config.Strategy, deci
 	}
 }
 
-// observed writes the baseline; no baseline removes the annotation.
-func (p *positions) observed(baseline string) {
+// annotate writes annotations; no text removes one.
+func (p *positions) annotate(notes map[string]string) {
 	at := pointer("metadata", "annotations")
-	_, has := p.view.Annotations[annotation.Observed]
-	switch {
-	case baseline == "" && has:
-		p.add("remove", at+pointer(annotation.Observed), nil)
-	case baseline == "":
-	case p.view.Shape.Annotated:
-		p.add("add", at+pointer(annotation.Observed), baseline)
-	default:
+	more := object{}
+	for _, key := range slices.Sorted(maps.Keys(notes)) {
+		_, has := p.view.Annotations[key]
+		switch text := notes[key]; {
+		case text == "" && has:
+			p.add("remove", at+pointer(key), nil)
+		case text == "":
+		case p.view.Shape.Annotated:
+			p.add("add", at+pointer(key), text)
+		default:
+			more[key] = text
+		}
+	}
+	if len(more) > 0 {
 		p.makes = true
-		p.add("add", at, object{annotation.Observed: baseline})
+		p.add("add", at, more)
 	}
 }
 

@@ -16,18 +16,21 @@ import (
 type object = map[string]any
 
 // metadataOf is the metadata of a patch. The UID makes the server refuse it (409 Conflict) when the workload was deleted
-// and made again meanwhile: the decision was about another object. No baseline removes the annotation.
-func metadataOf(view workload.View, baseline string) object {
-	value := any(baseline)
-	if baseline == "" {
-		value = nil
+// and made again meanwhile: the decision was about another object. No text removes an annotation.
+func metadataOf(view workload.View, notes map[string]string) object {
+	annotations := object{}
+	for key, text := range notes {
+		annotations[key] = text
+		if text == "" {
+			annotations[key] = nil
+		}
 	}
-	return object{"uid": view.UID, "annotations": object{annotation.Observed: value}}
+	return object{"uid": view.UID, "annotations": annotations}
 }
 
-// recordPatch is a JSON merge patch that writes the baseline.
-func recordPatch(view workload.View, baseline string) ([]byte, error) {
-	return encode(object{"metadata": metadataOf(view, baseline)})
+// annotatePatch is a JSON merge patch that writes annotations.
+func annotatePatch(view workload.View, notes map[string]string) ([]byte, error) {
+	return encode(object{"metadata": metadataOf(view, notes)})
 }
 
 // restartPatch is a JSON merge patch that makes the controller of a workload restart its pods, with the baseline. The
@@ -50,7 +53,7 @@ func restartPatch(kind workload.Kind) func(workload.View, config.Strategy, decid
 }
 
 // rolloutPatch is a strategic merge patch: it names our variable in our container and leaves all others alone.
-func rolloutPatch(view workload.View, strategy config.Strategy, decision decide.Decision, baseline string, now time.Time) ([]byte, error) {
+func rolloutPatch(view workload.View, strategy config.Strategy, decision decide.Decision, notes map[string]string, now time.Time) ([]byte, error) {
 	if len(decision.Marks) == 0 {
 		return nil, fmt.Errorf("a rollout without a mark (%s)", decision.Reason) // the baseline alone would hide the change
 	}
@@ -84,7 +87,7 @@ func rolloutPatch(view workload.View, strategy config.Strategy, decision decide.
 		template["spec"] = object{"containers": list}
 	}
 	return encode(object{
-		"metadata": metadataOf(view, baseline),
+		"metadata": metadataOf(view, notes),
 		"spec":     object{"template": template},
 	})
 }

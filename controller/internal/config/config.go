@@ -69,6 +69,8 @@ type Keys struct {
 	Search        string
 	Match         string // on the source, the counterpart of Search
 	Ignore        string // on the source
+	PausePeriod   string
+	PausedAt      string // written by inpod
 }
 
 // Election says whether and how replicas agree on one that acts.
@@ -98,6 +100,7 @@ type Pace struct {
 	SettleMax    time.Duration // the longest that further changes may put it off
 	Workers      int           // workloads handled at the same time
 	AdoptionRate float64       // baselines recorded per second for workloads that have none
+	NotifyOnly   bool          // tell of changes, and do nothing
 }
 
 // InPlace says whether and how pods that carry the sidecar are told of new content.
@@ -174,6 +177,8 @@ func Default() Config {
 			Search:        "reloader.stakater.com/search",
 			Match:         "reloader.stakater.com/match",
 			Ignore:        "reloader.stakater.com/ignore",
+			PausePeriod:   "deployment.reloader.stakater.com/pause-period",
+			PausedAt:      "deployment.reloader.stakater.com/paused-at",
 		},
 		Election: Election{
 			LeaseName:     "inpod-controller",

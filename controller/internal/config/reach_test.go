@@ -46,7 +46,7 @@ func other() map[string]string {
 		"lease-renew-deadline":  "11s",
 		"lease-retry-period":    "1s",
 	}
-	for _, name := range []string{"auto-reload-all", "reload-on-create", "reload-on-delete", "enable-ha", "enable-pprof", "is-argo-rollouts"} {
+	for _, name := range []string{"auto-reload-all", "reload-on-create", "reload-on-delete", "enable-ha", "enable-pprof", "is-argo-rollouts", "notify-only"} {
 		texts[name] = "true"
 	}
 	initial := Default()

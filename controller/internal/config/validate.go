@@ -126,6 +126,8 @@ func (v *validator) annotationKeys() {
 		{"auto-search-annotation", k.Search},
 		{"search-match-annotation", k.Match},
 		{"ignore-annotation", k.Ignore},
+		{"pause-deployment-annotation", k.PausePeriod},
+		{"pause-deployment-time-annotation", k.PausedAt},
 	} {
 		// Kubernetes compares annotation keys in lower case when it validates them.
 		if faults := validation.IsQualifiedName(strings.ToLower(row.key)); len(faults) > 0 {

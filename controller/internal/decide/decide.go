@@ -42,6 +42,8 @@ type Options struct {
 	AutoAll  bool // follow every source of a workload on which nothing is said
 	OnCreate bool // a source that appears counts as a change
 	OnDelete bool // a source that disappears counts as a change
+	// NotifyOnly tells of changes and does nothing, where a workload says nothing about that.
+	NotifyOnly bool
 }
 
 // InPlace is what is known of a reload in the pods of the workload.
@@ -79,6 +81,8 @@ type Decision struct {
 	Marks []Mark
 	// Stale are variables of a former rollout whose source is not used any more, as "container/NAME".
 	Stale []string
+	// Pause tells that the rollout writes its time onto the workload, for the pause-period that begins with it.
+	Pause bool
 	// Record tells that Baseline is to be written. A rollout always records.
 	Record   bool
 	Baseline source.Baseline
@@ -101,10 +105,11 @@ const (
 	None    Action = "None"    // nothing, or only the baseline is written
 	Reload  Action = "Reload"  // the sidecars make the applications reload
 	Rollout Action = "Rollout" // new pods replace the old ones
+	Resume  Action = "Resume"  // a Deployment that Reloader has paused goes on
 )
 
 // Actions lists every action.
-func Actions() []Action { return []Action{None, Reload, Rollout} }
+func Actions() []Action { return []Action{None, Reload, Rollout, Resume} }
 
 // Reason is why.
 type Reason string
@@ -113,6 +118,7 @@ type Reason string
 const (
 	Deleting        Reason = "Deleting"          // the workload is being deleted
 	NoTemplate      Reason = "NoTemplate"        // its pod template cannot be used
+	LeftPaused      Reason = "LeftPaused"        // Reloader has paused it and left
 	NotFollowed     Reason = "NotFollowed"       // it follows no source
 	SourceMissing   Reason = "SourceMissing"     // a source or key that new pods need does not exist
 	Adopted         Reason = "Adopted"           // inpod sees it, or something that it uses, for the first time
@@ -120,6 +126,8 @@ const (
 	CreateOff       Reason = "CreateOff"         // a source appeared, and --reload-on-create is off
 	DeleteOff       Reason = "DeleteOff"         // a source disappeared, and --reload-on-delete is off
 	InTemplate      Reason = "CarriedByTemplate" // the rollout of a later template carries the content
+	NotifyOnly      Reason = "NotifyOnly"        // changes are told and not applied
+	PausePeriod     Reason = "PausePeriod"       // it was rolled within its pause-period
 	BackOff         Reason = "BackOff"           // it was rolled too often lately
 	FrozenChanged   Reason = "FrozenChanged"     // running containers cannot see the change
 	ReloadConfirmed Reason = "ReloadConfirmed"   // every pod has applied the change
@@ -132,8 +140,8 @@ const (
 // Reasons lists every reason.
 func Reasons() []Reason {
 	return []Reason{
-		Deleting, NoTemplate, NotFollowed, SourceMissing, Adopted, Unchanged, CreateOff, DeleteOff, InTemplate, BackOff,
-		FrozenChanged, ReloadConfirmed, ReloadRejected, ReloadFailed, LiveChanged, NoSidecar,
+		Deleting, NoTemplate, LeftPaused, NotFollowed, SourceMissing, Adopted, Unchanged, CreateOff, DeleteOff, InTemplate,
+		NotifyOnly, PausePeriod, BackOff, FrozenChanged, ReloadConfirmed, ReloadRejected, ReloadFailed, LiveChanged, NoSidecar,
 	}
 }
 
@@ -145,12 +153,15 @@ func rules() []Rule {
 	return []Rule{
 		deleting,        // 1  None
 		noTemplate,      // 1  None, warning
+		leftPaused,      // 1  Resume
 		notFollowed,     // 1  None, the baseline is dropped
 		sourceMissing,   // 2  None, warning: rolling now would break healthy pods
 		firstSeen,       // 3  record only
 		unchanged,       // 4  None
 		appearedOrGone,  // 5  record only
 		templateCarries, // 6  record only
+		onlyTold,        // 7  None
+		pausePeriod,     // 7  later
 		backOff,         // 7  later
 		frozenChanged,   // 8  Rollout
 		reloadInPlace,   // 9  Reload
@@ -163,6 +174,7 @@ func Decide(in Input) Decision {
 	a := assess(in)
 	for _, rule := range rules() {
 		if decision, answered := rule(a); answered {
+			decision.After = a.again(decision.After)
 			return decision
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/internal/annotation"
 	obj "inpod.dev/inpod/internal/objtest"
 	"inpod.dev/inpod/internal/source"
 )
@@ -37,7 +38,10 @@ type story struct {
 	// starting tells that new pods wait for a source that is missing, and take up what there is once it is there.
 	starting bool
 	// late tells that nobody can know what they started with: they waited, or it is not known when a source was deleted.
-	late   bool
+	late bool
+	// pacing is when the workload may be rolled, and paused that Reloader has paused it.
+	pacing annotation.Pacing
+	paused bool
 	counts map[decide.Reason]int
 }
 
@@ -147,6 +151,17 @@ func (s *story) parts() []obj.Part {
 	return append(slices.Clone(said), obj.RandomParts(s.r, obj.CM("a"), obj.CM("b"), obj.CM("c1"))...)
 }
 
+// paces makes up when the workload may be rolled.
+func (s *story) paces() {
+	only := s.r.IntN(8) == 0
+	s.pacing = annotation.Pacing{NotifyOnly: &only, PausePeriod: time.Hour, PausedAt: now.Add(time.Duration(s.r.IntN(12)-11) * 10 * time.Minute)}
+	if s.r.IntN(3) > 0 {
+		s.pacing.PausePeriod = 0
+	}
+	s.paused = s.r.IntN(10) == 0
+	s.pacing.PausedByReloader = s.paused && s.r.IntN(2) == 0
+}
+
 // happens decides, checks what holds for each decision, and does what it says.
 func (s *story) happens() decide.Decision {
 	s.Helper()
@@ -166,10 +181,10 @@ func (s *story) happens() decide.Decision {
 	}
 	deleted := slices.ContainsFunc(d.Causes, func(c decide.Cause) bool { return c.Diff.Deleted }) // nobody knows when
 	s.late = s.late || deleted
-	if was && d.Action != decide.None && !deleted {
+	if was && d.Action != decide.None && d.Action != decide.Resume && !deleted {
 		s.Fatalf("%s: although the pods have everything: %s", s.at(d), d.Message)
 	}
-	if d.Warning != (d.Action == decide.None && d.Message != "" && d.Reason != decide.ReloadConfirmed) || (d.Action != decide.None && d.Message == "") {
+	if d.Warning != (d.Action == decide.None && d.Message != "" && d.Reason != decide.ReloadConfirmed && !d.Reason.PutOff()) || (d.Action != decide.None && d.Message == "") {
 		s.Fatalf("%s: warning %t, message %q", s.at(d), d.Warning, d.Message)
 	}
 	s.apply(d)
@@ -182,6 +197,11 @@ func (s *story) happens() decide.Decision {
 		s.input.Workload.TemplateChanged.Version = s.version
 		s.restart()
 		s.wantNothingLeft()
+	case d.Action == decide.Resume:
+		s.paused = false
+		if again := s.decide(); again.Action == decide.Resume {
+			s.Fatalf("%s: resumed, and decided again", s.at(d))
+		}
 	case d.Reason == decide.ReloadConfirmed:
 		maps.DeleteFunc(s.pods, func(a arrival, _ source.Digest) bool { return a.live })
 		for a, digest := range s.current() {
@@ -208,9 +228,10 @@ func (s *story) at(d decide.Decision) string {
 func TestPropertyPodsGetWhatChanged(t *testing.T) {
 	t.Parallel()
 	counts := map[decide.Reason]int{}
-	for seed := range uint64(150) {
+	for seed := range uint64(200) {
 		s := &story{world: newWorld(t, nil), r: rand.New(rand.NewPCG(seed, 5)), seed: seed, counts: counts}
 		s.input.Options = decide.Options{OnCreate: true, OnDelete: true}
+		s.inputs = func(in *decide.Input) { in.Policy.Pacing, in.Workload.Paused = s.pacing, s.paused }
 		s.edit(s.parts()...)
 		s.restart()
 		s.happens()
@@ -223,6 +244,7 @@ func TestPropertyPodsGetWhatChanged(t *testing.T) {
 			s.input.NotBefore = now.Add(time.Duration(s.r.IntN(5)-3) * time.Minute)
 			s.input.InPlace = decide.InPlace{Sidecar: s.r.IntN(2) == 0, Pod: "web-1", Message: "no"}
 			s.input.InPlace.Verdict = []decide.Verdict{decide.Unknown, decide.Confirmed, decide.Rejected, decide.Failed, decide.Overdue}[s.r.IntN(5)]
+			s.paces()
 			s.happens()
 		}
 		// In the end everything is there, and nothing stands in the way.
@@ -230,6 +252,7 @@ func TestPropertyPodsGetWhatChanged(t *testing.T) {
 			s.set(marked(cm(name, "a", "1", "b", "1", "c", "1", "d", "1")))
 		}
 		s.startAtLast()
+		s.pacing, s.paused = annotation.Pacing{}, false
 		s.input.NotBefore, s.input.InPlace = time.Time{}, decide.InPlace{}
 		if d := s.happens(); d.Reason == decide.SourceMissing {
 			continue // a projected volume of something else

@@ -192,7 +192,7 @@ func (a *assessment) rollout(reason Reason, note string) Decision {
 	a.restarted()
 	decision := Decision{
 		Action: Rollout, Reason: reason, Causes: a.changed, Record: true, Baseline: a.baseline,
-		Marks: a.marks(), Stale: a.stale(),
+		Marks: a.marks(), Stale: a.stale(), Pause: a.Policy.Pacing.PausePeriod > 0,
 	}
 	decision.Message = "Rolling update started: " + describe(a.changed)
 	if a.Workload.Restart {

@@ -105,7 +105,7 @@ func nothingLeft(reason decide.Reason) bool {
 	case decide.Deleting, decide.CreateOff, decide.DeleteOff, decide.InTemplate:
 		return true
 	default:
-		return paced(reason)
+		return paced(reason) || reason.PutOff() // how long that takes is for its user to say
 	}
 }
 

@@ -77,7 +77,11 @@ func (l *Loop) reloaded(w observe.Workload, s *state, decision decide.Decision) 
 func (l *Loop) Nudge(key workload.Key, ref source.Ref) (text string, ok bool) {
 	w, exists := l.options.World.Workload(key)
 	snapshot := l.options.World.Source(ref)
-	if !exists || snapshot == nil || !w.Policy.Select(ref, snapshot.Ignore, snapshot.Match, true, l.options.Rules.AutoAll).Follows() {
+	only := w.Policy.Pacing.NotifyOnly
+	if only == nil {
+		only = &l.options.Rules.NotifyOnly
+	}
+	if !exists || *only || snapshot == nil || !w.Policy.Select(ref, snapshot.Ignore, snapshot.Match, true, l.options.Rules.AutoAll).Follows() {
 		return "", false
 	}
 	whole := source.Scope{Ref: ref, Usages: []source.Usage{{Ref: ref, Via: source.ViaNamed}}}

@@ -66,6 +66,8 @@ type written struct {
 	reason  decide.Reason
 	text    string // the baseline
 	took    time.Duration
+	// pausedAt is the time that a rollout writes onto the workload.
+	pausedAt string
 }
 
 func (w written) String() string {
@@ -159,8 +161,10 @@ func (w *town) applyWorkload(object metav1.Object) {
 	w.version++
 	view.Version = w.version
 	if before, ok := w.workloads[view.Key]; ok {
-		if text, has := before.View.Annotations[annotation.Observed]; has && view.Annotations[annotation.Observed] == "" {
-			view.Annotations = with(view.Annotations, annotation.Observed, text)
+		for _, own := range []string{annotation.Observed, annotation.Notified, annotation.DefaultKeys().PausedAt} {
+			if text, has := before.View.Annotations[own]; has && view.Annotations[own] == "" {
+				view.Annotations = with(view.Annotations, own, text)
+			}
 		}
 		if before.View.Template != view.Template {
 			view.TemplateChanged = source.Moment{Version: w.version, Time: time.Now()}
@@ -260,13 +264,45 @@ func (w *town) Sources(kind source.Kind, namespace string) []source.Ref {
 }
 
 // Rollout implements [reconcile.Writer].
-func (w *town) Rollout(ctx context.Context, view workload.View, d decide.Decision, _ time.Time) (uint64, error) {
-	return w.write(ctx, view.Key, written{rollout: true, reason: d.Reason}, d.Baseline, d.Marks)
+func (w *town) Rollout(ctx context.Context, view workload.View, d decide.Decision, now time.Time) (uint64, error) {
+	done := written{rollout: true, reason: d.Reason}
+	if d.Pause {
+		done.pausedAt = now.UTC().Format(annotation.PausedAtLayout)
+	}
+	return w.write(ctx, view.Key, done, d.Baseline, d.Marks)
 }
 
 // Record implements [reconcile.Writer].
 func (w *town) Record(ctx context.Context, view workload.View, baseline source.Baseline) (uint64, error) {
 	return w.write(ctx, view.Key, written{}, baseline, nil)
+}
+
+// Note implements [reconcile.Writer].
+func (w *town) Note(_ context.Context, view workload.View, content string) (uint64, error) {
+	return w.touch(view.Key, func(v *workload.View) { v.Annotations = with(v.Annotations, annotation.Notified, content) }), nil
+}
+
+// Resume implements [reconcile.Writer].
+func (w *town) Resume(_ context.Context, view workload.View) (uint64, error) {
+	return w.touch(view.Key, func(v *workload.View) {
+		v.Paused = false
+		v.Annotations = with(v.Annotations, annotation.DefaultKeys().PausedAt, "")
+	}), nil
+}
+
+// touch changes a workload in the picture at once.
+func (w *town) touch(key workload.Key, change func(*workload.View)) uint64 {
+	w.mu.Lock()
+	w.version++
+	next := w.workloads[key]
+	next.View.Version = w.version
+	change(&next.View)
+	next.Policy, next.Problems = annotation.Read(annotation.DefaultKeys(), next.View.Annotations, next.View.TemplateAnnotations)
+	w.workloads[key] = next
+	version := w.version
+	w.mu.Unlock()
+	w.wake(key, observe.WorkloadChanged)
+	return version
 }
 
 func (w *town) write(ctx context.Context, key workload.Key, done written, baseline source.Baseline, marks []decide.Mark) (uint64, error) {
@@ -285,7 +321,7 @@ func (w *town) write(ctx context.Context, key workload.Key, done written, baseli
 	if err != nil {
 		return 0, err
 	}
-	time.AfterFunc(lag, func() { w.deliver(key, version, text, marks) })
+	time.AfterFunc(lag, func() { w.deliver(key, version, text, marks, done.pausedAt) })
 	return version, pass(ctx, answers)
 }
 
@@ -319,7 +355,7 @@ func pass(ctx context.Context, d time.Duration) error {
 }
 
 // deliver brings a write into the picture, as the watch does.
-func (w *town) deliver(key workload.Key, version uint64, text string, marks []decide.Mark) {
+func (w *town) deliver(key workload.Key, version uint64, text string, marks []decide.Mark, pausedAt string) {
 	w.mu.Lock()
 	next, ok := w.workloads[key]
 	if !ok || next.View.Version > version {
@@ -329,6 +365,10 @@ func (w *town) deliver(key workload.Key, version uint64, text string, marks []de
 	before := next.View
 	next.View.Version = version
 	next.View.Annotations = with(next.View.Annotations, annotation.Observed, text)
+	if pausedAt != "" {
+		next.View.Annotations = with(next.View.Annotations, annotation.DefaultKeys().PausedAt, pausedAt)
+	}
+	next.Policy, next.Problems = annotation.Read(annotation.DefaultKeys(), next.View.Annotations, next.View.TemplateAnnotations)
 	if len(marks) > 0 {
 		next.View.Template = sha256.Sum256([]byte(fmt.Sprint(marks)))
 		next.View.TemplateChanged = source.Moment{Version: version, Time: time.Now()}

@@ -45,10 +45,12 @@ type World interface {
 	Sources(kind source.Kind, namespace string) []source.Ref
 }
 
-// Writer changes the cluster: [act.Writer]. Both methods return the resource version that they made, 0 if unknown.
+// Writer changes the cluster: [act.Writer]. All methods return the resource version that they made, 0 if unknown.
 type Writer interface {
 	Rollout(ctx context.Context, view workload.View, decision decide.Decision, now time.Time) (uint64, error)
 	Record(ctx context.Context, view workload.View, baseline source.Baseline) (uint64, error)
+	Note(ctx context.Context, view workload.View, content string) (uint64, error)
+	Resume(ctx context.Context, view workload.View) (uint64, error)
 }
 
 // InPlace sees reloads in the pods through: [inplace.Reloader].
@@ -112,6 +114,10 @@ func New(options Options) *Loop {
 // Notify asks for a look at a workload. Looks that a change of a source asks for wait until the changes settle. While
 // another replica leads it does nothing: a new leader looks at everything.
 func (l *Loop) Notify(key workload.Key, change observe.Change) {
+	settle := time.Duration(0)
+	if change == observe.SourceChanged {
+		settle = l.settleOf(key)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.queue == nil {
@@ -122,7 +128,7 @@ func (l *Loop) Notify(key workload.Key, change observe.Change) {
 		return
 	}
 	l.state(key).touch(time.Now())
-	l.queue.AddAfter(key, l.options.Settle)
+	l.queue.AddAfter(key, settle)
 }
 
 // Run looks at every workload once, and then at those that changes concern, until ctx ends. When it returns no write is
@@ -205,7 +211,7 @@ func (l *Loop) look(ctx context.Context, key workload.Key) (time.Duration, error
 		return 0, nil
 	}
 	s := l.begin(key, w)
-	unsettled := l.settling(s)
+	unsettled := l.settling(w, s)
 	if s.stale(w, time.Now()) {
 		return soonest(unsettled, staleWait), nil // our own last write is not in the picture yet
 	}
@@ -216,16 +222,23 @@ func (l *Loop) look(ctx context.Context, key workload.Key) (time.Duration, error
 	}
 	decision := l.options.Decide(in)
 	l.metrics.decided(decision)
-	patience := l.patience(s, decision)
+	patience := l.patience(w, s, decision)
 	l.report(w, s, decision, patience > 0, s.overwritten(w, persisted))
 	switch decision.Action {
 	case decide.Rollout:
 		return 0, l.rollout(ctx, w, s, decision)
+	case decide.Resume:
+		return 0, l.resume(ctx, w, s, decision)
 	case decide.Reload:
 		l.pursue(w, s, in, decision)
 	case decide.None:
-		if !underWay(decision.Reason) {
+		if !underWay(decision.Reason) && !failedInPlace(in, decision) {
 			l.drop(key)
+		}
+	}
+	if decision.Reason == decide.NotifyOnly {
+		if err := l.notify(ctx, w, s, in, decision); err != nil {
+			return 0, err
 		}
 	}
 	after, err := l.record(ctx, w, s, decision, persisted)

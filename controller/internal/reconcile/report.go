@@ -18,6 +18,7 @@ const (
 	EventRolled            = "Reloaded"
 	EventFailed            = "ReloadFail"
 	EventReloaded          = "ReloadedInPlace"
+	EventResumed           = "Resumed"
 	EventShared            = "AnotherInstallation"
 	EventInvalidAnnotation = "InvalidAnnotation"
 )
@@ -75,6 +76,9 @@ func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision, ea
 		}
 		warn(string(decision.Reason), decision.Message)
 	}
+	if decision.Reason.PutOff() && decision.Reason != decide.NotifyOnly {
+		l.tell(w, s, decision, told)
+	}
 	s.told = told
 	l.options.Log.Debug("decided", "workload", w.View.Key, "action", decision.Action, "reason", decision.Reason,
 		"causes", causesOf(decision))
@@ -99,7 +103,10 @@ func (l *Loop) rolled(w observe.Workload, s *state, decision decide.Decision) {
 // refused tells that the API server did not take a write.
 func (l *Loop) refused(w observe.Workload, decision decide.Decision, err error) {
 	what := "The baseline could not be written"
-	if decision.Action == decide.Rollout {
+	switch decision.Action {
+	case decide.Resume:
+		what = "It could not be resumed"
+	case decide.Rollout:
 		what = "The rolling update could not be started"
 		l.metrics.rolled(w.View.Key.Kind, decision.Reason, false)
 	}

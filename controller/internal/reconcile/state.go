@@ -54,6 +54,8 @@ type state struct {
 	missing time.Time
 	// told are the warnings that were told.
 	told map[string]bool
+	// notified is the content that was told of where nothing is to be done.
+	notified string
 
 	rollouts int
 	rolledAt time.Time
@@ -109,14 +111,15 @@ func (l *Loop) forget(key workload.Key) {
 }
 
 // settling returns how long to wait until the changes have settled. When they have, later ones settle anew.
-func (l *Loop) settling(s *state) time.Duration {
+func (l *Loop) settling(w observe.Workload, s *state) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if s.first.IsZero() {
 		return 0
 	}
-	ready := s.last.Add(l.options.Settle)
-	if latest := s.first.Add(l.options.SettleMax); latest.Before(ready) {
+	settle, longest := l.settle(w)
+	ready := s.last.Add(settle)
+	if latest := s.first.Add(longest); latest.Before(ready) {
 		ready = latest
 	}
 	if wait := time.Until(ready); wait > 0 {
@@ -128,7 +131,7 @@ func (l *Loop) settling(s *state) time.Duration {
 
 // patience returns how long to wait before a missing source is told of: who applies several objects at once may just not
 // have come to it.
-func (l *Loop) patience(s *state, decision decide.Decision) time.Duration {
+func (l *Loop) patience(w observe.Workload, s *state, decision decide.Decision) time.Duration {
 	if decision.Reason != decide.SourceMissing {
 		s.missing = time.Time{}
 		return 0
@@ -137,7 +140,8 @@ func (l *Loop) patience(s *state, decision decide.Decision) time.Duration {
 	if s.missing.IsZero() {
 		s.missing = now
 	}
-	return max(0, s.missing.Add(l.options.Settle).Sub(now))
+	settle, _ := l.settle(w)
+	return max(0, s.missing.Add(settle).Sub(now))
 }
 
 // tookSince ends the measurement of a latency.

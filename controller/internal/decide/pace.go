@@ -1,0 +1,84 @@
+package decide
+
+import (
+	"fmt"
+	"time"
+)
+
+// aheadAtMost is how far the clock of whoever wrote the time of a rollout may be ahead of ours. A time that is further
+// ahead is none: it would hold the workload up for as long as somebody likes.
+const aheadAtMost = time.Minute
+
+// leftPaused: Reloader has paused the Deployment and is not there any more to resume it. What somebody else has paused
+// stays so.
+func leftPaused(a *assessment) (Decision, bool) {
+	if !a.pausedByReloader() || a.pausedUntil().After(a.Now) || a.notifyOnly() {
+		return Decision{}, false
+	}
+	return Decision{Action: Resume, Reason: LeftPaused, Message: fmt.Sprintf(
+		"Resumed: Reloader paused it at %s, and its pause-period of %s is over", clock(a.Policy.Pacing.PausedAt), a.Policy.Pacing.PausePeriod)}, true
+}
+
+func (a *assessment) pausedByReloader() bool {
+	return a.Workload.Paused && a.Policy.Pacing.PausedByReloader
+}
+
+// pausedUntil is when the pause after the last rollout is over; zero if there is none.
+func (a *assessment) pausedUntil() time.Time {
+	p := a.Policy.Pacing
+	if p.PausePeriod == 0 || p.PausedAt.IsZero() || p.PausedAt.After(a.Now.Add(aheadAtMost)) {
+		return time.Time{}
+	}
+	return p.PausedAt.Add(p.PausePeriod)
+}
+
+// again is when a workload needs another look whatever was decided: Reloader's pause ends then.
+func (a *assessment) again(after time.Duration) time.Duration {
+	if left := a.pausedUntil().Sub(a.Now); a.pausedByReloader() && left > 0 && (after == 0 || left < after) {
+		return left
+	}
+	return after
+}
+
+// notifyOnly tells that the workload is watched and never touched. What it says itself goes before the global setting.
+func (a *assessment) notifyOnly() bool {
+	if own := a.Policy.Pacing.NotifyOnly; own != nil {
+		return *own
+	}
+	return a.Options.NotifyOnly
+}
+
+// onlyTold: somebody wants to know and to act himself. What changed stays what is to be done, for the day on which that is
+// switched off.
+func onlyTold(a *assessment) (Decision, bool) {
+	if !a.notifyOnly() {
+		return Decision{}, false
+	}
+	would := "be rolled"
+	if a.staysInPlace() {
+		would = "be reloaded in place"
+	}
+	return a.putOff(NotifyOnly, fmt.Sprintf("Notify only: it would %s, and is not: %s", would, describe(a.changed)), 0), true
+}
+
+// pausePeriod: it was rolled a moment ago, and wants its peace for a while. All that changes meanwhile is one rollout.
+func pausePeriod(a *assessment) (Decision, bool) {
+	until := a.pausedUntil()
+	if !until.After(a.Now) || a.staysInPlace() {
+		return Decision{}, false
+	}
+	return a.putOff(PausePeriod, fmt.Sprintf("Rollout put off until %s by its pause-period of %s: %s",
+		clock(until), a.Policy.Pacing.PausePeriod, describe(a.changed)), until.Sub(a.Now)), true
+}
+
+// putOff is a decision to leave what has changed for later because the user wants it so.
+func (a *assessment) putOff(reason Reason, message string, after time.Duration) Decision {
+	decision := a.holding(reason, message)
+	decision.Warning, decision.After = false, after
+	return decision
+}
+
+// PutOff tells whether a reason is a wish of the user to have things done later, or by himself.
+func (r Reason) PutOff() bool { return r == NotifyOnly || r == PausePeriod }
+
+func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }

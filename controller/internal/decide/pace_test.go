@@ -1,0 +1,121 @@
+package decide_test
+
+import (
+	"testing"
+	"time"
+
+	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/internal/annotation"
+	obj "inpod.dev/inpod/internal/objtest"
+)
+
+// changedWorld is a world in which the ConfigMap a has changed, and what its workload says of when it may be rolled.
+func changedWorld(t *testing.T, parts []obj.Part, change func(*decide.Input)) *world {
+	t.Helper()
+	w := adopted(t, parts, cm("a", "k", "0"))
+	w.set(cm("a", "k", "1"))
+	w.inputs = change
+	return w
+}
+
+func TestPauses(t *testing.T) {
+	t.Parallel()
+	frozen, live := following(obj.EnvFrom(obj.CM("a"))), injected(obj.Mount(obj.CM("a")))
+	for name, c := range map[string]struct {
+		parts  []obj.Part
+		change func(*decide.Input)
+		want   decide.Reason
+		after  time.Duration
+	}{
+		"no period": {frozen, func(in *decide.Input) {
+			in.Policy.Pacing = annotation.Pacing{PausedAt: now.Add(-time.Second)}
+		}, decide.FrozenChanged, 0},
+		"within it": {frozen, func(in *decide.Input) {
+			in.Policy.Pacing = annotation.Pacing{PausePeriod: time.Minute, PausedAt: now.Add(-20 * time.Second)}
+		}, decide.PausePeriod, 40 * time.Second},
+		"over": {frozen, func(in *decide.Input) {
+			in.Policy.Pacing = annotation.Pacing{PausePeriod: time.Minute, PausedAt: now.Add(-time.Minute)}
+		}, decide.FrozenChanged, 0},
+		"never rolled": {frozen, func(in *decide.Input) {
+			in.Policy.Pacing = annotation.Pacing{PausePeriod: time.Minute}
+		}, decide.FrozenChanged, 0},
+		"another clock is a little ahead": {frozen, func(in *decide.Input) {
+			in.Policy.Pacing = annotation.Pacing{PausePeriod: time.Minute, PausedAt: now.Add(10 * time.Second)}
+		}, decide.PausePeriod, 70 * time.Second},
+		"a time that somebody made up": {frozen, func(in *decide.Input) {
+			in.Policy.Pacing = annotation.Pacing{PausePeriod: time.Minute, PausedAt: now.Add(time.Hour)}
+		}, decide.FrozenChanged, 0},
+		"a reload in place is no rollout": {live, func(in *decide.Input) {
+			in.Policy.Pacing = annotation.Pacing{PausePeriod: time.Minute, PausedAt: now}
+			in.InPlace.Sidecar = true
+		}, decide.LiveChanged, 0},
+		"the rollout after a reload that failed": {live, func(in *decide.Input) {
+			in.Policy.Pacing = annotation.Pacing{PausePeriod: time.Minute, PausedAt: now}
+			in.InPlace = decide.InPlace{Sidecar: true, Verdict: decide.Failed}
+		}, decide.PausePeriod, time.Minute},
+		"Reloader's, over": {frozen, func(in *decide.Input) {
+			in.Policy.Pacing = annotation.Pacing{PausePeriod: time.Minute, PausedAt: now.Add(-time.Hour), PausedByReloader: true}
+			in.Workload.Paused = true
+		}, decide.LeftPaused, 0},
+		"Reloader's, not over": {frozen, func(in *decide.Input) {
+			in.Policy.Pacing = annotation.Pacing{PausePeriod: time.Minute, PausedAt: now, PausedByReloader: true}
+			in.Workload.Paused = true
+		}, decide.PausePeriod, time.Minute},
+		"Reloader's without a period any more": {frozen, func(in *decide.Input) {
+			in.Policy.Pacing = annotation.Pacing{PausedAt: now, PausedByReloader: true}
+			in.Workload.Paused = true
+		}, decide.LeftPaused, 0},
+		"Reloader's, and somebody wants to be told only": {frozen, func(in *decide.Input) {
+			in.Policy.Pacing = annotation.Pacing{PausedAt: now, PausedByReloader: true}
+			in.Workload.Paused, in.Options.NotifyOnly = true, true
+		}, decide.NotifyOnly, 0},
+		"Reloader's mark on what goes on": {frozen, func(in *decide.Input) {
+			in.Policy.Pacing = annotation.Pacing{PausedAt: now.Add(-time.Hour), PausedByReloader: true}
+		}, decide.FrozenChanged, 0},
+		"somebody else's": {frozen, func(in *decide.Input) {
+			in.Policy.Pacing = annotation.Pacing{PausedAt: now.Add(-time.Hour)}
+			in.Workload.Paused = true
+		}, decide.FrozenChanged, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := changedWorld(t, c.parts, c.change).decide()
+			if d.Reason != c.want || d.After != c.after {
+				t.Errorf("%s after %s, want %s after %s: %s", d.Reason, d.After, c.want, c.after, d.Message)
+			}
+		})
+	}
+}
+
+// Nothing has changed, but the end of Reloader's pause has to be met.
+func TestAPauseOfReloaderIsLookedAtAgainWhenItEnds(t *testing.T) {
+	t.Parallel()
+	w := adopted(t, following(obj.EnvFrom(obj.CM("a"))), cm("a", "k", "0"))
+	w.inputs = func(in *decide.Input) {
+		in.Policy.Pacing = annotation.Pacing{PausePeriod: time.Minute, PausedAt: now, PausedByReloader: true}
+		in.Workload.Paused = true
+	}
+	if d := w.decide(); d.Reason != decide.Unchanged || d.After != time.Minute {
+		t.Errorf("%s after %s, want %s after 1m0s", d.Reason, d.After, decide.Unchanged)
+	}
+}
+
+func TestWhatIsPutOffStaysToBeDone(t *testing.T) {
+	t.Parallel()
+	w := changedWorld(t, following(obj.EnvFrom(obj.CM("a"))), func(in *decide.Input) { in.Options.NotifyOnly = true })
+	w.apply(w.decide())
+	w.inputs = nil
+	if d := w.decide(); d.Action != decide.Rollout {
+		t.Errorf("%s (%s), want a rollout", d.Action, d.Reason)
+	}
+}
+
+func TestARolloutWritesItsTimeWhereAPauseBeginsWithIt(t *testing.T) {
+	t.Parallel()
+	for period, want := range map[time.Duration]bool{0: false, time.Minute: true} {
+		w := changedWorld(t, following(obj.EnvFrom(obj.CM("a"))), func(in *decide.Input) { in.Policy.Pacing.PausePeriod = period })
+		if d := w.decide(); d.Action != decide.Rollout || d.Pause != want {
+			t.Errorf("period %s: %s with pause %t, want %t", period, d.Action, d.Pause, want)
+		}
+	}
+}

@@ -1,0 +1,85 @@
+package reconcile
+
+import (
+	"context"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/controller/internal/observe"
+	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/source"
+	"inpod.dev/inpod/internal/workload"
+)
+
+// settle returns the quiet time of a workload, and the longest that further changes may put it off.
+func (l *Loop) settle(w observe.Workload) (settle, longest time.Duration) {
+	if own := w.Policy.Pacing.Settle; own != nil {
+		return *own, max(*own, l.options.SettleMax)
+	}
+	return l.options.Settle, l.options.SettleMax
+}
+
+// settleOf is the quiet time of a workload of which only the key is known.
+func (l *Loop) settleOf(key workload.Key) time.Duration {
+	w, _ := l.options.World.Workload(key)
+	settle, _ := l.settle(w)
+	return settle
+}
+
+// resume has a Deployment go on that Reloader has paused.
+func (l *Loop) resume(ctx context.Context, w observe.Workload, s *state, decision decide.Decision) error {
+	version, err := l.write(ctx, func(ctx context.Context) (uint64, error) { return l.options.Writer.Resume(ctx, w.View) })
+	if err != nil {
+		return l.failed(ctx, w, decision, err)
+	}
+	s.written, s.writtenAt = version, time.Now()
+	l.options.Log.Info("resumed", "workload", w.View.Key, "message", decision.Message)
+	l.event(w, corev1.EventTypeNormal, EventResumed, decision.Message)
+	return nil
+}
+
+// tell says what is put off because its user wants it so, once.
+func (l *Loop) tell(w observe.Workload, s *state, decision decide.Decision, told map[string]bool) {
+	told[decision.Message] = true
+	if s.told[decision.Message] {
+		return
+	}
+	l.options.Log.Info("put off", "workload", w.View.Key, "reason", decision.Reason, "message", decision.Message)
+	l.event(w, corev1.EventTypeNormal, string(decision.Reason), decision.Message)
+}
+
+// notify says what would have been done, once for each content. That it was said is kept on the workload: neither a restart
+// nor another leader says it again.
+func (l *Loop) notify(ctx context.Context, w observe.Workload, s *state, in decide.Input, decision decide.Decision) error {
+	var uses []source.Use
+	for _, use := range in.Uses {
+		if changedIn(decision, use.Scope.Ref) {
+			uses = append(uses, use)
+		}
+	}
+	content := l.options.Sealer.Mark(uses, "notified")[:targetLength]
+	if w.View.Annotations[annotation.Notified] == content {
+		return nil
+	}
+	if s.notified != content {
+		s.notified = content
+		l.options.Log.Info("notify only", "workload", w.View.Key, "message", decision.Message)
+		l.event(w, corev1.EventTypeNormal, string(decision.Reason), decision.Message)
+		l.alert(w, decision, "not rolled", string(decision.Reason), decision.Message, true)
+	}
+	version, err := l.write(ctx, func(ctx context.Context) (uint64, error) { return l.options.Writer.Note(ctx, w.View, content) })
+	if err != nil {
+		return l.failed(ctx, w, decision, err)
+	}
+	s.written, s.writtenAt = version, time.Now()
+	return nil
+}
+
+// failedInPlace tells that a reload has failed, and that the rollout which is to follow is held up. What failed is
+// remembered until then: it is not tried again.
+func failedInPlace(in decide.Input, decision decide.Decision) bool {
+	failed := in.InPlace.Verdict == decide.Failed || in.InPlace.Verdict == decide.Overdue
+	return failed && (decision.Reason.PutOff() || decision.Reason == decide.BackOff || decision.Reason == decide.SourceMissing)
+}

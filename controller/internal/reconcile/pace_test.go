@@ -1,0 +1,244 @@
+package reconcile_test
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"inpod.dev/inpod/controller/internal/alert"
+	"inpod.dev/inpod/controller/internal/reconcile"
+	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/objtest"
+)
+
+const (
+	pauseKey  = "deployment.reloader.stakater.com/pause-period"
+	pausedKey = "deployment.reloader.stakater.com/paused-at"
+	settleKey = "inpod.dev/settle"
+	notifyKey = "inpod.dev/notify-only"
+)
+
+// paced is a town with one workload "web" that carries annotations, was adopted long ago, and uses a and b.
+func paced(t *testing.T, annotations map[string]string, change ...func(*reconcile.Options)) *town {
+	t.Helper()
+	w := newTown(t, change...)
+	w.apply(objtest.ConfigMap("a", "k", "0"), objtest.ConfigMap("b", "k", "0"), web(annotations))
+	w.lead()
+	time.Sleep(time.Hour)
+	w.set(func() { w.writes, w.events, w.start = nil, nil, time.Now() })
+	return w
+}
+
+func web(annotations map[string]string) metav1.Object {
+	d := auto("web", "a", "b")
+	all := d.GetAnnotations()
+	for key, value := range annotations {
+		all[key] = value
+	}
+	d.SetAnnotations(all)
+	return d
+}
+
+// at applies content to the ConfigMap a at a time after the start of the town.
+func (w *town) at(moment time.Duration, content string) {
+	time.Sleep(time.Until(w.start.Add(moment)))
+	w.apply(objtest.ConfigMap("a", "k", content))
+}
+
+func (w *town) annotations(name string) map[string]string {
+	found, _ := w.Workload(deployment(name))
+	return found.View.Annotations
+}
+
+func TestChangesWithinThePausePeriodAreOneRolloutAtItsEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := paced(t, map[string]string{pauseKey: "10m"})
+		for i := range 5 {
+			w.at(time.Duration(i)*time.Minute, strconv.Itoa(i+1))
+		}
+		w.apply(objtest.ConfigMap("b", "k", "1"))
+		time.Sleep(time.Hour)
+		if diff := cmp.Diff([]time.Duration{settle, settle + 10*time.Minute}, w.rolled("web")); diff != "" {
+			t.Errorf("rolled at (-want +got):\n%s", diff)
+		}
+		if n := strings.Count(strings.Join(w.told(), "\n"), "PausePeriod web: Rollout put off until"); n != 2 { // the second with b
+			t.Errorf("told %d times that it is put off, want 2: %q", n, w.told())
+		}
+	})
+}
+
+func TestThePausePeriodOutlivesARestart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		w.apply(objtest.ConfigMap("a", "k", "0"), objtest.ConfigMap("b", "k", "0"), web(map[string]string{pauseKey: "10m"}))
+		stop := w.lead()
+		time.Sleep(time.Hour)
+		w.set(func() { w.writes, w.start = nil, time.Now() })
+		w.at(0, "1")
+		time.Sleep(time.Minute)
+		stop()
+		w.at(2*time.Minute, "2") // nobody is there
+		w.again().lead()
+		time.Sleep(time.Hour)
+		if diff := cmp.Diff([]time.Duration{settle, settle + 10*time.Minute}, w.rolled("web")); diff != "" {
+			t.Errorf("rolled at (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// leftBehind is how Reloader leaves a Deployment: paused, with its mark.
+func leftBehind(pausedAt, period string) metav1.Object {
+	d := web(map[string]string{pauseKey: period, pausedKey: pausedAt})
+	if typed, ok := d.(*appsv1.Deployment); ok {
+		typed.Spec.Paused = true
+	}
+	return d
+}
+
+func TestADeploymentThatReloaderLeftPausedIsResumedWhenItsPeriodIsOver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		w.apply(objtest.ConfigMap("a", "k", "0"), objtest.ConfigMap("b", "k", "0"),
+			leftBehind(time.Now().UTC().Format(time.RFC3339), "10m"))
+		w.lead()
+		time.Sleep(10*time.Minute - time.Second)
+		if found, _ := w.Workload(deployment("web")); !found.View.Paused {
+			t.Error("resumed before its period was over")
+		}
+		time.Sleep(2 * time.Second)
+		found, _ := w.Workload(deployment("web"))
+		if found.View.Paused || found.View.Annotations[pausedKey] != "" {
+			t.Errorf("after its period: paused %t, mark %q", found.View.Paused, found.View.Annotations[pausedKey])
+		}
+		if told := strings.Join(w.told(), "\n"); !strings.Contains(told, "Normal Resumed web: Resumed: Reloader paused it at") {
+			t.Errorf("events %s", told)
+		}
+	})
+}
+
+func TestADeploymentThatSomebodyElsePausedStaysPaused(t *testing.T) {
+	t.Parallel()
+	for name, mark := range map[string]string{"without a mark": "", "after a rollout of ours": "2000-01-01T00:00:00.000Z"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newTown(t)
+				w.apply(objtest.ConfigMap("a", "k", "0"), objtest.ConfigMap("b", "k", "0"), leftBehind(mark, "10s"))
+				w.lead()
+				time.Sleep(time.Hour)
+				if found, _ := w.Workload(deployment("web")); !found.View.Paused {
+					t.Error("resumed")
+				}
+			})
+		})
+	}
+}
+
+func TestAWorkloadSettlesForItself(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		settle string
+		edits  []time.Duration
+		want   []time.Duration
+	}{
+		"longer":                           {"30s", []time.Duration{0}, []time.Duration{30 * time.Second}},
+		"longer than the longest":          {"30s", []time.Duration{0, 20 * time.Second, 29 * time.Second}, []time.Duration{30 * time.Second}},
+		"shorter":                          {"500ms", []time.Duration{0, time.Second}, []time.Duration{500 * time.Millisecond, 1500 * time.Millisecond}},
+		"not at all":                       {"0s", []time.Duration{0}, []time.Duration{0}},
+		"unreadable means the global time": {"soon", []time.Duration{0}, []time.Duration{settle}},
+		"negative means the global time":   {"-1s", []time.Duration{0}, []time.Duration{settle}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := paced(t, map[string]string{settleKey: c.settle})
+				for i, moment := range c.edits {
+					w.at(moment, strconv.Itoa(i+1))
+				}
+				time.Sleep(time.Hour)
+				if diff := cmp.Diff(c.want, w.rolled("web")); diff != "" {
+					t.Errorf("rolled at (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+func TestNotifyOnlyTellsOfEachContentOnceAndRollsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var alerts []string
+		collect := func(o *reconcile.Options) {
+			o.Alert = func(m alert.Message) { alerts = append(alerts, m.Action+": "+m.Text) }
+		}
+		w := newTown(t, collect)
+		w.apply(objtest.ConfigMap("a", "k", "0"), objtest.ConfigMap("b", "k", "0"), web(map[string]string{notifyKey: "true"}))
+		stop := w.lead()
+		time.Sleep(time.Hour)
+		w.set(func() { w.writes, w.events, w.start = nil, nil, time.Now() })
+		w.at(0, "1")
+		time.Sleep(time.Minute)
+		stop()
+		w.again(collect).lead() // it was told already
+		time.Sleep(time.Minute)
+		w.at(time.Hour, "2")
+		time.Sleep(time.Minute)
+		if got := w.rolled("web"); len(got) > 0 {
+			t.Errorf("rolled at %v", got)
+		}
+		const message = "Notify only: it would be rolled, and is not: ConfigMap a changed (k)"
+		if diff := cmp.Diff([]string{"Normal NotifyOnly web: " + message, "Normal NotifyOnly web: " + message}, w.told()); diff != "" {
+			t.Errorf("events (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff([]string{"not rolled: " + message, "not rolled: " + message}, alerts); diff != "" {
+			t.Errorf("alerts (-want +got):\n%s", diff)
+		}
+
+		// The change is not lost: it is applied when somebody lets it be.
+		w.apply(web(nil))
+		time.Sleep(time.Minute)
+		if got := w.rolled("web"); len(got) != 1 {
+			t.Errorf("rolled at %v after notify-only was taken away, want once", got)
+		}
+	})
+}
+
+func TestNotifyOnlyForAllLeavesOutWhoSaysOtherwise(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]int{"": 0, "false": 1, "perhaps": 0} {
+		t.Run("with "+strconv.Quote(value), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := paced(t, map[string]string{notifyKey: value}, func(o *reconcile.Options) { o.Rules.NotifyOnly = true })
+				w.at(0, "1")
+				time.Sleep(time.Hour)
+				if got := w.rolled("web"); len(got) != want {
+					t.Errorf("rolled %d times, want %d", len(got), want)
+				}
+			})
+		})
+	}
+}
+
+// The mark says what it is for people, and for Reloader should it come back.
+func TestTheTimeOfARolloutIsWrittenWithItWherePausesAreAskedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := paced(t, map[string]string{pauseKey: "10m"})
+		w.at(0, "1")
+		time.Sleep(time.Minute)
+		want := w.start.Add(settle).UTC().Format(annotation.PausedAtLayout)
+		if got := w.annotations("web")[pausedKey]; got != want {
+			t.Errorf("%s is %q, want %q", pausedKey, got, want)
+		}
+	})
+}

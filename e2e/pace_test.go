@@ -1,0 +1,122 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"inpod.dev/inpod/e2e/internal/kit"
+)
+
+// What changes within the pause of a workload is one rollout at its end, also if inpod is replaced meanwhile.
+func TestAPausePeriodHoldsForEveryKindAndThroughARestart(t *testing.T) {
+	t.Parallel()
+	s := ownSpace(t)
+	s.apply(configMap("config", "key", "1"))
+	var all []kit.Workload
+	for _, kind := range kinds() {
+		a := newApp(kind, strings.ToLower(kind), []use{env("KEY", ofConfigMap("config"), "key")}).idle().
+			annotated(s.keys.auto, "true").annotated(s.keys.pausePeriod, "40s")
+		s.apply(a.object())
+		all = append(all, a.in(s.ns))
+	}
+	s.install(nil, nil)
+	s.adopted(all...)
+
+	before := s.rollouts()
+	s.apply(configMap("config", "key", "2"))
+	s.rolled(before, all...)
+	rolledAt := map[kit.Workload]time.Time{}
+	for _, w := range all {
+		at, err := time.Parse(time.RFC3339, s.state(w).Annotations[s.keys.pausedAt])
+		s.must(err)
+		rolledAt[w] = at
+	}
+
+	before = s.rollouts()
+	s.apply(configMap("config", "key", "3"))
+	for _, w := range all {
+		_, err := s.AwaitEvent(s.ctx, w, "PausePeriod", "ConfigMap config changed (key)")
+		s.must(err)
+	}
+	s.restartController()
+	s.must(s.AwaitRelease(s.ctx, s.Release))
+	s.apply(configMap("config", "key", "4"))
+	s.rolled(before, all...)
+	for _, w := range all {
+		at, err := time.Parse(time.RFC3339, s.state(w).Annotations[s.keys.pausedAt])
+		s.must(err)
+		if after := at.Sub(rolledAt[w]); after < 40*time.Second {
+			t.Errorf("%s was rolled %s after the time before", w, after)
+		}
+	}
+	s.onlyRolled(before, all...)
+}
+
+// paused is a Deployment as somebody has paused it.
+func (a app) paused() *appsv1.Deployment {
+	d := a.object().(*appsv1.Deployment)
+	d.Spec.Paused = true
+	return d
+}
+
+func TestWhatReloaderLeftPausedGoesOnAndWhatOthersPausedDoesNot(t *testing.T) {
+	t.Parallel()
+	s := newSpace(t)
+	s.apply(configMap("config", "key", "1"))
+	uses := []use{env("KEY", ofConfigMap("config"), "key")}
+	left := deployment("left", uses...).idle().annotated(s.keys.auto, "true").annotated(s.keys.pausePeriod, "5s").
+		annotated(s.keys.pausedAt, time.Now().UTC().Format(time.RFC3339))
+	theirs := deployment("theirs", uses...).idle().annotated(s.keys.auto, "true").annotated(s.keys.pausePeriod, "5s")
+	s.apply(left.paused(), theirs.paused())
+	_, err := s.AwaitEvent(s.ctx, left.in(s.ns), "Resumed", "pause-period of 5s is over")
+	s.must(err)
+	d, err := s.Client.AppsV1().Deployments(s.ns).Get(s.ctx, "left", metav1.GetOptions{})
+	s.must(err)
+	if d.Spec.Paused || d.Annotations[s.keys.pausedAt] != "" {
+		t.Errorf("resumed: paused %t, mark %q", d.Spec.Paused, d.Annotations[s.keys.pausedAt])
+	}
+	d, err = s.Client.AppsV1().Deployments(s.ns).Get(s.ctx, "theirs", metav1.GetOptions{})
+	s.must(err)
+	if !d.Spec.Paused {
+		t.Error("a Deployment that somebody else has paused was resumed")
+	}
+}
+
+func TestNotifyOnlyTellsAndRollsWhenItIsTakenAway(t *testing.T) {
+	t.Parallel()
+	s := newSpace(t)
+	a := deployment("app", env("KEY", ofConfigMap("config"), "key")).idle().annotated(s.keys.auto, "true").annotated("inpod.dev/notify-only", "true")
+	w := a.in(s.ns)
+	s.apply(configMap("config", "key", "1"), a.object())
+	s.adopted(w)
+	before := s.rollouts()
+	s.apply(configMap("config", "key", "2"))
+	_, err := s.AwaitEvent(s.ctx, w, "NotifyOnly", "it would be rolled", "ConfigMap config changed (key)")
+	s.must(err)
+	s.onlyRolled(before)
+	if told := s.events(w, "NotifyOnly"); len(told) != 1 {
+		t.Errorf("it was told %d times, want once", len(told))
+	}
+	s.annotate(w, "inpod.dev/notify-only", "false")
+	s.onlyRolled(before, w)
+}
+
+func TestAWorkloadSettlesForItself(t *testing.T) {
+	t.Parallel()
+	s := newSpace(t)
+	quick := deployment("quick", env("KEY", ofConfigMap("config"), "key")).idle().annotated(s.keys.auto, "true")
+	slow := deployment("slow", env("KEY", ofConfigMap("config"), "key")).idle().annotated(s.keys.auto, "true").annotated("inpod.dev/settle", "20s")
+	s.apply(configMap("config", "key", "1"), quick.object(), slow.object())
+	s.adopted(quick.in(s.ns), slow.in(s.ns))
+	before := s.rollouts()
+	s.apply(configMap("config", "key", "2"))
+	s.onlyRolled(before, quick.in(s.ns))
+	s.apply(configMap("config", "key", "3"))
+	s.rolled(before, slow.in(s.ns))
+}

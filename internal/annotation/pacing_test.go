@@ -1,0 +1,74 @@
+package annotation_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"inpod.dev/inpod/internal/annotation"
+)
+
+func TestPacing(t *testing.T) {
+	t.Parallel()
+	const (
+		settle = "inpod.dev/settle"
+		only   = "inpod.dev/notify-only"
+		period = "deployment.reloader.stakater.com/pause-period"
+		at     = "deployment.reloader.stakater.com/paused-at"
+	)
+	ptr := func(d time.Duration) *time.Duration { return &d }
+	yes, no := true, false
+	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		workload, template map[string]string
+		want               annotation.Pacing
+		problems           []string // what each says
+	}{
+		"nothing":            {want: annotation.Pacing{}},
+		"on the workload":    {workload: map[string]string{settle: "5s", only: "true", period: "5m"}, want: annotation.Pacing{Settle: ptr(5 * time.Second), NotifyOnly: &yes, PausePeriod: 5 * time.Minute}},
+		"on the template":    {template: map[string]string{settle: "5s", only: "false", period: "5m"}, want: annotation.Pacing{Settle: ptr(5 * time.Second), NotifyOnly: &no, PausePeriod: 5 * time.Minute}},
+		"workload over it":   {workload: map[string]string{period: "1m"}, template: map[string]string{period: "5m"}, want: annotation.Pacing{PausePeriod: time.Minute}},
+		"empty is not said":  {workload: map[string]string{period: " ", only: ""}, template: map[string]string{period: "5m"}, want: annotation.Pacing{PausePeriod: 5 * time.Minute}},
+		"no settle time":     {workload: map[string]string{settle: "0s"}, want: annotation.Pacing{Settle: ptr(0)}},
+		"Reloader's mark":    {workload: map[string]string{at: "2026-03-01T12:00:00Z"}, want: annotation.Pacing{PausedAt: noon, PausedByReloader: true}},
+		"our mark":           {workload: map[string]string{at: noon.Format(annotation.PausedAtLayout)}, want: annotation.Pacing{PausedAt: noon}},
+		"a mark on the pods": {template: map[string]string{at: "2026-03-01T12:00:00Z"}, want: annotation.Pacing{}},
+		"unreadable": {
+			workload: map[string]string{settle: "soon", only: "perhaps", period: "5 minutes", at: "yesterday"},
+			want:     annotation.Pacing{NotifyOnly: &yes},
+			problems: []string{settle + `: "soon"`, only + `: "perhaps"`, period + `: "5 minutes"`, at + `: "yesterday"`},
+		},
+		"negative, on the template": {
+			template: map[string]string{period: "-5m"},
+			want:     annotation.Pacing{}, problems: []string{period + ` on the pod template: "-5m"`},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			policy, problems := annotation.Read(annotation.DefaultKeys(), c.workload, c.template)
+			if diff := cmp.Diff(c.want, policy.Pacing); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if len(problems) != len(c.problems) {
+				t.Fatalf("problems %v, want %d", problems, len(c.problems))
+			}
+			for i, part := range c.problems {
+				if !strings.Contains(problems[i].String(), part) {
+					t.Errorf("problem %q does not say %q", problems[i], part)
+				}
+			}
+		})
+	}
+}
+
+func TestWhatSaysWhenToRollIsKept(t *testing.T) {
+	t.Parallel()
+	keys := annotation.DefaultKeys()
+	for _, key := range []string{keys.Settle, keys.NotifyOnly, keys.PausePeriod, keys.PausedAt, annotation.Notified} {
+		if !keys.OnWorkload(key) {
+			t.Errorf("%s is dropped on the way in", key)
+		}
+	}
+}
