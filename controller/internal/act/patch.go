@@ -33,14 +33,14 @@ func annotatePatch(view workload.View, notes map[string]string) ([]byte, error) 
 	return encode(object{"metadata": metadataOf(view, notes)})
 }
 
-// restartPatch is a JSON merge patch that makes the controller of a workload restart its pods, with the baseline. The
+// restartPatch is a JSON merge patch that makes the controller of a workload restart its pods, with annotations. The
 // template stays as it is: that the pods have the content is told by the baseline alone.
-func restartPatch(kind workload.Kind) func(workload.View, config.Strategy, decide.Decision, string, time.Time) ([]byte, error) {
-	return func(view workload.View, _ config.Strategy, _ decide.Decision, baseline string, now time.Time) ([]byte, error) {
+func restartPatch(kind workload.Kind) func(workload.View, config.Strategy, decide.Decision, map[string]string, time.Time) ([]byte, error) {
+	return func(view workload.View, _ config.Strategy, _ decide.Decision, notes map[string]string, now time.Time) ([]byte, error) {
 		if kind.Restart == nil {
 			return nil, fmt.Errorf("a %s cannot be restarted", kind.Name)
 		}
-		patch := object{"metadata": metadataOf(view, baseline)}
+		patch := object{"metadata": metadataOf(view, notes)}
 		at, last := patch, len(kind.Restart)-1
 		for _, field := range kind.Restart[:last] {
 			below := object{}

@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"maps"
 	"strconv"
 	"strings"
 	"testing"
@@ -38,9 +39,7 @@ func paced(t *testing.T, annotations map[string]string, change ...func(*reconcil
 func web(annotations map[string]string) metav1.Object {
 	d := auto("web", "a", "b")
 	all := d.GetAnnotations()
-	for key, value := range annotations {
-		all[key] = value
-	}
+	maps.Copy(all, annotations)
 	d.SetAnnotations(all)
 	return d
 }

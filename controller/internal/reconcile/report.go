@@ -106,6 +106,7 @@ func (l *Loop) refused(w observe.Workload, decision decide.Decision, err error) 
 	switch decision.Action {
 	case decide.Resume:
 		what = "It could not be resumed"
+	case decide.None, decide.Reload:
 	case decide.Rollout:
 		what = "The rolling update could not be started"
 		l.metrics.rolled(w.View.Key.Kind, decision.Reason, false)
