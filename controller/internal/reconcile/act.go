@@ -14,6 +14,10 @@ import (
 // writeTimeout bounds one PATCH; webhooks of others may take up to 30 s.
 const writeTimeout = 35 * time.Second
 
+// freeConflicts are the conflicts in a row of one workload that are nobody's concern: the watch brings what it is now within
+// the back-off. More are told, as it may never get better.
+const freeConflicts = 5
+
 // write calls f with a context that outlives ctx a little, so that a stop does not leave it open whether a write that is
 // under way has happened.
 func (l *Loop) write(ctx context.Context, f func(context.Context) (uint64, error)) (uint64, error) {
@@ -34,7 +38,7 @@ func (l *Loop) rollout(ctx context.Context, w observe.Workload, s *state, decisi
 		return l.options.Writer.Rollout(ctx, w.View, decision, now)
 	})
 	if err != nil {
-		return l.failed(ctx, w, decision, err)
+		return l.failed(ctx, w, s, decision, err)
 	}
 	l.drop(w.View.Key)
 	l.wrote(w, s, version, decision.Baseline)
@@ -79,7 +83,7 @@ func (l *Loop) record(ctx context.Context, w observe.Workload, s *state, decisio
 		return l.options.Writer.Record(ctx, w.View, baseline)
 	})
 	if err != nil {
-		return 0, l.failed(ctx, w, decision, err)
+		return 0, l.failed(ctx, w, s, decision, err)
 	}
 	if !persisted || decision.Reason == decide.Adopted {
 		l.metrics.adopted.Inc()
@@ -124,19 +128,20 @@ func (l *Loop) turn(s *state) time.Duration {
 
 func (l *Loop) wrote(w observe.Workload, s *state, version uint64, baseline source.Baseline) {
 	s.written, s.writtenAt, s.ours = version, time.Now(), &baseline
-	s.slot = time.Time{}
+	s.slot, s.conflicts = time.Time{}, 0
 	l.keep(w, s, nil)
 }
 
 // failed tells of a write that did not work. It returns nil where trying again has no sense.
-func (l *Loop) failed(ctx context.Context, w observe.Workload, decision decide.Decision, err error) error {
+func (l *Loop) failed(ctx context.Context, w observe.Workload, s *state, decision decide.Decision, err error) error {
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil // deleted: the watch will say so
 	case ctx.Err() != nil:
 		return err // stopping: the next leader compares states and goes on
-	case apierrors.IsConflict(err):
-		l.options.Log.Debug("deleted and made again meanwhile", "workload", w.View.Key, "error", err)
+	case apierrors.IsConflict(err) && s.conflicts < freeConflicts:
+		s.conflicts++
+		l.options.Log.Debug("it was changed, or deleted and made again, meanwhile", "workload", w.View.Key, "error", err)
 		return err
 	}
 	l.refused(w, decision, err)

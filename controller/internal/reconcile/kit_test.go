@@ -16,6 +16,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/controller/internal/observe"
@@ -78,6 +80,12 @@ func (w written) String() string {
 	return kind + " " + w.name
 }
 
+// kinds has every row there is, and one of a name that is taken.
+func kinds() workload.Table {
+	taken := workload.FromJSON("StatefulSet", schema.GroupVersionResource{Group: "apps.kruise.io", Version: "v1beta1", Resource: "statefulsets"}, "spec", "template")
+	return workload.Kinds().With(workload.Rollout()).With(workload.DeploymentConfig()).With(taken)
+}
+
 // newTown makes a town and its loop, which does not run yet.
 func newTown(t *testing.T, change ...func(*reconcile.Options)) *town {
 	t.Helper()
@@ -104,7 +112,7 @@ func (w *town) again(change ...func(*reconcile.Options)) *town {
 
 func (w *town) newLoop(change ...func(*reconcile.Options)) *reconcile.Loop {
 	options := reconcile.Options{
-		World: w, Writer: w, Kinds: workload.Kinds(), Sealer: w.sealer, Rules: decide.Options{OnCreate: true, OnDelete: true},
+		World: w, Writer: w, Kinds: kinds(), Sealer: w.sealer, Rules: decide.Options{OnCreate: true, OnDelete: true},
 		Decide: func(in decide.Input) decide.Decision {
 			w.mu.Lock()
 			f := w.decide
@@ -152,7 +160,17 @@ func (w *town) apply(objects ...metav1.Object) {
 
 func (w *town) applyWorkload(object metav1.Object) {
 	w.t.Helper()
-	kind, _ := workload.KindOf(strings.TrimPrefix(fmt.Sprintf("%T", object), "*v1."))
+	name := strings.TrimPrefix(fmt.Sprintf("%T", object), "*v1.")
+	if raw, ok := object.(*unstructured.Unstructured); ok {
+		name = raw.GetKind()
+		if kind, _ := kinds().Of(name); kind.Path == nil {
+			name += "." + raw.GroupVersionKind().Group
+		}
+	}
+	kind, ok := kinds().Of(name)
+	if !ok {
+		w.t.Fatalf("no kind %s", name)
+	}
 	view, err := kind.View(object, annotation.DefaultKeys().OnWorkload)
 	if err != nil {
 		w.t.Fatal(err)

@@ -32,7 +32,7 @@ func (l *Loop) settleOf(key workload.Key) time.Duration {
 func (l *Loop) resume(ctx context.Context, w observe.Workload, s *state, decision decide.Decision) error {
 	version, err := l.write(ctx, func(ctx context.Context) (uint64, error) { return l.options.Writer.Resume(ctx, w.View) })
 	if err != nil {
-		return l.failed(ctx, w, decision, err)
+		return l.failed(ctx, w, s, decision, err)
 	}
 	s.written, s.writtenAt = version, time.Now()
 	l.options.Log.Info("resumed", "workload", w.View.Key, "message", decision.Message)
@@ -71,7 +71,7 @@ func (l *Loop) notify(ctx context.Context, w observe.Workload, s *state, in deci
 	}
 	version, err := l.write(ctx, func(ctx context.Context) (uint64, error) { return l.options.Writer.Note(ctx, w.View, content) })
 	if err != nil {
-		return l.failed(ctx, w, decision, err)
+		return l.failed(ctx, w, s, decision, err)
 	}
 	s.written, s.writtenAt = version, time.Now()
 	return nil

@@ -52,6 +52,8 @@ type state struct {
 	ours *source.Baseline
 	// missing is since when a source is missing.
 	missing time.Time
+	// conflicts are the writes in a row that met another state than the one in the picture.
+	conflicts int
 	// told are the warnings that were told.
 	told map[string]bool
 	// notified is the content that was told of where nothing is to be done.

@@ -114,6 +114,28 @@ func TestEditsDoNotResetTheBackOffOfAFailure(t *testing.T) {
 	})
 }
 
+// A workload that never is as the watch says would wait in silence.
+func TestConflictsWithoutEndAreTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := adopted(t, "web")
+		w.set(func() {
+			w.refuse = only("web", apierrors.NewConflict(deployments, "web", errors.New("it is never what it was")))
+		})
+		w.apply(objtest.ConfigMap("a", "k", "1"))
+		time.Sleep(5 * time.Minute)
+		const want = "Warning ReloadFail web: The rolling update could not be started and will be tried again: "
+		if !slices.ContainsFunc(w.told(), func(e string) bool { return strings.HasPrefix(e, want) && strings.Contains(e, "never what it was") }) {
+			t.Errorf("told %q", w.told())
+		}
+		w.set(func() { w.refuse = nil })
+		time.Sleep(5 * time.Minute)
+		if len(w.rolled("web")) != 1 {
+			t.Errorf("rolled %d times", len(w.rolled("web")))
+		}
+	})
+}
+
 func TestAConflictIsTriedAgainAndNotTold(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
