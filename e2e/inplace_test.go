@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -24,6 +25,12 @@ const anyLevel = "privileged"
 // controller of the cluster; ofPod tells those of the suite to leave it.
 func installBoth(t *testing.T) *space {
 	t.Helper()
+	return installBothWith(t, nil)
+}
+
+// installBothWith adds values of the controller.
+func installBothWith(t *testing.T, controller kit.Values) *space {
+	t.Helper()
 	release, values := installInjector(t, nil)
 	s := openInjected(t, release, anyLevel, nil)
 	values["namespaces"] = []string{s.ns}
@@ -31,6 +38,7 @@ func installBoth(t *testing.T) *space {
 		"config":         kit.Values{"settle": "500ms", "logLevel": "debug", "reloadDeadline": "1m0s"},
 		"readinessProbe": kit.Values{"periodSeconds": 1},
 	}
+	maps.Copy(values["controller"].(kit.Values), controller)
 	s.must(s.Install(s.ctx, release, values))
 	return s
 }

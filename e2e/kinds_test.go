@@ -12,9 +12,12 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
 	"inpod.dev/inpod/e2e/internal/kit"
@@ -382,4 +385,62 @@ func (s *space) within(t *testing.T) *space {
 	s.t = t
 	t.Cleanup(func() { s.t = whole })
 	return s
+}
+
+// Pods that belong to another kind are found by their owner. Nobody here runs its controller: the test makes its pod.
+func TestOtherKindsReloadInPlace(t *testing.T) {
+	t.Parallel()
+	resource, definition := otherKind("Farm")
+	s := installBothWith(t, kit.Values{"workloadKinds": []any{
+		kit.Values{"kind": "Farm", "group": resource.Group, "version": "v1", "resource": resource.Resource},
+	}})
+	s.define(definition)
+	s.apply(configMap("site", "default.conf", site("first")))
+	pod := nginxPod("farm", "preset", "nginx")
+	template, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&corev1.PodTemplateSpec{
+		ObjectMeta: metav1.ObjectMeta{Labels: pod.Labels, Annotations: pod.Annotations}, Spec: pod.Spec,
+	})
+	s.must(err)
+	farms := s.Custom(resource, s.ns)
+	farm := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"template": template}}}
+	farm.SetAPIVersion(resource.GroupVersion().String())
+	farm.SetKind("Farm")
+	farm.SetName("farm")
+	farm, err = farms.Create(s.ctx, farm, metav1.CreateOptions{FieldManager: kit.FieldManager})
+	s.must(err)
+	s.counts(resource, 1)
+	pod.OwnerReferences = []metav1.OwnerReference{
+		{APIVersion: farm.GetAPIVersion(), Kind: "Farm", Name: "farm", UID: farm.GetUID(), Controller: new(true)},
+	}
+	created := s.create(pod)
+	s.serves("farm", "first")
+	c := custom{resource: resource, kind: "Farm", app: app{name: "farm"}, path: []string{"spec", "template"}}
+	before := s.recorded(c, "")
+
+	s.apply(configMap("site", "default.conf", site("second")))
+	s.serves("farm", "second")
+	_, err = s.AwaitEvent(s.ctx, c.in(s.ns), "ReloadedInPlace", "site", "default.conf")
+	s.must(err)
+	after := s.recorded(c, before.GetAnnotations()[annotation.Observed])
+	if got := mark(t, c, after); got != "" {
+		t.Errorf("it was rolled: %s", got)
+	}
+	s.undisturbed(created)
+
+	// A pod that nobody can find has to be taken for one without the sidecar.
+	s.counts(resource, 2)
+	s.apply(configMap("site", "default.conf", site("third")))
+	_, err = s.AwaitEvent(s.ctx, c.in(s.ns), reloaded, "lack the sidecar")
+	s.must(err)
+	if rolled := s.recorded(c, after.GetAnnotations()[annotation.Observed]); mark(t, c, rolled) == "" {
+		t.Error("it was not rolled")
+	}
+}
+
+// counts makes the farm say how many pods it has.
+func (s *space) counts(resource schema.GroupVersionResource, replicas int) {
+	s.t.Helper()
+	body := fmt.Sprintf(`{"status":{"replicas":%d}}`, replicas)
+	_, err := s.Custom(resource, s.ns).Patch(s.ctx, "farm", types.MergePatchType, []byte(body), metav1.PatchOptions{FieldManager: kit.FieldManager}, "status")
+	s.must(err)
 }
