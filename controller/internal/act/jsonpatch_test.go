@@ -211,8 +211,8 @@ func TestAPatchByPositionsHitsNothingWrong(t *testing.T) {
 		"nothing":                     {jsonParts(), func(*unstructured.Unstructured) {}, false},
 		"the status":                  {jsonParts(), func(o *unstructured.Unstructured) { o.SetResourceVersion("2") }, false},
 		"it is another object":        {jsonParts(), func(o *unstructured.Unstructured) { o.SetUID("other") }, true},
-		"the containers moved":        {jsonParts(), func(o *unstructured.Unstructured) { containers(o, swap) }, true},
-		"a container is gone":         {jsonParts(), func(o *unstructured.Unstructured) { containers(o, func(l []any) []any { return l[1:] }) }, true},
+		"the containers moved":        {jsonParts(obj.Var("LAST", "9")), func(o *unstructured.Unstructured) { containers(o, swap) }, true},
+		"a container is gone":         {jsonParts(obj.Var("LAST", "9")), func(o *unstructured.Unstructured) { containers(o, func(l []any) []any { return l[1:] }) }, true},
 		"the template is gone":        {jsonParts(), func(o *unstructured.Unstructured) { unstructured.RemoveNestedField(o.Object, template()...) }, true},
 		"a list of variables came up": {[]obj.Part{obj.Annotation("reloader.stakater.com/auto", "true"), obj.Mount(obj.CM("conf"))}, func(o *unstructured.Unstructured) { o.SetResourceVersion("2") }, true},
 		"the variables moved": {jsonParts(obj.Container("app2"), obj.Var("STAKATER_CONF_CONFIGMAP", oldMark), obj.Var("X", "1")), func(o *unstructured.Unstructured) {
