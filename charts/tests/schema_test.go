@@ -167,6 +167,9 @@ func TestRefused(t *testing.T) {
 		"no port of the API server":             {"controller.networkPolicy.apiServerPorts=null", "controller.networkPolicy"},
 		"a scrape without a unit":               {"controller.serviceMonitor.interval=30", "controller.serviceMonitor.interval"},
 		"a resource that does not exist":        {"controller.resources.limits.memroy=1Gi", "controller.resources.limits"},
+		"a kind of workload in small letters":   {"controller.workloadKinds[0].kind=cloneSet", "controller.workloadKinds.0.kind"},
+		"a kind of workload without its plural": {"controller.workloadKinds[0].kind=CloneSet", "controller.workloadKinds.0"},
+		"a path to a template with an index":    {"controller.workloadKinds[0].templatePath=spec.0", "controller.workloadKinds.0.templatePath"},
 		// Templates would read these as 0 or false without a word.
 		"no number of replicas":                  {"controller.replicas=null", "controller"},
 		"no time to stop":                        {"controller.terminationGracePeriodSeconds=null", "controller"},
