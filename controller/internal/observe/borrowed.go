@@ -34,7 +34,7 @@ func indexByLender(object any) ([]string, error) {
 func (o *Observer) borrowers(lender workload.Key) []*workloadItem {
 	var items []*workloadItem
 	for _, kind := range o.options.Kinds {
-		informer := in(o.workloads[kind.Name], lender.Namespace)
+		informer := o.part(lender.Namespace).workloads[kind.Name]
 		if kind.Ref == nil || informer == nil {
 			continue
 		}
@@ -54,7 +54,7 @@ func (o *Observer) borrowers(lender workload.Key) []*workloadItem {
 
 // item returns what the store has of a workload.
 func (o *Observer) item(key workload.Key) (*workloadItem, bool) {
-	informer := in(o.workloads[key.Kind], key.Namespace)
+	informer := o.part(key.Namespace).workloads[key.Kind]
 	if informer == nil {
 		return nil, false
 	}

@@ -62,7 +62,7 @@ func open(t *testing.T, objects []runtime.Object, change ...func(*Options)) *lab
 		return true, w, err
 	})
 	options := Options{
-		Client: l.api, Keys: annotation.DefaultKeys(), Kinds: workload.Kinds(), Log: slog.New(slog.DiscardHandler), Pods: true,
+		Client: l.api, Keys: annotation.DefaultKeys(), Kinds: workload.Kinds(), Log: slog.New(slog.DiscardHandler), Pods: true, Sources: []source.Kind{source.ConfigMap, source.Secret},
 		Notify: func(key workload.Key, change Change) { l.note(fmt.Sprintf("%s %s/%s", change, key.Kind, key.Name)) },
 		Hurry:  func(workload.Key, source.Ref) {},
 	}

@@ -2,13 +2,13 @@ package observe
 
 import (
 	"context"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
 	"inpod.dev/inpod/internal/source"
@@ -36,25 +36,39 @@ func listWatch[L runtime.Object](client any, of api[L], only metav1.ListOptions)
 	return cache.ToListWatcherWithWatchListSemantics(lw, client)
 }
 
-func sourceListWatch(client kubernetes.Interface, kind source.Kind, namespace string) (cache.ListerWatcher, runtime.Object) {
-	if kind == source.Secret {
-		return listWatch(client, client.CoreV1().Secrets(namespace), metav1.ListOptions{FieldSelector: notHelmReleases}), &corev1.Secret{}
+// fields selects, by fields, what is watched of a namespace, or of all of them: what is left out costs nothing here.
+func (o *Observer) fields(namespace string, more ...string) string {
+	if namespace == "" {
+		for _, ignored := range o.options.IgnoredNamespaces {
+			more = append(more, "metadata.namespace!="+ignored)
+		}
 	}
-	return listWatch(client, client.CoreV1().ConfigMaps(namespace), metav1.ListOptions{}), &corev1.ConfigMap{}
+	return strings.Join(more, ",")
+}
+
+func (o *Observer) sourceListWatch(kind source.Kind, namespace string) (cache.ListerWatcher, runtime.Object) {
+	client := o.options.Client
+	only := metav1.ListOptions{LabelSelector: o.options.SourceSelector}
+	if kind == source.Secret {
+		only.FieldSelector = o.fields(namespace, notHelmReleases)
+		return listWatch(client, client.CoreV1().Secrets(namespace), only), &corev1.Secret{}
+	}
+	only.FieldSelector = o.fields(namespace)
+	return listWatch(client, client.CoreV1().ConfigMaps(namespace), only), &corev1.ConfigMap{}
 }
 
 func (o *Observer) workloadListWatch(kind workload.Kind, namespace string) cache.ListerWatcher {
-	client := o.options.Client
+	client, only := o.options.Client, metav1.ListOptions{FieldSelector: o.fields(namespace)}
 	if kind.Path != nil {
-		return listWatch(o.options.Dynamic, api[*unstructured.UnstructuredList](o.options.Dynamic.Resource(kind.Resource).Namespace(namespace)), metav1.ListOptions{})
+		return listWatch(o.options.Dynamic, api[*unstructured.UnstructuredList](o.options.Dynamic.Resource(kind.Resource).Namespace(namespace)), only)
 	}
 	switch kind.Resource.Resource {
 	case "statefulsets":
-		return listWatch(client, client.AppsV1().StatefulSets(namespace), metav1.ListOptions{})
+		return listWatch(client, client.AppsV1().StatefulSets(namespace), only)
 	case "daemonsets":
-		return listWatch(client, client.AppsV1().DaemonSets(namespace), metav1.ListOptions{})
+		return listWatch(client, client.AppsV1().DaemonSets(namespace), only)
 	default:
-		return listWatch(client, client.AppsV1().Deployments(namespace), metav1.ListOptions{})
+		return listWatch(client, client.AppsV1().Deployments(namespace), only)
 	}
 }
 

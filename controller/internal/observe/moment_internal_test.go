@@ -267,7 +267,7 @@ func TestTheMarkIsNotKept(t *testing.T) {
 		l := open(t, objects(scaled(1)))
 		l.update(scaled(1, obj.Var("VERSION", "2")))
 		synctest.Wait()
-		for _, object := range in(l.workloads["Deployment"], obj.Namespace).GetStore().List() {
+		for _, object := range l.part(obj.Namespace).workloads["Deployment"].GetStore().List() {
 			item, ok := object.(*workloadItem)
 			if !ok {
 				t.Fatalf("%s in the store", reflect.TypeOf(object))

@@ -13,6 +13,7 @@ package observe
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 
@@ -34,13 +35,20 @@ const (
 	WorkloadChanged Change = "WorkloadChanged" // its template or annotations are different, it is new or it is gone
 )
 
-// Options are what an [Observer] needs. All fields are required but Namespaces.
+// Options are what an [Observer] needs. All fields are required but those that narrow what is watched.
 type Options struct {
 	Client kubernetes.Interface
 	// Dynamic reads the kinds that come as JSON; nil if there are none.
 	Dynamic dynamic.Interface
 	// Namespaces are the ones to watch; empty means all.
 	Namespaces []string
+	// NamespaceSelector, if it is not empty, selects the namespaces to watch by their labels, instead of Namespaces.
+	NamespaceSelector string
+	// IgnoredNamespaces are left out where all namespaces are watched, or those of a selector.
+	IgnoredNamespaces []string
+	// Sources are the kinds of sources to watch, and SourceSelector selects among them by their labels; "" means all.
+	Sources        []source.Kind
+	SourceSelector string
 	Keys       annotation.Keys
 	// Kinds are the kinds of workloads to watch.
 	Kinds workload.Table
@@ -55,74 +63,58 @@ type Options struct {
 
 // Observer is a picture of the cluster that keeps itself up to date.
 type Observer struct {
-	options Options
-	// sources and workloads are by kind and then by namespace; a picture of all namespaces has the one key "".
-	sources   map[source.Kind]map[string]cache.SharedIndexInformer
-	workloads map[string]map[string]cache.SharedIndexInformer
-	optional  []*optionalKind
-	pods      map[string]cache.SharedIndexInformer
-	synced    []cache.DoneChecker
+	options  Options
+	optional []*optionalKind
+	selected *selected // nil unless namespaces are selected by their labels
+	synced   []cache.DoneChecker
+
+	mu    sync.RWMutex
+	parts map[string]*part // by namespace; a picture of all namespaces has the one key ""
 }
 
 // New prepares an observer; nothing is read before [Observer.Run].
 func New(options Options) (*Observer, error) {
-	o := &Observer{
-		options:   options,
-		sources:   map[source.Kind]map[string]cache.SharedIndexInformer{},
-		workloads: map[string]map[string]cache.SharedIndexInformer{},
-		pods:      map[string]cache.SharedIndexInformer{},
+	o := &Observer{options: options, parts: map[string]*part{}}
+	for _, kind := range options.Kinds {
+		if kind.Path != nil {
+			o.optional = append(o.optional, newOptionalKind(kind))
+		}
+	}
+	if options.NamespaceSelector != "" {
+		if err := o.selectNamespaces(); err != nil {
+			return nil, err
+		}
+		return o, nil
 	}
 	namespaces := options.Namespaces
 	if len(namespaces) == 0 {
 		namespaces = []string{""}
 	}
-	for _, kind := range options.Kinds {
-		o.workloads[kind.Name] = map[string]cache.SharedIndexInformer{}
-		var optional *optionalKind
-		if kind.Path != nil {
-			optional = o.mayLack(kind)
-		}
-		for _, namespace := range namespaces {
-			informer, err := o.workloadInformer(kind, namespace, optional)
-			if err != nil {
-				return nil, err
-			}
-			o.workloads[kind.Name][namespace] = informer
-		}
-	}
-	for _, kind := range []source.Kind{source.ConfigMap, source.Secret} {
-		o.sources[kind] = map[string]cache.SharedIndexInformer{}
-		for _, namespace := range namespaces {
-			informer, err := o.sourceInformer(kind, namespace)
-			if err != nil {
-				return nil, err
-			}
-			o.sources[kind][namespace] = informer
-		}
-	}
-	if !options.Pods {
-		return o, nil
-	}
 	for _, namespace := range namespaces {
-		informer, err := o.podInformer(namespace)
+		part, err := o.newPart(namespace)
 		if err != nil {
 			return nil, err
 		}
-		o.pods[namespace] = informer
+		o.parts[namespace] = part
+		o.synced = append(o.synced, part.synced...)
 	}
 	return o, nil
 }
 
 // Run keeps the picture up to date until ctx ends.
 func (o *Observer) Run(ctx context.Context) {
-	var informers sync.WaitGroup
-	for _, informer := range o.all() {
-		informers.Go(func() { informer.RunWithContext(ctx) })
-	}
+	var running sync.WaitGroup
 	for _, kind := range o.optional {
-		informers.Go(func() { o.runOptional(ctx, kind) })
+		running.Go(func() { o.awaitServed(ctx, kind) })
 	}
-	informers.Wait()
+	if o.selected != nil {
+		o.runSelected(ctx)
+	} else {
+		for _, part := range o.watched() {
+			running.Go(func() { part.run(ctx) })
+		}
+	}
+	running.Wait()
 }
 
 // WaitForSync returns true once everything that existed at the start has been seen, and false if ctx ends first.
@@ -142,34 +134,23 @@ func (o *Observer) HasSynced() bool {
 	return true
 }
 
-// all returns what is there for sure.
-func (o *Observer) all() []cache.SharedIndexInformer {
-	var all []cache.SharedIndexInformer
-	for _, byNamespace := range o.sources {
-		for _, informer := range byNamespace {
-			all = append(all, informer)
+// part returns the part of the picture that a namespace is in; an empty one if it is not watched.
+func (o *Observer) part(namespace string) *part {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	for _, key := range []string{"", namespace} {
+		if part, ok := o.parts[key]; ok {
+			return part
 		}
 	}
-	for _, kind := range o.options.Kinds {
-		if kind.Path != nil {
-			continue // see runOptional
-		}
-		for _, informer := range o.workloads[kind.Name] {
-			all = append(all, informer)
-		}
-	}
-	for _, informer := range o.pods {
-		all = append(all, informer)
-	}
-	return all
+	return &part{}
 }
 
-// in returns the informer for a namespace, nil if the namespace is not watched.
-func in(byNamespace map[string]cache.SharedIndexInformer, namespace string) cache.SharedIndexInformer {
-	if informer, ok := byNamespace[""]; ok {
-		return informer
-	}
-	return byNamespace[namespace]
+// watched returns all parts of the picture.
+func (o *Observer) watched() []*part {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return slices.Collect(maps.Values(o.parts))
 }
 
 // Workload is a workload with what its user asked for.
@@ -200,21 +181,15 @@ func (o *Observer) Workload(key workload.Key) (w Workload, ok bool) {
 // Workloads returns the keys of all workloads, in no particular order.
 func (o *Observer) Workloads() []workload.Key {
 	var keys []workload.Key
-	for _, byNamespace := range o.workloads {
-		for _, informer := range byNamespace {
-			for _, object := range informer.GetStore().List() {
-				if item, ok := object.(*workloadItem); ok {
-					keys = append(keys, item.View.Key)
-				}
-			}
-		}
+	for _, part := range o.watched() {
+		keys = append(keys, part.keys()...)
 	}
 	return keys
 }
 
 // Source returns the snapshot of a source, which must not be modified; nil if it does not exist.
 func (o *Observer) Source(ref source.Ref) *source.Snapshot {
-	informer := in(o.sources[ref.Kind], ref.Namespace)
+	informer := o.part(ref.Namespace).sources[ref.Kind]
 	if informer == nil {
 		return nil
 	}
@@ -227,7 +202,7 @@ func (o *Observer) Source(ref source.Ref) *source.Snapshot {
 
 // Sources returns the sources of a kind in a namespace, sorted by name.
 func (o *Observer) Sources(kind source.Kind, namespace string) []source.Ref {
-	informer := in(o.sources[kind], namespace)
+	informer := o.part(namespace).sources[kind]
 	if informer == nil {
 		return nil
 	}
@@ -248,11 +223,7 @@ func (o *Observer) Sources(kind source.Kind, namespace string) []source.Ref {
 // dependents returns the workloads that use or name a source.
 func (o *Observer) dependents(ref source.Ref) []workload.Key {
 	var keys []workload.Key
-	for _, byNamespace := range o.workloads {
-		informer := in(byNamespace, ref.Namespace)
-		if informer == nil {
-			continue
-		}
+	for _, informer := range o.part(ref.Namespace).workloads {
 		for _, item := range indexed(informer, indexValue(ref)) {
 			keys = append(keys, o.related(item.View.Key, item.Lender)...)
 		}

@@ -23,32 +23,57 @@ const servedPoll = 20 * time.Second
 // optionalKind is a kind that the API server may not serve, because nobody has installed it yet. The others do not wait
 // for it.
 type optionalKind struct {
-	kind      workload.Kind
-	informers []cache.SharedIndexInformer
-	synced    []cache.DoneChecker
-
-	// settled is closed when its objects are in the picture, or it turned out that there are none for now.
-	settled chan struct{}
-	settle  sync.Once
+	kind workload.Kind
+	// served is closed when it is served, and lacking when it turned out that it is not for now.
+	served, lacking chan struct{}
 	// late tells that it came to be served when the picture was taken for complete.
 	late atomic.Bool
 	// gone tells that it was said that it is not served any more.
 	gone atomic.Bool
 }
 
-// mayLack prepares for a kind that may not be there.
-func (o *Observer) mayLack(kind workload.Kind) *optionalKind {
-	optional := &optionalKind{kind: kind, settled: make(chan struct{})}
-	o.optional = append(o.optional, optional)
-	o.synced = append(o.synced, optional)
-	return optional
+func newOptionalKind(kind workload.Kind) *optionalKind {
+	return &optionalKind{kind: kind, served: make(chan struct{}), lacking: make(chan struct{})}
+}
+
+// optionalInformer is the informer of a part of the picture for such a kind.
+type optionalInformer struct {
+	cache.SharedIndexInformer
+
+	of     *optionalKind
+	synced cache.DoneChecker
+	// settled is closed when its objects are in the picture, or it turned out that there are none for now.
+	settled chan struct{}
 }
 
 // Name implements [cache.DoneChecker].
-func (k *optionalKind) Name() string { return k.kind.Name }
+func (i *optionalInformer) Name() string { return i.of.kind.Name }
 
 // Done implements [cache.DoneChecker].
-func (k *optionalKind) Done() <-chan struct{} { return k.settled }
+func (i *optionalInformer) Done() <-chan struct{} { return i.settled }
+
+// run watches the kind from the moment at which the API server serves it, until ctx ends.
+func (i *optionalInformer) run(ctx context.Context) {
+	settle := sync.OnceFunc(func() { close(i.settled) })
+	select {
+	case <-i.of.served:
+	case <-i.of.lacking:
+		settle()
+		select {
+		case <-i.of.served:
+		case <-ctx.Done():
+			return
+		}
+	case <-ctx.Done():
+		return
+	}
+	var running sync.WaitGroup
+	running.Go(func() { i.RunWithContext(ctx) })
+	if cache.WaitFor(ctx, "", i.synced) {
+		settle()
+	}
+	running.Wait()
+}
 
 // isThere notes that there is an object of the kind.
 func (k *optionalKind) isThere() {
@@ -59,23 +84,8 @@ func (k *optionalKind) isThere() {
 
 func (k *optionalKind) isLate() bool { return k != nil && k.late.Load() }
 
-// runOptional watches a kind from the moment at which the API server serves it.
-func (o *Observer) runOptional(ctx context.Context, k *optionalKind) {
-	if !o.awaitServed(ctx, k) {
-		return
-	}
-	var running sync.WaitGroup
-	for _, informer := range k.informers {
-		running.Go(func() { informer.RunWithContext(ctx) })
-	}
-	if cache.WaitFor(ctx, "", k.synced...) {
-		k.settle.Do(func() { close(k.settled) })
-	}
-	running.Wait()
-}
-
-// awaitServed returns true once the kind is served, and false if ctx ends first. What stands in the way is said once.
-func (o *Observer) awaitServed(ctx context.Context, k *optionalKind) bool {
+// awaitServed waits until the kind is served, or ctx ends. What stands in the way is said once.
+func (o *Observer) awaitServed(ctx context.Context, k *optionalKind) {
 	said := ""
 	for {
 		fault := o.unserved(ctx, k.kind)
@@ -83,21 +93,24 @@ func (o *Observer) awaitServed(ctx context.Context, k *optionalKind) bool {
 			if said != "" {
 				o.options.Log.Info("a kind of workload is served now", "kind", k.kind.Name, "resource", resourceText(k.kind))
 			}
-			return true
+			close(k.served)
+			return
+		}
+		if said == "" {
+			k.late.Store(true)
+			close(k.lacking)
 		}
 		if fault != said {
 			said = fault
 			o.options.Log.Warn("a kind of workload is left out for now; all others are followed, and this one is as soon as it can be",
 				"kind", k.kind.Name, "resource", resourceText(k.kind), "why", fault)
 		}
-		k.late.Store(true)
-		k.settle.Do(func() { close(k.settled) })
 		timer := time.NewTimer(servedPoll)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return false
+			return
 		}
 	}
 }

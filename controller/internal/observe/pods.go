@@ -77,7 +77,7 @@ func (o *Observer) Pods(key workload.Key) []Pod {
 
 // podsOf returns the pods that belong to the workload itself, in no particular order.
 func (o *Observer) podsOf(key workload.Key) []Pod {
-	informer := in(o.pods, key.Namespace)
+	informer := o.part(key.Namespace).pods
 	if informer == nil {
 		return nil
 	}
@@ -94,8 +94,9 @@ func (o *Observer) podsOf(key workload.Key) []Pod {
 	return pods
 }
 
-func (o *Observer) podInformer(namespace string) (cache.SharedIndexInformer, error) {
-	lw := listWatch(o.options.Client, o.options.Client.CoreV1().Pods(namespace), metav1.ListOptions{LabelSelector: injectedPods})
+func (o *Observer) podInformer(namespace string) (cache.SharedIndexInformer, cache.DoneChecker, error) {
+	only := metav1.ListOptions{LabelSelector: injectedPods, FieldSelector: o.fields(namespace)}
+	lw := listWatch(o.options.Client, o.options.Client.CoreV1().Pods(namespace), only)
 	informer := cache.NewSharedIndexInformerWithOptions(lw, &corev1.Pod{},
 		cache.SharedIndexInformerOptions{Indexers: cache.Indexers{byWorkload: func(object any) ([]string, error) {
 			item, ok := object.(*podItem)
@@ -105,7 +106,7 @@ func (o *Observer) podInformer(namespace string) (cache.SharedIndexInformer, err
 			return []string{item.Workload.String()}, nil
 		}}})
 	if err := informer.SetTransform(o.reducePod); err != nil {
-		return nil, fmt.Errorf("observing pods: %w", err)
+		return nil, nil, fmt.Errorf("observing pods: %w", err)
 	}
 	registration, err := informer.AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
 		AddFunc: func(object any, isInInitialList bool) {
@@ -116,15 +117,14 @@ func (o *Observer) podInformer(namespace string) (cache.SharedIndexInformer, err
 		},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("observing pods: %w", err)
+		return nil, nil, fmt.Errorf("observing pods: %w", err)
 	}
-	o.synced = append(o.synced, registration.HasSyncedChecker())
-	return informer, nil
+	return informer, registration.HasSyncedChecker(), nil
 }
 
 // carriesSidecar tells whether a pod of the workload has the sidecar.
 func (o *Observer) carriesSidecar(key workload.Key) bool {
-	informer := in(o.pods, key.Namespace)
+	informer := o.part(key.Namespace).pods
 	if informer == nil {
 		return false
 	}

@@ -41,7 +41,7 @@ func TestNoValueOfASourceStays(t *testing.T) {
 		l.update(s)
 		synctest.Wait()
 		looked := 0
-		for _, informer := range l.all() {
+		for _, informer := range l.part("").always {
 			for _, object := range informer.GetStore().List() {
 				looked++
 				if path := find(reflect.ValueOf(object), planted, "item", map[uintptr]bool{}); path != "" {

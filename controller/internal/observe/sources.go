@@ -21,14 +21,14 @@ type sourceItem struct {
 // notHelmReleases leaves out the Secrets in which Helm keeps its releases: large, many, and mounted by nobody.
 const notHelmReleases = "type!=helm.sh/release.v1"
 
-func (o *Observer) sourceInformer(kind source.Kind, namespace string) (cache.SharedIndexInformer, error) {
-	lw, example := sourceListWatch(o.options.Client, kind, namespace)
+func (o *Observer) sourceInformer(kind source.Kind, namespace string) (cache.SharedIndexInformer, cache.DoneChecker, error) {
+	lw, example := o.sourceListWatch(kind, namespace)
 	informer := cache.NewSharedIndexInformerWithOptions(lw, example, cache.SharedIndexInformerOptions{
 		Indexers: cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc},
 	})
 	last := newHistory[*sourceItem]()
 	if err := informer.SetTransform(func(object any) (any, error) { return reduceSource(object, o.options.Keys, last) }); err != nil {
-		return nil, fmt.Errorf("observing %ss: %w", kind, err)
+		return nil, nil, fmt.Errorf("observing %ss: %w", kind, err)
 	}
 	registration, err := informer.AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
 		AddFunc: func(object any, isInInitialList bool) {
@@ -52,10 +52,9 @@ func (o *Observer) sourceInformer(kind source.Kind, namespace string) (cache.Sha
 		},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("observing %ss: %w", kind, err)
+		return nil, nil, fmt.Errorf("observing %ss: %w", kind, err)
 	}
-	o.synced = append(o.synced, registration.HasSyncedChecker())
-	return informer, nil
+	return informer, registration.HasSyncedChecker(), nil
 }
 
 func (o *Observer) sourceChanged(ref source.Ref) {

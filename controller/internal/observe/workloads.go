@@ -30,14 +30,14 @@ func anyOf(kind source.Kind, namespace string) string {
 }
 
 // workloadInformer watches a kind in a namespace. optional is nil for a kind that every cluster has.
-func (o *Observer) workloadInformer(kind workload.Kind, namespace string, optional *optionalKind) (cache.SharedIndexInformer, error) {
+func (o *Observer) workloadInformer(kind workload.Kind, namespace string, optional *optionalKind) (cache.SharedIndexInformer, cache.DoneChecker, error) {
 	lw := markLive(o.workloadListWatch(kind, namespace))
 	informer := cache.NewSharedIndexInformerWithOptions(lw, kind.New(), cache.SharedIndexInformerOptions{
 		Indexers: indexersOf(kind),
 	})
 	last := newHistory[*workloadItem]()
 	if err := informer.SetTransform(func(object any) (any, error) { return reduceWorkload(object, kind, o.options.Keys, last) }); err != nil {
-		return nil, fmt.Errorf("observing %ss: %w", kind.Name, err)
+		return nil, nil, fmt.Errorf("observing %ss: %w", kind.Name, err)
 	}
 	registration, err := informer.AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
 		AddFunc: func(object any, isInInitialList bool) {
@@ -65,18 +65,14 @@ func (o *Observer) workloadInformer(kind workload.Kind, namespace string, option
 		},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("observing %ss: %w", kind.Name, err)
+		return nil, nil, fmt.Errorf("observing %ss: %w", kind.Name, err)
 	}
-	if optional == nil {
-		o.synced = append(o.synced, registration.HasSyncedChecker())
-		return informer, nil
+	if optional != nil {
+		if err := informer.SetWatchErrorHandlerWithContext(optional.watchFailed(o.options.Log)); err != nil {
+			return nil, nil, fmt.Errorf("observing %ss: %w", kind.Name, err)
+		}
 	}
-	if err := informer.SetWatchErrorHandlerWithContext(optional.watchFailed(o.options.Log)); err != nil {
-		return nil, fmt.Errorf("observing %ss: %w", kind.Name, err)
-	}
-	optional.informers = append(optional.informers, informer)
-	optional.synced = append(optional.synced, registration.HasSyncedChecker())
-	return informer, nil
+	return informer, registration.HasSyncedChecker(), nil
 }
 
 // reduceWorkload is the transform. It returns an item as it is, since client-go may transform an object twice.

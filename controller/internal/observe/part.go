@@ -1,0 +1,112 @@
+package observe
+
+import (
+	"context"
+	"sync"
+
+	"k8s.io/client-go/tools/cache"
+
+	"inpod.dev/inpod/internal/source"
+	"inpod.dev/inpod/internal/workload"
+)
+
+// part is the picture of one namespace, or of all of them. It keeps itself up to date while it runs.
+type part struct {
+	sources   map[source.Kind]cache.SharedIndexInformer
+	workloads map[string]cache.SharedIndexInformer // by the name of the kind
+	pods      cache.SharedIndexInformer            // nil if pods are not watched
+	always    []cache.SharedIndexInformer          // those of all of these that the API server surely serves
+	optional  []*optionalInformer
+	synced    []cache.DoneChecker
+}
+
+// newPart prepares the picture of a namespace, or of all of them for "".
+func (o *Observer) newPart(namespace string) (*part, error) {
+	p := &part{sources: map[source.Kind]cache.SharedIndexInformer{}, workloads: map[string]cache.SharedIndexInformer{}}
+	for _, kind := range o.options.Kinds {
+		if kind.Path != nil {
+			continue
+		}
+		informer, synced, err := o.workloadInformer(kind, namespace, nil)
+		if err != nil {
+			return nil, err
+		}
+		p.workloads[kind.Name] = p.add(informer, synced)
+	}
+	for _, optional := range o.optional {
+		informer, synced, err := o.workloadInformer(optional.kind, namespace, optional)
+		if err != nil {
+			return nil, err
+		}
+		i := &optionalInformer{SharedIndexInformer: informer, of: optional, synced: synced, settled: make(chan struct{})}
+		p.optional = append(p.optional, i)
+		p.synced = append(p.synced, i)
+		p.workloads[optional.kind.Name] = informer
+	}
+	for _, kind := range o.options.Sources {
+		informer, synced, err := o.sourceInformer(kind, namespace)
+		if err != nil {
+			return nil, err
+		}
+		p.sources[kind] = p.add(informer, synced)
+	}
+	if o.options.Pods {
+		informer, synced, err := o.podInformer(namespace)
+		if err != nil {
+			return nil, err
+		}
+		p.pods = p.add(informer, synced)
+	}
+	return p, nil
+}
+
+func (p *part) add(informer cache.SharedIndexInformer, synced cache.DoneChecker) cache.SharedIndexInformer {
+	p.always = append(p.always, informer)
+	p.synced = append(p.synced, synced)
+	return informer
+}
+
+// run keeps the picture up to date until ctx ends.
+func (p *part) run(ctx context.Context) {
+	var running sync.WaitGroup
+	for _, informer := range p.always {
+		running.Go(func() { informer.RunWithContext(ctx) })
+	}
+	for _, informer := range p.optional {
+		running.Go(func() { informer.run(ctx) })
+	}
+	running.Wait()
+}
+
+// keys names the workloads, in no particular order.
+func (p *part) keys() []workload.Key {
+	var keys []workload.Key
+	for _, informer := range p.workloads {
+		for _, object := range informer.GetStore().List() {
+			if item, ok := object.(*workloadItem); ok {
+				keys = append(keys, item.View.Key)
+			}
+		}
+	}
+	return keys
+}
+
+// Kept counts what is in memory, by kind: "Secret", "Deployment", …, and "Pod" for those that carry the sidecar.
+func (o *Observer) Kept() map[string]int {
+	kept := map[string]int{}
+	count := func(kind string, informer cache.SharedIndexInformer) {
+		if informer != nil {
+			kept[kind] += len(informer.GetStore().ListKeys())
+		}
+	}
+	for _, part := range o.watched() {
+		for kind, informer := range part.sources {
+			count(string(kind), informer)
+		}
+		for kind, informer := range part.workloads {
+			count(kind, informer)
+		}
+		count("Pod", part.pods)
+	}
+	return kept
+}
