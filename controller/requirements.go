@@ -1,6 +1,8 @@
 package main
 
 import (
+	"strings"
+
 	"inpod.dev/inpod/controller/internal/config"
 	"inpod.dev/inpod/internal/access"
 	"inpod.dev/inpod/internal/workload"
@@ -8,7 +10,7 @@ import (
 
 // requirements are the permissions that the controller needs with this configuration. The chart grants exactly these.
 func requirements(c config.Config, kinds workload.Table, namespace string) []access.Requirement {
-	namespaces := c.Namespaces
+	namespaces, selector := c.Watched()
 	if len(namespaces) == 0 {
 		namespaces = []string{""}
 	}
@@ -21,8 +23,9 @@ func requirements(c config.Config, kinds workload.Table, namespace string) []acc
 		}
 	}
 	for _, watched := range namespaces {
-		need("", "configmaps", watched, "", "to see their changes", "list", "watch")
-		need("", "secrets", watched, "", "to see their changes", "list", "watch")
+		for _, kind := range c.Scope.Sources() {
+			need("", strings.ToLower(string(kind))+"s", watched, "", "to see their changes", "list", "watch")
+		}
 		for _, kind := range kinds {
 			need(kind.Resource.Group, kind.Resource.Resource, watched, "", "to see what uses a ConfigMap or Secret", "list", "watch")
 			need(kind.Resource.Group, kind.Resource.Resource, watched, "", "to roll", "patch")
@@ -34,6 +37,9 @@ func requirements(c config.Config, kinds workload.Table, namespace string) []acc
 			})
 		}
 		need("", "events", watched, "", "to tell why something rolled", "create", "patch")
+	}
+	if selector != "" {
+		need("", "namespaces", "", "", "to see which match --namespace-selector", "list", "watch")
 	}
 	need("", "secrets", namespace, c.DigestKeySecret, "to read the key of all digests", "get")
 	need("", "secrets", namespace, "", "to make the key of all digests at the first start", "create")

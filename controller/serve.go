@@ -157,8 +157,11 @@ func (p *parts) assemble(c config.Config, registry prometheus.Registerer, ready 
 	})
 	var loop *reconcile.Loop // made before anything runs that could call it
 	var reloader *inplace.Reloader
+	namespaces, selector := c.Watched()
 	p.observer, err = observe.New(observe.Options{
-		Client: p.connection.Client, Dynamic: reads, Namespaces: c.Namespaces, Keys: annotationKeys(c.Keys), Kinds: p.kinds, Log: log, Pods: c.InPlace.Enabled,
+		Client: p.connection.Client, Dynamic: reads, Keys: annotationKeys(c.Keys), Kinds: p.kinds, Log: log, Pods: c.InPlace.Enabled,
+		Namespaces: namespaces, NamespaceSelector: selector, IgnoredNamespaces: c.Scope.IgnoredNamespaces,
+		Sources: c.Scope.Sources(), SourceSelector: c.Scope.SourceSelector,
 		Notify: func(key workload.Key, change observe.Change) { loop.Notify(key, change) },
 		Hurry: func(key workload.Key, ref source.Ref) {
 			if text, follows := loop.Nudge(key, ref); follows {
@@ -169,12 +172,19 @@ func (p *parts) assemble(c config.Config, registry prometheus.Registerer, ready 
 	if err != nil {
 		return err
 	}
+	registry.MustRegister(kept{p.observer})
+	for _, note := range c.Notes() {
+		log.Warn(note)
+	}
 	options := reconcile.Options{
 		World:  p.observer,
 		Kinds:  p.kinds,
 		Writer: &act.Writer{Client: writes, Sealer: p.sealer, Kinds: p.kinds, Strategy: c.Reload.Strategy, PausedAt: c.Keys.PausedAt},
 		Decide: decide.Decide, Sealer: p.sealer,
-		Rules:  decide.Options{AutoAll: c.Reload.AutoAll, OnCreate: c.Reload.OnCreate, OnDelete: c.Reload.OnDelete, NotifyOnly: c.Pace.NotifyOnly},
+		Rules: decide.Options{
+			AutoAll: c.Reload.AutoAll, OnCreate: c.Reload.OnCreate, OnDelete: c.Reload.OnDelete, NotifyOnly: c.Pace.NotifyOnly,
+			Ignored: c.Scope.Ignored(), Filtered: c.Scope.SourceSelector != "",
+		},
 		Settle: c.Pace.Settle, SettleMax: c.Pace.SettleMax, Workers: c.Pace.Workers, AdoptionRate: c.Pace.AdoptionRate,
 		Grace: grace(c.Election), Tell: p.events.Tell, Log: log, Registerer: registry, QueueMetrics: kubemetrics.NewQueueProvider(registry),
 	}

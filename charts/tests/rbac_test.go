@@ -77,12 +77,15 @@ func TestProgramsMayDoThisAndNoMore(t *testing.T) {
 		"in some namespaces":    {"namespaced", "controller", slices.Concat(watchRights("shop", "blog"), key, lease)},
 		"in its own namespace":  {"own-namespace", "controller", slices.Concat(watchRights(own), key)},
 		"with every kind of workload": {"everything", "controller", slices.Concat(
-			grants("shop", "list,watch configmaps", "list,watch secrets", "create,patch events",
+			grants("shop", "list,watch configmaps", "create,patch events",
 				"list,patch,watch deployments.apps", "list,patch,watch statefulsets.apps", "list,patch,watch daemonsets.apps",
 				"list,patch,watch rollouts.argoproj.io", "list,patch,watch deploymentconfigs.apps.openshift.io",
 				"list,patch,watch clonesets.apps.kruise.io", "list,patch,watch services.serving.knative.dev",
 				"list,patch,watch replicationcontrollers"),
 			grants(own, "create secrets", "get secrets roller-key", "create "+leases, "get,update "+leases+" roller"))},
+		"in selected namespaces, without ConfigMaps": {"selected", "controller", slices.Concat(
+			slices.DeleteFunc(watchRights(everywhere), func(right string) bool { return strings.Contains(right, "configmaps") }),
+			grants(everywhere, "list,watch namespaces"), key)},
 		"with rights of one's own": {"own-account", "controller", nil},
 
 		"injector everywhere":               {"default", "injector", slices.Concat(grants(everywhere, asked...), key, issue)},

@@ -11,9 +11,12 @@ package config
 import (
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
 	"inpod.dev/inpod/controller/internal/alert"
+	"inpod.dev/inpod/internal/source"
 	"inpod.dev/inpod/internal/telemetry"
 	"inpod.dev/inpod/internal/workload"
 )
@@ -35,6 +38,7 @@ type Config struct {
 	Reload     Reload
 	Keys       Keys
 	Namespaces []string // the namespaces to work in; empty means all of them
+	Scope      Scope
 	Election   Election
 	Log        Log
 	Pprof      Pprof
@@ -57,6 +61,67 @@ type Reload struct {
 	AutoAll  bool // treat a workload without an annotation of its own as auto
 	OnCreate bool // a source that appears counts as a change
 	OnDelete bool // a source that disappears counts as a change
+	// SyncAfterRestart is Reloader's, and has no effect: whatever changed meanwhile is found at each start.
+	SyncAfterRestart bool
+}
+
+// Scope narrows what is watched. What is left out is not read, and costs no memory.
+type Scope struct {
+	IgnoredNamespaces []string // of those that would be watched
+	NamespaceSelector string   // on the labels of namespaces, "" for all
+	SourceSelector    string   // on the labels of ConfigMaps and Secrets, "" for all
+	IgnoredSources    []string // configmaps, secrets
+}
+
+// Sources are the kinds of sources to watch.
+func (s Scope) Sources() []source.Kind {
+	var kinds []source.Kind
+	for _, kind := range []source.Kind{source.ConfigMap, source.Secret} {
+		if !slices.Contains(s.Ignored(), kind) {
+			kinds = append(kinds, kind)
+		}
+	}
+	return kinds
+}
+
+// Ignored are the kinds of sources not to watch.
+func (s Scope) Ignored() []source.Kind {
+	var kinds []source.Kind
+	for _, name := range s.IgnoredSources {
+		if kind, ok := resources()[strings.ToLower(name)]; ok {
+			kinds = append(kinds, kind)
+		}
+	}
+	return kinds
+}
+
+// Watched are the namespaces to watch by name, none for all, and the selector of those to watch by their labels. A selector
+// has no say where names are given: whoever may work in some namespaces only may not look at the labels of all.
+func (c Config) Watched() (namespaces []string, selector string) {
+	if len(c.Namespaces) == 0 {
+		return nil, c.Scope.NamespaceSelector
+	}
+	return slices.DeleteFunc(slices.Clone(c.Namespaces), func(name string) bool { return slices.Contains(c.Scope.IgnoredNamespaces, name) }), ""
+}
+
+// Notes are what whoever set this up should know of settings that have no effect.
+func (c Config) Notes() []string {
+	var notes []string
+	if c.Reload.SyncAfterRestart {
+		notes = append(notes, "--sync-after-restart has no effect: what changed while inpod was away is always applied, once, and nothing else is rolled at a start")
+	}
+	if len(c.Namespaces) > 0 && c.Scope.NamespaceSelector != "" {
+		notes = append(notes, "--namespace-selector has no effect, since the namespaces are given by name")
+	}
+	if len(c.Scope.Sources()) == 0 {
+		notes = append(notes, "--resources-to-ignore leaves nothing to follow: neither ConfigMaps nor Secrets")
+	}
+	return notes
+}
+
+// resources are the names of kinds of sources in the API.
+func resources() map[string]source.Kind {
+	return map[string]source.Kind{"configmaps": source.ConfigMap, "secrets": source.Secret}
 }
 
 // Keys are the annotation keys that carry what users ask for.

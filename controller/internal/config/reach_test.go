@@ -45,8 +45,13 @@ func other() map[string]string {
 		"lease-duration":        "30s",
 		"lease-renew-deadline":  "11s",
 		"lease-retry-period":    "1s",
+
+		"namespaces-to-ignore":    "three,four",
+		"namespace-selector":      "team=shop,tier in (api,web)",
+		"resource-label-selector": "app!=legacy",
+		"resources-to-ignore":     "secrets",
 	}
-	for _, name := range []string{"auto-reload-all", "reload-on-create", "reload-on-delete", "enable-ha", "enable-pprof", "is-argo-rollouts", "notify-only"} {
+	for _, name := range []string{"auto-reload-all", "reload-on-create", "reload-on-delete", "enable-ha", "enable-pprof", "is-argo-rollouts", "notify-only", "sync-after-restart"} {
 		texts[name] = "true"
 	}
 	initial := Default()

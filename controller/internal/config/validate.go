@@ -24,6 +24,7 @@ func validate(c *Config, origin func(name string) string) error {
 	v := &validator{Check: settings.Check{Origin: origin}, config: c}
 	v.pace()
 	v.kubernetes()
+	v.scope()
 	v.election()
 	v.annotationKeys()
 	v.addresses()
@@ -89,6 +90,20 @@ func (v *validator) kubernetes() {
 	}
 	v.ObjectName("digest-key-secret", v.config.DigestKeySecret)
 	v.ObjectName("lease-name", v.config.Election.LeaseName)
+}
+
+func (v *validator) scope() {
+	for _, namespace := range v.config.Scope.IgnoredNamespaces {
+		v.Namespace("namespaces-to-ignore", namespace)
+	}
+	if namespaces, _ := v.config.Watched(); len(v.config.Namespaces) > 0 && len(namespaces) == 0 {
+		v.Wrong("namespaces-to-ignore", "leaves nothing of --namespaces (%s) to work in", v.Origin("namespaces"))
+	}
+	for _, name := range v.config.Scope.IgnoredSources {
+		if _, known := resources()[strings.ToLower(name)]; !known {
+			v.Wrong("resources-to-ignore", "%q is not among what can be ignored: configmaps, secrets", name)
+		}
+	}
 }
 
 func (v *validator) election() {

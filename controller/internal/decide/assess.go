@@ -2,6 +2,7 @@ package decide
 
 import (
 	"maps"
+	"slices"
 
 	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/source"
@@ -51,11 +52,19 @@ func assess(in Input) *assessment {
 
 func (a *assessment) selectionOf(u assessed) annotation.Selection {
 	ref := u.Scope.Ref
+	if a.unseen(u) && (!u.recorded || slices.Contains(a.Options.Ignored, ref.Kind)) {
+		return annotation.NotSelected
+	}
 	if u.Snapshot != nil {
 		return a.Policy.Select(ref, u.Snapshot.Ignore, u.Snapshot.Match, u.referenced(), a.Options.AutoAll)
 	}
 	// Of a source that is gone only the record can tell whether it carried the match annotation.
 	return a.Policy.Select(ref, false, u.recorded, u.referenced(), a.Options.AutoAll)
+}
+
+// unseen tells that nothing can be said of a source: it may be there.
+func (a *assessment) unseen(u assessed) bool {
+	return slices.Contains(a.Options.Ignored, u.Scope.Ref.Kind) || a.Options.Filtered && u.Snapshot == nil
 }
 
 // referenced tells whether the template references the source.

@@ -44,6 +44,10 @@ type Options struct {
 	OnDelete bool // a source that disappears counts as a change
 	// NotifyOnly tells of changes and does nothing, where a workload says nothing about that.
 	NotifyOnly bool
+	// Ignored are kinds of sources of which nothing is known.
+	Ignored []source.Kind
+	// Filtered tells that a source may exist without being seen: one that is not there may be one that was not selected.
+	Filtered bool
 }
 
 // InPlace is what is known of a reload in the pods of the workload.

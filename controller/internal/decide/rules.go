@@ -51,7 +51,7 @@ func notFollowed(a *assessment) (Decision, bool) {
 func sourceMissing(a *assessment) (Decision, bool) {
 	var missing []string
 	for _, u := range a.uses {
-		if !u.selection.Follows() && len(a.changed) == 0 {
+		if a.unseen(u) || !u.selection.Follows() && len(a.changed) == 0 {
 			continue
 		}
 		missing = append(missing, u.missing()...)

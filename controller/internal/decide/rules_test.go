@@ -18,6 +18,7 @@ type ruleCase struct {
 	parts   []obj.Part
 	objects []any
 	fresh   bool // inpod sees the workload for the first time
+	unseen  bool // the sources that are not there may be there, also when the workload is adopted
 	happens func(*world)
 
 	action  decide.Action // None where it is empty
@@ -34,7 +35,9 @@ func (tc ruleCase) check(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, tc.parts, tc.objects...)
 	if !tc.fresh {
-		w = adopted(t, tc.parts, tc.objects...)
+		w.input.Options.Filtered = tc.unseen
+		w.apply(w.decide())
+		w.input.Options.Filtered = false
 	}
 	if tc.happens != nil {
 		tc.happens(w)

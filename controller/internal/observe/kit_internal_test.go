@@ -108,6 +108,8 @@ func resourceOf(object runtime.Object) schema.GroupVersionResource {
 		return corev1.SchemeGroupVersion.WithResource("configmaps")
 	case *corev1.Secret:
 		return corev1.SchemeGroupVersion.WithResource("secrets")
+	case *corev1.Namespace:
+		return corev1.SchemeGroupVersion.WithResource("namespaces")
 	case *corev1.Pod:
 		return corev1.SchemeGroupVersion.WithResource("pods")
 	case *appsv1.StatefulSet:

@@ -49,7 +49,7 @@ type Options struct {
 	// Sources are the kinds of sources to watch, and SourceSelector selects among them by their labels; "" means all.
 	Sources        []source.Kind
 	SourceSelector string
-	Keys       annotation.Keys
+	Keys           annotation.Keys
 	// Kinds are the kinds of workloads to watch.
 	Kinds workload.Table
 	// Notify is called for each workload that a change concerns, from several goroutines. It must not block.

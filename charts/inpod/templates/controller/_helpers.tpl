@@ -71,8 +71,9 @@ the chart knows itself.
 {{- define "inpod.controller.args" -}}
 {{- $named := dict "leaseName" (include "inpod.controller.leaseName" .) "digestKeySecret" (include "inpod.controller.digestKeySecret" .) -}}
 {{- range $key, $value := merge $named .Values.controller.config }}
-{{- if not (or (kindIs "invalid" $value) (eq (toString $value) "")) }}
-- {{ printf "--%s=%v" (kebabcase $key) $value | quote }}
+{{- $text := ternary (join "," $value) (toString $value) (kindIs "slice" $value) }}
+{{- if not (or (kindIs "invalid" $value) (eq $text "")) }}
+- {{ printf "--%s=%s" (kebabcase $key) $text | quote }}
 {{- end }}
 {{- end }}
 {{- if include "inpod.controller.ha" . }}
@@ -102,11 +103,27 @@ the chart knows itself.
 {{- join "," $kinds -}}
 {{- end -}}
 
+{{/* The resources of the sources that are watched. */}}
+{{- define "inpod.controller.sources" -}}
+{{- $sources := list -}}
+{{- range list "configmaps" "secrets" -}}
+{{- if not (has . $.Values.controller.config.resourcesToIgnore) -}}{{- $sources = append $sources . -}}{{- end -}}
+{{- end -}}
+{{- join ", " $sources -}}
+{{- end -}}
+
 {{/* What the controller does in the namespaces it works in; one text for the ClusterRole and for the Roles. */}}
 {{- define "inpod.controller.watchRules" -}}
+{{- with include "inpod.controller.sources" . }}
 - apiGroups: [""]
-  resources: [configmaps, secrets]
+  resources: [{{ . }}]
   verbs: [list, watch]
+{{- end }}
+{{- if and .Values.controller.config.namespaceSelector (not (include "inpod.controller.namespaces" .)) }}
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [list, watch]
+{{- end }}
 - apiGroups: [apps]
   resources: [deployments, statefulsets, daemonsets]
   verbs: [list, watch, patch]

@@ -1,0 +1,54 @@
+package decide_test
+
+import (
+	"testing"
+
+	"inpod.dev/inpod/controller/internal/decide"
+	obj "inpod.dev/inpod/internal/objtest"
+	"inpod.dev/inpod/internal/source"
+)
+
+// Sources that labels leave out look like sources that do not exist.
+func TestSourcesThatAreNotSelected(t *testing.T) {
+	t.Parallel()
+	two := following(obj.Env(obj.CM("a"), "k"), obj.EnvFrom(obj.Sec("b")))
+	filtered := func(w *world) { w.input.Options.Filtered = true }
+	both := func(f func(*world)) func(*world) { return func(w *world) { filtered(w); f(w) } }
+	checkAll(t, map[string]ruleCase{
+		"one that was never seen may be there": {
+			parts: two, objects: one(), fresh: true, reason: decide.Adopted, record: true, records: []string{"ConfigMap a: k"}, happens: filtered,
+		},
+		"it does not stop a rollout": {
+			parts: two, objects: one(), action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: []string{"ConfigMap a: k"},
+			message: "Rolling update started: ConfigMap a changed (k)", happens: both(change), unseen: true,
+		},
+		"one that is not selected any more rolls nobody": {
+			parts: two, objects: []any{cm("a", "k", "1"), obj.Secret("b", "k", "1")}, reason: decide.DeleteOff, records: []string{"ConfigMap a: k", "Secret b: k"},
+			happens: both(func(w *world) { w.remove(secRef("b")) }),
+		},
+		"one that comes to be selected is adopted": {
+			parts: two, objects: one(), reason: decide.Adopted, record: true, records: []string{"ConfigMap a: k", "Secret b: k"}, unseen: true,
+			happens: both(func(w *world) { w.set(obj.Secret("b", "k", "1")) }),
+		},
+	})
+}
+
+// Of a kind of sources that is ignored nothing is known, and nothing is missing.
+func TestKindsOfSourcesThatAreIgnored(t *testing.T) {
+	t.Parallel()
+	two := following(obj.Env(obj.CM("a"), "k"), obj.EnvFrom(obj.Sec("b")))
+	ignored := func(w *world) { w.input.Options.Ignored = []source.Kind{source.Secret} }
+	checkAll(t, map[string]ruleCase{
+		"the other kind is followed": {
+			parts: two, objects: one(), action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: []string{"ConfigMap a: k"},
+			message: "Rolling update started: ConfigMap a changed (k)", happens: func(w *world) { ignored(w); change(w) }, unseen: true,
+		},
+		"what was recorded of it is dropped": {
+			parts: two, objects: []any{cm("a", "k", "1"), obj.Secret("b", "k", "1")}, reason: decide.Unchanged, record: true, records: []string{"ConfigMap a: k"},
+			happens: func(w *world) { ignored(w); w.remove(secRef("b")) },
+		},
+		"nothing else is used": {
+			parts: following(obj.EnvFrom(obj.Sec("b"))), fresh: true, reason: decide.NotFollowed, happens: ignored,
+		},
+	})
+}
