@@ -9,15 +9,18 @@ import (
 // kept is a metric: what the picture of the cluster holds in memory.
 type kept struct{ *observe.Observer }
 
-var keptDesc = prometheus.NewDesc("inpod_objects", "Objects of which something is kept in memory, by kind: digests of sources, views of workloads, and pods that carry the sidecar.",
-	[]string{"kind"}, nil)
+func keptDesc() *prometheus.Desc {
+	return prometheus.NewDesc("inpod_objects", "Objects of which something is kept in memory, by kind: digests of sources, views of workloads, and pods that carry the sidecar.",
+		[]string{"kind"}, nil)
+}
 
 // Describe implements [prometheus.Collector].
-func (kept) Describe(descs chan<- *prometheus.Desc) { descs <- keptDesc }
+func (kept) Describe(descs chan<- *prometheus.Desc) { descs <- keptDesc() }
 
 // Collect implements [prometheus.Collector].
 func (k kept) Collect(metrics chan<- prometheus.Metric) {
+	desc := keptDesc()
 	for kind, n := range k.Kept() {
-		metrics <- prometheus.MustNewConstMetric(keptDesc, prometheus.GaugeValue, float64(n), kind)
+		metrics <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(n), kind)
 	}
 }

@@ -174,7 +174,7 @@ func (p *parts) assemble(c config.Config, registry prometheus.Registerer, ready 
 	}
 	registry.MustRegister(kept{p.observer})
 	for _, note := range c.Notes() {
-		log.Warn(note)
+		log.Warn("a setting has no effect", "why", note)
 	}
 	options := reconcile.Options{
 		World:  p.observer,

@@ -38,7 +38,7 @@ func modern(text string) string {
 		if key, value, old := strings.Cut(part, ":"); old && !strings.ContainsAny(part, "=!()") {
 			parts[i] = strings.TrimSpace(key) + "=" + strings.TrimSpace(value)
 		}
-		if key, any := strings.CutSuffix(strings.TrimSpace(parts[i]), "=*"); any {
+		if key, star := strings.CutSuffix(strings.TrimSpace(parts[i]), "=*"); star {
 			parts[i] = strings.TrimSuffix(key, "=")
 		}
 	}
