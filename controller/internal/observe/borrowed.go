@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/cache"
 
 	"inpod.dev/inpod/internal/annotation"
@@ -19,6 +21,51 @@ import (
 //
 // The one that acts does what either asks for. The other one follows nothing, so that a change never rolls twice.
 
+// And the controller of a kind that was added may make Deployments, with a template that it keeps as its own says. Where
+// both would act, the one whose template users edit does.
+
+// byMaker is the index from a workload to those that its controller makes.
+const byMaker = "maker"
+
+func indexByMaker(object any) ([]string, error) {
+	item, ok := object.(*workloadItem)
+	if !ok || item.maker == (workload.Key{}) {
+		return nil, nil
+	}
+	return []string{item.maker.String()}, nil
+}
+
+// makerOf returns the workload of an added kind that controls an object.
+func (o *Observer) makerOf(object any) workload.Key {
+	meta, ok := object.(metav1.Object)
+	if !ok {
+		return workload.Key{}
+	}
+	owner := metav1.GetControllerOfNoCopy(meta)
+	if owner == nil {
+		return workload.Key{}
+	}
+	for _, kind := range o.options.Kinds {
+		if kind.Path != nil && isOf(owner, kind) {
+			return workload.Key{Kind: kind.Name, Namespace: meta.GetNamespace(), Name: owner.Name}
+		}
+	}
+	return workload.Key{}
+}
+
+// isOf tells whether an owner is of a kind, of whichever version.
+func isOf(owner *metav1.OwnerReference, kind workload.Kind) bool {
+	group, err := schema.ParseGroupVersion(owner.APIVersion)
+	return err == nil && owner.Kind == kind.APIKind() && group.Group == kind.Resource.Group
+}
+
+// isMade tells that the workload which makes this one acts for it: that asks for something, or both are followed without
+// asking.
+func (o *Observer) isMade(item *workloadItem) bool {
+	maker, exists := o.item(item.maker)
+	return exists && maker.Fault == "" && (maker.Policy.Asks() || !item.Policy.Asks())
+}
+
 // byLender is the index from a workload to those that run its template.
 const byLender = "lender"
 
@@ -32,15 +79,31 @@ func indexByLender(object any) ([]string, error) {
 
 // borrowers returns the workloads that run the template of another one, sorted by name.
 func (o *Observer) borrowers(lender workload.Key) []*workloadItem {
+	return o.itemsBy(byLender, lender, func(kind workload.Kind) bool { return kind.Ref != nil })
+}
+
+// made returns the workloads that the controller of another one makes, sorted by name.
+func (o *Observer) made(maker workload.Key) []*workloadItem {
+	if kind, known := o.options.Kinds.Of(maker.Kind); !known || kind.Path == nil {
+		return nil
+	}
+	return o.itemsBy(byMaker, maker, func(workload.Kind) bool { return true })
+}
+
+// itemsBy returns what an index has under a workload, of some kinds.
+func (o *Observer) itemsBy(index string, key workload.Key, of func(workload.Kind) bool) []*workloadItem {
 	var items []*workloadItem
 	for _, kind := range o.options.Kinds {
-		informer := o.part(lender.Namespace).workloads[kind.Name]
-		if kind.Ref == nil || informer == nil {
+		if !of(kind) {
 			continue
 		}
-		objects, err := informer.GetIndexer().ByIndex(byLender, lender.String())
+		informer := o.part(key.Namespace).workloads[kind.Name]
+		if informer == nil {
+			continue
+		}
+		objects, err := informer.GetIndexer().ByIndex(index, key.String())
 		if err != nil {
-			continue // the index is made in workloadInformer
+			continue // the indices are made in workloadInformer
 		}
 		for _, object := range objects {
 			if item, ok := object.(*workloadItem); ok {
@@ -61,9 +124,15 @@ func (o *Observer) item(key workload.Key) (*workloadItem, bool) {
 	return lookUp[*workloadItem](informer, key.Namespace, key.Name)
 }
 
-// related returns a workload and those with which it shares a template.
+// related returns a workload, the one that makes it, those that it makes, and those with which it shares a template.
 func (o *Observer) related(key, lender workload.Key) []workload.Key {
 	keys := []workload.Key{key}
+	if item, ok := o.item(key); ok && item.maker != (workload.Key{}) {
+		keys = append(keys, item.maker)
+	}
+	for _, made := range o.made(key) {
+		keys = append(keys, made.View.Key)
+	}
 	if lender != (workload.Key{}) {
 		return append(keys, lender)
 	}
@@ -136,9 +205,22 @@ func (o *Observer) lending(item *workloadItem, borrowers []*workloadItem) Worklo
 	return w
 }
 
+// making is a workload whose controller makes others, to which its pods belong.
+func (o *Observer) making(w Workload, made []*workloadItem) Workload {
+	pods := 0
+	for _, one := range made {
+		pods += one.Pods
+		w.Policy.Injected = w.Policy.Injected || o.carriesSidecar(one.View.Key)
+	}
+	if w.Pods == workload.UnknownPods {
+		w.Pods = pods
+	}
+	return w
+}
+
 // indexersOf are those of the store of a kind.
 func indexersOf(kind workload.Kind) cache.Indexers {
-	indexers := cache.Indexers{bySource: indexBySource}
+	indexers := cache.Indexers{bySource: indexBySource, byMaker: indexByMaker}
 	if kind.Ref != nil {
 		indexers[byLender] = indexByLender
 	}

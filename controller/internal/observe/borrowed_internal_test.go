@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"inpod.dev/inpod/internal/annotation"
@@ -123,4 +124,67 @@ func TestAPairHearsOfEachOther(t *testing.T) {
 			t.Errorf("without its Deployment: %t, %+v", ok, w)
 		}
 	})
+}
+
+// A controller of an added kind may make Deployments, and puts back what somebody else writes into their templates.
+func TestWhoMakesAWorkloadActsForIt(t *testing.T) {
+	t.Parallel()
+	auto, uses := obj.Annotation(autoKey, "true"), obj.EnvFrom(obj.CM("a"))
+	for name, c := range map[string]struct {
+		maker, made []obj.Part
+		autoAll     bool
+		want        []string
+	}{
+		"both ask":                         {[]obj.Part{auto}, []obj.Part{auto}, false, []string{"Rollout"}},
+		"the maker asks":                   {[]obj.Part{auto}, nil, false, []string{"Rollout"}},
+		"what is made asks":                {nil, []obj.Part{auto}, false, []string{"Deployment"}},
+		"all are followed":                 {nil, nil, true, []string{"Rollout"}},
+		"all are followed, and one asks":   {nil, []obj.Part{auto}, true, []string{"Deployment", "Rollout"}},
+		"the maker has no template to use": {[]obj.Part{auto, obj.Container("")}, []obj.Part{auto}, false, []string{"Deployment"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var a argo
+				a.served.Store(true)
+				maker := rolloutOf("app", append(c.maker, uses)...)
+				if len(c.maker) > 1 {
+					maker.Object["spec"] = map[string]any{}
+				}
+				made := obj.Deployment("app-web", append(c.made, uses)...)
+				made.OwnerReferences = []metav1.OwnerReference{{APIVersion: "argoproj.io/v1alpha2", Kind: "Rollout", Name: "app", Controller: new(true)}}
+				made.Status.Replicas = 1
+				l := open(t, objects(obj.ConfigMap("a", "k", "0"), made, owned("app-web-1", "ReplicaSet", "app-web-6d4cf56db6")), a.with(maker))
+				var follow []string
+				for _, key := range []workload.Key{deployment("app-web"), rolloutKey("app")} {
+					w, ok := l.Workload(key)
+					if !ok {
+						t.Fatalf("no %s", key)
+					}
+					w.Policy.Injected = false // the pod has the sidecar
+					if slices.Contains(w.Refs(), configMap("a")) && w.Policy.Select(configMap("a"), false, false, true, c.autoAll).Follows() {
+						follow = append(follow, key.Kind)
+					}
+				}
+				if diff := cmp.Diff(c.want, follow); diff != "" {
+					t.Errorf("who follows (-want +got):\n%s", diff)
+				}
+				w, _ := l.Workload(rolloutKey("app"))
+				if pods := l.Pods(rolloutKey("app")); len(pods) != 1 || w.Pods != 1 || !w.Policy.Injected {
+					t.Errorf("pods %v of %d, injected %t", pods, w.Pods, w.Policy.Injected)
+				}
+				l.create(owned("app-web-2", "ReplicaSet", "app-web-6d4cf56db6"))
+				both := []string{"WorkloadChanged Deployment/app-web", "WorkloadChanged Rollout/app"}
+				if diff := cmp.Diff(both, l.heard()); diff != "" {
+					t.Errorf("notified of a pod (-want +got):\n%s", diff)
+				}
+				if err := a.Tracker().Delete(workload.Rollout().Resource, obj.Namespace, "app"); err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(both, l.heard()); diff != "" {
+					t.Errorf("notified of the deletion (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
 }

@@ -174,6 +174,12 @@ func (o *Observer) Workload(key workload.Key) (w Workload, ok bool) {
 	} else if len(borrowers) > 0 {
 		w = o.lending(item, borrowers)
 	}
+	if made := o.made(key); len(made) > 0 {
+		w = o.making(w, made)
+	}
+	if o.isMade(item) {
+		w.Policy = inert()
+	}
 	w.Policy.Injected = w.Policy.Injected || o.carriesSidecar(key)
 	return w, true
 }

@@ -9,7 +9,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
@@ -62,13 +61,14 @@ type podItem struct {
 	Pod
 }
 
-// Pods returns the pods that carry the sidecar, of a workload and of those that run its template, sorted by name.
+// Pods returns the pods that carry the sidecar, of a workload and of those that run its template or that it makes, sorted by
+// name.
 func (o *Observer) Pods(key workload.Key) []Pod {
 	pods := o.podsOf(key)
 	if item, ok := o.item(key); ok && item.Lender != (workload.Key{}) {
 		return pods
 	}
-	for _, borrower := range o.borrowers(key) {
+	for _, borrower := range slices.Concat(o.borrowers(key), o.made(key)) {
 		pods = append(pods, o.podsOf(borrower.View.Key)...)
 	}
 	slices.SortFunc(pods, func(a, b Pod) int { return strings.Compare(a.Name, b.Name) })
@@ -197,13 +197,9 @@ func ownerOf(pod *corev1.Pod, kinds workload.Table) workload.Key {
 	if owner == nil {
 		return workload.Key{}
 	}
-	group, err := schema.ParseGroupVersion(owner.APIVersion)
-	if err != nil {
-		return workload.Key{}
-	}
 	for _, kind := range kinds {
 		key := workload.Key{Kind: kind.Name, Namespace: pod.Namespace, Name: owner.Name}
-		if kind.APIKind() == owner.Kind && kind.Resource.Group == group.Group {
+		if isOf(owner, kind) {
 			return key
 		}
 		switch hash := pod.Labels[kind.HashLabel]; {

@@ -15,6 +15,9 @@ import (
 type workloadItem struct {
 	metav1.ObjectMeta
 	Workload
+
+	// maker is the workload that makes this one; it has no name where that is nobody, or of a kind that is not watched.
+	maker workload.Key
 }
 
 // bySource is the index from a source to the workloads that use or name it.
@@ -36,7 +39,13 @@ func (o *Observer) workloadInformer(kind workload.Kind, namespace string, option
 		Indexers: indexersOf(kind),
 	})
 	last := newHistory[*workloadItem]()
-	if err := informer.SetTransform(func(object any) (any, error) { return reduceWorkload(object, kind, o.options.Keys, last) }); err != nil {
+	if err := informer.SetTransform(func(object any) (any, error) {
+		reduced, err := reduceWorkload(object, kind, o.options.Keys, last)
+		if item, ok := reduced.(*workloadItem); ok && reduced != object {
+			item.maker = o.makerOf(object)
+		}
+		return reduced, err
+	}); err != nil {
 		return nil, nil, fmt.Errorf("observing %ss: %w", kind.Name, err)
 	}
 	registration, err := informer.AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
