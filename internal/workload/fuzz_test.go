@@ -17,7 +17,8 @@ func FuzzView(f *testing.F) {
 	full := clones(kind, obj.TemplateAnnotation("a", "1"), obj.Mount(obj.CM("a")), obj.Projected(obj.Sec("b"), obj.CM("c")), obj.CSI("d"),
 		obj.Env(obj.Sec("b"), "k"), obj.EnvFrom(obj.CM("c")), obj.Var("STAKATER_A_SECRET", "1"), obj.Init("setup"), obj.Sidecar("proxy"))
 	for _, seed := range []any{
-		full.Object["spec"], nil, "x", map[string]any{"template": map[string]any{"spec": map[string]any{"containers": []any{nil, "x", map[string]any{"env": []any{nil}}}}}},
+		full.Object["spec"], nil, "x",
+		map[string]any{"template": map[string]any{"spec": map[string]any{"containers": []any{nil, "x", map[string]any{"env": []any{nil}}}}}},
 		map[string]any{"workloadRef": map[string]any{"kind": []any{}}},
 	} {
 		text, err := json.Marshal(seed)
