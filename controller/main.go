@@ -13,6 +13,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	// Maintenance windows have time zones, and no image here has their table.
+	_ "time/tzdata"
 
 	// Alerts go to HTTPS servers of the world, whose certificate authorities no image here has. A bundle that is mounted, or
 	// named in SSL_CERT_FILE, goes first.

@@ -31,6 +31,7 @@ import (
 	"inpod.dev/inpod/internal/telemetry"
 	"inpod.dev/inpod/internal/telemetry/kubemetrics"
 	"inpod.dev/inpod/internal/telemetry/profiling"
+	"inpod.dev/inpod/internal/window"
 	"inpod.dev/inpod/internal/workload"
 )
 
@@ -172,6 +173,12 @@ func (p *parts) assemble(c config.Config, registry prometheus.Registerer, ready 
 	if err != nil {
 		return err
 	}
+	windows := window.Windows{}
+	if c.Pace.Window != "" {
+		if windows, err = window.Parse(c.Pace.Window); err != nil {
+			return fmt.Errorf("--window: %w", err)
+		}
+	}
 	registry.MustRegister(kept{p.observer})
 	for _, note := range c.Notes() {
 		log.Warn("a setting has no effect", "why", note)
@@ -182,7 +189,7 @@ func (p *parts) assemble(c config.Config, registry prometheus.Registerer, ready 
 		Writer: &act.Writer{Client: writes, Sealer: p.sealer, Kinds: p.kinds, Strategy: c.Reload.Strategy, PausedAt: c.Keys.PausedAt},
 		Decide: decide.Decide, Sealer: p.sealer,
 		Rules: decide.Options{
-			AutoAll: c.Reload.AutoAll, OnCreate: c.Reload.OnCreate, OnDelete: c.Reload.OnDelete, NotifyOnly: c.Pace.NotifyOnly,
+			AutoAll: c.Reload.AutoAll, OnCreate: c.Reload.OnCreate, OnDelete: c.Reload.OnDelete, NotifyOnly: c.Pace.NotifyOnly, Windows: windows,
 			Ignored: c.Scope.Ignored(), Filtered: c.Scope.SourceSelector != "",
 		},
 		Settle: c.Pace.Settle, SettleMax: c.Pace.SettleMax, Workers: c.Pace.Workers, AdoptionRate: c.Pace.AdoptionRate,

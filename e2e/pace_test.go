@@ -107,6 +107,37 @@ func TestNotifyOnlyTellsAndRollsWhenItIsTakenAway(t *testing.T) {
 	s.onlyRolled(before, w)
 }
 
+// What is put off by a window is rolled when it opens, or when somebody takes the window away.
+func TestAMaintenanceWindowHoldsAndOpens(t *testing.T) {
+	t.Parallel()
+	s := newSpace(t)
+	s.apply(configMap("config", "key", "1"))
+	uses := []use{env("KEY", ofConfigMap("config"), "key")}
+	now := time.Now().UTC()
+	opens := now.Truncate(time.Minute).Add(2 * time.Minute)
+	span := func(from, to time.Time) string { return from.Format("15:04") + "-" + to.Format("15:04") }
+	soon := deployment("soon", uses...).idle().annotated(s.keys.auto, "true").annotated("inpod.dev/window", span(opens, opens.Add(time.Hour))+" UTC")
+	later := daemonSet("later", uses...).idle().annotated(s.keys.auto, "true").onTemplate("inpod.dev/window", span(now.Add(-2*time.Hour), now.Add(-time.Hour)))
+	wrong := deployment("wrong", uses...).idle().annotated(s.keys.auto, "true").annotated("inpod.dev/window", "at night")
+	s.apply(soon.object(), later.object(), wrong.object())
+	all := []kit.Workload{soon.in(s.ns), later.in(s.ns), wrong.in(s.ns)}
+	s.adopted(all...)
+	before := s.rollouts()
+	s.apply(configMap("config", "key", "2"))
+	_, err := s.AwaitEvent(s.ctx, soon.in(s.ns), "WindowClosed", opens.Format("2006-01-02 15:04 UTC"), "ConfigMap config changed (key)")
+	s.must(err)
+	_, err = s.AwaitEvent(s.ctx, wrong.in(s.ns), "InvalidAnnotation", "inpod.dev/window", "at night")
+	s.must(err)
+	s.onlyRolled(before)
+	s.rolled(before, soon.in(s.ns))
+	if early := time.Until(opens); early > 0 {
+		t.Errorf("rolled %s before the window opens", early)
+	}
+	s.annotate(later.in(s.ns), "inpod.dev/window", "always")
+	s.annotate(wrong.in(s.ns), "inpod.dev/window", "always")
+	s.onlyRolled(before, all...)
+}
+
 func TestAWorkloadSettlesForItself(t *testing.T) {
 	t.Parallel()
 	s := newSpace(t)

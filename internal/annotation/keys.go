@@ -17,6 +17,7 @@ type Keys struct {
 	// On a workload or its template, see [Pacing].
 	Settle      string
 	NotifyOnly  string
+	Window      string
 	PausePeriod string
 	PausedAt    string // on a workload, written by inpod
 }
@@ -48,6 +49,7 @@ func DefaultKeys() Keys {
 
 		Settle:      "inpod.dev/settle",
 		NotifyOnly:  "inpod.dev/notify-only",
+		Window:      "inpod.dev/window",
 		PausePeriod: "deployment.reloader.stakater.com/pause-period",
 		PausedAt:    "deployment.reloader.stakater.com/paused-at",
 	}

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"inpod.dev/inpod/internal/window"
 )
 
 // Notified carries the content that a workload which is only notified was told of, as a keyed digest. It is written by inpod.
@@ -21,6 +23,8 @@ type Pacing struct {
 	Settle *time.Duration
 	// NotifyOnly tells that changes are told and not applied; nil where the global setting holds.
 	NotifyOnly *bool
+	// Windows are when it may be rolled; nil where the global setting holds.
+	Windows *window.Windows
 	// PausePeriod is how long nothing is rolled after a rollout; 0 for no such time.
 	PausePeriod time.Duration
 	// PausedAt is the time of the last rollout; zero if it was not written or cannot be read.
@@ -48,6 +52,15 @@ func (r *reader) pacing(workload, template map[string]string) Pacing {
 	}
 	if v := r.said(r.keys.PausePeriod, workload, template); v.text != "" {
 		p.PausePeriod, _ = r.duration(v, "there is no pause")
+	}
+	if v := r.said(r.keys.Window, workload, template); v.text != "" {
+		windows, err := window.Parse(v.text)
+		if err != nil {
+			windows = window.Closed()
+			r.report(Problem{Key: v.key, Value: v.text, OnTemplate: v.onTemplate, Fault: fmt.Sprintf(
+				"%q is no maintenance window, and nothing is rolled until it is: %v", v.text, err)})
+		}
+		p.Windows = &windows
 	}
 	p.PausedAt, p.PausedByReloader = r.pausedAt(workload)
 	return p
@@ -96,5 +109,5 @@ func (r *reader) pausedAt(workload map[string]string) (at time.Time, byReloader 
 
 // onPace tells whether an annotation of a workload or of a pod template says when it may be rolled.
 func (k Keys) onPace(key string) bool {
-	return slices.Contains([]string{k.Settle, k.NotifyOnly, k.PausePeriod, k.PausedAt, Notified}, key)
+	return slices.Contains([]string{k.Settle, k.NotifyOnly, k.Window, k.PausePeriod, k.PausedAt, Notified}, key)
 }

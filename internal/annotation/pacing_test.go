@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/window"
 )
 
 func TestPacing(t *testing.T) {
@@ -20,6 +21,11 @@ func TestPacing(t *testing.T) {
 	)
 	ptr := func(d time.Duration) *time.Duration { return &d }
 	yes, no := true, false
+	nights, err := window.Parse("22:00-04:00")
+	if err != nil {
+		t.Fatal(err)
+	}
+	never := window.Closed()
 	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	for name, c := range map[string]struct {
 		workload, template map[string]string
@@ -39,6 +45,12 @@ func TestPacing(t *testing.T) {
 			workload: map[string]string{settle: "soon", only: "perhaps", period: "5 minutes", at: "yesterday"},
 			want:     annotation.Pacing{NotifyOnly: &yes},
 			problems: []string{settle + `: "soon"`, only + `: "perhaps"`, period + `: "5 minutes"`, at + `: "yesterday"`},
+		},
+		"a window":                 {workload: map[string]string{"inpod.dev/window": "22:00-04:00"}, want: annotation.Pacing{Windows: &nights}},
+		"a window on the template": {template: map[string]string{"inpod.dev/window": "22:00-04:00"}, want: annotation.Pacing{Windows: &nights}},
+		"a window that nobody can read": {
+			workload: map[string]string{"inpod.dev/window": "at night"}, want: annotation.Pacing{Windows: &never},
+			problems: []string{`inpod.dev/window: "at night" is no maintenance window, and nothing is rolled until it is: "at" is not a day`},
 		},
 		"negative, on the template": {
 			template: map[string]string{period: "-5m"},
@@ -66,7 +78,7 @@ func TestPacing(t *testing.T) {
 func TestWhatSaysWhenToRollIsKept(t *testing.T) {
 	t.Parallel()
 	keys := annotation.DefaultKeys()
-	for _, key := range []string{keys.Settle, keys.NotifyOnly, keys.PausePeriod, keys.PausedAt, annotation.Notified} {
+	for _, key := range []string{keys.Settle, keys.NotifyOnly, keys.Window, keys.PausePeriod, keys.PausedAt, annotation.Notified} {
 		if !keys.OnWorkload(key) {
 			t.Errorf("%s is dropped on the way in", key)
 		}

@@ -166,6 +166,7 @@ type Pace struct {
 	Workers      int           // workloads handled at the same time
 	AdoptionRate float64       // baselines recorded per second for workloads that have none
 	NotifyOnly   bool          // tell of changes, and do nothing
+	Window       string        // when workloads may be rolled, see [window.Form]; "" for always
 }
 
 // InPlace says whether and how pods that carry the sidecar are told of new content.

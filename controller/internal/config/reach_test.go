@@ -26,6 +26,7 @@ func other() map[string]string {
 		"listen-address":        ":9191",
 		"settle":                "3s",
 		"settle-max":            "20s",
+		"window":                "Sat 10:00-12:00",
 		"workers":               "9",
 		"adoption-rate":         "2.5",
 		"reload-in-place":       "false",

@@ -6,6 +6,7 @@ import (
 	"inpod.dev/inpod/controller/internal/alert"
 	"inpod.dev/inpod/internal/settings"
 	"inpod.dev/inpod/internal/telemetry"
+	"inpod.dev/inpod/internal/window"
 )
 
 const (
@@ -63,6 +64,7 @@ func ownTable(c *Config) []settings.Setting {
 		s.Setting("settle", settings.Duration(&c.Pace.Settle), "quiet time after the last change before a rollout is decided, so that several edits become one"),
 		s.Setting("settle-max", settings.Duration(&c.Pace.SettleMax), "the longest that further changes may put a rollout off"),
 		s.Setting("notify-only", settings.Boolean(&c.Pace.NotifyOnly), "tell of changes in events and alerts, and roll nothing, where a workload does not say inpod.dev/notify-only: \"false\""),
+		s.Setting("window", settings.Text(&c.Pace.Window, "WINDOWS"), "when workloads may be rolled that do not say inpod.dev/window: "+window.Form),
 		s.Setting("workers", settings.Integer(&c.Pace.Workers, "a whole number"), "workloads handled at the same time"),
 		s.Setting("adoption-rate", settings.Decimal(&c.Pace.AdoptionRate, "a number"), "baselines recorded per second for workloads that inpod sees for the first time"),
 		s.Setting("reload-in-place", settings.Boolean(&c.InPlace.Enabled), "leave it to the sidecars to reload where every pod has one and running containers see the change; without it such a change rolls"),

@@ -8,6 +8,7 @@ import (
 
 	"inpod.dev/inpod/controller/internal/alert"
 	"inpod.dev/inpod/internal/settings"
+	"inpod.dev/inpod/internal/window"
 )
 
 // jitter is how much client-go may stretch a retry period (leaderelection.JitterFactor).
@@ -40,6 +41,9 @@ func (v *validator) pace() {
 	}
 	if p.SettleMax < p.Settle {
 		v.Wrong("settle-max", "%s is shorter than the settle time of %s (%s)", p.SettleMax, p.Settle, v.Origin("settle"))
+	}
+	if _, err := window.Parse(p.Window); p.Window != "" && err != nil {
+		v.Wrong("window", "%q is no maintenance window: %v", p.Window, err)
 	}
 	if p.Workers < 1 {
 		v.Wrong("workers", "%d is too few; use 1 or more", p.Workers)

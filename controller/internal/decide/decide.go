@@ -16,6 +16,7 @@ import (
 
 	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/source"
+	"inpod.dev/inpod/internal/window"
 	"inpod.dev/inpod/internal/workload"
 )
 
@@ -48,6 +49,8 @@ type Options struct {
 	Ignored []source.Kind
 	// Filtered tells that a source may exist without being seen: one that is not there may be one that was not selected.
 	Filtered bool
+	// Windows are when workloads may be rolled that say nothing about that.
+	Windows window.Windows
 }
 
 // InPlace is what is known of a reload in the pods of the workload.
@@ -132,6 +135,7 @@ const (
 	InTemplate      Reason = "CarriedByTemplate" // the rollout of a later template carries the content
 	NotifyOnly      Reason = "NotifyOnly"        // changes are told and not applied
 	PausePeriod     Reason = "PausePeriod"       // it was rolled within its pause-period
+	WindowClosed    Reason = "WindowClosed"      // its maintenance window is closed
 	BackOff         Reason = "BackOff"           // it was rolled too often lately
 	FrozenChanged   Reason = "FrozenChanged"     // running containers cannot see the change
 	ReloadConfirmed Reason = "ReloadConfirmed"   // every pod has applied the change
@@ -145,7 +149,7 @@ const (
 func Reasons() []Reason {
 	return []Reason{
 		Deleting, NoTemplate, LeftPaused, NotFollowed, SourceMissing, Adopted, Unchanged, CreateOff, DeleteOff, InTemplate,
-		NotifyOnly, PausePeriod, BackOff, FrozenChanged, ReloadConfirmed, ReloadRejected, ReloadFailed, LiveChanged, NoSidecar,
+		NotifyOnly, PausePeriod, WindowClosed, BackOff, FrozenChanged, ReloadConfirmed, ReloadRejected, ReloadFailed, LiveChanged, NoSidecar,
 	}
 }
 
@@ -166,6 +170,7 @@ func rules() []Rule {
 		templateCarries, // 6  record only
 		onlyTold,        // 7  None
 		pausePeriod,     // 7  later
+		windowClosed,    // 7  later
 		backOff,         // 7  later
 		frozenChanged,   // 8  Rollout
 		reloadInPlace,   // 9  Reload

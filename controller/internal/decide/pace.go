@@ -3,6 +3,8 @@ package decide
 import (
 	"fmt"
 	"time"
+
+	"inpod.dev/inpod/internal/window"
 )
 
 // aheadAtMost is how far the clock of whoever wrote the time of a rollout may be ahead of ours. A time that is further
@@ -12,11 +14,23 @@ const aheadAtMost = time.Minute
 // leftPaused: Reloader has paused the Deployment and is not there any more to resume it. What somebody else has paused
 // stays so.
 func leftPaused(a *assessment) (Decision, bool) {
-	if !a.pausedByReloader() || a.pausedUntil().After(a.Now) || a.notifyOnly() {
+	if at, ok := a.resumes(); !ok || at.After(a.Now) {
 		return Decision{}, false
 	}
 	return Decision{Action: Resume, Reason: LeftPaused, Message: fmt.Sprintf(
 		"Resumed: Reloader paused it at %s, and its pause-period of %s is over", clock(a.Policy.Pacing.PausedAt), a.Policy.Pacing.PausePeriod)}, true
+}
+
+// resumes returns when a pause of Reloader ends, which starts a rollout; ok is false if there is none or it does not end.
+func (a *assessment) resumes() (at time.Time, ok bool) {
+	if !a.pausedByReloader() || a.notifyOnly() {
+		return time.Time{}, false
+	}
+	if at = a.pausedUntil(); at.Before(a.Now) {
+		at = a.Now
+	}
+	at = a.windows().Next(at)
+	return at, !at.IsZero()
 }
 
 func (a *assessment) pausedByReloader() bool {
@@ -34,7 +48,8 @@ func (a *assessment) pausedUntil() time.Time {
 
 // again is when a workload needs another look whatever was decided: Reloader's pause ends then.
 func (a *assessment) again(after time.Duration) time.Duration {
-	if left := a.pausedUntil().Sub(a.Now); a.pausedByReloader() && left > 0 && (after == 0 || left < after) {
+	at, ok := a.resumes()
+	if left := at.Sub(a.Now); ok && left > 0 && (after == 0 || left < after) {
 		return left
 	}
 	return after
@@ -71,6 +86,28 @@ func pausePeriod(a *assessment) (Decision, bool) {
 		clock(until), a.Policy.Pacing.PausePeriod, describe(a.changed)), until.Sub(a.Now)), true
 }
 
+// windows are when it may be rolled. What it says itself goes before the global setting.
+func (a *assessment) windows() window.Windows {
+	if own := a.Policy.Pacing.Windows; own != nil {
+		return *own
+	}
+	return a.Options.Windows
+}
+
+// windowClosed: somebody wants to be there when it is rolled. All that changes meanwhile is one rollout.
+func windowClosed(a *assessment) (Decision, bool) {
+	windows := a.windows()
+	if windows.Open(a.Now) || a.staysInPlace() {
+		return Decision{}, false
+	}
+	opens := windows.Next(a.Now)
+	if opens.IsZero() {
+		return a.putOff(WindowClosed, "Rollout put off, since its maintenance window never opens: "+describe(a.changed), 0), true
+	}
+	return a.putOff(WindowClosed, fmt.Sprintf("Rollout put off until %s, when its maintenance window opens: %s",
+		opens.Format("2006-01-02 15:04 MST"), describe(a.changed)), opens.Sub(a.Now)), true
+}
+
 // putOff is a decision to leave what has changed for later because the user wants it so.
 func (a *assessment) putOff(reason Reason, message string, after time.Duration) Decision {
 	decision := a.holding(reason, message)
@@ -79,6 +116,6 @@ func (a *assessment) putOff(reason Reason, message string, after time.Duration) 
 }
 
 // PutOff tells whether a reason is a wish of the user to have things done later, or by himself.
-func (r Reason) PutOff() bool { return r == NotifyOnly || r == PausePeriod }
+func (r Reason) PutOff() bool { return r == NotifyOnly || r == PausePeriod || r == WindowClosed }
 
 func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }

@@ -3,10 +3,12 @@ package decide_test
 import (
 	"testing"
 	"time"
+	_ "time/tzdata"
 
 	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/internal/annotation"
 	obj "inpod.dev/inpod/internal/objtest"
+	"inpod.dev/inpod/internal/window"
 )
 
 // changedWorld is a world in which the ConfigMap a has changed, and what its workload says of when it may be rolled.
@@ -84,6 +86,78 @@ func TestPauses(t *testing.T) {
 				t.Errorf("%s after %s, want %s after %s: %s", d.Reason, d.After, c.want, c.after, d.Message)
 			}
 		})
+	}
+}
+
+// now is a Sunday, 12:00 UTC.
+func TestWindows(t *testing.T) {
+	t.Parallel()
+	frozen, live := following(obj.EnvFrom(obj.CM("a"))), injected(obj.Mount(obj.CM("a")))
+	for name, c := range map[string]struct {
+		parts       []obj.Part
+		own, global string // "" for none, "never" for one that cannot be read
+		change      func(*decide.Input)
+		want        decide.Reason
+		after       time.Duration
+	}{
+		"open":                            {frozen, "Sun 11:00-13:00", "", nil, decide.FrozenChanged, 0},
+		"closed":                          {frozen, "Sun 14:00-15:00", "", nil, decide.WindowClosed, 2 * time.Hour},
+		"in another zone":                 {frozen, "14:00-15:00 Asia/Tokyo", "", nil, decide.WindowClosed, 17 * time.Hour},
+		"never":                           {frozen, "never", "", nil, decide.WindowClosed, 0},
+		"for all":                         {frozen, "", "Mon 12:00-13:00", nil, decide.WindowClosed, 24 * time.Hour},
+		"its own before that for all":     {frozen, "Sun 12:00-13:00", "Mon 12:00-13:00", nil, decide.FrozenChanged, 0},
+		"always":                          {frozen, "always", "Mon 12:00-13:00", nil, decide.FrozenChanged, 0},
+		"a reload in place does not wait": {live, "Sun 14:00-15:00", "", func(in *decide.Input) { in.InPlace.Sidecar = true }, decide.LiveChanged, 0},
+		"the rollout after one that failed does": {live, "Sun 14:00-15:00", "", func(in *decide.Input) {
+			in.InPlace = decide.InPlace{Sidecar: true, Verdict: decide.Overdue}
+		}, decide.WindowClosed, 2 * time.Hour},
+		"what Reloader paused waits for it": {frozen, "Sun 14:00-15:00", "", func(in *decide.Input) {
+			in.Policy.Pacing.PausedAt, in.Policy.Pacing.PausedByReloader, in.Workload.Paused = now.Add(-time.Hour), true, true
+		}, decide.WindowClosed, 2 * time.Hour},
+		"and goes on in it": {frozen, "Sun 11:00-15:00", "", func(in *decide.Input) {
+			in.Policy.Pacing.PausedAt, in.Policy.Pacing.PausedByReloader, in.Workload.Paused = now.Add(-time.Hour), true, true
+		}, decide.LeftPaused, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := changedWorld(t, c.parts, func(in *decide.Input) {
+				if c.own != "" {
+					own := windows(t, c.own)
+					in.Policy.Pacing.Windows = &own
+				}
+				if c.global != "" {
+					in.Options.Windows = windows(t, c.global)
+				}
+				if c.change != nil {
+					c.change(in)
+				}
+			}).decide()
+			if d.Reason != c.want || d.After != c.after {
+				t.Errorf("%s after %s, want %s after %s: %s", d.Reason, d.After, c.want, c.after, d.Message)
+			}
+		})
+	}
+}
+
+func windows(t *testing.T, text string) window.Windows {
+	t.Helper()
+	if text == "never" {
+		return window.Closed()
+	}
+	w, err := window.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func TestAClosedWindowSaysWhenItOpens(t *testing.T) {
+	t.Parallel()
+	d := changedWorld(t, following(obj.EnvFrom(obj.CM("a"))), func(in *decide.Input) {
+		in.Options.Windows = windows(t, "Mon 22:00-23:00 Europe/Berlin")
+	}).decide()
+	if want := "Rollout put off until 2026-03-02 22:00 CET, when its maintenance window opens: ConfigMap a changed (k)"; d.Message != want || d.Warning {
+		t.Errorf("warning %t, message %q, want %q", d.Warning, d.Message, want)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"inpod.dev/inpod/internal/annotation"
 	obj "inpod.dev/inpod/internal/objtest"
 	"inpod.dev/inpod/internal/source"
+	"inpod.dev/inpod/internal/window"
 )
 
 // arrival is one way by which content reaches a pod: a source, a usage, a container and a key.
@@ -157,6 +158,10 @@ func (s *story) paces() {
 	s.pacing = annotation.Pacing{NotifyOnly: &only, PausePeriod: time.Hour, PausedAt: now.Add(time.Duration(s.r.IntN(12)-11) * 10 * time.Minute)}
 	if s.r.IntN(3) > 0 {
 		s.pacing.PausePeriod = 0
+	}
+	if s.r.IntN(12) == 0 {
+		never := window.Closed()
+		s.pacing.Windows = &never
 	}
 	s.paused = s.r.IntN(10) == 0
 	s.pacing.PausedByReloader = s.paused && s.r.IntN(2) == 0

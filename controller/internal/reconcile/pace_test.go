@@ -228,6 +228,52 @@ func TestNotifyOnlyForAllLeavesOutWhoSaysOtherwise(t *testing.T) {
 	}
 }
 
+// The clock of a test begins on 2000-01-01, a Saturday, at midnight UTC.
+func TestChangesOutsideTheWindowAreOneRolloutWhenItOpens(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		w.apply(objtest.ConfigMap("a", "k", "0"), objtest.ConfigMap("b", "k", "0"), web(map[string]string{"inpod.dev/window": "Sun 02:00-03:00"}))
+		stop := w.lead()
+		w.at(time.Hour, "1")
+		w.at(2*time.Hour, "2")
+		stop()
+		w.again().lead()
+		w.at(3*time.Hour, "3")
+		w.at(26*time.Hour+30*time.Minute, "4")
+		w.at(30*time.Hour, "5")
+		time.Sleep(6 * 24 * time.Hour)
+		want := []time.Duration{26 * time.Hour, 26*time.Hour + 30*time.Minute + settle} // the next one opens a week later
+		if diff := cmp.Diff(want, w.rolled("web")); diff != "" {
+			t.Errorf("rolled at (-want +got):\n%s", diff)
+		}
+		told := strings.Join(w.told(), "\n")
+		if n := strings.Count(told, "Normal WindowClosed web: Rollout put off until 2000-01-02 02:00 UTC"); n != 2 { // once by each loop
+			t.Errorf("told %d times of the first opening, want 2:\n%s", n, told)
+		}
+		if !strings.Contains(told, "until 2000-01-09 02:00 UTC") {
+			t.Errorf("nobody was told of the second opening:\n%s", told)
+		}
+	})
+}
+
+func TestAWindowThatCannotBeReadIsClosedUntilItCan(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := paced(t, map[string]string{"inpod.dev/window": "at night"})
+		w.at(0, "1")
+		time.Sleep(time.Hour)
+		if got := w.rolled("web"); len(got) > 0 {
+			t.Errorf("rolled at %v", got)
+		}
+		w.apply(web(map[string]string{"inpod.dev/window": "always"}))
+		time.Sleep(time.Minute)
+		if got := w.rolled("web"); len(got) != 1 {
+			t.Errorf("rolled at %v after it was corrected, want once", got)
+		}
+	})
+}
+
 // The mark says what it is for people, and for Reloader should it come back.
 func TestTheTimeOfARolloutIsWrittenWithItWherePausesAreAskedFor(t *testing.T) {
 	t.Parallel()
