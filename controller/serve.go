@@ -193,6 +193,9 @@ func (p *parts) assemble(c config.Config, registry prometheus.Registerer, ready 
 			Ignored: c.Scope.Ignored(), Filtered: c.Scope.SourceSelector != "",
 		},
 		Settle: c.Pace.Settle, SettleMax: c.Pace.SettleMax, Workers: c.Pace.Workers, AdoptionRate: c.Pace.AdoptionRate,
+		Limits: reconcile.Limits{
+			Total: c.Pace.MaxRollouts, PerNamespace: c.Pace.MaxRolloutsPerNamespace, Rate: c.Pace.RolloutRate, Timeout: c.Pace.RolloutTimeout,
+		},
 		Grace: grace(c.Election), Tell: p.events.Tell, Log: log, Registerer: registry, QueueMetrics: kubemetrics.NewQueueProvider(registry),
 	}
 	if c.Alert.Enabled {

@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -105,6 +106,42 @@ func TestNotifyOnlyTellsAndRollsWhenItIsTakenAway(t *testing.T) {
 	}
 	s.annotate(w, "inpod.dev/notify-only", "false")
 	s.onlyRolled(before, w)
+}
+
+// Of three workloads that use one source, one rolls after the other. The pause-period has each write when it did.
+func TestNoMoreRolloutsAreUnderWayThanTheLimit(t *testing.T) {
+	t.Parallel()
+	s := ownSpace(t)
+	s.apply(configMap("config", "key", "1"))
+	var all []kit.Workload
+	const takes = 4 // seconds
+	for _, name := range []string{"one", "two", "three"} {
+		a := deployment(name, env("KEY", ofConfigMap("config"), "key")).annotated(s.keys.auto, "true").annotated(s.keys.pausePeriod, "1s")
+		d := a.object().(*appsv1.Deployment)
+		d.Spec.MinReadySeconds = takes
+		s.apply(d)
+		all = append(all, a.in(s.ns))
+	}
+	for _, w := range all {
+		s.must(s.AwaitRollout(s.ctx, w))
+	}
+	s.install(kit.Values{"maxConcurrentRollouts": 1}, nil)
+	s.adopted(all...)
+	before := s.rollouts()
+	s.apply(configMap("config", "key", "2"))
+	s.rolled(before, all...)
+	var starts []time.Time
+	for _, w := range all {
+		at, err := time.Parse(time.RFC3339, s.state(w).Annotations[s.keys.pausedAt])
+		s.must(err)
+		starts = append(starts, at)
+	}
+	slices.SortFunc(starts, time.Time.Compare)
+	for i := range len(starts) - 1 {
+		if gap := starts[i+1].Sub(starts[i]); gap < takes*time.Second {
+			t.Errorf("a rollout began %s after the one before, which takes %d seconds at least", gap, takes)
+		}
+	}
 }
 
 // What is put off by a window is rolled when it opens, or when somebody takes the window away.

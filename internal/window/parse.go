@@ -120,10 +120,10 @@ func parseHours(text string) (from, to int, err error) {
 	if to, err = parseClock(last); err != nil {
 		return 0, 0, err
 	}
-	switch {
-	case from == day:
+	if from == day {
 		return 0, 0, errors.New("24:00 is the end of a day; a range begins at 00:00")
-	case from == to:
+	}
+	if from == to {
 		return 0, 0, fmt.Errorf("%q ends where it begins; a whole day is 00:00-24:00", text)
 	}
 	return from, to, nil
@@ -134,7 +134,7 @@ func parseClock(text string) (int, error) {
 	hours, minutes, ok := strings.Cut(text, ":")
 	h, err1 := strconv.ParseUint(hours, 10, 8)
 	m, err2 := strconv.ParseUint(minutes, 10, 8)
-	at := int(h)*60 + int(m) //nolint:gosec // at most 255 each
+	at := int(h)*60 + int(m)
 	if !ok || err1 != nil || err2 != nil || len(hours) > 2 || len(minutes) != 2 || m > 59 || at > day {
 		return 0, fmt.Errorf("%q is not a time of the day; use 00:00 to 24:00", text)
 	}

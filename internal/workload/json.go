@@ -23,6 +23,7 @@ func FromJSON(kind string, resource schema.GroupVersionResource, path ...string)
 			object.SetGroupVersionKind(resource.GroupVersion().WithKind(kind))
 			return object
 		},
+		rolling: rollingJSON,
 		pods: func(object any) int32 {
 			content, ok := object.(*unstructured.Unstructured)
 			if !ok {

@@ -48,6 +48,8 @@ type Kind struct {
 	pods func(object any) int32
 	// paused tells whether an object of the kind is paused as Reloader pauses Deployments; nil for the other kinds.
 	paused func(object any) bool
+	// rolling tells whether a rollout of an object of the kind is under way, by its status; nil for a kind without rollouts.
+	rolling func(object any) bool
 }
 
 // Table is the kinds that a program handles. It is built once, at the start.
@@ -74,6 +76,7 @@ func Kinds() Table {
 			pods:     podsOf(func(d *appsv1.Deployment) int32 { return d.Status.Replicas }),
 			// k8s.io/kubernetes/pkg/controller/deployment/sync.go
 			HashLabel: appsv1.DefaultDeploymentUniqueLabelKey,
+			rolling:   rollingOf(rollingDeployment),
 			paused: func(object any) bool {
 				d, ok := object.(*appsv1.Deployment)
 				return ok && d.Spec.Paused
@@ -84,6 +87,7 @@ func Kinds() Table {
 			Resource: appsv1.SchemeGroupVersion.WithResource("statefulsets"),
 			New:      func() runtime.Object { return &appsv1.StatefulSet{} },
 			template: templateOf(func(s *appsv1.StatefulSet) *corev1.PodTemplateSpec { return &s.Spec.Template }),
+			rolling:  rollingOf(rollingStatefulSet),
 			pods:     podsOf(func(s *appsv1.StatefulSet) int32 { return s.Status.Replicas }),
 		},
 		{
@@ -91,6 +95,7 @@ func Kinds() Table {
 			Resource: appsv1.SchemeGroupVersion.WithResource("daemonsets"),
 			New:      func() runtime.Object { return &appsv1.DaemonSet{} },
 			template: templateOf(func(d *appsv1.DaemonSet) *corev1.PodTemplateSpec { return &d.Spec.Template }),
+			rolling:  rollingOf(rollingDaemonSet),
 			pods:     podsOf(func(d *appsv1.DaemonSet) int32 { return d.Status.CurrentNumberScheduled }),
 		},
 	}

@@ -26,6 +26,8 @@ type View struct {
 	Pods int
 	// Paused tells that spec.paused is set on a Deployment: its template is not rolled out.
 	Paused bool
+	// Rolling tells that a rollout is under way, by its status.
+	Rolling bool
 	// Annotations and TemplateAnnotations are those that were asked for, and no others.
 	Annotations         map[string]string
 	TemplateAnnotations map[string]string
@@ -89,6 +91,9 @@ func (k Kind) view(object metav1.Object, template *corev1.PodTemplateSpec, encod
 		Variables:           variables(&template.Spec),
 		Template:            sha256.Sum256(encoded),
 	}
+	if k.rolling != nil {
+		view.Rolling = k.rolling(object)
+	}
 	if k.paused != nil {
 		view.Paused = k.paused(object)
 	}
@@ -133,7 +138,7 @@ func variables(spec *corev1.PodSpec) map[string]string {
 // the status, for example, leave a view the same.
 func (v View) Same(other View) bool {
 	return v.UID == other.UID && v.Lender == other.Lender && v.Restart == other.Restart && v.Deleting == other.Deleting &&
-		v.Paused == other.Paused && v.Template == other.Template &&
+		v.Paused == other.Paused && v.Rolling == other.Rolling && v.Template == other.Template &&
 		maps.Equal(v.Annotations, other.Annotations)
 }
 

@@ -166,7 +166,13 @@ type Pace struct {
 	Workers      int           // workloads handled at the same time
 	AdoptionRate float64       // baselines recorded per second for workloads that have none
 	NotifyOnly   bool          // tell of changes, and do nothing
-	Window       string        // when workloads may be rolled, see [window.Form]; "" for always
+	// MaxRollouts and MaxRolloutsPerNamespace are how many rollouts may be under way, and RolloutRate how many may begin
+	// per second; 0 means no limit.
+	MaxRollouts, MaxRolloutsPerNamespace int
+	RolloutRate                          float64
+	RolloutTimeout                       time.Duration // after how long a rollout does not count as under way any more
+
+	Window string // when workloads may be rolled, see [window.Form]; "" for always
 }
 
 // InPlace says whether and how pods that carry the sidecar are told of new content.
@@ -254,7 +260,7 @@ func Default() Config {
 		},
 		Log:             Log{Format: telemetry.FormatText, Level: slog.LevelInfo},
 		Pprof:           Pprof{Address: "127.0.0.1:6060"},
-		Pace:            Pace{Settle: 2 * time.Second, SettleMax: 10 * time.Second, Workers: 8, AdoptionRate: 20},
+		Pace:            Pace{Settle: 2 * time.Second, SettleMax: 10 * time.Second, Workers: 8, AdoptionRate: 20, RolloutTimeout: 10 * time.Minute},
 		InPlace:         InPlace{Enabled: true, Deadline: 2 * time.Minute, NudgeRate: 50},
 		Alert:           Alert{Sink: alert.Raw},
 		ListenAddress:   ":9090",

@@ -146,10 +146,14 @@ func TestRefused(t *testing.T) {
 		},
 		"a wrong duration":          {file: "settle: 2 seconds\n", want: []string{`key settle: "2 seconds" is not a duration`, "500ms"}},
 		"a duration without a unit": {args: []string{"--settle=2"}, want: []string{`"2" is not a duration: use a number with a unit`}},
-		"a wrong window":            {args: []string{"--window=at night"}, want: []string{`--window`, `"at night" is no maintenance window`, `"at" is not a day`}},
-		"a wrong number":            {args: []string{"--workers=many"}, want: []string{`"many" is not a whole number`}},
-		"a wrong level":             {args: []string{"--log-level=loud"}, want: []string{`"loud" is not a log level: use one of trace, debug`}},
-		"a wrong format":            {args: []string{"--log-format=xml"}, want: []string{`"xml" is not allowed: use text or json`}},
+		"negative limits": {
+			args: []string{"--max-concurrent-rollouts=-1", "--max-concurrent-rollouts-per-namespace=-2", "--rollout-rate=-3", "--rollout-timeout=0s"},
+			want: []string{"--max-concurrent-rollouts", "-1 is negative", "--max-concurrent-rollouts-per-namespace", "-2 is negative", "-3 is not a rate", "0s would let no rollout count"},
+		},
+		"a wrong window": {args: []string{"--window=at night"}, want: []string{`--window`, `"at night" is no maintenance window`, `"at" is not a day`}},
+		"a wrong number": {args: []string{"--workers=many"}, want: []string{`"many" is not a whole number`}},
+		"a wrong level":  {args: []string{"--log-level=loud"}, want: []string{`"loud" is not a log level: use one of trace, debug`}},
+		"a wrong format": {args: []string{"--log-format=xml"}, want: []string{`"xml" is not allowed: use text or json`}},
 
 		"settle beyond its limit": {
 			args: []string{"--settle=20s"},

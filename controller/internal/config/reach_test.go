@@ -51,6 +51,11 @@ func other() map[string]string {
 		"namespace-selector":      "team=shop,tier in (api,web)",
 		"resource-label-selector": "app!=legacy",
 		"resources-to-ignore":     "secrets",
+
+		"max-concurrent-rollouts":               "5",
+		"max-concurrent-rollouts-per-namespace": "2",
+		"rollout-rate":                          "1.5",
+		"rollout-timeout":                       "5m",
 	}
 	for _, name := range []string{"auto-reload-all", "reload-on-create", "reload-on-delete", "enable-ha", "enable-pprof", "is-argo-rollouts", "notify-only", "sync-after-restart"} {
 		texts[name] = "true"

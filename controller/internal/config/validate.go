@@ -45,6 +45,17 @@ func (v *validator) pace() {
 	if _, err := window.Parse(p.Window); p.Window != "" && err != nil {
 		v.Wrong("window", "%q is no maintenance window: %v", p.Window, err)
 	}
+	for name, n := range map[string]int{"max-concurrent-rollouts": p.MaxRollouts, "max-concurrent-rollouts-per-namespace": p.MaxRolloutsPerNamespace} {
+		if n < 0 {
+			v.Wrong(name, "%d is negative; use 0 (no limit) or more", n)
+		}
+	}
+	if !(p.RolloutRate >= 0) {
+		v.Wrong("rollout-rate", "%v is not a rate; use 0 (no limit) or more", p.RolloutRate)
+	}
+	if p.RolloutTimeout <= 0 {
+		v.Wrong("rollout-timeout", "%s would let no rollout count; use more than 0s", p.RolloutTimeout)
+	}
 	if p.Workers < 1 {
 		v.Wrong("workers", "%d is too few; use 1 or more", p.Workers)
 	}

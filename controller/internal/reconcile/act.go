@@ -31,20 +31,28 @@ func (l *Loop) write(ctx context.Context, f func(context.Context) (uint64, error
 	return f(bounded)
 }
 
-// rollout writes a decision for a rollout, and tells of it.
-func (l *Loop) rollout(ctx context.Context, w observe.Workload, s *state, decision decide.Decision) error {
+// rollout writes a decision for a rollout when it is the turn of the workload, and tells of it. It returns when to look
+// again.
+func (l *Loop) rollout(ctx context.Context, w observe.Workload, s *state, decision decide.Decision) (time.Duration, error) {
 	now := time.Now()
+	granted, wait, next := l.turns.ask(w.View.Key, now)
+	l.wake(next)
+	if !granted {
+		l.options.Log.Debug("waiting for its turn", "workload", w.View.Key)
+		return wait, nil
+	}
 	version, err := l.write(ctx, func(ctx context.Context) (uint64, error) {
 		return l.options.Writer.Rollout(ctx, w.View, decision, now)
 	})
 	if err != nil {
-		return l.failed(ctx, w, s, decision, err)
+		return 0, l.failed(ctx, w, s, decision, err)
 	}
+	l.turns.start(w.View.Key, now)
 	l.drop(w.View.Key)
 	l.wrote(w, s, version, decision.Baseline)
 	s.rolled(now)
 	l.rolled(w, s, decision)
-	return nil
+	return l.options.Limits.Timeout, nil
 }
 
 // record writes the baseline where the decision asks for it. It returns when it can be written if not now.

@@ -55,6 +55,7 @@ type town struct {
 	lag       time.Duration
 	takes     time.Duration            // until a write is done
 	answers   time.Duration            // from then until its answer is here
+	rolls     map[string]time.Duration // by name: how long a rollout takes, negative for one that is stuck
 	refuse    func(workload.Key) error // nil lets every write through
 	onCommit  func(workload.Key, written)
 	decide    func(decide.Input) decide.Decision
@@ -119,7 +120,7 @@ func (w *town) newLoop(change ...func(*reconcile.Options)) *reconcile.Loop {
 			w.mu.Unlock()
 			return f(in)
 		},
-		Settle: settle, SettleMax: settleMax, Workers: 4, AdoptionRate: 1000, Grace: grace,
+		Settle: settle, SettleMax: settleMax, Workers: 4, AdoptionRate: 1000, Grace: grace, Limits: reconcile.Limits{Timeout: 10 * time.Minute},
 		Tell: func(about *corev1.ObjectReference, kind, reason, message string) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -177,7 +178,7 @@ func (w *town) applyWorkload(object metav1.Object) {
 	}
 	w.mu.Lock()
 	w.version++
-	view.Version = w.version
+	view.Version, view.Rolling = w.version, false // objects of tests have no status
 	if before, ok := w.workloads[view.Key]; ok {
 		for _, own := range []string{annotation.Observed, annotation.Notified, annotation.DefaultKeys().PausedAt} {
 			if text, has := before.View.Annotations[own]; has && view.Annotations[own] == "" {
@@ -387,7 +388,9 @@ func (w *town) deliver(key workload.Key, version uint64, text string, marks []de
 		next.View.Annotations = with(next.View.Annotations, annotation.DefaultKeys().PausedAt, pausedAt)
 	}
 	next.Policy, next.Problems = annotation.Read(annotation.DefaultKeys(), next.View.Annotations, next.View.TemplateAnnotations)
+	rolls := w.rolls[key.Name]
 	if len(marks) > 0 {
+		next.View.Rolling = rolls != 0
 		next.View.Template = sha256.Sum256([]byte(fmt.Sprint(marks)))
 		next.View.TemplateChanged = source.Moment{Version: version, Time: time.Now()}
 		for _, mark := range marks {
@@ -398,6 +401,9 @@ func (w *town) deliver(key workload.Key, version uint64, text string, marks []de
 	w.mu.Unlock()
 	if !before.Same(next.View) {
 		w.wake(key, observe.WorkloadChanged)
+	}
+	if len(marks) > 0 && rolls > 0 {
+		time.AfterFunc(rolls, func() { w.touch(key, func(v *workload.View) { v.Rolling = false }) })
 	}
 }
 

@@ -79,6 +79,8 @@ type Options struct {
 	Workers int
 	// AdoptionRate is the number of baselines per second that are written for workloads without one.
 	AdoptionRate float64
+	// Limits are those on rollouts.
+	Limits Limits
 	// Grace is what a PATCH that is under way gets when this replica has to stop leading. The next leader may act after it.
 	Grace time.Duration
 
@@ -96,6 +98,7 @@ type Loop struct {
 	options Options
 	metrics *metrics
 	pace    *rate.Limiter
+	turns   *turns
 
 	mu     sync.Mutex
 	queue  workqueue.TypedRateLimitingInterface[workload.Key] // nil while another replica leads
@@ -108,6 +111,7 @@ func New(options Options) *Loop {
 		options: options,
 		metrics: newMetrics(options.Registerer),
 		pace:    rate.NewLimiter(rate.Limit(options.AdoptionRate), adoptionBurst),
+		turns:   newTurns(options.Limits, options.Registerer),
 	}
 }
 
@@ -144,6 +148,7 @@ func (l *Loop) Run(ctx context.Context) {
 	l.metrics.pending.Set(0)
 
 	keys := l.options.World.Workloads()
+	l.turns.reset(l.rolling(keys), time.Now())
 	l.options.Log.Info("looking at every workload", "workloads", len(keys))
 	for _, key := range keys {
 		queue.Add(key)
@@ -164,6 +169,7 @@ func (l *Loop) Run(ctx context.Context) {
 	l.mu.Lock()
 	l.states = nil
 	l.mu.Unlock()
+	l.turns.reset(nil, time.Time{})
 	l.metrics.pending.Set(0)
 }
 
@@ -180,6 +186,7 @@ func (l *Loop) next(ctx context.Context, queue workqueue.TypedRateLimitingInterf
 	after, err := l.survive(ctx, key)
 	switch {
 	case err != nil:
+		l.wake(l.turns.give(key)) // the others need not wait for it
 		queue.AddRateLimited(key)
 	case after > 0:
 		queue.AddAfter(key, after) // what has failed before has not worked yet: its back-off goes on
@@ -208,6 +215,7 @@ func (l *Loop) look(ctx context.Context, key workload.Key) (time.Duration, error
 	if !exists {
 		l.drop(key)
 		l.forget(key)
+		l.wake(l.turns.gone(key))
 		return 0, nil
 	}
 	s := l.begin(key, w)
@@ -215,6 +223,15 @@ func (l *Loop) look(ctx context.Context, key workload.Key) (time.Duration, error
 	if s.stale(w, time.Now()) {
 		return soonest(unsettled, staleWait), nil // our own last write is not in the picture yet
 	}
+	left, next := l.turns.seen(key, w.View.Rolling, time.Now())
+	l.wake(next)
+	after, err := l.decide(ctx, w, s, unsettled)
+	return soonest(after, left), err
+}
+
+// decide decides on one workload, acts and reports. It returns when to look again.
+func (l *Loop) decide(ctx context.Context, w observe.Workload, s *state, unsettled time.Duration) (time.Duration, error) {
+	key := w.View.Key
 	in, persisted := l.gather(w, s)
 	if unsettled > 0 {
 		after, err := l.early(ctx, w, s, in, persisted, unsettled)
@@ -224,9 +241,12 @@ func (l *Loop) look(ctx context.Context, key workload.Key) (time.Duration, error
 	l.metrics.decided(decision)
 	patience := l.patience(w, s, decision)
 	l.report(w, s, decision, patience > 0, s.overwritten(w, persisted))
+	if decision.Action != decide.Rollout {
+		l.wake(l.turns.give(key))
+	}
 	switch decision.Action {
 	case decide.Rollout:
-		return 0, l.rollout(ctx, w, s, decision)
+		return l.rollout(ctx, w, s, decision)
 	case decide.Resume:
 		return 0, l.resume(ctx, w, s, decision)
 	case decide.Reload:

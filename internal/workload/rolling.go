@@ -1,0 +1,92 @@
+package workload
+
+import (
+	"strconv"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// rollingOf makes the function of a row from one on the type of its kind.
+func rollingOf[T any](of func(*T) bool) func(any) bool {
+	return func(object any) bool {
+		typed, ok := object.(*T)
+		return ok && of(typed)
+	}
+}
+
+func wanted(replicas *int32) int32 {
+	if replicas == nil {
+		return 1
+	}
+	return *replicas
+}
+
+// rollingDeployment is what "kubectl rollout status" waits for. A Deployment that is paused waits for its user.
+func rollingDeployment(d *appsv1.Deployment) bool {
+	s := d.Status
+	if d.Spec.Paused {
+		return false
+	}
+	return s.ObservedGeneration < d.Generation || s.UpdatedReplicas < wanted(d.Spec.Replicas) ||
+		s.Replicas > s.UpdatedReplicas || s.AvailableReplicas < s.UpdatedReplicas
+}
+
+// rollingStatefulSet stops at the partition, and never begins where pods are replaced by hand.
+func rollingStatefulSet(d *appsv1.StatefulSet) bool {
+	s, strategy := d.Status, d.Spec.UpdateStrategy
+	if s.ObservedGeneration < d.Generation {
+		return true
+	}
+	if strategy.Type == appsv1.OnDeleteStatefulSetStrategyType {
+		return false
+	}
+	updated := wanted(d.Spec.Replicas)
+	if rolling := strategy.RollingUpdate; rolling != nil && rolling.Partition != nil {
+		updated = max(0, updated-*rolling.Partition)
+	}
+	return s.UpdatedReplicas < updated || s.AvailableReplicas < wanted(d.Spec.Replicas)
+}
+
+func rollingDaemonSet(d *appsv1.DaemonSet) bool {
+	s := d.Status
+	if s.ObservedGeneration < d.Generation {
+		return true
+	}
+	if d.Spec.UpdateStrategy.Type == appsv1.OnDeleteDaemonSetStrategyType {
+		return false
+	}
+	return s.UpdatedNumberScheduled < s.DesiredNumberScheduled || s.NumberAvailable < s.DesiredNumberScheduled
+}
+
+// rollingJSON reads the fields that most kinds with replicas have. Of a kind without them no more is known than whether
+// its controller has seen the object.
+func rollingJSON(object any) bool {
+	content, ok := object.(*unstructured.Unstructured)
+	if !ok {
+		return false
+	}
+	number := func(path ...string) (int64, bool) {
+		n, found, err := unstructured.NestedInt64(content.Object, path...)
+		return n, found && err == nil
+	}
+	seen, known := number("status", "observedGeneration")
+	if text, found, _ := unstructured.NestedString(content.Object, "status", "observedGeneration"); found { // of Argo Rollouts
+		var err error
+		seen, err = strconv.ParseInt(text, 10, 64)
+		known = err == nil
+	}
+	if known && seen < content.GetGeneration() {
+		return true
+	}
+	updated, counts := number("status", "updatedReplicas")
+	if !counts {
+		return false
+	}
+	replicas, said := number("spec", "replicas")
+	if !said {
+		replicas = 1
+	}
+	available, told := number("status", "availableReplicas")
+	return updated < replicas || (told && available < replicas)
+}
