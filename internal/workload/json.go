@@ -68,6 +68,9 @@ type Shape struct {
 	// Annotated, TemplateMetadata and TemplateAnnotated tell that the object has annotations, and its template metadata
 	// and annotations, be they empty.
 	Annotated, TemplateMetadata, TemplateAnnotated bool
+	// Applied tells that the object was written by kubectl apply, on the client's side: the next one puts back each list
+	// in which anything differs, as a whole.
+	Applied bool
 	// Env is of each of the regular containers, in their order.
 	Env []Env
 }
@@ -174,6 +177,7 @@ func shapeOf(object metav1.Object, raw any, template *corev1.PodTemplateSpec) *S
 		return nil
 	}
 	shape := &Shape{
+		Applied:           content.GetAnnotations()[corev1.LastAppliedConfigAnnotation] != "",
 		Annotated:         isObject(content.Object, "metadata", "annotations"),
 		TemplateMetadata:  isObject(raw, "metadata"),
 		TemplateAnnotated: isObject(raw, "metadata", "annotations"),

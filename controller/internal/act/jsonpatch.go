@@ -52,7 +52,7 @@ func positionPatch(kind workload.Kind) func(workload.View, config.Strategy, deci
 		p := &positions{view: view, template: pointer(kind.Path...)}
 		p.annotate(notes)
 		marks := decision.Marks
-		if strategy == config.Annotations {
+		if strategy == config.Annotations || view.Shape.Applied { // an annotation is what the next kubectl apply leaves alone
 			value, err := lastReloadedFrom(marks, now)
 			if err != nil {
 				return nil, err

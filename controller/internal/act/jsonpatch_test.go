@@ -8,10 +8,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/jsonmergepatch"
 
 	"inpod.dev/inpod/controller/internal/config"
 	"inpod.dev/inpod/controller/internal/decide"
@@ -300,4 +302,64 @@ func TestARestartIsOneMergePatch(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// Somebody applies his manifest again, as people and Argo CD do. For a kind without a Go type that puts back lists as a
+// whole: a variable in one would go, and be a second rollout.
+func TestKubectlApplyTakesNoRolloutBack(t *testing.T) {
+	t.Parallel()
+	for _, strategy := range []config.Strategy{config.EnvVars, config.Annotations} {
+		t.Run(string(strategy), func(t *testing.T) {
+			t.Parallel()
+			kind := workload.Rollout()
+			manifest := jsonObject(kind, jsonParts()...)
+			original, err := json.Marshal(manifest.Object)
+			if err != nil {
+				t.Fatal(err)
+			}
+			applied := manifest.DeepCopy()
+			applied.SetAnnotations(map[string]string{
+				"reloader.stakater.com/auto": "true", corev1.LastAppliedConfigAnnotation: string(original),
+			})
+			view, decision := jsonRollout(t, kind, applied, conf())
+			sent := send(t, strategy, func(w writer) error {
+				_, err := w.Rollout(t.Context(), view, decision, noon)
+				return err
+			})
+			rolled, err := patched(t, applied, sent.body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			current, err := json.Marshal(rolled.Object)
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, err := jsonmergepatch.CreateThreeWayJSONMergePatch(original, original, current)
+			if err != nil {
+				t.Fatal(err)
+			}
+			after, err := jsonpatch.MergePatch(current, again)
+			if err != nil {
+				t.Fatal(err)
+			}
+			result := &unstructured.Unstructured{}
+			if err := result.UnmarshalJSON(after); err != nil {
+				t.Fatal(err)
+			}
+			before, err := kind.View(rolled, annotation.DefaultKeys().OnWorkload)
+			if err != nil {
+				t.Fatal(err)
+			}
+			now, err := kind.View(result, annotation.DefaultKeys().OnWorkload)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if before.Template == view.Template {
+				t.Error("it was not rolled")
+			}
+			if now.Template != before.Template || now.Annotations[annotation.Observed] != before.Annotations[annotation.Observed] {
+				t.Errorf("it rolls again, or loses its baseline: %s", again)
+			}
+		})
+	}
 }
