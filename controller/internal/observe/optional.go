@@ -17,8 +17,12 @@ import (
 	"inpod.dev/inpod/internal/workload"
 )
 
-// servedPoll is how often it is looked whether a kind is served that was not. Each look is one small GET.
-const servedPoll = 20 * time.Second
+// firstPoll and servedPoll bound the time between two looks whether a kind is served that was not: who installs inpod may
+// install the kind at the same time. Each look is one small GET.
+const (
+	firstPoll  = time.Second
+	servedPoll = 20 * time.Second
+)
 
 // optionalKind is a kind that the API server may not serve, because nobody has installed it yet. The others do not wait
 // for it.
@@ -87,7 +91,7 @@ func (k *optionalKind) isLate() bool { return k != nil && k.late.Load() }
 // awaitServed waits until the kind is served, or ctx ends. What stands in the way is said once.
 func (o *Observer) awaitServed(ctx context.Context, k *optionalKind) {
 	said := ""
-	for {
+	for delay := firstPoll; ; delay = min(2*delay, servedPoll) {
 		fault := o.unserved(ctx, k.kind)
 		if fault == "" {
 			if said != "" {
@@ -105,7 +109,7 @@ func (o *Observer) awaitServed(ctx context.Context, k *optionalKind) {
 			o.options.Log.Warn("a kind of workload is left out for now; all others are followed, and this one is as soon as it can be",
 				"kind", k.kind.Name, "resource", resourceText(k.kind), "why", fault)
 		}
-		timer := time.NewTimer(servedPoll)
+		timer := time.NewTimer(delay)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
