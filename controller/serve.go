@@ -23,6 +23,7 @@ import (
 	"inpod.dev/inpod/controller/internal/inplace"
 	"inpod.dev/inpod/controller/internal/observe"
 	"inpod.dev/inpod/controller/internal/reconcile"
+	"inpod.dev/inpod/controller/internal/webhook"
 	"inpod.dev/inpod/internal/access"
 	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/digestkey"
@@ -190,13 +191,21 @@ func (p *parts) assemble(c config.Config, registry prometheus.Registerer, ready 
 		Decide: decide.Decide, Sealer: p.sealer,
 		Rules: decide.Options{
 			AutoAll: c.Reload.AutoAll, OnCreate: c.Reload.OnCreate, OnDelete: c.Reload.OnDelete, NotifyOnly: c.Pace.NotifyOnly, Windows: windows,
-			Ignored: c.Scope.Ignored(), Filtered: c.Scope.SourceSelector != "",
+			Webhook: c.Webhook.URL != "", Ignored: c.Scope.Ignored(), Filtered: c.Scope.SourceSelector != "",
 		},
 		Settle: c.Pace.Settle, SettleMax: c.Pace.SettleMax, Workers: c.Pace.Workers, AdoptionRate: c.Pace.AdoptionRate,
 		Limits: reconcile.Limits{
 			Total: c.Pace.MaxRollouts, PerNamespace: c.Pace.MaxRolloutsPerNamespace, Rate: c.Pace.RolloutRate, Timeout: c.Pace.RolloutTimeout,
 		},
 		Grace: grace(c.Election), Tell: p.events.Tell, Log: log, Registerer: registry, QueueMetrics: kubemetrics.NewQueueProvider(registry),
+	}
+	if c.Webhook.URL != "" {
+		poster, err := alert.NewPoster(c.Webhook.URL, c.Webhook.Proxy)
+		if err != nil {
+			return fmt.Errorf("the webhook: %w", err)
+		}
+		options.Writer = &webhook.Writer{Cluster: options.Writer, Post: poster.Post}
+		log.Info("rollouts are handed over to a webhook: nothing is rolled")
 	}
 	if c.Alert.Enabled {
 		p.alerter, err = alert.New(alert.Options{

@@ -45,6 +45,7 @@ type Config struct {
 	Pace       Pace
 	InPlace    InPlace
 	Alert      Alert
+	Webhook    Webhook
 	Kubernetes Kubernetes
 	Kinds      Kinds
 	Pod        Pod
@@ -189,6 +190,12 @@ type Alert struct {
 	URL     string // where to post; a password
 	Proxy   string // an HTTP proxy to go through, "" for none
 	Info    string // put in front of each text
+}
+
+// Webhook says whether somebody else is asked to roll, instead of doing it.
+type Webhook struct {
+	URL   string // where to post, "" for nowhere; a password
+	Proxy string // an HTTP proxy to go through, "" for none
 }
 
 // Kubernetes says how to reach the API server.

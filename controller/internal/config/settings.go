@@ -51,6 +51,7 @@ func reloaderTable(c *Config) []settings.Setting {
 		s.Setting("pause-deployment-annotation", key(&c.Keys.PausePeriod), "on a workload: how long nothing is rolled after a rollout"),
 		s.Setting("pause-deployment-time-annotation", key(&c.Keys.PausedAt), "on a workload with a pause: the time of its last rollout, written by inpod"),
 		s.Setting("is-argo-rollouts", settings.Boolean(&c.Kinds.Rollout), "handle the Rollouts of Argo Rollouts too. Reloader's spelling, --is-Argo-Rollouts, works as well"),
+		s.Setting("webhook-url", settings.Text(&c.Webhook.URL, "URL"), "roll nothing, and post what is to be rolled to this address. It is a password: rather set INPOD_WEBHOOK_URL from a Secret").Hidden(),
 		s.Setting("enable-pprof", settings.Boolean(&c.Pprof.Enabled), "serve Go's profiles on an address of their own"),
 		s.Setting("pprof-addr", settings.Text(&c.Pprof.Address, "HOST:PORT"), "the address for profiles"),
 	}
@@ -81,6 +82,7 @@ func ownTable(c *Config) []settings.Setting {
 		s.Setting("alert-additional-info", settings.Text(&c.Alert.Info, "TEXT"), "put in front of each alert, such as the name of the cluster").Known("ALERT_ADDITIONAL_INFO"),
 		s.Setting("is-openshift", settings.Boolean(&c.Kinds.DeploymentConfig), "handle the DeploymentConfigs of OpenShift too"),
 		s.Setting("workload-kinds", settings.Names(&c.Kinds.Others, "KIND=GROUP/VERSION/RESOURCE,…"), "handle these kinds too, which have a pod template at spec.template, or where :PATH.TO.TEMPLATE after the resource says"),
+		s.Setting("webhook-proxy", settings.Text(&c.Webhook.Proxy, "URL"), "HTTP proxy for the webhook").Hidden(),
 		s.Setting("kube-api-qps", settings.Decimal(&c.Kubernetes.QPS, "a number"), "requests per second to the API server; 0 leaves the limit to the server"),
 		s.Setting("kube-api-burst", settings.Integer(&c.Kubernetes.Burst, "a whole number"), "requests that may exceed --kube-api-qps for a moment; 0 means twice that"),
 		s.Setting("digest-key-secret", settings.Text(&c.DigestKeySecret, "NAME"), "Secret in the namespace of inpod that holds the key of all digests"),

@@ -30,6 +30,7 @@ func validate(c *Config, origin func(name string) string) error {
 	v.annotationKeys()
 	v.addresses()
 	v.alert()
+	v.webhook()
 	v.kinds()
 	return v.Err()
 }
@@ -86,6 +87,16 @@ func (v *validator) alert() {
 func (v *validator) kinds() {
 	if _, err := v.config.Kinds.Table(); err != nil {
 		v.Wrong("workload-kinds", "%v", err)
+	}
+}
+
+func (v *validator) webhook() {
+	w := v.config.Webhook
+	if w.URL == "" {
+		return
+	}
+	if _, err := alert.NewPoster(w.URL, w.Proxy); err != nil {
+		v.Wrong("webhook-url", "%v", err)
 	}
 }
 

@@ -45,6 +45,8 @@ type Options struct {
 	OnDelete bool // a source that disappears counts as a change
 	// NotifyOnly tells of changes and does nothing, where a workload says nothing about that.
 	NotifyOnly bool
+	// Webhook tells that somebody else is asked to roll.
+	Webhook bool
 	// Ignored are kinds of sources of which nothing is known.
 	Ignored []source.Kind
 	// Filtered tells that a source may exist without being seen: one that is not there may be one that was not selected.

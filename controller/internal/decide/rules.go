@@ -194,7 +194,11 @@ func (a *assessment) rollout(reason Reason, note string) Decision {
 		Action: Rollout, Reason: reason, Causes: a.changed, Record: true, Baseline: a.baseline,
 		Marks: a.marks(), Stale: a.stale(), Pause: a.Policy.Pacing.PausePeriod > 0,
 	}
-	decision.Message = "Rolling update started: " + describe(a.changed)
+	what := "Rolling update started: "
+	if a.Options.Webhook {
+		what = "Webhook called: "
+	}
+	decision.Message = what + describe(a.changed)
 	if a.Workload.Restart {
 		decision.Message = "Restart of the pods started: " + describe(a.changed)
 	}

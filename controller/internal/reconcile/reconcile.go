@@ -70,7 +70,8 @@ type Options struct {
 	InPlace InPlace
 	Decide  func(decide.Input) decide.Decision // decide.Decide
 	Sealer  source.Sealer
-	Rules   decide.Options
+	// Rules also say whether the writer calls a webhook instead of rolling.
+	Rules decide.Options
 
 	// Settle is the quiet time after the last change of a source before a workload is looked at, SettleMax the longest
 	// that further changes may put that off.

@@ -18,6 +18,7 @@ const (
 	EventRolled            = "Reloaded"
 	EventFailed            = "ReloadFail"
 	EventReloaded          = "ReloadedInPlace"
+	EventWebhook           = "WebhookCalled"
 	EventResumed           = "Resumed"
 	EventShared            = "AnotherInstallation"
 	EventInvalidAnnotation = "InvalidAnnotation"
@@ -91,13 +92,17 @@ func isReload(reason decide.Reason) bool {
 
 // rolled tells that a rollout was accepted.
 func (l *Loop) rolled(w observe.Workload, s *state, decision decide.Decision) {
+	said, reason := "rolled", EventRolled
+	if l.options.Rules.Webhook {
+		said, reason = "handed over to the webhook", EventWebhook
+	}
 	l.metrics.rolled(w.View.Key.Kind, decision.Reason, true)
 	if took, ok := l.tookSince(s); ok {
 		l.metrics.latency.Observe(took.Seconds())
 	}
-	l.options.Log.Info("rolled", "workload", w.View.Key, "reason", decision.Reason, "causes", causesOf(decision))
-	l.event(w, corev1.EventTypeNormal, EventRolled, decision.Message)
-	l.alert(w, decision, "rolled", EventRolled, decision.Message, true)
+	l.options.Log.Info(said, "workload", w.View.Key, "reason", decision.Reason, "causes", causesOf(decision))
+	l.event(w, corev1.EventTypeNormal, reason, decision.Message)
+	l.alert(w, decision, said, reason, decision.Message, true)
 }
 
 // refused tells that the API server did not take a write.
@@ -109,6 +114,9 @@ func (l *Loop) refused(w observe.Workload, decision decide.Decision, err error) 
 	case decide.None, decide.Reload:
 	case decide.Rollout:
 		what = "The rolling update could not be started"
+		if l.options.Rules.Webhook {
+			what = "The webhook could not be called"
+		}
 		l.metrics.rolled(w.View.Key.Kind, decision.Reason, false)
 	}
 	l.options.Log.Warn("a write failed and will be tried again", "workload", w.View.Key, "action", decision.Action, "error", err)

@@ -17,17 +17,23 @@ import (
 	"inpod.dev/inpod/internal/workload"
 )
 
-// Recorder writes baselines: [act.Writer].
-type Recorder interface {
+// timeout bounds one call with its repetitions, so that an address that is away does not keep those who wait for others.
+const timeout = 15 * time.Second
+
+// Cluster is what is still written to the cluster: [act.Writer].
+type Cluster interface {
+	Rollout(ctx context.Context, view workload.View, decision decide.Decision, now time.Time) (uint64, error)
 	Record(ctx context.Context, view workload.View, baseline source.Baseline) (uint64, error)
+	Note(ctx context.Context, view workload.View, content string) (uint64, error)
+	Resume(ctx context.Context, view workload.View) (uint64, error)
 }
 
 // Post sends a body: [alert.Poster.Post].
 type Post func(ctx context.Context, body alert.Body) error
 
-// Writer calls the webhook where a rollout was decided.
+// Writer calls the webhook where a rollout was decided, and writes everything else.
 type Writer struct {
-	Recorder
+	Cluster
 
 	Post Post
 }
@@ -46,7 +52,9 @@ func (w *Writer) Rollout(ctx context.Context, view workload.View, decision decid
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", view.Key, err)
 	}
-	if err := w.Post(ctx, body); err != nil {
+	bounded, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if err := w.Post(bounded, body); err != nil {
 		return 0, fmt.Errorf("calling the webhook for %s: %w", view.Key, err)
 	}
 	return w.Record(ctx, view, decision.Baseline)

@@ -17,7 +17,11 @@ import (
 )
 
 // recorder counts the baselines that were written.
-type recorder struct{ records int }
+type recorder struct {
+	webhook.Cluster
+
+	records int
+}
 
 func (r *recorder) Record(context.Context, workload.View, source.Baseline) (uint64, error) {
 	r.records++
@@ -26,7 +30,7 @@ func (r *recorder) Record(context.Context, workload.View, source.Baseline) (uint
 
 func decision() decide.Decision {
 	return decide.Decision{
-		Action: decide.Rollout, Reason: decide.FrozenChanged, Message: "Rolling update started: ConfigMap conf changed (a)",
+		Action: decide.Rollout, Reason: decide.FrozenChanged, Message: "Webhook called: ConfigMap conf changed (a)",
 		Causes: []decide.Cause{{Ref: source.Ref{Kind: source.ConfigMap, Namespace: "shop", Name: "conf"}}},
 	}
 }
@@ -39,7 +43,7 @@ func TestTheCallSaysWhatChangedAndIsThenRecorded(t *testing.T) {
 	t.Parallel()
 	var got map[string]any
 	r := &recorder{}
-	w := &webhook.Writer{Recorder: r, Post: func(_ context.Context, body alert.Body) error {
+	w := &webhook.Writer{Cluster: r, Post: func(_ context.Context, body alert.Body) error {
 		return json.Unmarshal(body.Bytes, &got)
 	}}
 	version, err := w.Rollout(t.Context(), view(), decision(), time.Unix(0, 0))
@@ -48,7 +52,7 @@ func TestTheCallSaysWhatChangedAndIsThenRecorded(t *testing.T) {
 	}
 	want := map[string]any{
 		"kind": "Deployment", "namespace": "shop", "name": "web", "action": "to be rolled", "success": true,
-		"reason": "FrozenChanged", "message": "Rolling update started: ConfigMap conf changed (a)",
+		"reason": "FrozenChanged", "message": "Webhook called: ConfigMap conf changed (a)",
 		"sources": []any{"ConfigMap shop/conf"}, "time": "1970-01-01T00:00:00Z",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -60,7 +64,7 @@ func TestACallThatIsRefusedIsNotRecorded(t *testing.T) {
 	t.Parallel()
 	r := &recorder{}
 	refused := errors.New("the answer is 503")
-	w := &webhook.Writer{Recorder: r, Post: func(context.Context, alert.Body) error { return refused }}
+	w := &webhook.Writer{Cluster: r, Post: func(context.Context, alert.Body) error { return refused }}
 	if _, err := w.Rollout(t.Context(), view(), decision(), time.Unix(0, 0)); !errors.Is(err, refused) || r.records != 0 {
 		t.Errorf("%d records, error %v", r.records, err)
 	}

@@ -7,10 +7,12 @@
 //	app env [NAME]        print one variable, or all
 //	app lookup HOST       print the addresses of a name
 //	app get URL           print what a server answers
-//	app serve [ADDRESS]   answer GET /env/NAME and GET /file/PATH, and / with "ok" (default :8080)
+//	app serve [ADDRESS]   answer GET /env/NAME and GET /file/PATH, and / with "ok" (default :8080); keep what is posted to
+//	                      /hook, a line each, and answer GET /hook with it
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +22,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -147,8 +150,34 @@ func routes() http.Handler {
 			http.Error(w, err.Error(), http.StatusNotFound)
 		}
 	})
+	var posted inbox
+	mux.HandleFunc("POST /hook", posted.take)
+	mux.HandleFunc("GET /hook", posted.show)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, "ok")
 	})
 	return mux
+}
+
+// inbox keeps what was posted.
+type inbox struct {
+	mu    sync.Mutex
+	lines []byte
+}
+
+func (i *inbox) take(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 64<<10))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.lines = append(append(i.lines, bytes.TrimSpace(body)...), '\n')
+}
+
+func (i *inbox) show(w http.ResponseWriter, _ *http.Request) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	_, _ = w.Write(i.lines)
 }

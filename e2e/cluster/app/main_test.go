@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -64,5 +65,23 @@ func TestSleepAndServeEndWhenTheyAreAsked(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Errorf("%q: %v", args, err)
 		}
+	}
+}
+
+func TestWhatIsPostedIsKept(t *testing.T) {
+	server := httptest.NewServer(routes())
+	defer server.Close()
+	for _, body := range []string{"{\"a\": 1}\n", "two"} {
+		response, err := http.Post(server.URL+"/hook", "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if response.Body.Close(); response.StatusCode != http.StatusOK {
+			t.Fatal(response.Status)
+		}
+	}
+	var out bytes.Buffer
+	if err := run(context.Background(), []string{"get", server.URL + "/hook"}, &out); err != nil || out.String() != "{\"a\": 1}\ntwo\n" {
+		t.Errorf("%q, %v", out.String(), err)
 	}
 }
