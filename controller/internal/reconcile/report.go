@@ -100,7 +100,12 @@ func (l *Loop) rolled(w observe.Workload, s *state, decision decide.Decision) {
 	if took, ok := l.tookSince(s); ok {
 		l.metrics.latency.Observe(took.Seconds())
 	}
-	l.options.Log.Info(said, "workload", w.View.Key, "reason", decision.Reason, "causes", causesOf(decision))
+	log := l.options.Log.With("workload", w.View.Key, "reason", decision.Reason, "causes", causesOf(decision))
+	if l.options.Rules.Webhook {
+		log.Info("handed over to the webhook")
+	} else {
+		log.Info("rolled")
+	}
 	l.event(w, corev1.EventTypeNormal, reason, decision.Message)
 	l.alert(w, decision, said, reason, decision.Message, true)
 }
