@@ -28,6 +28,8 @@ type Snapshot struct {
 	Ignore, Match bool
 	// Changed says when the content was last changed.
 	Changed Moment
+	// Edited tells that it was seen to have other content before.
+	Edited bool
 }
 
 // DigestOf returns the digest of a value.

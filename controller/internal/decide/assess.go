@@ -83,6 +83,8 @@ func (a *assessment) follow(u *assessed) {
 	switch {
 	case !u.recorded && a.appeared(*u):
 		u.record, u.recorded = source.Record{Absent: true}, true
+	case !u.recorded && a.outran(u):
+		u.record, u.recorded = unlike(), true
 	case !u.recorded:
 		a.uncovered = true
 		if u.Snapshot != nil || !u.Scope.Required() {
@@ -91,6 +93,10 @@ func (a *assessment) follow(u *assessed) {
 		return
 	}
 	u.diff = a.Sealer.Diff(u.Use, u.record)
+	if u.diff.Uncovered && a.outran(u) {
+		u.record = unlike()
+		u.diff = a.Sealer.Diff(u.Use, u.record)
+	}
 	a.uncovered = a.uncovered || u.diff.Uncovered
 	if u.diff.Deleted && !a.Options.OnDelete {
 		// The pods still have what they have: a source that is deleted and made again with other content is a change.

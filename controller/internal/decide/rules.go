@@ -47,16 +47,19 @@ func notFollowed(a *assessment) (Decision, bool) {
 }
 
 // sourceMissing: a new pod would not start, or not work, without something that is not there. It speaks up when a followed
-// source is missing, or when something else calls for an action that would hit the gap.
+// source is missing, or when something else calls for an action that would hit the gap. A reload in place hits none.
 func sourceMissing(a *assessment) (Decision, bool) {
 	var missing []string
+	var gaps []assessed
 	for _, u := range a.uses {
 		if a.unseen(u) || !u.selection.Follows() && len(a.changed) == 0 {
 			continue
 		}
-		missing = append(missing, u.missing()...)
+		if names := u.missing(); len(names) > 0 {
+			missing, gaps = append(missing, names...), append(gaps, u)
+		}
 	}
-	if len(missing) == 0 {
+	if len(missing) == 0 || a.reloadsBesides(gaps) {
 		return Decision{}, false
 	}
 	return a.holding(SourceMissing, fmt.Sprintf("Not rolled: new pods would need %s. Create it, or mark its use as optional",

@@ -125,10 +125,18 @@ func TestTheMomentOfASourceIsThatOfItsContent(t *testing.T) {
 			}
 		}
 		check("at the start")
+		edited := func(is bool) {
+			t.Helper()
+			if got := l.Source(configMap("a")).Edited; got != is {
+				t.Errorf("edited %t, want %t", got, is)
+			}
+		}
+		edited(false)
 
 		time.Sleep(time.Minute)
 		l.update(obj.Annotated(obj.ConfigMap("a", "k", "0"), "reloader.stakater.com/match", "true"))
 		check("after an edit of an annotation")
+		edited(false)
 		if !l.Source(configMap("a")).Match {
 			t.Error("the mark is not seen")
 		}
@@ -136,6 +144,7 @@ func TestTheMomentOfASourceIsThatOfItsContent(t *testing.T) {
 		l.update(obj.ConfigMap("a", "k", "1"))
 		want = l.at()
 		check("after an edit of the content")
+		edited(true)
 
 		l.relist("configmaps", func() { l.update(obj.Annotated(obj.ConfigMap("a", "k", "1"), "a", "b")) })
 		check("after a new list with the same content")

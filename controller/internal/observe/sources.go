@@ -89,9 +89,12 @@ func reduceSource(object any, keys annotation.Keys, last *history[*sourceItem]) 
 	// The write of the newest field manager came with or after the content, which is the safe side: see Moment.After.
 	snapshot.Changed = source.MomentOf(meta)
 	item := &sourceItem{ObjectMeta: identity(meta), Snapshot: snapshot}
-	if before, ok := last.get(item); ok && before.UID == item.UID && maps.Equal(before.Keys, item.Keys) {
-		item.Changed = before.Changed
-		item.Keys = before.Keys // the same content: one copy in memory
+	if before, ok := last.get(item); ok && before.UID == item.UID {
+		item.Edited = true
+		if maps.Equal(before.Keys, item.Keys) {
+			item.Changed, item.Edited = before.Changed, before.Edited
+			item.Keys = before.Keys // the same content: one copy in memory
+		}
 	}
 	last.put(item)
 	return item, nil

@@ -201,6 +201,9 @@ func (w *town) put(snapshot source.Snapshot, annotations map[string]string) {
 	w.mu.Lock()
 	w.version++
 	snapshot.Changed = source.Moment{Version: w.version, Time: time.Now()}
+	if before := w.sources[snapshot.Ref]; before != nil {
+		snapshot.Edited = !maps.Equal(before.Keys, snapshot.Keys) || before.Edited
+	}
 	w.sources[snapshot.Ref] = &snapshot
 	w.mu.Unlock()
 	w.notify(snapshot.Ref)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"inpod.dev/inpod/controller/internal/reconcile"
 	"inpod.dev/inpod/internal/objtest"
@@ -110,6 +111,40 @@ func TestATemplateThatWasEditedAfterTheSourceIsNotRolledAgain(t *testing.T) {
 			t.Errorf("writes (-want +got):\n%s", diff)
 		}
 	})
+}
+
+// The pods of the edit may have started with what the new source was before.
+func TestAUsageThatCameWithAnEditWhoseSourceChangedAtOnceIsRolled(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		apply func(*town, metav1.Object)
+		want  []string
+	}{
+		"edited after the template": {func(w *town, edited metav1.Object) {
+			w.apply(edited, objtest.ConfigMap("c", "k", "1"))
+		}, []string{"recorded web", "rolled web"}},
+		"edited before the template": {func(w *town, edited metav1.Object) {
+			w.apply(objtest.ConfigMap("c", "k", "1"), edited)
+		}, []string{"recorded web"}},
+		"made after the template": {func(w *town, edited metav1.Object) {
+			w.remove(configMap("c"))
+			w.apply(edited, objtest.ConfigMap("c", "k", "1"))
+		}, []string{"recorded web"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := adopted(t, "web")
+				w.apply(objtest.ConfigMap("c", "k", "0"))
+				time.Sleep(time.Minute)
+				c.apply(w, auto("web", "a", "b", "c"))
+				time.Sleep(time.Hour)
+				if diff := cmp.Diff(c.want, w.done()); diff != "" {
+					t.Errorf("writes (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
 }
 
 func TestOneSourceRollsAllWhoUseIt(t *testing.T) {
