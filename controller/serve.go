@@ -17,6 +17,7 @@ import (
 
 	"inpod.dev/inpod/controller/internal/act"
 	"inpod.dev/inpod/controller/internal/alert"
+	"inpod.dev/inpod/controller/internal/compat"
 	"inpod.dev/inpod/controller/internal/config"
 	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/controller/internal/events"
@@ -157,13 +158,14 @@ func (p *parts) assemble(c config.Config, registry prometheus.Registerer, ready 
 	p.events = events.New(events.Options{
 		Client: p.connection.Client.CoreV1(), Component: "inpod", Log: log, Registerer: registry,
 	})
+	reloaders := compat.New(registry, c.MetricsByNamespace)
 	var loop *reconcile.Loop // made before anything runs that could call it
 	var reloader *inplace.Reloader
 	namespaces, selector := c.Watched()
 	p.observer, err = observe.New(observe.Options{
 		Client: p.connection.Client, Dynamic: reads, Keys: annotationKeys(c.Keys), Kinds: p.kinds, Log: log, Pods: c.InPlace.Enabled,
 		Namespaces: namespaces, NamespaceSelector: selector, IgnoredNamespaces: c.Scope.IgnoredNamespaces,
-		Sources: c.Scope.Sources(), SourceSelector: c.Scope.SourceSelector,
+		Sources: c.Scope.Sources(), SourceSelector: c.Scope.SourceSelector, Seen: reloaders.Seen,
 		Notify: func(key workload.Key, change observe.Change) { loop.Notify(key, change) },
 		Hurry: func(key workload.Key, ref source.Ref) {
 			if text, follows := loop.Nudge(key, ref); follows {
@@ -197,7 +199,7 @@ func (p *parts) assemble(c config.Config, registry prometheus.Registerer, ready 
 		Limits: reconcile.Limits{
 			Total: c.Pace.MaxRollouts, PerNamespace: c.Pace.MaxRolloutsPerNamespace, Rate: c.Pace.RolloutRate, Timeout: c.Pace.RolloutTimeout,
 		},
-		Grace: grace(c.Election), Tell: p.events.Tell, Log: log, Registerer: registry, QueueMetrics: kubemetrics.NewQueueProvider(registry),
+		Grace: grace(c.Election), Tell: p.events.Tell, Log: log, Registerer: registry, Compat: reloaders, QueueMetrics: reloaders.Queue(kubemetrics.NewQueueProvider(registry)),
 	}
 	if c.Webhook.URL != "" {
 		poster, err := alert.NewPoster(c.Webhook.URL, c.Webhook.Proxy)

@@ -52,6 +52,8 @@ type Config struct {
 
 	// ListenAddress is where /metrics, /live and /ready are served, as host:port.
 	ListenAddress string
+	// MetricsByNamespace adds Reloader's counter of rollouts by namespace.
+	MetricsByNamespace bool
 	// DigestKeySecret is the name of the Secret, in the namespace of the pod, that holds the key of all digests.
 	DigestKeySecret string
 }

@@ -78,6 +78,9 @@ func joinBooleans(args []string) []string {
 func readPod(config *Config, environ []string, loaded *settings.Loaded) {
 	config.Pod.Name = settings.Lookup(environ, "POD_NAME")
 	config.Pod.Namespace = settings.Lookup(environ, "POD_NAMESPACE")
+	if settings.Lookup(environ, "METRICS_COUNT_BY_NAMESPACE") == "enabled" {
+		config.MetricsByNamespace = true
+	}
 	const single = "KUBERNETES_NAMESPACE"
 	if namespace := settings.Lookup(environ, single); namespace != "" && len(config.Namespaces) == 0 {
 		config.Namespaces = []string{namespace}

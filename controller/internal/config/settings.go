@@ -52,6 +52,7 @@ func reloaderTable(c *Config) []settings.Setting {
 		s.Setting("pause-deployment-time-annotation", key(&c.Keys.PausedAt), "on a workload with a pause: the time of its last rollout, written by inpod"),
 		s.Setting("is-argo-rollouts", settings.Boolean(&c.Kinds.Rollout), "handle the Rollouts of Argo Rollouts too. Reloader's spelling, --is-Argo-Rollouts, works as well"),
 		s.Setting("webhook-url", settings.Text(&c.Webhook.URL, "URL"), "roll nothing, and post what is to be rolled to this address. It is a password: rather set INPOD_WEBHOOK_URL from a Secret").Hidden(),
+		s.Setting("metrics-by-namespace", settings.Boolean(&c.MetricsByNamespace), "export reloader_reload_executed_total_by_namespace as well; METRICS_COUNT_BY_NAMESPACE=enabled does the same"),
 		s.Setting("enable-pprof", settings.Boolean(&c.Pprof.Enabled), "serve Go's profiles on an address of their own"),
 		s.Setting("pprof-addr", settings.Text(&c.Pprof.Address, "HOST:PORT"), "the address for profiles"),
 	}

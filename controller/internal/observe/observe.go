@@ -55,6 +55,8 @@ type Options struct {
 	// Notify is called for each workload that a change concerns, from several goroutines. It must not block.
 	Notify func(workload.Key, Change)
 	Log    *slog.Logger
+	// Seen is called for each source that was created, updated or deleted; nil for nobody.
+	Seen func(kind source.Kind, event string)
 	// Pods tells to watch the pods that carry the sidecar. Hurry is then called for each workload that uses or names a
 	// source that changed, before Notify; it must not block.
 	Pods  bool

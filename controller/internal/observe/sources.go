@@ -34,20 +34,20 @@ func (o *Observer) sourceInformer(kind source.Kind, namespace string) (cache.Sha
 		AddFunc: func(object any, isInInitialList bool) {
 			// Whoever acts looks at every workload at its start.
 			if item, ok := object.(*sourceItem); ok && !isInInitialList {
-				o.sourceChanged(item.Ref)
+				o.sourceChanged(item.Ref, "create")
 			}
 		},
 		UpdateFunc: func(before, after any) {
 			was, ok1 := before.(*sourceItem)
 			is, ok2 := after.(*sourceItem)
 			if ok1 && ok2 && !sameSource(was.Snapshot, is.Snapshot) {
-				o.sourceChanged(is.Ref)
+				o.sourceChanged(is.Ref, "update")
 			}
 		},
 		DeleteFunc: func(object any) {
 			if item, ok := deleted[*sourceItem](object); ok {
 				last.forget(item)
-				o.sourceChanged(item.Ref)
+				o.sourceChanged(item.Ref, "delete")
 			}
 		},
 	})
@@ -57,7 +57,10 @@ func (o *Observer) sourceInformer(kind source.Kind, namespace string) (cache.Sha
 	return informer, registration.HasSyncedChecker(), nil
 }
 
-func (o *Observer) sourceChanged(ref source.Ref) {
+func (o *Observer) sourceChanged(ref source.Ref, event string) {
+	if o.options.Seen != nil {
+		o.options.Seen(ref.Kind, event)
+	}
 	for _, key := range o.dependents(ref) {
 		if o.options.Pods {
 			o.options.Hurry(key, ref)

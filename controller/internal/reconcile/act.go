@@ -44,6 +44,7 @@ func (l *Loop) rollout(ctx context.Context, w observe.Workload, s *state, decisi
 	version, err := l.write(ctx, func(ctx context.Context) (uint64, error) {
 		return l.options.Writer.Rollout(ctx, w.View, decision, now)
 	})
+	l.options.Compat.Acted(w.View.Key, err == nil, time.Since(now))
 	if err != nil {
 		return 0, l.failed(ctx, w, s, decision, err)
 	}

@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"inpod.dev/inpod/controller/internal/compat"
 	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/controller/internal/observe"
 	"inpod.dev/inpod/controller/internal/reconcile"
@@ -126,7 +127,7 @@ func (w *town) newLoop(change ...func(*reconcile.Options)) *reconcile.Loop {
 			defer w.mu.Unlock()
 			w.events = append(w.events, fmt.Sprintf("%s %s %s: %s", kind, reason, about.Name, message))
 		},
-		Log: slog.New(slog.NewTextHandler(w.log, nil)), Registerer: w.registry,
+		Log: slog.New(slog.NewTextHandler(w.log, nil)), Registerer: w.registry, Compat: compat.New(w.registry, false),
 	}
 	for _, f := range change {
 		f(&options)

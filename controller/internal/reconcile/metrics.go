@@ -1,8 +1,6 @@
 package reconcile
 
 import (
-	"strconv"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"inpod.dev/inpod/controller/internal/decide"
@@ -12,7 +10,6 @@ import (
 type metrics struct {
 	decisions *prometheus.CounterVec
 	rollouts  *prometheus.CounterVec
-	reloader  *prometheus.CounterVec
 	latency   prometheus.Histogram
 	reloads   *prometheus.CounterVec
 	adopted   prometheus.Counter
@@ -31,10 +28,6 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 			Name: "inpod_rollouts_total",
 			Help: "Rolling updates that were asked for, by kind of workload, reason, and whether the API server accepted them.",
 		}, []string{"kind", "reason", "result"}),
-		reloader: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "reloader_reload_executed_total",
-			Help: "The same as inpod_rollouts_total under Reloader's name, by success.",
-		}, []string{"success"}),
 		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "inpod_change_to_rollout_seconds",
 			Help:    "Time from the first change of a source to the acceptance of the rollout that it caused, the settle time included.",
@@ -58,10 +51,7 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 			Name: "inpod_panics_total", Help: "Faults in the handling of a workload that would have ended the program. Any is a bug.",
 		}),
 	}
-	for _, success := range []string{"true", "false"} {
-		m.reloader.WithLabelValues(success) // a rate needs a zero to start from
-	}
-	registerer.MustRegister(m.decisions, m.rollouts, m.reloader, m.latency, m.adopted, m.pending, m.panics, m.reloads, m.reloadLatency)
+	registerer.MustRegister(m.decisions, m.rollouts, m.latency, m.adopted, m.pending, m.panics, m.reloads, m.reloadLatency)
 	return m
 }
 
@@ -75,5 +65,4 @@ func (m *metrics) rolled(kind string, reason decide.Reason, success bool) {
 		result = "refused"
 	}
 	m.rollouts.WithLabelValues(kind, string(reason), result).Inc()
-	m.reloader.WithLabelValues(strconv.FormatBool(success)).Inc()
 }

@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 
 	"inpod.dev/inpod/controller/internal/alert"
+	"inpod.dev/inpod/controller/internal/compat"
 	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/controller/internal/observe"
 	"inpod.dev/inpod/internal/source"
@@ -91,6 +92,8 @@ type Options struct {
 	Alert        func(alert.Message)
 	Log          *slog.Logger
 	Registerer   prometheus.Registerer
+	// Compat are Reloader's metrics.
+	Compat *compat.Metrics
 	QueueMetrics workqueue.MetricsProvider
 }
 
@@ -231,7 +234,7 @@ func (l *Loop) look(ctx context.Context, key workload.Key) (time.Duration, error
 }
 
 // decide decides on one workload, acts and reports. It returns when to look again.
-func (l *Loop) decide(ctx context.Context, w observe.Workload, s *state, unsettled time.Duration) (time.Duration, error) {
+func (l *Loop) decide(ctx context.Context, w observe.Workload, s *state, unsettled time.Duration) (after time.Duration, err error) {
 	key := w.View.Key
 	in, persisted := l.gather(w, s)
 	if unsettled > 0 {
@@ -240,6 +243,8 @@ func (l *Loop) decide(ctx context.Context, w observe.Workload, s *state, unsettl
 	}
 	decision := l.options.Decide(in)
 	l.metrics.decided(decision)
+	began := time.Now()
+	defer func() { l.options.Compat.Looked(decision, err, time.Since(began)) }()
 	patience := l.patience(w, s, decision)
 	l.report(w, s, decision, patience > 0, s.overwritten(w, persisted))
 	if decision.Action != decide.Rollout {
@@ -262,7 +267,7 @@ func (l *Loop) decide(ctx context.Context, w observe.Workload, s *state, unsettl
 			return 0, err
 		}
 	}
-	after, err := l.record(ctx, w, s, decision, persisted)
+	after, err = l.record(ctx, w, s, decision, persisted)
 	return soonest(after, decision.After, patience), err
 }
 
