@@ -89,11 +89,11 @@ type Options struct {
 	// Tell has an event written: [events.Writer.Tell]. It must not block.
 	Tell func(about *corev1.ObjectReference, kind, reason, message string)
 	// Alert has an alert sent: [alert.Alerter.Send]; nil for none. It must not block.
-	Alert        func(alert.Message)
-	Log          *slog.Logger
-	Registerer   prometheus.Registerer
+	Alert      func(alert.Message)
+	Log        *slog.Logger
+	Registerer prometheus.Registerer
 	// Compat are Reloader's metrics.
-	Compat *compat.Metrics
+	Compat       *compat.Metrics
 	QueueMetrics workqueue.MetricsProvider
 }
 
