@@ -13,9 +13,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"inpod.dev/inpod/controller/internal/alert"
+	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/controller/internal/observe"
 	"inpod.dev/inpod/controller/internal/reconcile"
 	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/objtest"
+	"inpod.dev/inpod/internal/source"
+	"inpod.dev/inpod/internal/workload"
 )
 
 const (
@@ -166,6 +170,96 @@ func TestAWorkloadSettlesForItself(t *testing.T) {
 				time.Sleep(time.Hour)
 				if diff := cmp.Diff(c.want, w.rolled("web")); diff != "" {
 					t.Errorf("rolled at (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+// The global longest time does not cut a settle time short that is longer than it, whoever looks meanwhile.
+func TestALookBeforeALongSettleTimeIsOverRollsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := paced(t, map[string]string{settleKey: "30s"})
+		w.at(0, "1")
+		time.Sleep(15 * time.Second)
+		w.loop.Notify(deployment("web"), observe.WorkloadChanged)
+		time.Sleep(time.Hour)
+		if diff := cmp.Diff([]time.Duration{30 * time.Second}, w.rolled("web")); diff != "" {
+			t.Errorf("rolled at (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// reloads are reloads in the pods that have all failed, until they are forgotten.
+type reloads struct {
+	verdict         decide.Verdict
+	pursued, forgot int
+}
+
+func (r *reloads) State(workload.View, bool, string) decide.InPlace {
+	return decide.InPlace{Sidecar: true, Verdict: r.verdict, Pod: "web-1", Message: "no answer"}
+}
+
+func (r *reloads) Pursue(workload.Key, string, []source.Use, []decide.Cause, time.Time) { r.pursued++ }
+
+func (r *reloads) Drop(workload.Key) { r.verdict = decide.Unknown; r.forgot++ }
+
+// live is a workload that sees new content of a in its volume.
+func live(annotations map[string]string) metav1.Object {
+	d := objtest.Deployment("web", objtest.Annotation("reloader.stakater.com/auto", "true"), objtest.Mount(objtest.CM("a")))
+	maps.Copy(d.Annotations, annotations)
+	return d
+}
+
+// The rollout after a reload that failed waits for its window, and what failed is not tried again until then.
+func TestAReloadThatFailedIsRememberedWhileItsRolloutWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		inPlace := &reloads{}
+		w := newTown(t, func(o *reconcile.Options) { o.InPlace, o.Workers = inPlace, 1 })
+		w.apply(objtest.ConfigMap("a", "k", "0"), live(map[string]string{"inpod.dev/window": "Sun 02:00-03:00"}))
+		w.lead()
+		time.Sleep(time.Hour)
+		w.apply(objtest.ConfigMap("a", "k", "1"))
+		time.Sleep(time.Minute)
+		w.set(func() { inPlace.verdict, inPlace.pursued, inPlace.forgot = decide.Failed, 0, 0 })
+		for range 5 {
+			w.loop.Notify(deployment("web"), observe.WorkloadChanged)
+			time.Sleep(time.Minute)
+		}
+		if inPlace.pursued > 0 || inPlace.forgot > 0 {
+			t.Errorf("pursued %d times and forgotten %d times while the window is closed", inPlace.pursued, inPlace.forgot)
+		}
+		time.Sleep(48 * time.Hour)
+		if diff := cmp.Diff([]time.Duration{26 * time.Hour}, w.rolled("web")); diff != "" {
+			t.Errorf("rolled at (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestNotifyOnlyHurriesAndPursuesNothing(t *testing.T) {
+	t.Parallel()
+	for only, want := range map[string]bool{"true": false, "false": true} {
+		t.Run(only, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				inPlace := &reloads{}
+				w := newTown(t, func(o *reconcile.Options) { o.InPlace, o.Workers = inPlace, 1 })
+				w.apply(objtest.ConfigMap("a", "k", "0"), live(map[string]string{notifyKey: only}))
+				w.lead()
+				time.Sleep(time.Hour)
+				if _, nudges := w.loop.Nudge(deployment("web"), configMap("a")); nudges != want {
+					t.Errorf("nudges %t, want %t", nudges, want)
+				}
+				w.apply(objtest.ConfigMap("a", "k", "1"))
+				time.Sleep(time.Minute)
+				if pursues := inPlace.pursued > 0; pursues != want {
+					t.Errorf("pursues %t, want %t", pursues, want)
+				}
+				const message = "Notify only: it would be reloaded in place, and is not: ConfigMap a changed (k)"
+				if told := strings.Contains(strings.Join(w.told(), "\n"), message); told == want {
+					t.Errorf("events %q", w.told())
 				}
 			})
 		})
