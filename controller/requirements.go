@@ -38,8 +38,8 @@ func requirements(c config.Config, kinds workload.Table, namespace string) []acc
 		}
 		need("", "events", watched, "", "to tell why something rolled", "create", "patch")
 	}
-	if selector != "" {
-		need("", "namespaces", "", "", "to see which match --namespace-selector", "list", "watch")
+	if selector != "" || c.Defaults() {
+		need("", "namespaces", "", "", "to see which match --namespace-selector, and what is said on them for --namespace-defaults", "list", "watch")
 	}
 	need("", "secrets", namespace, c.DigestKeySecret, "to read the key of all digests", "get")
 	need("", "secrets", namespace, "", "to make the key of all digests at the first start", "create")

@@ -164,7 +164,7 @@ func (p *parts) assemble(c config.Config, registry prometheus.Registerer, ready 
 	namespaces, selector := c.Watched()
 	p.observer, err = observe.New(observe.Options{
 		Client: p.connection.Client, Dynamic: reads, Keys: annotationKeys(c.Keys), Kinds: p.kinds, Log: log, Pods: c.InPlace.Enabled,
-		Namespaces: namespaces, NamespaceSelector: selector, IgnoredNamespaces: c.Scope.IgnoredNamespaces,
+		Namespaces: namespaces, NamespaceSelector: selector, NamespaceDefaults: c.Defaults(), IgnoredNamespaces: c.Scope.IgnoredNamespaces,
 		Sources: c.Scope.Sources(), SourceSelector: c.Scope.SourceSelector, Seen: reloaders.Seen,
 		Notify: func(key workload.Key, change observe.Change) { loop.Notify(key, change) },
 		Hurry: func(key workload.Key, ref source.Ref) {

@@ -96,7 +96,7 @@ func setUp(ctx context.Context) error {
 	}
 	suite.quick = charge{kit.Release{Name: "inpod-quick", Namespace: ns}, keysUnder("quick." + suite.run + ".inpod.dev")}
 	suite.patient = charge{kit.Release{Name: "inpod-patient", Namespace: ns}, keysUnder("patient." + suite.run + ".inpod.dev")}
-	if err := cluster.Install(ctx, suite.quick.Release, values(suite.quick.keys, nil)); err != nil {
+	if err := cluster.Install(ctx, suite.quick.Release, values(suite.quick.keys, kit.Values{"namespaceDefaults": true})); err != nil {
 		return err
 	}
 	return cluster.Install(ctx, suite.patient.Release, values(suite.patient.keys, kit.Values{"settle": "5s"}))

@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"inpod.dev/inpod/e2e/internal/kit"
 )
@@ -173,6 +175,32 @@ func TestAMaintenanceWindowHoldsAndOpens(t *testing.T) {
 	s.annotate(later.in(s.ns), "inpod.dev/window", "always")
 	s.annotate(wrong.in(s.ns), "inpod.dev/window", "always")
 	s.onlyRolled(before, all...)
+}
+
+func TestANamespaceSaysWhenItsWorkloadsMayBeRolled(t *testing.T) {
+	t.Parallel()
+	s := newSpace(t)
+	say := func(key string, value any) {
+		t.Helper()
+		body, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]any{key: value}}})
+		s.must(err)
+		_, err = s.Client.CoreV1().Namespaces().Patch(s.ctx, s.ns, types.MergePatchType, body, metav1.PatchOptions{FieldManager: kit.FieldManager})
+		s.must(err)
+	}
+	now := time.Now().UTC()
+	say("inpod.dev/window", now.Add(-2*time.Hour).Format("15:04")+"-"+now.Add(-time.Hour).Format("15:04"))
+	uses := []use{env("KEY", ofConfigMap("config"), "key")}
+	silent := deployment("silent", uses...).idle().annotated(s.keys.auto, "true")
+	own := deployment("own", uses...).idle().annotated(s.keys.auto, "true").annotated("inpod.dev/window", "always")
+	s.apply(configMap("config", "key", "1"), silent.object(), own.object())
+	s.adopted(silent.in(s.ns), own.in(s.ns))
+	before := s.rollouts()
+	s.apply(configMap("config", "key", "2"))
+	_, err := s.AwaitEvent(s.ctx, silent.in(s.ns), "WindowClosed", "ConfigMap config changed (key)")
+	s.must(err)
+	s.rolled(before, own.in(s.ns))
+	say("inpod.dev/window", nil)
+	s.rolled(before, silent.in(s.ns))
 }
 
 func TestAWorkloadSettlesForItself(t *testing.T) {

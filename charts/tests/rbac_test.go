@@ -72,10 +72,11 @@ func TestProgramsMayDoThisAndNoMore(t *testing.T) {
 		set, component string
 		want           []string
 	}{
-		"everywhere":            {"default", "controller", slices.Concat(watchRights(everywhere), key)},
-		"with several replicas": {"ha", "controller", slices.Concat(watchRights(everywhere), key, lease)},
-		"in some namespaces":    {"namespaced", "controller", slices.Concat(watchRights("shop", "blog"), key, lease)},
-		"in its own namespace":  {"own-namespace", "controller", slices.Concat(watchRights(own), key)},
+		"everywhere": {"default", "controller", slices.Concat(watchRights(everywhere), key)},
+		"with several replicas, and defaults of namespaces": {"ha", "controller", slices.Concat(
+			watchRights(everywhere), grants(everywhere, "list,watch namespaces"), key, lease)},
+		"in some namespaces":   {"namespaced", "controller", slices.Concat(watchRights("shop", "blog"), key, lease)},
+		"in its own namespace": {"own-namespace", "controller", slices.Concat(watchRights(own), key)},
 		"with every kind of workload": {"everything", "controller", slices.Concat(
 			grants("shop", "list,watch configmaps", "create,patch events",
 				"list,patch,watch deployments.apps", "list,patch,watch statefulsets.apps", "list,patch,watch daemonsets.apps",

@@ -1,6 +1,7 @@
 package annotation
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -63,6 +64,36 @@ func (r *reader) pacing(workload, template map[string]string) Pacing {
 		p.Windows = &windows
 	}
 	p.PausedAt, p.PausedByReloader = r.pausedAt(workload)
+	return p
+}
+
+// ReadDefaults returns what the annotations of a namespace ask for, for those of its workloads that do not say it.
+func ReadDefaults(keys Keys, namespace map[string]string) (Pacing, []Problem) {
+	r := reader{keys: keys}
+	p := r.pacing(keys.Defaults(namespace), nil)
+	for i := range r.problems {
+		r.problems[i].Fault = "as the default of the namespace, " + r.problems[i].Fault
+	}
+	return p, r.problems
+}
+
+// Defaults are the annotations of a namespace that are defaults for its workloads. Its settle time is one for the sidecars,
+// and none for rollouts.
+func (k Keys) Defaults(namespace map[string]string) map[string]string {
+	all := map[string]string{}
+	for _, key := range []string{k.NotifyOnly, k.Window, k.PausePeriod} {
+		if text, said := namespace[key]; said {
+			all[key] = text
+		}
+	}
+	return all
+}
+
+// Or fills in what is not said.
+func (p Pacing) Or(defaults Pacing) Pacing {
+	p.NotifyOnly = cmp.Or(p.NotifyOnly, defaults.NotifyOnly)
+	p.Windows = cmp.Or(p.Windows, defaults.Windows)
+	p.PausePeriod = cmp.Or(p.PausePeriod, defaults.PausePeriod)
 	return p
 }
 

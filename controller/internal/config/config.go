@@ -74,6 +74,7 @@ type Scope struct {
 	NamespaceSelector string   // on the labels of namespaces, "" for all
 	SourceSelector    string   // on the labels of ConfigMaps and Secrets, "" for all
 	IgnoredSources    []string // configmaps, secrets
+	NamespaceDefaults bool     // annotations of namespaces are defaults for their workloads
 }
 
 // Sources are the kinds of sources to watch.
@@ -107,6 +108,9 @@ func (c Config) Watched() (namespaces []string, selector string) {
 	return slices.DeleteFunc(slices.Clone(c.Namespaces), func(name string) bool { return slices.Contains(c.Scope.IgnoredNamespaces, name) }), ""
 }
 
+// Defaults tells whether annotations of namespaces count. Whoever may work in some namespaces only may not look at them.
+func (c Config) Defaults() bool { return c.Scope.NamespaceDefaults && len(c.Namespaces) == 0 }
+
 // Notes are what whoever set this up should know of settings that have no effect.
 func (c Config) Notes() []string {
 	var notes []string
@@ -115,6 +119,9 @@ func (c Config) Notes() []string {
 	}
 	if len(c.Namespaces) > 0 && c.Scope.NamespaceSelector != "" {
 		notes = append(notes, "--namespace-selector has no effect, since the namespaces are given by name")
+	}
+	if len(c.Namespaces) > 0 && c.Scope.NamespaceDefaults {
+		notes = append(notes, "--namespace-defaults has no effect, since the namespaces are given by name: say it on the workloads")
 	}
 	if len(c.Scope.Sources()) == 0 {
 		notes = append(notes, "--resources-to-ignore leaves nothing to follow: neither ConfigMaps nor Secrets")

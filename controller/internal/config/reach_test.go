@@ -59,7 +59,7 @@ func other() map[string]string {
 		"rollout-rate":                          "1.5",
 		"rollout-timeout":                       "5m",
 	}
-	for _, name := range []string{"auto-reload-all", "reload-on-create", "reload-on-delete", "enable-ha", "enable-pprof", "is-argo-rollouts", "notify-only", "sync-after-restart", "metrics-by-namespace"} {
+	for _, name := range []string{"auto-reload-all", "reload-on-create", "reload-on-delete", "enable-ha", "enable-pprof", "is-argo-rollouts", "notify-only", "namespace-defaults", "sync-after-restart", "metrics-by-namespace"} {
 		texts[name] = "true"
 	}
 	initial := Default()

@@ -50,6 +50,8 @@ type Options struct {
 	Sources        []source.Kind
 	SourceSelector string
 	Keys           annotation.Keys
+	// NamespaceDefaults tells to read annotations of namespaces too, which say when their workloads may be rolled.
+	NamespaceDefaults bool
 	// Kinds are the kinds of workloads to watch.
 	Kinds workload.Table
 	// Notify is called for each workload that a change concerns, from several goroutines. It must not block.
@@ -67,7 +69,8 @@ type Options struct {
 type Observer struct {
 	options  Options
 	optional []*optionalKind
-	selected *selected // nil unless namespaces are selected by their labels
+	selected *selected                 // nil unless namespaces are selected by their labels
+	defaults cache.SharedIndexInformer // of namespaces; nil unless their annotations count
 	synced   []cache.DoneChecker
 
 	mu    sync.RWMutex
@@ -80,6 +83,11 @@ func New(options Options) (*Observer, error) {
 	for _, kind := range options.Kinds {
 		if kind.Path != nil {
 			o.optional = append(o.optional, newOptionalKind(kind))
+		}
+	}
+	if options.NamespaceDefaults {
+		if err := o.watchDefaults(); err != nil {
+			return nil, err
 		}
 	}
 	if options.NamespaceSelector != "" {
@@ -108,6 +116,9 @@ func (o *Observer) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	for _, kind := range o.optional {
 		running.Go(func() { o.awaitServed(ctx, kind) })
+	}
+	if o.defaults != nil {
+		running.Go(func() { o.defaults.RunWithContext(ctx) })
 	}
 	if o.selected != nil {
 		o.runSelected(ctx)
@@ -183,7 +194,7 @@ func (o *Observer) Workload(key workload.Key) (w Workload, ok bool) {
 		w.Policy = inert()
 	}
 	w.Policy.Injected = w.Policy.Injected || o.carriesSidecar(key)
-	return w, true
+	return o.withDefaults(w), true
 }
 
 // Workloads returns the keys of all workloads, in no particular order.

@@ -119,7 +119,7 @@ the chart knows itself.
   resources: [{{ . }}]
   verbs: [list, watch]
 {{- end }}
-{{- if and .Values.controller.config.namespaceSelector (not (include "inpod.controller.namespaces" .)) }}
+{{- if and (or .Values.controller.config.namespaceSelector .Values.controller.config.namespaceDefaults) (not (include "inpod.controller.namespaces" .)) }}
 - apiGroups: [""]
   resources: [namespaces]
   verbs: [list, watch]
