@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -99,6 +100,7 @@ func serve(ctx context.Context, c config.Config, build telemetry.Build, getenv f
 	start(func(ctx context.Context) error { part.observer.Run(ctx); return nil })
 	if part.observer.WaitForSync(ctx) {
 		log.Info("the caches hold the cluster")
+		debug.FreeOSMemory() // what was read to fill them is garbage, and more than will be needed again
 		ready.yes(part.elector.Err)
 		part.elector.Run(ctx)
 	}

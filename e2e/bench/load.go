@@ -116,6 +116,18 @@ func (b *bench) edit(ctx context.Context, namespace, name, value string) error {
 
 // deployment makes a workload without pods that has a ConfigMap in its environment.
 func (b *bench) deployment(ctx context.Context, namespace, name, configMap string) error {
+	return b.create(ctx, namespace, name, corev1.Container{Env: []corev1.EnvVar{{Name: "KEY", ValueFrom: &corev1.EnvVarSource{
+		ConfigMapKeyRef: &corev1.ConfigMapKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: configMap}, Key: "key"},
+	}}}})
+}
+
+// user makes an annotated Deployment without pods that uses a whole source.
+func (b *bench) user(ctx context.Context, namespace, name string, from corev1.EnvFromSource) error {
+	return b.create(ctx, namespace, name, corev1.Container{EnvFrom: []corev1.EnvFromSource{from}})
+}
+
+func (b *bench) create(ctx context.Context, namespace, name string, container corev1.Container) error {
+	container.Name, container.Image = "app", b.Env.AppImage()
 	labels := map[string]string{"app": name}
 	d := &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace, Annotations: map[string]string{autoKey: "true"}},
@@ -123,12 +135,7 @@ func (b *bench) deployment(ctx context.Context, namespace, name, configMap strin
 			Replicas: new(int32(0)), Selector: &metav1.LabelSelector{MatchLabels: labels},
 			Template: corev1.PodTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{Labels: labels},
-				Spec: corev1.PodSpec{Containers: []corev1.Container{{
-					Name: "app", Image: b.Env.AppImage(),
-					Env: []corev1.EnvVar{{Name: "KEY", ValueFrom: &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{
-						LocalObjectReference: corev1.LocalObjectReference{Name: configMap}, Key: "key",
-					}}}},
-				}}},
+				Spec:       corev1.PodSpec{Containers: []corev1.Container{container}},
 			},
 		},
 	}
