@@ -93,9 +93,9 @@ func each(n int, f func(i int) error) error {
 	return first
 }
 
-func (b *bench) configMap(ctx context.Context, namespace, name, value string) error {
+func (b *bench) configMap(ctx context.Context, namespace, name string) error {
 	cm := &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, Data: map[string]string{"key": value},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, Data: map[string]string{"key": "1"},
 	}
 	_, err := b.Client.CoreV1().ConfigMaps(namespace).Create(ctx, cm, metav1.CreateOptions{})
 	return ignoreExisting(err)

@@ -79,7 +79,7 @@ func manyToMany(ctx context.Context, b *bench) (row, error) {
 		return row{}, err
 	}
 	err = each(n, func(i int) error {
-		if err := b.configMap(ctx, space, fmt.Sprintf("c-%d", i), "1"); err != nil {
+		if err := b.configMap(ctx, space, fmt.Sprintf("c-%d", i)); err != nil {
 			return err
 		}
 		return b.deployment(ctx, space, fmt.Sprintf("d-%d", i), fmt.Sprintf("c-%d", i))
@@ -114,7 +114,7 @@ func oneToMany(ctx context.Context, b *bench) (row, error) {
 	if err != nil {
 		return row{}, err
 	}
-	if err := b.configMap(ctx, space, "c", "1"); err != nil {
+	if err := b.configMap(ctx, space, "c"); err != nil {
 		return row{}, err
 	}
 	if err := each(n, func(i int) error { return b.deployment(ctx, space, fmt.Sprintf("d-%d", i), "c") }); err != nil {
@@ -198,7 +198,7 @@ func smallChange(ctx context.Context, b *bench) (row, error) {
 		return row{}, err
 	}
 	err = each(n, func(i int) error {
-		if err := b.configMap(ctx, space, fmt.Sprintf("c-%d", i), "1"); err != nil {
+		if err := b.configMap(ctx, space, fmt.Sprintf("c-%d", i)); err != nil {
 			return err
 		}
 		return b.deployment(ctx, space, fmt.Sprintf("d-%d", i), fmt.Sprintf("c-%d", i))
@@ -240,7 +240,7 @@ func (b *bench) populate(ctx context.Context) error {
 	fmt.Printf("  making %d ConfigMaps and Deployments\n", large)
 	return each(large, func(i int) error {
 		space, name := b.largeSpace(i/perSpace), strconv.Itoa(i%perSpace)
-		if err := b.configMap(ctx, space, "c-"+name, "1"); err != nil {
+		if err := b.configMap(ctx, space, "c-"+name); err != nil {
 			return err
 		}
 		return b.deployment(ctx, space, "d-"+name, "c-"+name)
