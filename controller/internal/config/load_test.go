@@ -341,3 +341,26 @@ func TestAlertsAsReloaderSetsThem(t *testing.T) {
 		t.Errorf("a bad address: %v", err)
 	}
 }
+
+// Whoever may work in some namespaces only may not read the annotations of all.
+func TestDefaultsOfNamespacesNeedAllOfThem(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		args []string
+		want bool
+		note string
+	}{
+		"off":                {nil, false, ""},
+		"everywhere":         {[]string{"--namespace-defaults"}, true, ""},
+		"selected":           {[]string{"--namespace-defaults", "--namespace-selector=a=b"}, true, ""},
+		"in some namespaces": {[]string{"--namespace-defaults", "--namespaces=shop"}, false, "--namespace-defaults has no effect"},
+	} {
+		got, err := load(tc.args, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Defaults() != tc.want || !strings.Contains(strings.Join(got.Notes(), "\n"), tc.note) || (tc.note == "") != (len(got.Notes()) == 0) {
+			t.Errorf("%s: %t, notes %q", name, got.Defaults(), got.Notes())
+		}
+	}
+}
