@@ -4,6 +4,7 @@ import (
 	"maps"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -193,17 +194,42 @@ func TestALookBeforeALongSettleTimeIsOverRollsNothing(t *testing.T) {
 
 // reloads are reloads in the pods that have all failed, until they are forgotten.
 type reloads struct {
+	mu              sync.Mutex
 	verdict         decide.Verdict
 	pursued, forgot int
 }
 
 func (r *reloads) State(workload.View, bool, string) decide.InPlace {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	return decide.InPlace{Sidecar: true, Verdict: r.verdict, Pod: "web-1", Message: "no answer"}
 }
 
-func (r *reloads) Pursue(workload.Key, string, []source.Use, []decide.Cause, time.Time) { r.pursued++ }
+func (r *reloads) Pursue(workload.Key, string, []source.Use, []decide.Cause, time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pursued++
+}
 
-func (r *reloads) Drop(workload.Key) { r.verdict = decide.Unknown; r.forgot++ }
+func (r *reloads) Drop(workload.Key) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.verdict = decide.Unknown
+	r.forgot++
+}
+
+// begin sets the verdict and counts anew.
+func (r *reloads) begin(verdict decide.Verdict) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.verdict, r.pursued, r.forgot = verdict, 0, 0
+}
+
+func (r *reloads) counts() (pursued, forgot int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.pursued, r.forgot
+}
 
 // live is a workload that sees new content of a in its volume.
 func live(annotations map[string]string) metav1.Object {
@@ -223,13 +249,13 @@ func TestAReloadThatFailedIsRememberedWhileItsRolloutWaits(t *testing.T) {
 		time.Sleep(time.Hour)
 		w.apply(objtest.ConfigMap("a", "k", "1"))
 		time.Sleep(time.Minute)
-		w.set(func() { inPlace.verdict, inPlace.pursued, inPlace.forgot = decide.Failed, 0, 0 })
+		inPlace.begin(decide.Failed)
 		for range 5 {
 			w.loop.Notify(deployment("web"), observe.WorkloadChanged)
 			time.Sleep(time.Minute)
 		}
-		if inPlace.pursued > 0 || inPlace.forgot > 0 {
-			t.Errorf("pursued %d times and forgotten %d times while the window is closed", inPlace.pursued, inPlace.forgot)
+		if pursued, forgot := inPlace.counts(); pursued > 0 || forgot > 0 {
+			t.Errorf("pursued %d times and forgotten %d times while the window is closed", pursued, forgot)
 		}
 		time.Sleep(48 * time.Hour)
 		if diff := cmp.Diff([]time.Duration{26 * time.Hour}, w.rolled("web")); diff != "" {
@@ -254,8 +280,8 @@ func TestNotifyOnlyHurriesAndPursuesNothing(t *testing.T) {
 				}
 				w.apply(objtest.ConfigMap("a", "k", "1"))
 				time.Sleep(time.Minute)
-				if pursues := inPlace.pursued > 0; pursues != want {
-					t.Errorf("pursues %t, want %t", pursues, want)
+				if pursued, _ := inPlace.counts(); (pursued > 0) != want {
+					t.Errorf("pursued %d times, want that %t", pursued, want)
 				}
 				const message = "Notify only: it would be reloaded in place, and is not: ConfigMap a changed (k)"
 				if told := strings.Contains(strings.Join(w.told(), "\n"), message); told == want {
