@@ -15,6 +15,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -374,6 +375,7 @@ func kindOf(resource string) schema.GroupVersionKind {
 		"deployments":  appsv1.SchemeGroupVersion.WithKind("Deployment"),
 		"statefulsets": appsv1.SchemeGroupVersion.WithKind("StatefulSet"),
 		"daemonsets":   appsv1.SchemeGroupVersion.WithKind("DaemonSet"),
+		"cronjobs":     batchv1.SchemeGroupVersion.WithKind("CronJob"),
 	}[resource]
 }
 

@@ -29,6 +29,10 @@ func requirements(c config.Config, kinds workload.Table, namespace string) []acc
 		for _, kind := range kinds {
 			need(kind.Resource.Group, kind.Resource.Resource, watched, "", "to see what uses a ConfigMap or Secret", "list", "watch")
 			need(kind.Resource.Group, kind.Resource.Resource, watched, "", "to roll", "patch")
+			if kind.Name == "CronJob" {
+				need(kind.Resource.Group, kind.Resource.Resource, watched, "", "to start a Job of it", "get")
+				need(kind.Resource.Group, "jobs", watched, "", "to start a Job of a CronJob, and to replace one that runs", "create", "delete")
+			}
 		}
 		if c.InPlace.Enabled {
 			need("", "pods", watched, "", "to see which carry the sidecar", "list", "watch")

@@ -191,7 +191,7 @@ func (p *parts) assemble(c config.Config, registry prometheus.Registerer, ready 
 	options := reconcile.Options{
 		World:  p.observer,
 		Kinds:  p.kinds,
-		Writer: &act.Writer{Client: writes, Sealer: p.sealer, Kinds: p.kinds, Strategy: c.Reload.Strategy, PausedAt: c.Keys.PausedAt},
+		Writer: &act.Writer{Client: writes, Sealer: p.sealer, Kinds: p.kinds, Strategy: c.Reload.Strategy, PausedAt: c.Keys.PausedAt, Jobs: p.connection.Client.BatchV1()},
 		Decide: decide.Decide, Sealer: p.sealer,
 		Rules: decide.Options{
 			AutoAll: c.Reload.AutoAll, OnCreate: c.Reload.OnCreate, OnDelete: c.Reload.OnDelete, NotifyOnly: c.Pace.NotifyOnly, Windows: windows,

@@ -26,7 +26,8 @@ func watchRights(namespaces ...string) []string {
 		rights = append(rights, grants(namespace,
 			"list,watch configmaps", "list,watch secrets", "create,patch events",
 			"list,watch pods", "patch pods/status",
-			"list,patch,watch deployments.apps", "list,patch,watch statefulsets.apps", "list,patch,watch daemonsets.apps")...)
+			"list,patch,watch deployments.apps", "list,patch,watch statefulsets.apps", "list,patch,watch daemonsets.apps",
+			"get,list,patch,watch cronjobs.batch", "create,delete jobs.batch")...)
 	}
 	return rights
 }

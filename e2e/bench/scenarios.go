@@ -167,6 +167,9 @@ func largeSecrets(ctx context.Context, b *bench) (row, error) {
 		return row{}, err
 	}
 	defer p.stop() //nolint:errcheck // the scenario is over
+	if err := p.awaitSum(ctx, "inpod_adoptions_total", 1); err != nil {
+		return row{}, err
+	}
 	// What only the start needed is given back within a minute or two by Go's runtime.
 	lowest := int64(1 << 62)
 	err = p.await(ctx, limit, func() (bool, error) {

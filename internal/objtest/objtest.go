@@ -16,6 +16,7 @@ import (
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -98,6 +99,14 @@ func DaemonSet(name string, parts ...Part) *appsv1.DaemonSet {
 	d.Spec.Selector = selector(name, &d.Spec.Template)
 	build(&d.ObjectMeta, &d.Spec.Template, parts)
 	return d
+}
+
+// CronJob returns a CronJob that runs every hour.
+func CronJob(name string, parts ...Part) *batchv1.CronJob {
+	c := &batchv1.CronJob{ObjectMeta: meta(name)}
+	c.Spec.Schedule = "0 * * * *"
+	build(&c.ObjectMeta, &c.Spec.JobTemplate.Spec.Template, parts)
+	return c
 }
 
 // Pod returns a pod. [Annotation] and [Label] are those of its template, which it is.

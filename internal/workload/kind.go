@@ -50,6 +50,8 @@ type Kind struct {
 	paused func(object any) bool
 	// rolling tells whether a rollout of an object of the kind is under way, by its status; nil for a kind without rollouts.
 	rolling func(object any) bool
+	// cron returns what is particular to a CronJob; nil for the other kinds.
+	cron func(object any) *Cron
 }
 
 // Table is the kinds that a program handles. It is built once, at the start.

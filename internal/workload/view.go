@@ -42,6 +42,8 @@ type View struct {
 	Lender Key
 	// Restart tells that its controller is asked to restart the pods, in place of an edit of the template.
 	Restart bool
+	// Cron is what is particular to a CronJob; nil for the other kinds.
+	Cron *Cron
 	// Shape is what a patch by positions depends on; nil for a kind that is patched by names.
 	Shape *Shape
 	// Fault says why the pod template cannot be used; "" if it can.
@@ -94,6 +96,9 @@ func (k Kind) view(object metav1.Object, template *corev1.PodTemplateSpec, encod
 	if k.rolling != nil {
 		view.Rolling = k.rolling(object)
 	}
+	if k.cron != nil {
+		view.Cron = k.cron(object)
+	}
 	if k.paused != nil {
 		view.Paused = k.paused(object)
 	}
@@ -139,7 +144,7 @@ func variables(spec *corev1.PodSpec) map[string]string {
 func (v View) Same(other View) bool {
 	return v.UID == other.UID && v.Lender == other.Lender && v.Restart == other.Restart && v.Deleting == other.Deleting &&
 		v.Paused == other.Paused && v.Rolling == other.Rolling && v.Template == other.Template &&
-		maps.Equal(v.Annotations, other.Annotations)
+		v.Cron.same(other.Cron) && maps.Equal(v.Annotations, other.Annotations)
 }
 
 // Refs returns the sources that the template references, sorted.

@@ -21,7 +21,7 @@ import (
 // table has every row there is, and some that a configuration may add: at another path, and of a name that is taken.
 func table(tb testing.TB) workload.Table {
 	tb.Helper()
-	all := workload.Kinds().With(workload.Rollout()).With(workload.DeploymentConfig())
+	all := workload.Kinds().With(workload.CronJob()).With(workload.Rollout()).With(workload.DeploymentConfig())
 	for _, text := range []string{
 		"CloneSet=apps.kruise.io/v1alpha1/clonesets", "Thing=example.com/v1/things:spec.of.podTemplate",
 		"StatefulSet=apps.kruise.io/v1beta1/statefulsets",
@@ -48,6 +48,8 @@ func object(tb testing.TB, kind workload.Kind, name string, parts ...obj.Part) m
 		return obj.StatefulSet(name, parts...)
 	case "DaemonSet":
 		return obj.DaemonSet(name, parts...)
+	case "CronJob":
+		return obj.CronJob(name, parts...)
 	}
 	tb.Fatalf("a new kind, %s: let objtest build it, and name it here", kind.Name)
 	return nil
@@ -104,10 +106,17 @@ func apiRow(t *testing.T, kind workload.Kind) {
 
 // podsWithoutStatus is how many pods an object without a status has.
 func podsWithoutStatus(kind workload.Kind) int {
-	if kind.Path != nil {
+	if kind.Path != nil || kind.Name == "CronJob" {
 		return workload.UnknownPods
 	}
 	return 0
+}
+
+func cronOf(kind workload.Kind) *workload.Cron {
+	if kind.Name == "CronJob" {
+		return &workload.Cron{}
+	}
+	return nil
 }
 
 func fullView(t *testing.T, kind workload.Kind) {
@@ -139,6 +148,7 @@ func fullView(t *testing.T, kind workload.Kind) {
 		Containers:          []string{"app", "second"},
 		Variables:           map[string]string{"app/STAKATER_A_CONFIGMAP": "1", "second/STAKATER_B_SECRET": "2"},
 		Template:            got.Template,
+		Cron:                cronOf(kind),
 		Shape:               got.Shape,
 		Pods:                podsWithoutStatus(kind),
 		Written:             source.Moment{Version: 42, Time: written},

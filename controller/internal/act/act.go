@@ -5,6 +5,7 @@ package act
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -31,9 +32,14 @@ type Writer struct {
 	Sealer   source.Sealer
 	Kinds    workload.Table
 	Strategy config.Strategy
+	// Jobs starts the Jobs of CronJobs; nil if those are not handled.
+	Jobs Jobs
 	// PausedAt is the annotation for the time of a rollout.
 	PausedAt string
 }
+
+// errAnew says why a write is refused.
+var errAnew = errors.New("it was deleted and made again meanwhile")
 
 // Rollout writes the marks and the baseline of a decision in one PATCH, and returns the resource version that it made.
 // Repeating it with the same decision and time changes nothing.
@@ -56,6 +62,12 @@ func (w *Writer) Rollout(ctx context.Context, view workload.View, decision decid
 	notes := map[string]string{annotation.Observed: baseline}
 	if decision.Pause {
 		notes[w.PausedAt] = now.UTC().Format(annotation.PausedAtLayout)
+	}
+	if view.Cron != nil {
+		if err := w.startJob(ctx, view, baseline); err != nil {
+			return 0, err
+		}
+		return w.recordAfter(ctx, view, notes)
 	}
 	body, err := write(view, w.Strategy, decision, notes, now)
 	if err != nil {

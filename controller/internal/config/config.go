@@ -219,11 +219,15 @@ type Kinds struct {
 	Rollout          bool     // of Argo Rollouts
 	DeploymentConfig bool     // of OpenShift
 	Others           []string // each as in [workload.Form]
+	Ignored          []string // jobs, cronjobs
 }
 
 // Table returns the kinds of workloads to handle.
 func (k Kinds) Table() (workload.Table, error) {
 	table := workload.Kinds()
+	if !slices.ContainsFunc(k.Ignored, func(name string) bool { return strings.EqualFold(name, "cronjobs") }) {
+		table = table.With(workload.CronJob())
+	}
 	if k.Rollout {
 		table = table.With(workload.Rollout())
 	}

@@ -47,7 +47,7 @@ func program(config *Config, build telemetry.Build) settings.Program {
 // spelling has capitals in one of them, and its documentation has none there.
 func foreign(name string) string {
 	switch strings.ToLower(name) {
-	case "ignored-workload-types", "enable-csi-integration":
+	case "enable-csi-integration":
 		return "this is a setting of Reloader that inpod does not support yet; remove it"
 	default:
 		return ""

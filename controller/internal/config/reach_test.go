@@ -48,6 +48,7 @@ func other() map[string]string {
 		"lease-retry-period":    "1s",
 
 		"namespaces-to-ignore":    "three,four",
+		"ignored-workload-types":  "cronjobs",
 		"webhook-url":             "https://hooks.example.com/roll",
 		"webhook-proxy":           "http://proxy.example.com:3128",
 		"namespace-selector":      "team=shop,tier in (api,web)",

@@ -26,6 +26,7 @@ func validate(c *Config, origin func(name string) string) error {
 	v.pace()
 	v.kubernetes()
 	v.scope()
+	v.ignoredKinds()
 	v.election()
 	v.annotationKeys()
 	v.addresses()
@@ -128,6 +129,14 @@ func (v *validator) scope() {
 	for _, name := range v.config.Scope.IgnoredSources {
 		if _, known := resources()[strings.ToLower(name)]; !known {
 			v.Wrong("resources-to-ignore", "%q is not among what can be ignored: configmaps, secrets", name)
+		}
+	}
+}
+
+func (v *validator) ignoredKinds() {
+	for _, name := range v.config.Kinds.Ignored {
+		if lower := strings.ToLower(name); lower != "jobs" && lower != "cronjobs" {
+			v.Wrong("ignored-workload-types", "%q is not among what can be ignored: jobs, cronjobs", name)
 		}
 	}
 }

@@ -139,6 +139,8 @@ const (
 	PausePeriod     Reason = "PausePeriod"       // it was rolled within its pause-period
 	WindowClosed    Reason = "WindowClosed"      // its maintenance window is closed
 	BackOff         Reason = "BackOff"           // it was rolled too often lately
+	NextRun         Reason = "NextRun"           // a CronJob is suspended: what it starts later reads the content
+	StillRunning    Reason = "StillRunning"      // a CronJob forbids two Jobs at a time
 	FrozenChanged   Reason = "FrozenChanged"     // running containers cannot see the change
 	ReloadConfirmed Reason = "ReloadConfirmed"   // every pod has applied the change
 	ReloadRejected  Reason = "ReloadRejected"    // an application does not accept the change
@@ -174,6 +176,8 @@ func rules() []Rule {
 		pausePeriod,     // 7  later
 		windowClosed,    // 7  later
 		backOff,         // 7  later
+		nextRun,         // 7  record only
+		stillRunning,    // 7  later
 		frozenChanged,   // 8  Rollout
 		reloadInPlace,   // 9  Reload
 		liveChanged,     // 10 Rollout

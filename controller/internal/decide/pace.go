@@ -116,6 +116,8 @@ func (a *assessment) putOff(reason Reason, message string, after time.Duration) 
 }
 
 // PutOff tells whether a reason is a wish of the user to have things done later, or by himself.
-func (r Reason) PutOff() bool { return r == NotifyOnly || r == PausePeriod || r == WindowClosed }
+func (r Reason) PutOff() bool {
+	return r == NotifyOnly || r == PausePeriod || r == WindowClosed || r == StillRunning
+}
 
 func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }

@@ -131,7 +131,7 @@ func backOff(a *assessment) (Decision, bool) {
 // staysInPlace tells that the change leads to no rollout: it is reloaded, and that has not failed or may fail.
 func (a *assessment) staysInPlace() bool {
 	failed := a.InPlace.Verdict == Failed || a.InPlace.Verdict == Overdue
-	return a.onlyLive() && a.InPlace.Sidecar && (!failed || a.Policy.NoRollout)
+	return a.onlyLive() && a.Workload.Cron == nil && a.InPlace.Sidecar && (!failed || a.Policy.NoRollout)
 }
 
 // frozenChanged: a running container will never see at least one of the changes.
@@ -145,7 +145,7 @@ func frozenChanged(a *assessment) (Decision, bool) {
 // reloadInPlace: running containers see everything that changed, and every pod has a sidecar that makes its application
 // reload. What became of that decides how it ends.
 func reloadInPlace(a *assessment) (Decision, bool) {
-	if !a.InPlace.Sidecar {
+	if !a.InPlace.Sidecar || a.Workload.Cron != nil {
 		return Decision{}, false
 	}
 	switch a.InPlace.Verdict {
@@ -198,8 +198,11 @@ func (a *assessment) rollout(reason Reason, note string) Decision {
 		Marks: a.marks(), Stale: a.stale(), Pause: a.Policy.Pacing.PausePeriod > 0,
 	}
 	what := "Rolling update started: "
-	if a.Options.Webhook {
+	switch {
+	case a.Options.Webhook:
 		what = "Webhook called: "
+	case a.Workload.Cron != nil:
+		what = "Job started: "
 	}
 	decision.Message = what + describe(a.changed)
 	if a.Workload.Restart {

@@ -65,6 +65,8 @@ func (o *Observer) workloadListWatch(kind workload.Kind, namespace string) cache
 	switch kind.Resource.Resource {
 	case "statefulsets":
 		return listWatch(client, client.AppsV1().StatefulSets(namespace), only)
+	case "cronjobs":
+		return listWatch(client, client.BatchV1().CronJobs(namespace), only)
 	case "daemonsets":
 		return listWatch(client, client.AppsV1().DaemonSets(namespace), only)
 	default:

@@ -127,6 +127,14 @@ the chart knows itself.
 - apiGroups: [apps]
   resources: [deployments, statefulsets, daemonsets]
   verbs: [list, watch, patch]
+{{- if not (has "cronjobs" .Values.controller.config.ignoredWorkloadTypes) }}
+- apiGroups: [batch]
+  resources: [cronjobs]
+  verbs: [get, list, watch, patch]
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [create, delete]
+{{- end }}
 {{- if .Values.controller.config.isArgoRollouts }}
 - apiGroups: [argoproj.io]
   resources: [rollouts]

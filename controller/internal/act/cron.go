@@ -1,0 +1,99 @@
+package act
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+
+	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	batchclient "k8s.io/client-go/kubernetes/typed/batch/v1"
+
+	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/workload"
+)
+
+// instantiate marks a Job that was not started by the schedule (kubectl create job --from, and Reloader).
+const instantiate = "cronjob.kubernetes.io/instantiate"
+
+// Jobs starts Jobs of CronJobs: the part of a client for batch/v1 that it needs.
+type Jobs interface {
+	batchclient.CronJobsGetter
+	batchclient.JobsGetter
+}
+
+// startJob starts a Job from the template of a CronJob. Its name comes from what it is started for, so that it is started
+// once, however often this is repeated.
+func (w *Writer) startJob(ctx context.Context, view workload.View, baseline string) error {
+	namespace := view.Key.Namespace
+	cron, err := w.Jobs.CronJobs(namespace).Get(ctx, view.Key.Name, metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", view.Key, err)
+	}
+	if cron.UID != view.UID {
+		return fmt.Errorf("reading %s: %w", view.Key, apierrors.NewConflict(batchv1.Resource("cronjobs"), view.Key.Name, errAnew))
+	}
+	job := jobOf(cron, baseline)
+	if cron.Spec.ConcurrencyPolicy == batchv1.ReplaceConcurrent {
+		for _, active := range cron.Status.Active {
+			if active.Name == job.Name {
+				continue // started before
+			}
+			err := w.Jobs.Jobs(namespace).Delete(ctx, active.Name, metav1.DeleteOptions{
+				PropagationPolicy: new(metav1.DeletePropagationBackground), Preconditions: &metav1.Preconditions{UID: new(active.UID)},
+			})
+			if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+				return fmt.Errorf("replacing Job %s/%s: %w", namespace, active.Name, err)
+			}
+		}
+	}
+	_, err = w.Jobs.Jobs(namespace).Create(ctx, job, metav1.CreateOptions{FieldManager: FieldManager})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("starting a Job of %s: %w", view.Key, err)
+	}
+	return nil
+}
+
+// jobOf is the Job that takes up a baseline.
+func jobOf(cron *batchv1.CronJob, baseline string) *batchv1.Job {
+	annotations := maps.Clone(cron.Spec.JobTemplate.Annotations)
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations[instantiate] = "manual"
+	return &batchv1.Job{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: jobName(cron, baseline), Namespace: cron.Namespace, Labels: maps.Clone(cron.Spec.JobTemplate.Labels), Annotations: annotations,
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(cron, batchv1.SchemeGroupVersion.WithKind("CronJob"))},
+		},
+		Spec: *cron.Spec.JobTemplate.Spec.DeepCopy(),
+	}
+}
+
+// jobName depends on what is taken up, and on when the baseline before was recorded: content that comes back is another
+// reason for a Job. The name of a CronJob has at most 52 bytes, and that of a Job 63
+// (k8s.io/kubernetes/pkg/apis/batch/validation).
+func jobName(cron *batchv1.CronJob, baseline string) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\n%s\n", cron.UID, baseline)
+	for _, entry := range cron.ManagedFields {
+		if entry.Manager == FieldManager && entry.Time != nil {
+			fmt.Fprintln(h, entry.Time.Unix())
+		}
+	}
+	fmt.Fprintln(h, cron.Annotations[annotation.Observed])
+	return cron.Name + "-" + hex.EncodeToString(h.Sum(nil))[:10]
+}
+
+// recordAfter records what a Job was started for.
+func (w *Writer) recordAfter(ctx context.Context, view workload.View, notes map[string]string) (uint64, error) {
+	body, err := annotatePatch(view, notes)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", view.Key, err)
+	}
+	return w.patch(ctx, view, types.MergePatchType, body)
+}

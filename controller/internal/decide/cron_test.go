@@ -1,0 +1,56 @@
+package decide_test
+
+import (
+	"testing"
+
+	batchv1 "k8s.io/api/batch/v1"
+
+	"inpod.dev/inpod/controller/internal/decide"
+	obj "inpod.dev/inpod/internal/objtest"
+	"inpod.dev/inpod/internal/workload"
+)
+
+// asCron makes the workload a CronJob.
+func asCron(w *world, cron workload.Cron) {
+	w.inputs = func(in *decide.Input) { in.Workload.Cron = &cron }
+}
+
+func TestCronJobs(t *testing.T) {
+	t.Parallel()
+	cron := func(c workload.Cron) func(*world) { return func(w *world) { asCron(w, c); change(w) } }
+	const started = "Job started: ConfigMap a changed (k)"
+	recorded := []string{"ConfigMap a: k"}
+	checkAll(t, map[string]ruleCase{
+		"a change starts a Job": {
+			parts: frozen(), objects: one(), happens: cron(workload.Cron{}),
+			action: decide.Rollout, reason: decide.FrozenChanged, message: started, record: true, records: recorded,
+		},
+		"a change that running containers see does so as well": {
+			parts: live(), objects: one(), happens: cron(workload.Cron{}),
+			action: decide.Rollout, reason: decide.NoSidecar, message: started, record: true, records: recorded,
+		},
+		"a suspended one starts nothing, and its next Job has the content": {
+			parts: frozen(), objects: one(), happens: cron(workload.Cron{Suspended: true}), reason: decide.NextRun, record: true, records: recorded,
+		},
+		"one that forbids two Jobs waits for the one that runs": {
+			parts: frozen(), objects: one(), happens: cron(workload.Cron{Policy: batchv1.ForbidConcurrent, Active: []string{"report-1"}}),
+			reason: decide.StillRunning, records: recorded,
+			message: "Job waits for report-1, as concurrencyPolicy Forbid asks: ConfigMap a changed (k)",
+		},
+		"it goes on when none runs": {
+			parts: frozen(), objects: one(), happens: cron(workload.Cron{Policy: batchv1.ForbidConcurrent}),
+			action: decide.Rollout, reason: decide.FrozenChanged, message: started, record: true, records: recorded,
+		},
+		"others do not wait": {
+			parts: frozen(), objects: one(), happens: cron(workload.Cron{Policy: batchv1.ReplaceConcurrent, Active: []string{"report-1"}}),
+			action: decide.Rollout, reason: decide.FrozenChanged, message: started, record: true, records: recorded,
+		},
+		"what its template carries needs no Job": {
+			parts: frozen(), objects: one(), reason: decide.Unchanged, records: recorded,
+			happens: func(w *world) {
+				asCron(w, workload.Cron{})
+				w.edit(append(frozen(), obj.Var("VERSION", "2"))...)
+			},
+		},
+	})
+}
