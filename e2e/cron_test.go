@@ -11,7 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-runtime/d
 
 	"inpod.dev/inpod/e2e/internal/kit"
 	"inpod.dev/inpod/internal/annotation"
