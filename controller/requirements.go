@@ -31,7 +31,7 @@ func requirements(c config.Config, kinds workload.Table, namespace string) []acc
 			need(kind.Resource.Group, kind.Resource.Resource, watched, "", "to roll", "patch")
 			if kind.Name == "CronJob" {
 				need(kind.Resource.Group, kind.Resource.Resource, watched, "", "to start a Job of it", "get")
-				need(kind.Resource.Group, "jobs", watched, "", "to start a Job of a CronJob, and to replace one that runs", "create", "delete")
+				need(kind.Resource.Group, "jobs", watched, "", "to start a Job of a CronJob, after a look at those that run", "list", "create", "delete")
 			}
 		}
 		if c.InPlace.Enabled {

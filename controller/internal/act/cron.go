@@ -8,11 +8,13 @@ import (
 	"maps"
 
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	batchclient "k8s.io/client-go/kubernetes/typed/batch/v1"
 
+	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/workload"
 )
@@ -38,24 +40,56 @@ func (w *Writer) startJob(ctx context.Context, view workload.View, baseline stri
 		return fmt.Errorf("reading %s: %w", view.Key, apierrors.NewConflict(batchv1.Resource("cronjobs"), view.Key.Name, errAnew))
 	}
 	job := jobOf(cron, baseline)
-	if cron.Spec.ConcurrencyPolicy == batchv1.ReplaceConcurrent {
-		for _, active := range cron.Status.Active {
-			if active.Name == job.Name {
-				continue // started before
-			}
-			err := w.Jobs.Jobs(namespace).Delete(ctx, active.Name, metav1.DeleteOptions{
-				PropagationPolicy: new(metav1.DeletePropagationBackground), Preconditions: &metav1.Preconditions{UID: new(active.UID)},
-			})
-			if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
-				return fmt.Errorf("replacing Job %s/%s: %w", namespace, active.Name, err)
-			}
-		}
+	if err := w.makeRoom(ctx, cron, job.Name); err != nil {
+		return err
 	}
 	_, err = w.Jobs.Jobs(namespace).Create(ctx, job, metav1.CreateOptions{FieldManager: FieldManager})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("starting a Job of %s: %w", view.Key, err)
 	}
 	return nil
+}
+
+// makeRoom does what the policy of a CronJob says about its Jobs that run, but for one that was started before. The status
+// of a CronJob has only those that its controller has started.
+func (w *Writer) makeRoom(ctx context.Context, cron *batchv1.CronJob, but string) error {
+	if cron.Spec.ConcurrencyPolicy != batchv1.ForbidConcurrent && cron.Spec.ConcurrencyPolicy != batchv1.ReplaceConcurrent {
+		return nil
+	}
+	list, err := w.Jobs.Jobs(cron.Namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return fmt.Errorf("looking for Jobs of CronJob %s/%s that run: %w", cron.Namespace, cron.Name, err)
+	}
+	var busy []string
+	for i := range list.Items {
+		job := &list.Items[i]
+		if job.Name == but {
+			return nil // it was started before, and what ran then was dealt with
+		}
+		if metav1.IsControlledBy(job, cron) && job.DeletionTimestamp == nil && !finished(job) {
+			busy = append(busy, job.Name)
+		}
+	}
+	if len(busy) > 0 && cron.Spec.ConcurrencyPolicy == batchv1.ForbidConcurrent {
+		return &decide.BusyError{Jobs: busy}
+	}
+	for _, name := range busy {
+		err := w.Jobs.Jobs(cron.Namespace).Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: new(metav1.DeletePropagationBackground)})
+		if err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("replacing Job %s/%s: %w", cron.Namespace, name, err)
+		}
+	}
+	return nil
+}
+
+// finished tells whether a Job has ended.
+func finished(job *batchv1.Job) bool {
+	for _, condition := range job.Status.Conditions {
+		if (condition.Type == batchv1.JobComplete || condition.Type == batchv1.JobFailed) && condition.Status == corev1.ConditionTrue {
+			return true
+		}
+	}
+	return false
 }
 
 // jobOf is the Job that takes up a baseline.

@@ -135,21 +135,39 @@ func TestAJobThatCannotBeStartedIsNotRecorded(t *testing.T) {
 
 func TestJobsThatRunAreReplacedWhereThePolicySaysSo(t *testing.T) {
 	t.Parallel()
-	for policy, want := range map[batchv1.ConcurrencyPolicy]int{batchv1.AllowConcurrent: 2, batchv1.ReplaceConcurrent: 1} {
-		l := newCronLab(t, func(c *batchv1.CronJob) {
-			c.Spec.ConcurrencyPolicy = policy
-			c.Status.Active = []corev1.ObjectReference{{Name: "running", UID: "u"}, {Name: "gone", UID: "v"}}
-		})
-		running := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "running", Namespace: obj.Namespace, UID: "u"}}
-		if _, err := l.api.BatchV1().Jobs(obj.Namespace).Create(t.Context(), running, metav1.CreateOptions{}); err != nil {
-			t.Fatal(err)
+	for policy, want := range map[batchv1.ConcurrencyPolicy][]string{
+		batchv1.AllowConcurrent: {"done", "running", "started"}, batchv1.ReplaceConcurrent: {"done", "started"}, batchv1.ForbidConcurrent: {"done", "running"},
+	} {
+		l := newCronLab(t, func(c *batchv1.CronJob) { c.Spec.ConcurrencyPolicy = policy })
+		for _, name := range []string{"running", "done"} {
+			job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{
+				Name: name, Namespace: obj.Namespace, OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(l.cron, batchv1.SchemeGroupVersion.WithKind("CronJob"))},
+			}}
+			if name == "done" {
+				job.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue}}
+			}
+			if _, err := l.api.BatchV1().Jobs(obj.Namespace).Create(t.Context(), job, metav1.CreateOptions{}); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if err := l.run("1"); err != nil {
-			t.Fatal(err)
+		err := l.run("1")
+		var busy *decide.BusyError
+		if waits := errors.As(err, &busy) && slices.Equal(busy.Jobs, []string{"running"}); waits != (policy == batchv1.ForbidConcurrent) || !waits && err != nil {
+			t.Errorf("%s: %v", policy, err)
 		}
-		jobs := l.jobs()
-		if left := slices.ContainsFunc(jobs, func(j batchv1.Job) bool { return j.Name == "running" }); len(jobs) != want || left != (want == 2) {
-			t.Errorf("%s: %d Jobs, want %d", policy, len(jobs), want)
+		var names []string
+		for _, job := range l.jobs() {
+			if strings.HasPrefix(job.Name, "report-") {
+				job.Name = "started"
+			}
+			names = append(names, job.Name)
+		}
+		slices.Sort(names)
+		if !slices.Equal(names, want) {
+			t.Errorf("%s: %v, want %v", policy, names, want)
+		}
+		if err := l.run("1"); policy == batchv1.ReplaceConcurrent && (err != nil || len(l.jobs()) != 2) {
+			t.Errorf("a repetition: %d Jobs, %v", len(l.jobs()), err)
 		}
 	}
 }

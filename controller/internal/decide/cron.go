@@ -20,8 +20,23 @@ func stillRunning(a *assessment) (Decision, bool) {
 	if cron == nil || cron.Policy != batchv1.ForbidConcurrent || len(cron.Active) == 0 {
 		return Decision{}, false
 	}
-	decision := a.holding(StillRunning, fmt.Sprintf("Job waits for %s, as concurrencyPolicy Forbid asks: %s",
-		strings.Join(cron.Active, ", "), describe(a.changed)))
+	decision := a.holding(StillRunning, waits(cron.Active, a.changed))
 	decision.Warning = false
 	return decision, true
+}
+
+func waits(jobs []string, causes []Cause) string {
+	return fmt.Sprintf("Job waits for %s, as concurrencyPolicy Forbid asks: %s", strings.Join(jobs, ", "), describe(causes))
+}
+
+// BusyError says that a CronJob which forbids two Jobs at a time has one that its status does not show: the API's own
+// controller lists there what it has started itself (k8s.io/kubernetes/pkg/controller/cronjob).
+type BusyError struct{ Jobs []string }
+
+// Error implements error.
+func (e *BusyError) Error() string { return "still running: " + strings.Join(e.Jobs, ", ") }
+
+// Instead is the decision that was to be made in place of this one.
+func (e *BusyError) Instead(of Decision) Decision {
+	return Decision{Action: None, Reason: StillRunning, Message: waits(e.Jobs, of.Causes), Causes: of.Causes}
 }

@@ -2,8 +2,10 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"inpod.dev/inpod/controller/internal/decide"
@@ -44,6 +46,11 @@ func (l *Loop) rollout(ctx context.Context, w observe.Workload, s *state, decisi
 	version, err := l.write(ctx, func(ctx context.Context) (uint64, error) {
 		return l.options.Writer.Rollout(ctx, w.View, decision, now)
 	})
+	if busy := (*decide.BusyError)(nil); errors.As(err, &busy) {
+		l.wake(l.turns.give(w.View.Key))
+		l.busy(w, s, busy.Instead(decision))
+		return busyWait, nil
+	}
 	l.options.Compat.Acted(w.View.Key, err == nil, time.Since(now))
 	if err != nil {
 		return 0, l.failed(ctx, w, s, decision, err)
@@ -52,8 +59,21 @@ func (l *Loop) rollout(ctx context.Context, w observe.Workload, s *state, decisi
 	l.drop(w.View.Key)
 	l.wrote(w, s, version, decision.Baseline)
 	s.rolled(now)
+	s.busy = ""
 	l.rolled(w, s, decision)
 	return l.options.Limits.Timeout, nil
+}
+
+// busyWait is when to look again at a CronJob that has to wait for one of its Jobs.
+const busyWait = 10 * time.Second
+
+// busy tells once that a Job has to wait for another one.
+func (l *Loop) busy(w observe.Workload, s *state, decision decide.Decision) {
+	if s.busy != decision.Message {
+		s.busy = decision.Message
+		l.options.Log.Info("put off", "workload", w.View.Key, "reason", decision.Reason, "message", decision.Message)
+		l.event(w, corev1.EventTypeNormal, string(decision.Reason), decision.Message)
+	}
 }
 
 // record writes the baseline where the decision asks for it. It returns when it can be written if not now.

@@ -59,6 +59,8 @@ type state struct {
 	// notified is the content that was told of where nothing is to be done.
 	notified string
 
+	// busy is what was told of a Job that has to wait.
+	busy     string
 	rollouts int
 	rolledAt time.Time
 }

@@ -133,7 +133,7 @@ the chart knows itself.
   verbs: [get, list, watch, patch]
 - apiGroups: [batch]
   resources: [jobs]
-  verbs: [create, delete]
+  verbs: [list, create, delete]
 {{- end }}
 {{- if .Values.controller.config.isArgoRollouts }}
 - apiGroups: [argoproj.io]
