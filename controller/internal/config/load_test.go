@@ -106,6 +106,7 @@ func TestRefused(t *testing.T) {
 		"a flag of Reloader":           {args: []string{"--enable-csi-integration=true"}, want: []string{"flag --enable-csi-integration", "Reloader", "does not support yet"}},
 		"a flag of Reloader, capitals": {args: []string{"--is-Argo-Rollouts=x"}, want: []string{`flag --is-argo-rollouts: "x" is not a boolean`}},
 		"a selector that is none":      {args: []string{"--namespace-selector=a in b"}, want: []string{`flag --namespace-selector: "a in b" is not a label selector`, "tier in (web,api)"}},
+		"another type to ignore":       {args: []string{"--ignored-workload-types=jobs,pods"}, want: []string{`flag --ignored-workload-types: "pods"`, "jobs, cronjobs"}},
 		"another kind to ignore":       {args: []string{"--resources-to-ignore=secrets,pods"}, want: []string{`flag --resources-to-ignore: "pods"`, "configmaps, secrets"}},
 		"no namespace to ignore":       {args: []string{"--namespaces-to-ignore=Kube_System"}, want: []string{`flag --namespaces-to-ignore`, `"Kube_System"`}},
 		"a kind that is a word":        {args: []string{"--workload-kinds=CloneSet"}, want: []string{"flag --workload-kinds", `"CloneSet": write KIND=GROUP/VERSION/RESOURCE`}},

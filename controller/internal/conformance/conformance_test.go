@@ -171,7 +171,7 @@ func flags() map[string][]string {
 		"sync-after-restart":      {"--sync-after-restart", "--sync-after-restart=true"},
 		"enable-ha":               {"--enable-ha=true", "--enable-ha"},
 		"enable-csi-integration":  nil, // see the page
-		"ignored-workload-types":  nil, // see the page
+		"ignored-workload-types":  {"--ignored-workload-types=jobs", "--ignored-workload-types=jobs,CronJobs"},
 		"enable-pprof":            {"--enable-pprof", "--enable-pprof=true"},
 		"pprof-addr":              {"--pprof-addr=:6060"},
 	}

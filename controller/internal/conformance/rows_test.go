@@ -15,7 +15,7 @@ func flagRows() section {
 		{"`--log-format`, `--log-level`", better, "a wrong value ends the program with the values that there are, instead of a log in another form", []string{accepted, "TestRefused", "TestParseLevel"}},
 		{"`--webhook-url`", better, "the call says what changed, follows the annotations, and counts when it was answered with 2xx", []string{accepted, "TestAWebhookIsToldInsteadOfRolling"}},
 		{"`--resources-to-ignore`", better, "both at once are allowed, and neither switches anything else off", []string{accepted, "TestKindsOfSourcesThatAreIgnored", "TestNamespacesAndSourcesAreSelectedByTheirLabels"}},
-		{"`--ignored-workload-types`", missing, "not there yet, like the kinds that it is about", nil},
+		{"`--ignored-workload-types`", better, "an unknown value is an error at the start, instead of one per event; no rights are needed on what is ignored", []string{accepted, "TestRefused", "TestProgramsMayDoThisAndNoMore"}},
 		{"`--namespaces`", better, "entries are trimmed; rights are asked for at the start, and what is missing is named", []string{accepted, "TestANamespacedInstallStaysInItsNamespace", "TestMissingPermissionsAreNamedAtStart"}},
 		{"`--namespaces-to-ignore`", better, "trimmed, and left out by the API server: nothing of them is read", []string{accepted, "TestIgnoredNamespacesAreNotLookedAt", "TestWhatIsLeftOutIsNotAskedFor"}},
 		{"`--namespace-selector`", better, "the older forms are understood; namespaces that do not match are not watched", []string{accepted, "TestSelector", "TestANamespaceBeginsAndCeasesToMatch"}},
@@ -85,7 +85,7 @@ func eventRows() section {
 func kindRows() section {
 	return section{"Kinds of workloads", "See [kinds](kinds.md).", []row{
 		{"Deployment, StatefulSet, DaemonSet", same, "one strategic merge patch of the pod template", []string{"TestARolloutIsOneRequest", "TestEveryUsageInEveryKindRollsOncePerChange"}},
-		{"CronJob", missing, "not there yet", nil},
+		{"CronJob", better, "a Job is started once, not of a suspended one, and as `concurrencyPolicy` allows", []string{"TestAChangeStartsAJobOfACronJob", "TestAJobIsStartedOnceForEachContent", "docs/kinds.md"}},
 		{"Job", missing, "not there yet", nil},
 		{"Argo Rollout, both strategies", better, "a patch by positions with tests instead of a whole object: no field is lost", []string{"TestKindsThatAreNotOfKubernetesItself", "TestAPatchByPositionsTouchesNothingElse"}},
 		{"Argo Rollout with `workloadRef`", better, "followed through the workload that it refers to; never rolled twice", []string{"TestAWorkloadMayRunTheTemplateOfAnother", "docs/adr/0007-kinds-by-position.md"}},

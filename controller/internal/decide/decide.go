@@ -153,7 +153,8 @@ const (
 func Reasons() []Reason {
 	return []Reason{
 		Deleting, NoTemplate, LeftPaused, NotFollowed, SourceMissing, Adopted, Unchanged, CreateOff, DeleteOff, InTemplate,
-		NotifyOnly, PausePeriod, WindowClosed, BackOff, FrozenChanged, ReloadConfirmed, ReloadRejected, ReloadFailed, LiveChanged, NoSidecar,
+		NotifyOnly, PausePeriod, WindowClosed, BackOff, NextRun, StillRunning,
+		FrozenChanged, ReloadConfirmed, ReloadRejected, ReloadFailed, LiveChanged, NoSidecar,
 	}
 }
 
