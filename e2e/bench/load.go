@@ -41,8 +41,30 @@ func newBench(ctx context.Context, binary string) (*bench, error) {
 	if err := cluster.RemoveLabeled(ctx, label, 0); err != nil {
 		return nil, err
 	}
+	if err := b.awaitGone(ctx); err != nil {
+		return nil, err
+	}
 	b.own, err = b.space(ctx, "inpod-bench")
 	return b, err
+}
+
+// awaitGone waits for the end of the namespaces of a run that was interrupted: their names are needed again.
+func (b *bench) awaitGone(ctx context.Context) error {
+	for told := false; ; {
+		left, err := b.Client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{LabelSelector: label})
+		if err != nil || len(left.Items) == 0 {
+			return err
+		}
+		if !told {
+			fmt.Printf("waiting for %d namespaces of an earlier run to go\n", len(left.Items))
+			told = true
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 func (b *bench) space(ctx context.Context, name string) (string, error) {

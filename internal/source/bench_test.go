@@ -1,6 +1,7 @@
 package source_test
 
 import (
+	"strings"
 	"testing"
 
 	obj "inpod.dev/inpod/internal/objtest"
@@ -38,6 +39,20 @@ func BenchmarkRecord(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		sealer.Record(use)
+	}
+}
+
+// The values of a source are digested when it arrives, and dropped.
+func BenchmarkSnapshot(b *testing.B) {
+	for name, size := range map[string]int{"100 B": 100, "50 KB": 50_000, "1 MB": 1_000_000} {
+		secret := obj.Secret("a", "key", strings.Repeat("x", size))
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(size))
+			for b.Loop() {
+				source.OfSecret(secret)
+			}
+		})
 	}
 }
 

@@ -98,28 +98,3 @@ func TestWorkloadWithoutContainersIsNoReasonToPanic(t *testing.T) {
 		t.Errorf("%s, marks %+v", d.Action, d.Marks)
 	}
 }
-
-func BenchmarkDecide(b *testing.B) {
-	uses := following(
-		obj.Mount(obj.CM("app")), obj.SubPath(obj.CM("nginx").Items("nginx.conf"), "nginx.conf"), obj.Env(obj.Sec("db"), "password"),
-		obj.EnvFrom(obj.CM("flags")), obj.Sidecar("proxy"), obj.Projected(obj.CM("app"), obj.Sec("tls")),
-	)
-	w := adopted(b, uses, cm("app", "a", "1", "b", "1", "c", "1"), cm("nginx", "nginx.conf", "1"), obj.Secret("db", "password", "1"), cm("flags", "F", "1"), obj.Secret("tls", "tls.key", "1"))
-	unchanged := w.gather()
-	w.set(cm("app", "a", "2", "b", "1", "c", "1"), obj.Secret("db", "password", "2"))
-	changed := w.gather()
-	for name, in := range map[string]decide.Input{"unchanged": unchanged, "rollout": changed} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				decide.Decide(in)
-			}
-		})
-	}
-	b.Run("gather and decide", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			w.decide()
-		}
-	})
-}
