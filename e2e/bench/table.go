@@ -54,7 +54,7 @@ func printTable(out io.Writer, rows []row) {
 			round(r.latency), bare, round(r.used.cpu), r.used.rss>>20, r.used.max>>20, verdict)
 	}
 	_ = table.Flush()
-	fmt.Fprintf(out, "\nlatency: %s of settle time included where something was edited. POST are events, GET are lists and watches.\n", settle)
+	fmt.Fprintf(out, "\nlatency: %s of settle time included where something was edited. GET are lists and watches; POST are events, at a start also the questions for the rights.\n", settle)
 }
 
 func round(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
