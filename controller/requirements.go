@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 
+	"inpod.dev/inpod/controller/internal/compat"
 	"inpod.dev/inpod/controller/internal/config"
 	"inpod.dev/inpod/internal/access"
 	"inpod.dev/inpod/internal/workload"
@@ -47,6 +48,12 @@ func requirements(c config.Config, kinds workload.Table, namespace string) []acc
 	}
 	need("", "secrets", namespace, c.DigestKeySecret, "to read the key of all digests", "get")
 	need("", "secrets", namespace, "", "to make the key of all digests at the first start", "create")
+	if c.MetaInfo {
+		place, _ := c.Pod.Place()
+		const why = "to write which build of inpod runs, with which settings"
+		need("", "configmaps", place, compat.MetaInfoName, why, "get", "update")
+		need("", "configmaps", place, "", why, "create")
+	}
 	if c.Election.Enabled {
 		need("coordination.k8s.io", "leases", namespace, c.Election.LeaseName, "to agree on one replica that acts", "get", "update")
 		need("coordination.k8s.io", "leases", namespace, "", "to agree on one replica that acts", "create")

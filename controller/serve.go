@@ -87,7 +87,7 @@ func serve(ctx context.Context, c config.Config, build telemetry.Build, getenv f
 	case err != nil:
 		return cmp.Or(failure(), err)
 	}
-	if err := part.assemble(c, registry, &ready, log); err != nil { //nolint:contextcheck // nudges have the context of the reloader that they hurry
+	if err := part.assemble(c, build, registry, &ready, log); err != nil { //nolint:contextcheck // nudges have the context of the reloader that they hurry
 		return err
 	}
 	// Events outlive ctx, so that what the last rollouts have to tell is written when everything else has stopped.
@@ -147,7 +147,7 @@ func connect(ctx context.Context, c config.Config, build telemetry.Build, getenv
 }
 
 // assemble makes the picture of the cluster, the loop and the election. The loop hears from the picture, and reads it.
-func (p *parts) assemble(c config.Config, registry prometheus.Registerer, ready *readiness, log *slog.Logger) error {
+func (p *parts) assemble(c config.Config, build telemetry.Build, registry prometheus.Registerer, ready *readiness, log *slog.Logger) error {
 	ready.not("filling the caches")
 	writes, err := metadata.NewForConfig(p.connection.Config)
 	if err != nil {
@@ -221,6 +221,15 @@ func (p *parts) assemble(c config.Config, registry prometheus.Registerer, ready 
 		options.Alert = p.alerter.Send
 	}
 	lead := func(ctx context.Context) { loop.Run(ctx) }
+	if c.MetaInfo {
+		info := metaInfo(c, build)
+		lead = func(ctx context.Context) {
+			var publishing sync.WaitGroup
+			publishing.Go(func() { publish(ctx, p.connection.Client.CoreV1(), info, log) })
+			loop.Run(ctx)
+			publishing.Wait()
+		}
+	}
 	if c.InPlace.Enabled {
 		reloader = inplace.New(inplace.Options{
 			World: p.observer, Ask: inplace.NewAsker(p.key).Ask, Nudge: (&inplace.Nudger{Client: writes, FieldManager: act.FieldManager}).Nudge,
@@ -228,7 +237,8 @@ func (p *parts) assemble(c config.Config, registry prometheus.Registerer, ready 
 			Deadline: c.InPlace.Deadline, NudgeRate: c.InPlace.NudgeRate, Log: log, Registerer: registry,
 		})
 		options.InPlace = reloader
-		lead = func(ctx context.Context) { reloader.Lead(ctx, loop.Run) }
+		run := lead
+		lead = func(ctx context.Context) { reloader.Lead(ctx, run) }
 	}
 	loop = reconcile.New(options)
 	if !c.Election.Enabled {

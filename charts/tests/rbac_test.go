@@ -84,7 +84,7 @@ func TestProgramsMayDoThisAndNoMore(t *testing.T) {
 				"list,patch,watch rollouts.argoproj.io", "list,patch,watch deploymentconfigs.apps.openshift.io",
 				"list,patch,watch clonesets.apps.kruise.io", "list,patch,watch services.serving.knative.dev",
 				"list,patch,watch replicationcontrollers"),
-			grants(own, "create secrets", "get secrets roller-key", "create "+leases, "get,update "+leases+" roller"))},
+			grants(own, "create secrets", "get secrets roller-key", "create configmaps", "get,update configmaps reloader-meta-info", "create "+leases, "get,update "+leases+" roller"))},
 		"in selected namespaces, without ConfigMaps": {"selected", "controller", slices.Concat(
 			slices.DeleteFunc(watchRights(everywhere), func(right string) bool { return strings.Contains(right, "configmaps") }),
 			grants(everywhere, "list,watch namespaces"), key)},

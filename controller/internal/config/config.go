@@ -9,6 +9,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -54,6 +55,8 @@ type Config struct {
 	ListenAddress string
 	// MetricsByNamespace adds Reloader's counter of rollouts by namespace.
 	MetricsByNamespace bool
+	// MetaInfo writes Reloader's ConfigMap about the running program.
+	MetaInfo bool
 	// DigestKeySecret is the name of the Secret, in the namespace of the pod, that holds the key of all digests.
 	DigestKeySecret string
 }
@@ -254,6 +257,19 @@ func (k Kinds) Table() (workload.Table, error) {
 type Pod struct {
 	Name      string
 	Namespace string
+	// ReloaderNamespace and ReloaderDeployment are Reloader's variables RELOADER_NAMESPACE and RELOADER_DEPLOYMENT_NAME.
+	ReloaderNamespace, ReloaderDeployment string
+}
+
+// Place returns the namespace and the name of the Deployment, as far as they can be known. Reloader's chart puts them into
+// variables; without those the pod knows both.
+func (p Pod) Place() (namespace, deployment string) {
+	deployment = p.ReloaderDeployment
+	// The pod of a Deployment is called NAME-HASH-RANDOM.
+	if parts := strings.Split(p.Name, "-"); deployment == "" && len(parts) > 2 {
+		deployment = strings.Join(parts[:len(parts)-2], "-")
+	}
+	return cmp.Or(p.ReloaderNamespace, p.Namespace, "default"), deployment
 }
 
 // Default returns what holds when nothing is set.

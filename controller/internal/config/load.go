@@ -81,6 +81,9 @@ func readPod(config *Config, environ []string, loaded *settings.Loaded) {
 	if settings.Lookup(environ, "METRICS_COUNT_BY_NAMESPACE") == "enabled" {
 		config.MetricsByNamespace = true
 	}
+	config.Pod.ReloaderNamespace = settings.Lookup(environ, "RELOADER_NAMESPACE")
+	config.Pod.ReloaderDeployment = settings.Lookup(environ, "RELOADER_DEPLOYMENT_NAME")
+	config.MetaInfo = config.MetaInfo || config.Pod.ReloaderNamespace != ""
 	const single = "KUBERNETES_NAMESPACE"
 	if namespace := settings.Lookup(environ, single); namespace != "" && len(config.Namespaces) == 0 {
 		config.Namespaces = []string{namespace}

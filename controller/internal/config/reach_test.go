@@ -60,7 +60,7 @@ func other() map[string]string {
 		"rollout-rate":                          "1.5",
 		"rollout-timeout":                       "5m",
 	}
-	for _, name := range []string{"auto-reload-all", "reload-on-create", "reload-on-delete", "enable-ha", "enable-pprof", "is-argo-rollouts", "notify-only", "namespace-defaults", "sync-after-restart", "metrics-by-namespace"} {
+	for _, name := range []string{"auto-reload-all", "reload-on-create", "reload-on-delete", "enable-ha", "enable-pprof", "is-argo-rollouts", "notify-only", "namespace-defaults", "sync-after-restart", "metrics-by-namespace", "meta-info"} {
 		texts[name] = "true"
 	}
 	initial := Default()
@@ -174,6 +174,7 @@ func TestEveryFieldIsReachableFromEveryPlace(t *testing.T) {
 	}
 	// These have ways of their own, tested below.
 	reached["File"], reached["Pod.Name"], reached["Pod.Namespace"] = "--config", "POD_NAME", "POD_NAMESPACE"
+	reached["Pod.ReloaderNamespace"], reached["Pod.ReloaderDeployment"] = "RELOADER_NAMESPACE", "RELOADER_DEPLOYMENT_NAME"
 	for field := range leaves(reflect.ValueOf(Config{}), "") {
 		if reached[field] == "" {
 			t.Errorf("nothing sets %s", field)
