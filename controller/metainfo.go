@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"inpod.dev/inpod/controller/internal/compat"
@@ -72,19 +73,12 @@ func metaInfo(c config.Config, build telemetry.Build) compat.MetaInfo {
 // publish writes the ConfigMap about this program, and tries again until it is written or ctx ends. Nothing waits for it.
 func publish(ctx context.Context, client typedcorev1.ConfigMapsGetter, info compat.MetaInfo, log *slog.Logger) {
 	told := ""
-	for {
+	_ = wait.PollUntilContextCancel(ctx, metaInfoRetry, true, func(ctx context.Context) (bool, error) {
 		err := compat.Publish(ctx, client, info)
-		if err == nil || ctx.Err() != nil {
-			return
-		}
-		if err.Error() != told {
+		if err != nil && ctx.Err() == nil && err.Error() != told {
 			told = err.Error()
 			log.Warn("the ConfigMap with the meta information could not be written, and will be tried again; nothing else depends on it", "error", err)
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(metaInfoRetry):
-		}
-	}
+		return err == nil, nil
+	})
 }
