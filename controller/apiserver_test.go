@@ -375,6 +375,7 @@ func kindOf(resource string) schema.GroupVersionKind {
 		"deployments":  appsv1.SchemeGroupVersion.WithKind("Deployment"),
 		"statefulsets": appsv1.SchemeGroupVersion.WithKind("StatefulSet"),
 		"daemonsets":   appsv1.SchemeGroupVersion.WithKind("DaemonSet"),
+		"jobs":         batchv1.SchemeGroupVersion.WithKind("Job"),
 		"cronjobs":     batchv1.SchemeGroupVersion.WithKind("CronJob"),
 	}[resource]
 }

@@ -30,9 +30,12 @@ func requirements(c config.Config, kinds workload.Table, namespace string) []acc
 		for _, kind := range kinds {
 			need(kind.Resource.Group, kind.Resource.Resource, watched, "", "to see what uses a ConfigMap or Secret", "list", "watch")
 			need(kind.Resource.Group, kind.Resource.Resource, watched, "", "to roll", "patch")
-			if kind.Name == "CronJob" {
+			switch kind.Name {
+			case "CronJob":
 				need(kind.Resource.Group, kind.Resource.Resource, watched, "", "to start a Job of it", "get")
 				need(kind.Resource.Group, "jobs", watched, "", "to start a Job of a CronJob, after a look at those that run", "list", "create", "delete")
+			case "Job":
+				need(kind.Resource.Group, kind.Resource.Resource, watched, "", "to make it again", "get", "create", "delete")
 			}
 		}
 		if c.InPlace.Enabled {

@@ -27,7 +27,7 @@ func watchRights(namespaces ...string) []string {
 			"list,watch configmaps", "list,watch secrets", "create,patch events",
 			"list,watch pods", "patch pods/status",
 			"list,patch,watch deployments.apps", "list,patch,watch statefulsets.apps", "list,patch,watch daemonsets.apps",
-			"get,list,patch,watch cronjobs.batch", "create,delete,list jobs.batch")...)
+			"get,list,patch,watch cronjobs.batch", "create,delete,get,list,patch,watch jobs.batch")...)
 	}
 	return rights
 }

@@ -191,7 +191,7 @@ func (r *injectionReader) unknown(rows []injectionRow) {
 // isOther tells keys that mean something to another part of inpod.
 func isOther(key string) bool {
 	switch key {
-	case InjectKey, InjectedLabel, InjectionRecord, Nudge, Observed, DefaultKeys().OnFailure, DefaultKeys().NotifyOnly, DefaultKeys().Window:
+	case InjectKey, InjectedLabel, InjectionRecord, Nudge, Observed, StandIn, DefaultKeys().OnFailure, DefaultKeys().NotifyOnly, DefaultKeys().Window:
 		return true
 	}
 	return false

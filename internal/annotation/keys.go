@@ -58,6 +58,9 @@ func DefaultKeys() Keys {
 // Observed carries the baseline of a workload, see [source.Baseline]. It is written by inpod.
 const Observed = "inpod.dev/observed"
 
+// StandIn is on a Job that keeps the place of another one, see [workload.StandIn]. It is written by inpod.
+const StandIn = "inpod.dev/stand-in"
+
 // LastReloadedFrom is what the strategy "annotations" writes into a pod template. The key is Reloader's.
 const LastReloadedFrom = "reloader.stakater.com/last-reloaded-from"
 

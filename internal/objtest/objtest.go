@@ -109,6 +109,19 @@ func CronJob(name string, parts ...Part) *batchv1.CronJob {
 	return c
 }
 
+// Job returns a Job as the API server keeps it, with the selector and the labels that it has generated.
+func Job(name string, parts ...Part) *batchv1.Job {
+	j := &batchv1.Job{ObjectMeta: meta(name)}
+	build(&j.ObjectMeta, &j.Spec.Template, parts)
+	generated := map[string]string{batchv1.ControllerUidLabel: string(j.UID), batchv1.JobNameLabel: name}
+	j.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{batchv1.ControllerUidLabel: string(j.UID)}}
+	if j.Spec.Template.Labels == nil {
+		j.Spec.Template.Labels = map[string]string{}
+	}
+	maps.Copy(j.Spec.Template.Labels, generated)
+	return j
+}
+
 // Pod returns a pod. [Annotation] and [Label] are those of its template, which it is.
 func Pod(name string, parts ...Part) *corev1.Pod {
 	pod := &corev1.Pod{ObjectMeta: meta(name)}

@@ -86,6 +86,11 @@ func (s Sealer) text(parts ...string) Seal {
 	return Seal(base64.RawURLEncoding.EncodeToString(s.sum(append([]string{"text"}, parts...)...)[:sealSize]))
 }
 
+// Token seals a text of the program's own, so that it can be told from one that somebody else has written.
+func (s Sealer) Token(parts ...string) string {
+	return hex.EncodeToString(s.sum(append([]string{"token"}, parts...)...)[:markSize])
+}
+
 // Mark returns 40 hex digits for the content that a workload uses of these
 // sources: what a rollout writes into the pod template. It depends on nothing
 // but content, so that writing it twice changes nothing. salt gives another

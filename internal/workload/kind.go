@@ -52,6 +52,8 @@ type Kind struct {
 	rolling func(object any) bool
 	// cron returns what is particular to a CronJob; nil for the other kinds.
 	cron func(object any) *Cron
+	// job returns what is particular to a Job; nil for the other kinds.
+	job func(object any) *Job
 }
 
 // Table is the kinds that a program handles. It is built once, at the start.

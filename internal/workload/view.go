@@ -44,6 +44,8 @@ type View struct {
 	Restart bool
 	// Cron is what is particular to a CronJob; nil for the other kinds.
 	Cron *Cron
+	// Job is what is particular to a Job; nil for the other kinds.
+	Job *Job
 	// Shape is what a patch by positions depends on; nil for a kind that is patched by names.
 	Shape *Shape
 	// Fault says why the pod template cannot be used; "" if it can.
@@ -99,6 +101,12 @@ func (k Kind) view(object metav1.Object, template *corev1.PodTemplateSpec, encod
 	if k.cron != nil {
 		view.Cron = k.cron(object)
 	}
+	if k.job != nil {
+		view.Job = k.job(object)
+		if view.Job != nil && view.Job.StandIn != nil {
+			view.Annotations = kept(view.Job.StandIn.Annotations, keep) // they are the wishes of its user
+		}
+	}
 	if k.paused != nil {
 		view.Paused = k.paused(object)
 	}
@@ -144,7 +152,7 @@ func variables(spec *corev1.PodSpec) map[string]string {
 func (v View) Same(other View) bool {
 	return v.UID == other.UID && v.Lender == other.Lender && v.Restart == other.Restart && v.Deleting == other.Deleting &&
 		v.Paused == other.Paused && v.Rolling == other.Rolling && v.Template == other.Template &&
-		v.Cron.same(other.Cron) && maps.Equal(v.Annotations, other.Annotations)
+		v.Cron.same(other.Cron) && v.Job.same(other.Job) && maps.Equal(v.Annotations, other.Annotations)
 }
 
 // Refs returns the sources that the template references, sorted.

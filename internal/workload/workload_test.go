@@ -21,7 +21,7 @@ import (
 // table has every row there is, and some that a configuration may add: at another path, and of a name that is taken.
 func table(tb testing.TB) workload.Table {
 	tb.Helper()
-	all := workload.Kinds().With(workload.CronJob()).With(workload.Rollout()).With(workload.DeploymentConfig())
+	all := workload.Kinds().With(workload.CronJob()).With(workload.JobKind()).With(workload.Rollout()).With(workload.DeploymentConfig())
 	for _, text := range []string{
 		"CloneSet=apps.kruise.io/v1alpha1/clonesets", "Thing=example.com/v1/things:spec.of.podTemplate",
 		"StatefulSet=apps.kruise.io/v1beta1/statefulsets",
@@ -50,6 +50,8 @@ func object(tb testing.TB, kind workload.Kind, name string, parts ...obj.Part) m
 		return obj.DaemonSet(name, parts...)
 	case "CronJob":
 		return obj.CronJob(name, parts...)
+	case "Job":
+		return obj.Job(name, parts...)
 	}
 	tb.Fatalf("a new kind, %s: let objtest build it, and name it here", kind.Name)
 	return nil
@@ -119,6 +121,13 @@ func cronOf(kind workload.Kind) *workload.Cron {
 	return nil
 }
 
+func jobOf(kind workload.Kind) *workload.Job {
+	if kind.Name == "Job" {
+		return &workload.Job{}
+	}
+	return nil
+}
+
 func fullView(t *testing.T, kind workload.Kind) {
 	parts := []obj.Part{
 		obj.Annotation("keep", "1"), obj.Annotation("drop", "1"), obj.TemplateAnnotation("keep", "2"), obj.TemplateAnnotation("drop", "2"),
@@ -149,6 +158,7 @@ func fullView(t *testing.T, kind workload.Kind) {
 		Variables:           map[string]string{"app/STAKATER_A_CONFIGMAP": "1", "second/STAKATER_B_SECRET": "2"},
 		Template:            got.Template,
 		Cron:                cronOf(kind),
+		Job:                 jobOf(kind),
 		Shape:               got.Shape,
 		Pods:                podsWithoutStatus(kind),
 		Written:             source.Moment{Version: 42, Time: written},

@@ -32,7 +32,7 @@ type Writer struct {
 	Sealer   source.Sealer
 	Kinds    workload.Table
 	Strategy config.Strategy
-	// Jobs starts the Jobs of CronJobs; nil if those are not handled.
+	// Jobs starts Jobs; nil if neither they nor CronJobs are handled.
 	Jobs Jobs
 	// PausedAt is the annotation for the time of a rollout.
 	PausedAt string
@@ -63,8 +63,15 @@ func (w *Writer) Rollout(ctx context.Context, view workload.View, decision decid
 	if decision.Pause {
 		notes[w.PausedAt] = now.UTC().Format(annotation.PausedAtLayout)
 	}
-	if view.Cron != nil {
-		if err := w.startJob(ctx, view, baseline); err != nil {
+	var start func(context.Context, workload.View, string) error
+	switch {
+	case view.Cron != nil:
+		start = w.startJob
+	case view.Job != nil:
+		start = w.standIn
+	}
+	if start != nil {
+		if err := start(ctx, view, baseline); err != nil {
 			return 0, err
 		}
 		return w.recordAfter(ctx, view, notes)

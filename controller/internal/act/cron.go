@@ -6,9 +6,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"strconv"
 
 	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -22,7 +22,7 @@ import (
 // instantiate marks a Job that was not started by the schedule (kubectl create job --from, and Reloader).
 const instantiate = "cronjob.kubernetes.io/instantiate"
 
-// Jobs starts Jobs of CronJobs: the part of a client for batch/v1 that it needs.
+// Jobs starts Jobs of CronJobs, and makes Jobs again: the part of a client for batch/v1 that it needs.
 type Jobs interface {
 	batchclient.CronJobsGetter
 	batchclient.JobsGetter
@@ -66,7 +66,7 @@ func (w *Writer) makeRoom(ctx context.Context, cron *batchv1.CronJob, but string
 		if job.Name == but {
 			return nil // it was started before, and what ran then was dealt with
 		}
-		if metav1.IsControlledBy(job, cron) && job.DeletionTimestamp == nil && !finished(job) {
+		if metav1.IsControlledBy(job, cron) && job.DeletionTimestamp == nil && !workload.Finished(job) {
 			busy = append(busy, job.Name)
 		}
 	}
@@ -82,16 +82,6 @@ func (w *Writer) makeRoom(ctx context.Context, cron *batchv1.CronJob, but string
 	return nil
 }
 
-// finished tells whether a Job has ended.
-func finished(job *batchv1.Job) bool {
-	for _, condition := range job.Status.Conditions {
-		if (condition.Type == batchv1.JobComplete || condition.Type == batchv1.JobFailed) && condition.Status == corev1.ConditionTrue {
-			return true
-		}
-	}
-	return false
-}
-
 // jobOf is the Job that takes up a baseline.
 func jobOf(cron *batchv1.CronJob, baseline string) *batchv1.Job {
 	annotations := maps.Clone(cron.Spec.JobTemplate.Annotations)
@@ -99,10 +89,12 @@ func jobOf(cron *batchv1.CronJob, baseline string) *batchv1.Job {
 		annotations = map[string]string{}
 	}
 	annotations[instantiate] = "manual"
+	owner := metav1.NewControllerRef(cron, batchv1.SchemeGroupVersion.WithKind("CronJob"))
+	owner.BlockOwnerDeletion = nil // OpenShift asks for a right on finalizers where it is set
 	return &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: jobName(cron, baseline), Namespace: cron.Namespace, Labels: maps.Clone(cron.Spec.JobTemplate.Labels), Annotations: annotations,
-			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(cron, batchv1.SchemeGroupVersion.WithKind("CronJob"))},
+			OwnerReferences: []metav1.OwnerReference{*owner},
 		},
 		Spec: *cron.Spec.JobTemplate.Spec.DeepCopy(),
 	}
@@ -112,15 +104,22 @@ func jobOf(cron *batchv1.CronJob, baseline string) *batchv1.Job {
 // reason for a Job. The name of a CronJob has at most 52 bytes, and that of a Job 63
 // (k8s.io/kubernetes/pkg/apis/batch/validation).
 func jobName(cron *batchv1.CronJob, baseline string) string {
-	h := sha256.New()
-	fmt.Fprintf(h, "%s\n%s\n", cron.UID, baseline)
+	parts := []string{string(cron.UID), baseline}
 	for _, entry := range cron.ManagedFields {
 		if entry.Manager == FieldManager && entry.Time != nil {
-			fmt.Fprintln(h, entry.Time.Unix())
+			parts = append(parts, strconv.FormatInt(entry.Time.Unix(), 10))
 		}
 	}
-	fmt.Fprintln(h, cron.Annotations[annotation.Observed])
-	return cron.Name + "-" + hex.EncodeToString(h.Sum(nil))[:10]
+	return cron.Name + "-" + digestOf(append(parts, cron.Annotations[annotation.Observed])...)
+}
+
+// digestOf ends the name of a Job, in ten bytes.
+func digestOf(parts ...string) string {
+	h := sha256.New()
+	for _, part := range parts {
+		fmt.Fprintln(h, part)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:10]
 }
 
 // recordAfter records what a Job was started for.

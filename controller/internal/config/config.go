@@ -228,8 +228,10 @@ type Kinds struct {
 // Table returns the kinds of workloads to handle.
 func (k Kinds) Table() (workload.Table, error) {
 	table := workload.Kinds()
-	if !slices.ContainsFunc(k.Ignored, func(name string) bool { return strings.EqualFold(name, "cronjobs") }) {
-		table = table.With(workload.CronJob())
+	for _, kind := range []workload.Kind{workload.CronJob(), workload.JobKind()} {
+		if !slices.ContainsFunc(k.Ignored, func(ignored string) bool { return strings.EqualFold(ignored, kind.Resource.Resource) }) {
+			table = table.With(kind)
+		}
 	}
 	if k.Rollout {
 		table = table.With(workload.Rollout())

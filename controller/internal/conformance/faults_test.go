@@ -18,7 +18,7 @@ func faultRows() section {
 		{"14. only the first volume of a source counts", better, "all count", []string{"TestUsages", "TestScopes"}},
 		{"15. exclude, ignore, pause-period and rollout-strategy have no effect in places where one writes them", better, "they have", []string{"TestPolicyOfTheWholeWorkload", "TestPauses", "TestRolloutStrategy"}},
 		{"16. a Rollout loses fields, `restart` stores nothing, `workloadRef` is skipped", better, "none of it", []string{"TestAPatchByPositionsTouchesNothingElse", "TestARestartIsOneMergePatch", "TestAWorkloadMayRunTheTemplateOfAnother"}},
-		{"17. finished Jobs run again, and a re-creation that fails loses a Job", missing, "Jobs are not handled yet", nil},
+		{"17. finished Jobs run again, and a re-creation that fails loses a Job", better, "what has ended is left alone; a stand-in keeps the manifest until the new Job is there", []string{"TestAJobThatHasEndedIsNotRunAgain", "TestAJobIsMadeAgainWhateverHappens", "TestAJobThatCannotBeMadeAgainGoesOn"}},
 		{"18. a CronJob runs although it is suspended, and `concurrencyPolicy` does not count", better, "neither", []string{"TestCronJobs", "TestJobsThatRunAreReplacedWhereThePolicySaysSo", "TestAChangeStartsAJobOfACronJob"}},
 		{"19. pauses are forgotten, never end, or race", better, "a pause is a comparison with a time that is in the object", []string{"TestThePausePeriodOutlivesARestart", "TestAPauseOfReloaderIsLookedAtAgainWhenItEnds"}},
 		{"20. options are overwritten from several goroutines", better, "they are values; every test runs with the race detector", []string{"TestLoadReadsNothingFromTheProcess"}},

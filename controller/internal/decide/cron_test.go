@@ -54,3 +54,40 @@ func TestCronJobs(t *testing.T) {
 		},
 	})
 }
+
+func TestJobs(t *testing.T) {
+	t.Parallel()
+	job := func(j workload.Job) func(*world) {
+		return func(w *world) {
+			w.inputs = func(in *decide.Input) { in.Workload.Job = &j }
+			change(w)
+		}
+	}
+	recorded := []string{"ConfigMap a: k"}
+	checkAll(t, map[string]ruleCase{
+		"a change has it made again": {
+			parts: frozen(), objects: one(), happens: job(workload.Job{}), message: "Job is made again: ConfigMap a changed (k)",
+			action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: recorded,
+		},
+		"what has ended is not run again": {
+			parts: frozen(), objects: one(), happens: job(workload.Job{Finished: true}), reason: decide.Finished,
+		},
+		"what something else makes is left to that": {
+			parts: frozen(), objects: one(), happens: job(workload.Job{Owned: true}), reason: decide.OwnedJob,
+		},
+		"the pods of a suspended one will have the content": {
+			parts: frozen(), objects: one(), happens: job(workload.Job{Suspended: true}), reason: decide.NextRun, record: true, records: recorded,
+		},
+		"one that keeps a place carries on": {
+			parts: frozen(), objects: one(), happens: job(workload.Job{Suspended: true, StandIn: &workload.StandIn{}}),
+			action: decide.Recreate, reason: decide.StandsIn, records: recorded,
+		},
+		"also when something is missing that its pods need": {
+			parts: frozen(), objects: one(), action: decide.Recreate, reason: decide.StandsIn, records: recorded,
+			happens: func(w *world) {
+				job(workload.Job{StandIn: &workload.StandIn{}})(w)
+				w.remove(cmRef("a"))
+			},
+		},
+	})
+}

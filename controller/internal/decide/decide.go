@@ -115,10 +115,12 @@ const (
 	Reload  Action = "Reload"  // the sidecars make the applications reload
 	Rollout Action = "Rollout" // new pods replace the old ones
 	Resume  Action = "Resume"  // a Deployment that Reloader has paused goes on
+	// Recreate carries on where a Job is being made again.
+	Recreate Action = "Recreate"
 )
 
 // Actions lists every action.
-func Actions() []Action { return []Action{None, Reload, Rollout, Resume} }
+func Actions() []Action { return []Action{None, Reload, Rollout, Resume, Recreate} }
 
 // Reason is why.
 type Reason string
@@ -127,8 +129,11 @@ type Reason string
 const (
 	Deleting        Reason = "Deleting"          // the workload is being deleted
 	NoTemplate      Reason = "NoTemplate"        // its pod template cannot be used
+	StandsIn        Reason = "StandsIn"          // it keeps the place of a Job that is being made again
 	LeftPaused      Reason = "LeftPaused"        // Reloader has paused it and left
 	NotFollowed     Reason = "NotFollowed"       // it follows no source
+	Finished        Reason = "Finished"          // a Job has ended
+	OwnedJob        Reason = "OwnedJob"          // a Job that something else makes or runs
 	SourceMissing   Reason = "SourceMissing"     // a source or key that new pods need does not exist
 	Adopted         Reason = "Adopted"           // inpod sees it, or something that it uses, for the first time
 	Unchanged       Reason = "Unchanged"         // nothing that it uses has changed
@@ -152,7 +157,7 @@ const (
 // Reasons lists every reason.
 func Reasons() []Reason {
 	return []Reason{
-		Deleting, NoTemplate, LeftPaused, NotFollowed, SourceMissing, Adopted, Unchanged, CreateOff, DeleteOff, InTemplate,
+		Deleting, NoTemplate, StandsIn, LeftPaused, NotFollowed, Finished, OwnedJob, SourceMissing, Adopted, Unchanged, CreateOff, DeleteOff, InTemplate,
 		NotifyOnly, PausePeriod, WindowClosed, BackOff, NextRun, StillRunning,
 		FrozenChanged, ReloadConfirmed, ReloadRejected, ReloadFailed, LiveChanged, NoSidecar,
 	}
@@ -166,8 +171,10 @@ func rules() []Rule {
 	return []Rule{
 		deleting,        // 1  None
 		noTemplate,      // 1  None, warning
+		standsIn,        // 1  Recreate
 		leftPaused,      // 1  Resume
 		notFollowed,     // 1  None, the baseline is dropped
+		jobOver,         // 1  None
 		sourceMissing,   // 2  None, warning: rolling now would break healthy pods
 		firstSeen,       // 3  record only
 		unchanged,       // 4  None

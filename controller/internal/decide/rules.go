@@ -203,6 +203,8 @@ func (a *assessment) rollout(reason Reason, note string) Decision {
 		what = "Webhook called: "
 	case a.Workload.Cron != nil:
 		what = "Job started: "
+	case a.Workload.Job != nil:
+		what = "Job is made again: "
 	}
 	decision.Message = what + describe(a.changed)
 	if a.Workload.Restart {

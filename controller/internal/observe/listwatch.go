@@ -67,6 +67,8 @@ func (o *Observer) workloadListWatch(kind workload.Kind, namespace string) cache
 		return listWatch(client, client.AppsV1().StatefulSets(namespace), only)
 	case "cronjobs":
 		return listWatch(client, client.BatchV1().CronJobs(namespace), only)
+	case "jobs":
+		return listWatch(client, client.BatchV1().Jobs(namespace), only)
 	case "daemonsets":
 		return listWatch(client, client.AppsV1().DaemonSets(namespace), only)
 	default:

@@ -64,6 +64,26 @@ func (l *Loop) rollout(ctx context.Context, w observe.Workload, s *state, decisi
 	return l.options.Limits.Timeout, nil
 }
 
+// recreateWait is when to look whether a Job that is deleted is gone.
+const recreateWait = time.Second
+
+// recreate carries on with a Job that is made again.
+func (l *Loop) recreate(ctx context.Context, w observe.Workload, s *state, decision decide.Decision) (time.Duration, error) {
+	done := false
+	_, err := l.write(ctx, func(ctx context.Context) (_ uint64, err error) {
+		done, err = l.options.Writer.Recreate(ctx, w.View, decision)
+		return 0, err
+	})
+	if err != nil {
+		return 0, l.failed(ctx, w, s, decision, err)
+	}
+	if !done {
+		return recreateWait, nil
+	}
+	l.options.Log.Info("a Job was made again", "stand-in", w.View.Key, "job", w.View.Job.StandIn.Name)
+	return 0, nil
+}
+
 // busyWait is when to look again at a CronJob that has to wait for one of its Jobs.
 const busyWait = 10 * time.Second
 

@@ -313,6 +313,11 @@ func (w *town) Resume(_ context.Context, view workload.View) (uint64, error) {
 	}), nil
 }
 
+// Recreate implements [reconcile.Writer].
+func (w *town) Recreate(context.Context, workload.View, decide.Decision) (bool, error) {
+	return true, nil
+}
+
 // touch changes a workload in the picture at once.
 func (w *town) touch(key workload.Key, change func(*workload.View)) uint64 {
 	w.mu.Lock()

@@ -46,12 +46,14 @@ type World interface {
 	Sources(kind source.Kind, namespace string) []source.Ref
 }
 
-// Writer changes the cluster: [act.Writer]. All methods return the resource version that they made, 0 if unknown.
+// Writer changes the cluster: [act.Writer]. Most methods return the resource version that they made, 0 if unknown.
 type Writer interface {
 	Rollout(ctx context.Context, view workload.View, decision decide.Decision, now time.Time) (uint64, error)
 	Record(ctx context.Context, view workload.View, baseline source.Baseline) (uint64, error)
 	Note(ctx context.Context, view workload.View, content string) (uint64, error)
 	Resume(ctx context.Context, view workload.View) (uint64, error)
+	// Recreate carries on with a Job that is made again, and tells whether nothing is left to do.
+	Recreate(ctx context.Context, view workload.View, decision decide.Decision) (done bool, err error)
 }
 
 // InPlace sees reloads in the pods through: [inplace.Reloader].
@@ -253,6 +255,8 @@ func (l *Loop) decide(ctx context.Context, w observe.Workload, s *state, unsettl
 	switch decision.Action {
 	case decide.Rollout:
 		return l.rollout(ctx, w, s, decision)
+	case decide.Recreate:
+		return l.recreate(ctx, w, s, decision)
 	case decide.Resume:
 		return 0, l.resume(ctx, w, s, decision)
 	case decide.Reload:

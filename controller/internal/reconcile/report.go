@@ -116,6 +116,8 @@ func (l *Loop) refused(w observe.Workload, decision decide.Decision, err error) 
 	switch decision.Action {
 	case decide.Resume:
 		what = "It could not be resumed"
+	case decide.Recreate:
+		what = "Job " + w.View.Job.StandIn.Name + " could not be made again, and nothing of it is lost: its place is kept. It"
 	case decide.None, decide.Reload:
 	case decide.Rollout:
 		what = "The rolling update could not be started"

@@ -26,6 +26,7 @@ type Cluster interface {
 	Record(ctx context.Context, view workload.View, baseline source.Baseline) (uint64, error)
 	Note(ctx context.Context, view workload.View, content string) (uint64, error)
 	Resume(ctx context.Context, view workload.View) (uint64, error)
+	Recreate(ctx context.Context, view workload.View, decision decide.Decision) (done bool, err error)
 }
 
 // Post sends a body: [alert.Poster.Post].

@@ -127,10 +127,17 @@ the chart knows itself.
 - apiGroups: [apps]
   resources: [deployments, statefulsets, daemonsets]
   verbs: [list, watch, patch]
-{{- if not (has "cronjobs" .Values.controller.config.ignoredWorkloadTypes) }}
+{{- $ignored := .Values.controller.config.ignoredWorkloadTypes }}
+{{- if not (has "cronjobs" $ignored) }}
 - apiGroups: [batch]
   resources: [cronjobs]
   verbs: [get, list, watch, patch]
+{{- end }}
+{{- if not (has "jobs" $ignored) }}
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch, patch, create, delete]
+{{- else if not (has "cronjobs" $ignored) }}
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [list, create, delete]

@@ -1,0 +1,191 @@
+package act
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+
+	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/workload"
+)
+
+// A Job is made again in steps that can each be repeated, and between which the program may end:
+//
+//	1  a suspended Job of another name is made, which carries the whole manifest: the stand-in. What refuses it has
+//	   harmed nobody
+//	2  the content is recorded on the old Job, so that nobody begins anew
+//	3  the old Job is deleted, with its pods
+//	4  when it is gone, the new one is made from the stand-in
+//	5  the stand-in is deleted
+//
+// The stand-in is a Job that is watched like any other: it has the steps 3 to 5 done, whoever leads then.
+
+// standIn makes the stand-in of a Job.
+func (w *Writer) standIn(ctx context.Context, view workload.View, baseline string) error {
+	jobs := w.Jobs.Jobs(view.Key.Namespace)
+	job, err := jobs.Get(ctx, view.Key.Name, metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", view.Key, err)
+	}
+	if job.UID != view.UID || workload.Finished(job) {
+		return fmt.Errorf("reading %s: %w", view.Key, apierrors.NewConflict(batchv1.Resource("jobs"), view.Key.Name, errAnew))
+	}
+	standIn, err := w.standInOf(job, baseline)
+	if err != nil {
+		return fmt.Errorf("%s: %w", view.Key, err)
+	}
+	_, err = jobs.Create(ctx, standIn, metav1.CreateOptions{FieldManager: FieldManager})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("making a stand-in for %s: %w", view.Key, err)
+	}
+	return nil
+}
+
+// standInOf is the stand-in of a Job.
+func (w *Writer) standInOf(job *batchv1.Job, baseline string) (*batchv1.Job, error) {
+	standIn := workload.StandIn{
+		Name: job.Name, UID: job.UID, Seal: w.sealOf(job.Namespace, job.Name, job),
+		Labels: withoutGenerated(job.Labels), Annotations: maps.Clone(job.Annotations), OwnerReferences: job.OwnerReferences, Finalizers: withoutCascade(job.Finalizers),
+	}
+	text, err := json.Marshal(standIn)
+	if err != nil {
+		return nil, err
+	}
+	made := &batchv1.Job{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: standInName(job, baseline), Namespace: job.Namespace, OwnerReferences: job.OwnerReferences,
+			Labels:      map[string]string{"app.kubernetes.io/managed-by": "inpod"},
+			Annotations: map[string]string{annotation.StandIn: string(text)},
+		},
+		Spec: *job.Spec.DeepCopy(),
+	}
+	made.Spec.Suspend = new(true)
+	if made.Spec.ManualSelector == nil || !*made.Spec.ManualSelector {
+		made.Spec.Selector = nil
+		made.Spec.Template.Labels = withoutGenerated(made.Spec.Template.Labels)
+	}
+	return made, nil
+}
+
+// sealOf is what only inpod can write about a Job.
+func (w *Writer) sealOf(namespace, name string, job *batchv1.Job) string {
+	return w.Sealer.Token("stand-in", namespace, name, string(job.UID))
+}
+
+// Recreate carries on where a stand-in keeps the place of a Job. done tells that nothing is left to do.
+func (w *Writer) Recreate(ctx context.Context, view workload.View, decision decide.Decision) (done bool, err error) {
+	baseline, err := w.Sealer.Encode(decision.Baseline)
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", view.Key, err)
+	}
+	jobs := w.Jobs.Jobs(view.Key.Namespace)
+	kept, err := jobs.Get(ctx, view.Key.Name, metav1.GetOptions{})
+	if err != nil {
+		return apierrors.IsNotFound(err), ignoreNotFound(err, "reading %s: %w", view.Key)
+	}
+	standIn, err := workload.StandInOf(kept)
+	if err != nil || standIn == nil {
+		return true, err // somebody has taken the annotation away
+	}
+	if standIn.Seal != w.Sealer.Token("stand-in", kept.Namespace, standIn.Name, string(standIn.UID)) {
+		return false, fmt.Errorf("%s says that it stands in for Job %s, and that was not written by this installation of inpod: delete it, or make the Job from it and then delete it",
+			view.Key, standIn.Name)
+	}
+	old, err := jobs.Get(ctx, standIn.Name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		_, err = jobs.Create(ctx, jobFrom(kept, standIn, baseline), metav1.CreateOptions{FieldManager: FieldManager})
+		if err != nil && !apierrors.IsAlreadyExists(err) {
+			return false, fmt.Errorf("making Job %s/%s again, whose place %s keeps: %w", kept.Namespace, standIn.Name, kept.Name, err)
+		}
+	case err != nil:
+		return false, fmt.Errorf("reading Job %s/%s: %w", kept.Namespace, standIn.Name, err)
+	case old.UID != standIn.UID:
+		// It was made again, here or by somebody else.
+	case workload.Finished(old) && old.DeletionTimestamp == nil:
+		// It has ended before it could be replaced, and what has ended is not run again.
+	case old.DeletionTimestamp != nil:
+		return false, nil // its pods end
+	default:
+		// In the foreground: a Job of the same name before the pods of the old one are gone would have both run, and may
+		// hang (kubernetes/kubernetes#131917).
+		err = jobs.Delete(ctx, old.Name, metav1.DeleteOptions{
+			PropagationPolicy: new(metav1.DeletePropagationForeground),
+			Preconditions:     &metav1.Preconditions{UID: &old.UID, ResourceVersion: &old.ResourceVersion},
+		})
+		return false, ignoreNotFound(err, "deleting Job %s/%s: %w", old.Namespace, old.Name)
+	}
+	err = jobs.Delete(ctx, kept.Name, metav1.DeleteOptions{
+		PropagationPolicy: new(metav1.DeletePropagationBackground), Preconditions: &metav1.Preconditions{UID: &kept.UID},
+	})
+	return true, ignoreNotFound(err, "deleting %s: %w", view.Key)
+}
+
+// ignoreNotFound wraps an error, the last operand of format, but for what is not there.
+func ignoreNotFound(err error, format string, operands ...any) error {
+	if err == nil || apierrors.IsNotFound(err) {
+		return nil
+	}
+	return fmt.Errorf(format, append(operands, err)...)
+}
+
+// jobFrom is the new Job.
+func jobFrom(kept *batchv1.Job, standIn *workload.StandIn, baseline string) *batchv1.Job {
+	job := &batchv1.Job{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: standIn.Name, Namespace: kept.Namespace,
+			Labels: standIn.Labels, Annotations: maps.Clone(standIn.Annotations), OwnerReferences: standIn.OwnerReferences, Finalizers: standIn.Finalizers,
+		},
+		Spec: *kept.Spec.DeepCopy(),
+	}
+	job.Spec.Suspend = new(false)
+	if job.Spec.ManualSelector == nil || !*job.Spec.ManualSelector {
+		job.Spec.Selector = nil
+		job.Spec.Template.Labels = withoutGenerated(job.Spec.Template.Labels)
+	}
+	delete(job.Annotations, annotation.Observed)
+	if baseline != "" {
+		if job.Annotations == nil {
+			job.Annotations = map[string]string{}
+		}
+		job.Annotations[annotation.Observed] = baseline
+	}
+	return job
+}
+
+// standInName comes from what the Job is made again for, so that there is one stand-in, however often it is made.
+func standInName(job *batchv1.Job, baseline string) string {
+	const suffix = 16 // -inpod- and its digest; the name of a Job has at most 63 bytes
+	name := job.Name
+	if len(name) > 63-suffix-1 {
+		name = name[:63-suffix-1]
+	}
+	return name + "-inpod-" + digestOf(string(job.UID), baseline)
+}
+
+// withoutGenerated drops the labels that the API server gives to the pods of a Job
+// (k8s.io/kubernetes/pkg/registry/batch/job/strategy.go).
+func withoutGenerated(labels map[string]string) map[string]string {
+	some := maps.Clone(labels)
+	for _, key := range []string{batchv1.ControllerUidLabel, batchv1.JobNameLabel, "controller-uid", "job-name"} {
+		delete(some, key)
+	}
+	return some
+}
+
+// withoutCascade drops the finalizers that belong to a deletion.
+func withoutCascade(finalizers []string) []string {
+	var some []string
+	for _, finalizer := range finalizers {
+		if finalizer != metav1.FinalizerDeleteDependents && finalizer != metav1.FinalizerOrphanDependents {
+			some = append(some, finalizer)
+		}
+	}
+	return some
+}

@@ -1,0 +1,102 @@
+package workload
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+
+	"inpod.dev/inpod/internal/annotation"
+)
+
+// Job is what is particular to a Job: its pods read the content when they start, and its template can not be changed. A
+// change is taken up by another Job of the same name.
+type Job struct {
+	// Finished tells that it has ended, or is about to.
+	Finished bool
+	// Suspended tells that it has no pods for now.
+	Suspended bool
+	// Owned tells that another object makes it, such as a CronJob, or that another controller than Kubernetes' own runs it.
+	Owned bool
+	// StandIn is the Job that this one keeps the place of; nil for a Job of its own.
+	StandIn *StandIn
+}
+
+// StandIn is what a suspended Job carries in the annotation [annotation.StandIn] while it keeps the place of another one
+// that is deleted and made again: what that one has and a Job of another name can not have. The rest of its manifest is
+// that of the stand-in itself.
+type StandIn struct {
+	Name string    `json:"name"`
+	UID  types.UID `json:"uid"` // of the Job that is deleted
+	// Seal shows that inpod has written this, and nobody else who may make Jobs.
+	Seal            string                  `json:"seal"`
+	Labels          map[string]string       `json:"labels,omitempty"`
+	Annotations     map[string]string       `json:"annotations,omitempty"`
+	OwnerReferences []metav1.OwnerReference `json:"ownerReferences,omitempty"`
+	Finalizers      []string                `json:"finalizers,omitempty"`
+}
+
+// same compares what a decision depends on. What a Job stands in for does not change.
+func (j *Job) same(other *Job) bool {
+	if j == nil || other == nil {
+		return j == other
+	}
+	return j.Finished == other.Finished && j.Suspended == other.Suspended && j.Owned == other.Owned && (j.StandIn == nil) == (other.StandIn == nil)
+}
+
+// JobKind is the row of Jobs.
+func JobKind() Kind {
+	return Kind{
+		Name:     "Job",
+		Resource: batchv1.SchemeGroupVersion.WithResource("jobs"),
+		New:      func() runtime.Object { return &batchv1.Job{} },
+		template: templateOf(func(j *batchv1.Job) *corev1.PodTemplateSpec { return &j.Spec.Template }),
+		pods:     podsOf(func(j *batchv1.Job) int32 { return j.Status.Active }),
+		job:      jobOf,
+	}
+}
+
+func jobOf(object any) *Job {
+	j, ok := object.(*batchv1.Job)
+	if !ok {
+		return nil
+	}
+	job := &Job{
+		Finished: Finished(j), Suspended: j.Spec.Suspend != nil && *j.Spec.Suspend, Owned: metav1.GetControllerOfNoCopy(j) != nil || j.Spec.ManagedBy != nil && *j.Spec.ManagedBy != batchv1.JobControllerName,
+	}
+	// One that cannot be read is that of a suspended Job of somebody else.
+	if standIn, err := StandInOf(j); err == nil {
+		job.StandIn = standIn
+	}
+	return job
+}
+
+// Finished tells whether a Job has ended, or has a verdict already and waits for its pods to end
+// (k8s.io/kubernetes/pkg/controller/job, KEP-3998).
+func Finished(job *batchv1.Job) bool {
+	ends := []batchv1.JobConditionType{batchv1.JobComplete, batchv1.JobFailed, batchv1.JobSuccessCriteriaMet, batchv1.JobFailureTarget}
+	for _, condition := range job.Status.Conditions {
+		if condition.Status == corev1.ConditionTrue && slices.Contains(ends, condition.Type) {
+			return true
+		}
+	}
+	return false
+}
+
+// StandInOf returns what a Job stands in for; nil for nothing.
+func StandInOf(job *batchv1.Job) (*StandIn, error) {
+	text, ok := job.Annotations[annotation.StandIn]
+	if !ok {
+		return nil, nil //nolint:nilnil // there is none, and that is no error
+	}
+	var standIn StandIn
+	if err := json.Unmarshal([]byte(text), &standIn); err != nil {
+		return nil, fmt.Errorf("annotation %s of Job %s/%s: %w", annotation.StandIn, job.Namespace, job.Name, err)
+	}
+	return &standIn, nil
+}
