@@ -43,7 +43,7 @@ func (s *space) recordedJob(name string) *batchv1.Job {
 	var job *batchv1.Job
 	s.eventually("Job "+name+" to be recorded", func() (string, bool) {
 		job = s.getJob(name)
-		return fmt.Sprint(job != nil), job != nil && job.Annotations[annotation.Observed] != ""
+		return "", job != nil && job.Annotations[annotation.Observed] != ""
 	})
 	return job
 }

@@ -105,11 +105,12 @@ func (l *jobLab) jobs() (job, standIn *batchv1.Job) {
 		l.Fatal(err)
 	}
 	for i := range list.Items {
-		if list.Items[i].Name == "migrate" {
+		switch {
+		case list.Items[i].Name == "migrate":
 			job = &list.Items[i]
-		} else if standIn != nil {
+		case standIn != nil:
 			l.Fatalf("two stand-ins, %s and %s", standIn.Name, list.Items[i].Name)
-		} else {
+		default:
 			standIn = &list.Items[i]
 		}
 	}

@@ -266,8 +266,10 @@ func TestPropertyPodsGetWhatChanged(t *testing.T) {
 			t.Fatalf("seed %d: the pods do not have everything (-current +pods):\n%s", seed, diff)
 		}
 	}
-	untold := []decide.Reason{decide.Deleting, decide.NoTemplate, decide.CreateOff, decide.DeleteOff, decide.InTemplate, decide.NextRun, decide.StillRunning,
-		decide.StandsIn, decide.Finished, decide.OwnedJob}
+	untold := []decide.Reason{
+		decide.Deleting, decide.NoTemplate, decide.CreateOff, decide.DeleteOff, decide.InTemplate, decide.NextRun, decide.StillRunning,
+		decide.StandsIn, decide.Finished, decide.OwnedJob,
+	}
 	for _, reason := range decide.Reasons() {
 		if n := counts[reason]; n < 10 && !slices.Contains(untold, reason) {
 			t.Errorf("%s was decided %d times: the stories are not varied", reason, n)

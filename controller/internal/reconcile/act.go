@@ -80,7 +80,7 @@ func (l *Loop) recreate(ctx context.Context, w observe.Workload, s *state, decis
 	if !done {
 		return recreateWait, nil
 	}
-	l.options.Log.Info("a Job was made again", "stand-in", w.View.Key, "job", w.View.Job.StandIn.Name)
+	l.options.Log.Info("a Job was made again", "standIn", w.View.Key, "job", w.View.Job.StandIn.Name)
 	return 0, nil
 }
 
