@@ -14,10 +14,10 @@ type metrics struct {
 func newMetrics(registerer prometheus.Registerer) *metrics {
 	m := &metrics{
 		nudges: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "inpod_nudges_total", Help: "Pods that were asked to refresh their volumes at once, by whether the API server accepted it.",
+			Name: "inpod_nudges_total", Help: "Pods that were asked to refresh their volumes at once, by whether the API server accepted it: accepted or refused.",
 		}, []string{"result"}),
 		verdicts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "inpod_reload_verdicts_total", Help: "What reloads in the pods of a workload came to, by verdict.",
+			Name: "inpod_reload_verdicts_total", Help: "What reloads in the pods of a workload came to: Confirmed, Rejected, Failed or Overdue.",
 		}, []string{"verdict"}),
 	}
 	registerer.MustRegister(m.nudges, m.verdicts)

@@ -26,7 +26,7 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		}, []string{"action", "reason"}),
 		rollouts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "inpod_rollouts_total",
-			Help: "Rolling updates that were asked for, by kind of workload, reason, and whether the API server accepted them.",
+			Help: "Rolling updates that were asked for, by kind of workload, reason, and whether the API server accepted them: accepted or refused.",
 		}, []string{"kind", "reason", "result"}),
 		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "inpod_change_to_rollout_seconds",

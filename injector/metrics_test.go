@@ -1,0 +1,44 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"log/slog"
+	"testing"
+
+	"k8s.io/client-go/kubernetes/fake"
+
+	"inpod.dev/inpod/injector/internal/admission"
+	"inpod.dev/inpod/injector/internal/config"
+	"inpod.dev/inpod/internal/access"
+	"inpod.dev/inpod/internal/telemetry"
+	"inpod.dev/inpod/internal/telemetry/kubemetrics"
+	"inpod.dev/inpod/internal/telemetry/metricsdoc"
+)
+
+var update = flag.Bool("update", false, "write the table into docs/metrics.md")
+
+// The page lists exactly what the webhook and what keeps its certificate export.
+func TestMetricsAreDocumented(t *testing.T) {
+	t.Parallel()
+	c := config.Default()
+	c.Pod.Name, c.Pod.Namespace = "one", "inpod-system"
+	in := &injector{config: c, log: slog.New(slog.DiscardHandler), registry: telemetry.NewRegistry(telemetry.Build{}), fail: func(error) {}}
+	if err := kubemetrics.RegisterREST(in.registry); err != nil {
+		t.Fatal(err)
+	}
+	admission.NewMetrics(in.registry)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel() // what certificate starts ends at once
+	if _, _, err := in.certificate(ended, &access.Connection{Client: fake.NewClientset()}); err != nil {
+		t.Fatal(err)
+	}
+	in.tasks.Wait()
+	metrics, err := metricsdoc.Of(in.registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := metricsdoc.Compare("../docs/metrics.md", "injector", metrics, *update); err != nil {
+		t.Error(err)
+	}
+}
