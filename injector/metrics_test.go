@@ -24,9 +24,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	c := config.Default()
 	c.Pod.Name, c.Pod.Namespace = "one", "inpod-system"
 	in := &injector{config: c, log: slog.New(slog.DiscardHandler), registry: telemetry.NewRegistry(telemetry.Build{}), fail: func(error) {}}
-	if err := kubemetrics.RegisterREST(in.registry); err != nil {
-		t.Fatal(err)
-	}
+	in.registry.MustRegister(kubemetrics.Collectors()...) // client-go reports to one registry of a process only
 	admission.NewMetrics(in.registry)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel() // what certificate starts ends at once

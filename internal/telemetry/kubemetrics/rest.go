@@ -29,6 +29,12 @@ func RegisterREST(registerer prometheus.Registerer) error {
 	return nil
 }
 
+// Collectors are the metrics of [RegisterREST] with nobody who reports to them, for what lists all metrics.
+func Collectors() []prometheus.Collector {
+	adapter := newRESTAdapter()
+	return []prometheus.Collector{adapter.requests, adapter.duration}
+}
+
 type restAdapter struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
