@@ -1,6 +1,8 @@
 package tests
 
 import (
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 )
@@ -11,12 +13,15 @@ func foreign() map[string]Object {
 	const (
 		prometheus  = "monitoring.coreos.com/v1 "
 		certManager = "cert-manager.io/v1 "
+		autoscaling = "autoscaling.k8s.io/v1 "
 	)
 	return map[string]Object{
 		prometheus + "ServiceMonitor": &ServiceMonitor{},
 		prometheus + "PodMonitor":     &PodMonitor{},
 		certManager + "Issuer":        &Issuer{},
 		certManager + "Certificate":   &Certificate{},
+
+		autoscaling + "VerticalPodAutoscaler": &VerticalPodAutoscaler{},
 	}
 }
 
@@ -26,6 +31,7 @@ type Scrape struct {
 	Port              string       `json:"port"`
 	Path              string       `json:"path"`
 	Scheme            string       `json:"scheme,omitempty"`
+	HonorLabels       bool         `json:"honorLabels,omitempty"`
 	Interval          string       `json:"interval,omitempty"`
 	ScrapeTimeout     string       `json:"scrapeTimeout,omitempty"`
 	Relabelings       []Relabeling `json:"relabelings,omitempty"`
@@ -119,3 +125,33 @@ type Certificate struct {
 
 // DeepCopyObject implements [runtime.Object]; nothing here is modified.
 func (c *Certificate) DeepCopyObject() runtime.Object { return c }
+
+// VerticalPodAutoscaler sets what pods request.
+// https://github.com/kubernetes/autoscaler/blob/master/vertical-pod-autoscaler/docs/api.md
+type VerticalPodAutoscaler struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+
+	Spec struct {
+		TargetRef    autoscalingv1.CrossVersionObjectReference `json:"targetRef"`
+		Recommenders []struct {
+			Name string `json:"name"`
+		} `json:"recommenders,omitempty"`
+		UpdatePolicy struct {
+			UpdateMode  string `json:"updateMode"`
+			MinReplicas int32  `json:"minReplicas,omitempty"`
+		} `json:"updatePolicy"`
+		ResourcePolicy struct {
+			ContainerPolicies []struct {
+				ContainerName       string                `json:"containerName"`
+				ControlledValues    string                `json:"controlledValues,omitempty"`
+				ControlledResources []corev1.ResourceName `json:"controlledResources,omitempty"`
+				MinAllowed          corev1.ResourceList   `json:"minAllowed,omitempty"`
+				MaxAllowed          corev1.ResourceList   `json:"maxAllowed,omitempty"`
+			} `json:"containerPolicies"`
+		} `json:"resourcePolicy"`
+	} `json:"spec"`
+}
+
+// DeepCopyObject implements [runtime.Object]; nothing here is modified.
+func (v *VerticalPodAutoscaler) DeepCopyObject() runtime.Object { return v }

@@ -180,6 +180,9 @@ the chart knows itself.
 {{- define "inpod.controller.scrape" -}}
 - port: http
   path: /metrics
+  {{- if .honorLabels }}
+  honorLabels: true
+  {{- end }}
   {{- with .interval }}
   interval: {{ . }}
   {{- end }}
