@@ -6,6 +6,7 @@ import (
 	"inpod.dev/inpod/controller/internal/compat"
 	"inpod.dev/inpod/controller/internal/config"
 	"inpod.dev/inpod/internal/access"
+	"inpod.dev/inpod/internal/source"
 	"inpod.dev/inpod/internal/workload"
 )
 
@@ -25,6 +26,12 @@ func requirements(c config.Config, kinds workload.Table, namespace string) []acc
 	}
 	for _, watched := range namespaces {
 		for _, kind := range c.Scope.Sources() {
+			if kind == source.SecretProviderClass {
+				const group, why = "secrets-store.csi.x-k8s.io", "to see what the CSI driver rotates into pods"
+				need(group, "secretproviderclasses", watched, "", why, "list", "watch")
+				need(group, "secretproviderclasspodstatuses", watched, "", why, "list", "watch")
+				continue
+			}
 			need("", strings.ToLower(string(kind))+"s", watched, "", "to see their changes", "list", "watch")
 		}
 		for _, kind := range kinds {

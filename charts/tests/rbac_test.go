@@ -83,7 +83,8 @@ func TestProgramsMayDoThisAndNoMore(t *testing.T) {
 				"list,patch,watch deployments.apps", "list,patch,watch statefulsets.apps", "list,patch,watch daemonsets.apps",
 				"list,patch,watch rollouts.argoproj.io", "list,patch,watch deploymentconfigs.apps.openshift.io",
 				"list,patch,watch clonesets.apps.kruise.io", "list,patch,watch services.serving.knative.dev",
-				"list,patch,watch replicationcontrollers"),
+				"list,patch,watch replicationcontrollers",
+				"list,watch secretproviderclasses.secrets-store.csi.x-k8s.io", "list,watch secretproviderclasspodstatuses.secrets-store.csi.x-k8s.io"),
 			grants(own, "create secrets", "get secrets roller-key", "create configmaps", "get,update configmaps reloader-meta-info", "create "+leases, "get,update "+leases+" roller"))},
 		"in selected namespaces, without ConfigMaps": {"selected", "controller", slices.Concat(
 			slices.DeleteFunc(watchRights(everywhere), func(right string) bool { return strings.Contains(right, "configmaps") }),

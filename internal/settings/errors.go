@@ -36,11 +36,6 @@ func (e *UsageError) Unwrap() []error { return e.Problems }
 // unknown is the problem of a name that is not in the table. Origin is where it was written, such as "flag --x"; render
 // turns the name of a setting into the form of that place.
 func (p Program) unknown(origin, name string, render func(name string) string) error {
-	if p.Foreign != nil {
-		if why := p.Foreign(name); why != "" {
-			return fmt.Errorf("%s: %s", origin, why)
-		}
-	}
 	if known := closest(name, p.Table); known != "" {
 		return fmt.Errorf("%s is unknown; did you mean %s?", origin, render(known))
 	}

@@ -65,8 +65,6 @@ type Program struct {
 	Intro string          // the top of the help text
 	Build telemetry.Build // what --version answers
 	Table []Setting       // in the order of the help text
-	// Foreign explains a name that another tool has and that is not in the table; "" for every other name. It may be nil.
-	Foreign func(name string) string
 }
 
 // sections are the headings in the order in which the table first has them.

@@ -31,12 +31,6 @@ func programOf(c *config, more ...settings.Setting) settings.Program {
 			general.Setting("pause", settings.Duration(&c.Pause), "how long to wait"),
 			general.Setting("names", settings.Names(&c.Names, "NAME,…"), "who to greet"),
 		}, more...),
-		Foreign: func(name string) string {
-			if name == "sleep" {
-				return "elsewhere it is called so; here it is pause"
-			}
-			return ""
-		},
 	}
 }
 
@@ -70,7 +64,6 @@ func TestWrongUsageIsExplained(t *testing.T) {
 	}{
 		"a misspelled flag":                {args: []string{"--pauze=1s"}, want: []string{"flag --pauze is unknown; did you mean --pause?"}},
 		"a misspelled variable":            {environ: []string{"INPOD_NAME=x"}, want: []string{"INPOD_NAME is unknown; did you mean INPOD_NAMES?"}},
-		"a name of another tool":           {args: []string{"--sleep=1s"}, want: []string{"flag --sleep: elsewhere it is called so"}},
 		"an argument, without any boolean": {args: []string{"hello"}, want: []string{`unexpected argument "hello": there are only flags` + "\n"}},
 		"every wrong value at once": {
 			args: []string{"--pause=x"}, environ: []string{"INPOD_NONSENSE=1"},

@@ -26,6 +26,8 @@ type Snapshot struct {
 	// Ignore and Match tell that the source carries the ignore or the match
 	// annotation.
 	Ignore, Match bool
+	// Fresh tells that every pod has started with this content, where that is known: see [OfSecretProviderClass].
+	Fresh bool
 	// Changed says when the content was last changed.
 	Changed Moment
 	// Edited tells that it was seen to have other content before.

@@ -77,6 +77,7 @@ type Scope struct {
 	NamespaceSelector string   // on the labels of namespaces, "" for all
 	SourceSelector    string   // on the labels of ConfigMaps and Secrets, "" for all
 	IgnoredSources    []string // configmaps, secrets
+	Classes           bool     // watch SecretProviderClasses too
 	NamespaceDefaults bool     // annotations of namespaces are defaults for their workloads
 }
 
@@ -87,6 +88,9 @@ func (s Scope) Sources() []source.Kind {
 		if !slices.Contains(s.Ignored(), kind) {
 			kinds = append(kinds, kind)
 		}
+	}
+	if s.Classes {
+		kinds = append(kinds, source.SecretProviderClass)
 	}
 	return kinds
 }

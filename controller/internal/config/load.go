@@ -39,19 +39,7 @@ func Help() string {
 }
 
 func program(config *Config, build telemetry.Build) settings.Program {
-	return settings.Program{Name: "controller", Intro: intro, Build: build, Table: table(config), Foreign: foreign}
-}
-
-// foreign explains settings that Reloader has and inpod does not. They deserve a better answer than "unknown": whoever
-// moves from Reloader has to know that the setting has no effect here, and not that it is misspelled. Reloader's own
-// spelling has capitals in one of them, and its documentation has none there.
-func foreign(name string) string {
-	switch strings.ToLower(name) {
-	case "enable-csi-integration":
-		return "this is a setting of Reloader that inpod does not support yet; remove it"
-	default:
-		return ""
-	}
+	return settings.Program{Name: "controller", Intro: intro, Build: build, Table: table(config)}
 }
 
 // joinBooleans writes "--reload-on-create true" as "--reload-on-create=true". In Reloader these two flags are strings,

@@ -103,7 +103,6 @@ func TestRefused(t *testing.T) {
 		"a misspelled flag":            {args: []string{"--setle=2s"}, want: []string{"flag --setle is unknown; did you mean --settle?"}},
 		"a flag in other letters":      {args: []string{"--Reload_Strategy=x"}, want: []string{"did you mean --reload-strategy?"}},
 		"one dash":                     {args: []string{"-settle=2s"}, want: []string{"flags begin with two dashes"}},
-		"a flag of Reloader":           {args: []string{"--enable-csi-integration=true"}, want: []string{"flag --enable-csi-integration", "Reloader", "does not support yet"}},
 		"a flag of Reloader, capitals": {args: []string{"--is-Argo-Rollouts=x"}, want: []string{`flag --is-argo-rollouts: "x" is not a boolean`}},
 		"a selector that is none":      {args: []string{"--namespace-selector=a in b"}, want: []string{`flag --namespace-selector: "a in b" is not a label selector`, "tier in (web,api)"}},
 		"another type to ignore":       {args: []string{"--ignored-workload-types=jobs,pods"}, want: []string{`flag --ignored-workload-types: "pods"`, "jobs, cronjobs"}},
@@ -115,12 +114,8 @@ func TestRefused(t *testing.T) {
 		"a kind with a bad path":       {args: []string{"--workload-kinds=CloneSet=a.b/v1/c:spec..template"}, want: []string{`"spec..template" is not a path`}},
 		"a kind that is handled":       {args: []string{"--workload-kinds=D=apps/v1/deployments"}, want: []string{"deployments.apps are handled already"}},
 		"a kind twice":                 {args: []string{"--workload-kinds=A=a.b/v1/c,B=a.b/v2/c"}, want: []string{`"B=a.b/v2/c": c.a.b are handled already`}},
-		"a setting of Reloader by environment": {
-			environ: []string{"INPOD_ENABLE_CSI_INTEGRATION=true"},
-			want:    []string{"environment variable INPOD_ENABLE_CSI_INTEGRATION", "does not support yet"},
-		},
-		"a flag without its value": {args: []string{"--settle"}, want: []string{"flag --settle needs a value"}},
-		"an argument":              {args: []string{"--enable-pprof", "false"}, want: []string{`unexpected argument "false"`, "--auto-reload-all=false"}},
+		"a flag without its value":     {args: []string{"--settle"}, want: []string{"flag --settle needs a value"}},
+		"an argument":                  {args: []string{"--enable-pprof", "false"}, want: []string{`unexpected argument "false"`, "--auto-reload-all=false"}},
 		"an unknown variable": {
 			environ: []string{"INPOD_LOGLEVEL=debug"},
 			want:    []string{"environment variable INPOD_LOGLEVEL is unknown; did you mean INPOD_LOG_LEVEL?"},

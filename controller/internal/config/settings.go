@@ -52,6 +52,7 @@ func reloaderTable(c *Config) []settings.Setting {
 		s.Setting("pause-deployment-time-annotation", key(&c.Keys.PausedAt), "on a workload with a pause: the time of its last rollout, written by inpod"),
 		s.Setting("ignored-workload-types", settings.Names(&c.Kinds.Ignored, "NAME,…"), "heed no cronjobs, or no jobs, and need no rights on them"),
 		s.Setting("is-argo-rollouts", settings.Boolean(&c.Kinds.Rollout), "handle the Rollouts of Argo Rollouts too. Reloader's spelling, --is-Argo-Rollouts, works as well"),
+		s.Setting("enable-csi-integration", settings.Boolean(&c.Scope.Classes), "follow the SecretProviderClasses of the secrets-store CSI driver too"),
 		s.Setting("webhook-url", settings.Text(&c.Webhook.URL, "URL"), "roll nothing, and post what is to be rolled to this address. It is a password: rather set INPOD_WEBHOOK_URL from a Secret").Hidden(),
 		s.Setting("metrics-by-namespace", settings.Boolean(&c.MetricsByNamespace), "export reloader_reload_executed_total_by_namespace as well; METRICS_COUNT_BY_NAMESPACE=enabled does the same"),
 		s.Setting("meta-info", settings.Boolean(&c.MetaInfo), "write Reloader's ConfigMap reloader-meta-info, which says which build runs with which settings; RELOADER_NAMESPACE=NAME does the same"),

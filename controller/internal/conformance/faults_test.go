@@ -22,8 +22,8 @@ func faultRows() section {
 		{"18. a CronJob runs although it is suspended, and `concurrencyPolicy` does not count", better, "neither", []string{"TestCronJobs", "TestJobsThatRunAreReplacedWhereThePolicySaysSo", "TestAChangeStartsAJobOfACronJob"}},
 		{"19. pauses are forgotten, never end, or race", better, "a pause is a comparison with a time that is in the object", []string{"TestThePausePeriodOutlivesARestart", "TestAPauseOfReloaderIsLookedAtAgainWhenItEnds"}},
 		{"20. options are overwritten from several goroutines", better, "they are values; every test runs with the race detector", []string{"TestLoadReadsNothingFromTheProcess"}},
-		{"21. the label selector stops CSI reloads", missing, "CSI is not handled yet", nil},
-		{"22. a SecretProviderClass is fetched once per workload", missing, "CSI is not handled yet", nil},
+		{"21. the label selector stops CSI reloads", better, "it selects classes, and statuses are read for all that it selects", []string{"TestOneRotationOfTheSecretsStoreDriverIsOneRollout", "docs/csi.md"}},
+		{"22. a SecretProviderClass is fetched once per workload", better, "it is in the picture: no workload costs a request", []string{"TestOneRotationOfTheSecretsStoreDriverIsOneRollout"}},
 	}}
 }
 

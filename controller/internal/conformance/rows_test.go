@@ -25,7 +25,7 @@ func flagRows() section {
 		{"`--reload-on-create`, `--reload-on-delete`", better, "deletions are seen with both strategies, and nothing depends on which list was read first", []string{accepted, "TestSourcesThatAppearOrDisappearRollWhenAskedTo", "TestRuleAppearedOrGone"}},
 		{"`--sync-after-restart`", different, "accepted, and explained in a line of the log: what changed meanwhile is always applied, once, and nothing else is", []string{accepted, "TestOnlyChangesRollThroughInstallStopStartAndUpgrade"}},
 		{"`--enable-ha`", better, "the others are warm, the Lease is in the own namespace and released at a stop", []string{accepted, "TestNothingIsLostOrDoneTwiceWhenTheLeaderGoes", "TestALeaderThatIsStoppedHandsOverAtOnce"}},
-		{"`--enable-csi-integration`", missing, "not there yet", nil},
+		{"`--enable-csi-integration`", better, "waits for the driver's kinds where they are installed later", []string{accepted, "TestOneRotationOfTheSecretsStoreDriverIsOneRollout"}},
 		{"`--enable-pprof`, `--pprof-addr`", better, "profiles are on that address and nowhere else; the default is reached by port-forward only", []string{accepted, "TestProfiles"}},
 		{"unknown flags", better, "end the program with exit code 2 and the name that was meant", []string{"TestRefused"}},
 	}}
@@ -47,7 +47,7 @@ func annotationRows() section {
 	return section{"Annotations", "", []row{
 		{"`reloader.stakater.com/auto` and its forms for one kind", same, "a value that is no boolean is told in a Warning event", []string{"TestReloaderCases", "TestWhatCannotBeUnderstood"}},
 		{"`configmap.…/reload`, `secret.…/reload`", better, "alternatives are held together (`a|b`), and a pattern that is none is told and concerns itself", []string{"TestReloaderCases", "TestProblems"}},
-		{"`secretproviderclass.…/auto`, `…/reload`", missing, "not there yet", nil},
+		{"`secretproviderclass.…/auto`, `…/reload`", same, "", []string{"TestSecretProviderClasses", "TestOneRotationOfTheSecretsStoreDriverIsOneRollout"}},
 		{"`reloader.stakater.com/search`, `…/match`", same, "", []string{"TestReloaderCases", "TestSelectionOfSources"}},
 		{"`reloader.stakater.com/ignore` on a source", same, "", []string{"TestReloaderCases", "TestSelectionOfSources"}},
 		{"`reloader.stakater.com/ignore` on a workload", better, "has the effect that its documentation promises", []string{"TestPolicyOfTheWholeWorkload", "docs/adr/0004-annotation-semantics.md"}},

@@ -80,6 +80,10 @@ func (u assessed) referenced() bool {
 // follow notes how a followed source differs from its record.
 func (a *assessment) follow(u *assessed) {
 	a.follows = true
+	if u.Scope.Ref.Kind == source.SecretProviderClass {
+		a.followClass(u)
+		return
+	}
 	switch {
 	case !u.recorded && a.appeared(*u):
 		u.record, u.recorded = source.Record{Absent: true}, true
@@ -117,6 +121,40 @@ func (a *assessment) follow(u *assessed) {
 		a.changed = append(a.changed, cause)
 		a.waiting.Records[u.Scope.Ref] = u.record
 	}
+}
+
+// followClass notes how a followed SecretProviderClass differs from its record. Where no pod has mounted it nothing is
+// known of it, and what was recorded stays. Where every pod has started with what it has, nothing is to be done; it is
+// recorded, but not while pods of before may still be there, which may have something rotated in yet.
+func (a *assessment) followClass(u *assessed) {
+	if u.Snapshot == nil {
+		if u.recorded {
+			a.note(u, u.record)
+		}
+		return
+	}
+	current := a.Sealer.Record(u.Use)
+	if !u.recorded {
+		a.uncovered = true
+		a.note(u, current)
+		return
+	}
+	u.diff = a.Sealer.Diff(u.Use, u.record)
+	a.uncovered = a.uncovered || u.diff.Uncovered
+	switch cause := (Cause{Ref: u.Scope.Ref, Diff: u.diff, Selection: u.selection}); {
+	case len(u.diff.Changes) == 0:
+	case u.Snapshot.Fresh && a.Workload.Rolling:
+		current = u.record
+	case u.Snapshot.Fresh:
+	case a.Workload.TemplateChanged.After(u.Snapshot.Changed):
+		a.carried = append(a.carried, cause)
+	default:
+		a.changed = append(a.changed, cause)
+		a.note(u, current)
+		a.waiting.Records[u.Scope.Ref] = u.record
+		return
+	}
+	a.note(u, current)
 }
 
 // note says what is to be recorded of a source.

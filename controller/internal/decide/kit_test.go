@@ -93,6 +93,8 @@ func (w *world) set(objects ...any) {
 		case *corev1.Secret:
 			s = source.OfSecret(typed)
 			s.Ignore, s.Match = keys.Marks(typed.Annotations)
+		case *source.Snapshot:
+			s = *typed
 		default:
 			w.Fatalf("%T is no source", object)
 		}

@@ -69,6 +69,8 @@ type Options struct {
 type Observer struct {
 	options  Options
 	optional []*optionalKind
+	// classKinds are those of the secrets-store CSI driver: classes, and the statuses of pods. Empty if they are not watched.
+	classKinds []*optionalKind
 	selected *selected                 // nil unless namespaces are selected by their labels
 	defaults cache.SharedIndexInformer // of namespaces; nil unless their annotations count
 	synced   []cache.DoneChecker
@@ -83,6 +85,11 @@ func New(options Options) (*Observer, error) {
 	for _, kind := range options.Kinds {
 		if kind.Path != nil {
 			o.optional = append(o.optional, newOptionalKind(kind))
+		}
+	}
+	if slices.Contains(options.Sources, source.SecretProviderClass) {
+		for _, name := range []string{"SecretProviderClass", "SecretProviderClassPodStatus"} {
+			o.classKinds = append(o.classKinds, newOptionalKind(classKind(name)))
 		}
 	}
 	if options.NamespaceDefaults {
@@ -114,7 +121,7 @@ func New(options Options) (*Observer, error) {
 // Run keeps the picture up to date until ctx ends.
 func (o *Observer) Run(ctx context.Context) {
 	var running sync.WaitGroup
-	for _, kind := range o.optional {
+	for _, kind := range slices.Concat(o.optional, o.classKinds) {
 		running.Go(func() { o.awaitServed(ctx, kind) })
 	}
 	if o.defaults != nil {
@@ -208,6 +215,9 @@ func (o *Observer) Workloads() []workload.Key {
 
 // Source returns the snapshot of a source, which must not be modified; nil if it does not exist.
 func (o *Observer) Source(ref source.Ref) *source.Snapshot {
+	if ref.Kind == source.SecretProviderClass {
+		return o.class(ref)
+	}
 	informer := o.part(ref.Namespace).sources[ref.Kind]
 	if informer == nil {
 		return nil
@@ -221,6 +231,9 @@ func (o *Observer) Source(ref source.Ref) *source.Snapshot {
 
 // Sources returns the sources of a kind in a namespace, sorted by name.
 func (o *Observer) Sources(kind source.Kind, namespace string) []source.Ref {
+	if kind == source.SecretProviderClass {
+		return o.classNames(namespace)
+	}
 	informer := o.part(namespace).sources[kind]
 	if informer == nil {
 		return nil

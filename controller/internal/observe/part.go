@@ -14,6 +14,7 @@ import (
 type part struct {
 	sources   map[source.Kind]cache.SharedIndexInformer
 	workloads map[string]cache.SharedIndexInformer // by the name of the kind
+	classes   *classes                             // nil if SecretProviderClasses are not watched
 	pods      cache.SharedIndexInformer            // nil if pods are not watched
 	always    []cache.SharedIndexInformer          // those of all of these that the API server surely serves
 	optional  []*optionalInformer
@@ -44,6 +45,12 @@ func (o *Observer) newPart(namespace string) (*part, error) {
 		p.workloads[optional.kind.Name] = informer
 	}
 	for _, kind := range o.options.Sources {
+		if kind == source.SecretProviderClass {
+			if err := o.watchClasses(p, namespace); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		informer, synced, err := o.sourceInformer(kind, namespace)
 		if err != nil {
 			return nil, err

@@ -142,6 +142,11 @@ the chart knows itself.
   resources: [jobs]
   verbs: [list, create, delete]
 {{- end }}
+{{- if .Values.controller.config.enableCsiIntegration }}
+- apiGroups: [secrets-store.csi.x-k8s.io]
+  resources: [secretproviderclasses, secretproviderclasspodstatuses]
+  verbs: [list, watch]
+{{- end }}
 {{- if .Values.controller.config.isArgoRollouts }}
 - apiGroups: [argoproj.io]
   resources: [rollouts]

@@ -1,0 +1,56 @@
+package decide_test
+
+import (
+	"testing"
+
+	"inpod.dev/inpod/controller/internal/decide"
+	obj "inpod.dev/inpod/internal/objtest"
+	"inpod.dev/inpod/internal/source"
+)
+
+func TestSecretProviderClasses(t *testing.T) {
+	t.Parallel()
+	class := func(version string, rotated bool) *source.Snapshot {
+		return source.OfSecretProviderClass(source.Ref{Kind: source.SecretProviderClass, Namespace: obj.Namespace, Name: "vault"},
+			[]source.Mounted{{Versions: map[string]string{"password": version}, Rotated: rotated}})
+	}
+	now := func(snapshot *source.Snapshot) func(*world) {
+		return func(w *world) { w.sources[snapshot.Ref] = snapshot }
+	}
+	follows := following(obj.CSI("vault"))
+	objects := []any{class("1", false)}
+	recorded := []string{"SecretProviderClass vault: password"}
+	checkAll(t, map[string]ruleCase{
+		"it is recorded": {parts: follows, objects: objects, fresh: true, reason: decide.Adopted, record: true, records: recorded},
+		"other versions that were rotated in are a rollout": {
+			parts: follows, objects: objects, happens: now(class("2", true)), action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: recorded,
+			message: "Rolling update started: SecretProviderClass vault changed (password)",
+		},
+		"also where every pod has a sidecar": {
+			parts: injected(obj.CSI("vault")), objects: objects, action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: recorded,
+			message: "Rolling update started: SecretProviderClass vault changed (password)",
+			happens: func(w *world) {
+				now(class("2", true))(w)
+				w.input.InPlace.Sidecar = true
+			},
+		},
+		"the same versions, rotated in once more, are none": {parts: follows, objects: objects, happens: now(class("1", true)), reason: decide.Unchanged, records: recorded},
+		"what every pod has started with is recorded": {
+			parts: follows, objects: objects, reason: decide.Unchanged, record: true, records: recorded, happens: func(w *world) {
+				now(class("2", false))(w)
+				w.inputs = func(in *decide.Input) { in.Workload.Rolling = false }
+			},
+		},
+		"but not while pods of before may be there": {
+			parts: follows, objects: objects, reason: decide.Unchanged, records: recorded,
+			happens: func(w *world) {
+				now(class("2", false))(w)
+				w.inputs = func(in *decide.Input) { in.Workload.Rolling = true }
+			},
+		},
+		"where no pod has mounted it, what was recorded stays": {
+			parts: follows, objects: objects, reason: decide.Unchanged, records: recorded,
+			happens: func(w *world) { w.remove(class("1", false).Ref) },
+		},
+	})
+}
