@@ -92,7 +92,7 @@ func TestOneRotationOfTheSecretsStoreDriverIsOneRollout(t *testing.T) {
 	s.awaitLog("secretproviderclasspodstatuses.secrets-store.csi.x-k8s.io")
 	file, err := os.ReadFile("testdata/secrets-store-crds.yaml")
 	s.must(err)
-	for _, part := range strings.Split(string(file), "\n---\n") {
+	for part := range strings.SplitSeq(string(file), "\n---\n") {
 		s.define(definitionIn(t, []byte(part)))
 	}
 	s.awaitLog("is served now")

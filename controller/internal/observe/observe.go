@@ -71,9 +71,9 @@ type Observer struct {
 	optional []*optionalKind
 	// classKinds are those of the secrets-store CSI driver: classes, and the statuses of pods. Empty if they are not watched.
 	classKinds []*optionalKind
-	selected *selected                 // nil unless namespaces are selected by their labels
-	defaults cache.SharedIndexInformer // of namespaces; nil unless their annotations count
-	synced   []cache.DoneChecker
+	selected   *selected                 // nil unless namespaces are selected by their labels
+	defaults   cache.SharedIndexInformer // of namespaces; nil unless their annotations count
+	synced     []cache.DoneChecker
 
 	mu    sync.RWMutex
 	parts map[string]*part // by namespace; a picture of all namespaces has the one key ""
