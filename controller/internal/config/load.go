@@ -11,8 +11,8 @@ import (
 // intro is the top of the help text.
 const intro = `inpod controller: makes running workloads use the current content of their ConfigMaps and Secrets.
 
-It watches Deployments, StatefulSets, DaemonSets and the kinds that it is told of, with the sources they use, and
-does a rolling upgrade of an annotated workload when the content that it uses has changed.
+It watches Deployments, StatefulSets, DaemonSets, CronJobs, Jobs and the kinds that it is told of, with the sources they
+use. When content that an annotated workload uses has changed, it has the pods reload it, or rolls the workload.
 `
 
 // Load reads the command line (without the name of the program) and the environment ("NAME=value", as from
