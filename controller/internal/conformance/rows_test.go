@@ -86,7 +86,7 @@ func kindRows() section {
 	return section{"Kinds of workloads", "See [kinds](kinds.md).", []row{
 		{"Deployment, StatefulSet, DaemonSet", same, "one strategic merge patch of the pod template", []string{"TestARolloutIsOneRequest", "TestEveryUsageInEveryKindRollsOncePerChange"}},
 		{"CronJob", better, "a Job is started once, not of a suspended one, and as `concurrencyPolicy` allows", []string{"TestAChangeStartsAJobOfACronJob", "TestAJobIsStartedOnceForEachContent", "docs/kinds.md"}},
-		{"Job", better, "made again under its name only while it runs, and nothing is lost whatever is refused or stopped", []string{"TestAChangeMakesAJobAgain", "TestAJobIsMadeAgainWhateverHappens", "TestAJobIsNotLostWhenTheControllerStopsHalfway"}},
+		{"Job", better, "made again under its name only while it runs, and nothing is lost whatever is refused or stopped", []string{"TestAChangeMakesAJobAgain", "TestAJobIsMadeAgainWhateverHappens", "TestAJobIsNotLostWhenTheControllerStopsHalfway", "docs/adr/0012-jobs.md"}},
 		{"Argo Rollout, both strategies", better, "a patch by positions with tests instead of a whole object: no field is lost", []string{"TestKindsThatAreNotOfKubernetesItself", "TestAPatchByPositionsTouchesNothingElse"}},
 		{"Argo Rollout with `workloadRef`", better, "followed through the workload that it refers to; never rolled twice", []string{"TestAWorkloadMayRunTheTemplateOfAnother", "docs/adr/0007-kinds-by-position.md"}},
 		{"OpenShift DeploymentConfig", better, "Reloader has dropped it", []string{"TestKindsThatAreNotOfKubernetesItself"}},
