@@ -1,0 +1,50 @@
+package plan
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// What is a sort of fault.
+type What string
+
+// The faults.
+const (
+	DeleteLeader   What = "the leader's pod is deleted by force"
+	DeleteFollower What = "a follower's pod is deleted by force"
+	KillLeader     What = "the leader's process is killed"
+	KillFollower   What = "a follower's process is killed"
+	RestartAPI     What = "the API server is killed and started"
+	Refusal        What = "admission refuses one workload"
+)
+
+// Fault is something that breaks, and for how long if not for a moment.
+type Fault struct {
+	What    What
+	At, For time.Duration
+}
+
+// Calm is the time at the start in which nothing breaks. What changes then is taken up in the usual time, which the other
+// times are compared with. After it comes a refusal with nothing else.
+const (
+	Calm  = 30 * time.Second
+	Alone = 35 * time.Second
+)
+
+func faults(random *rand.Rand) []Fault {
+	between := func(from, to time.Duration) time.Duration { return from + time.Duration(random.Int64N(int64(to-from))) }
+	all := []Fault{
+		{What: Refusal, At: Calm, For: Alone},
+		{What: Refusal, At: between(95*time.Second, 110*time.Second), For: between(50*time.Second, 60*time.Second)},
+		{What: RestartAPI, At: between(115*time.Second, 130*time.Second)},
+		{What: RestartAPI, At: between(175*time.Second, 190*time.Second)},
+	}
+	ways := []What{DeleteLeader, DeleteFollower, KillLeader, KillFollower}
+	for at := Calm + Alone + 3*time.Second; at < length; at += between(5*time.Second, 10*time.Second) {
+		all = append(all, Fault{What: ways[random.IntN(len(ways))], At: at})
+	}
+	slices.SortStableFunc(all, func(a, b Fault) int { return cmp.Compare(a.At, b.At) })
+	return all
+}

@@ -1,0 +1,235 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"time"
+)
+
+const (
+	changes = 300
+	// length is the time in which all changes are made.
+	length = 230 * time.Second
+	// apart is the least time between two bursts on one workload, so that they are two settled changes.
+	apart = 7 * time.Second
+	// most is how many bursts a workload gets: the controller rolls a workload ten times, and puts it off from then on.
+	most = 8
+)
+
+// Op is a sort of change.
+type Op string
+
+// The sorts of change.
+const (
+	Edit     Op = "edit"
+	Add      Op = "add a key"
+	Remove   Op = "remove a key"
+	Replace  Op = "delete and create"
+	Template Op = "edit the template"
+)
+
+// Change is one change of one source, or of the template of a workload.
+type Change struct {
+	Op     Op
+	Source Source
+	// Content is what the source has afterwards.
+	Content map[string]string
+	// Key is the key that is changed; of a [Replace] it is the one that always exists.
+	Key string
+	// Workload is the one whose template is edited.
+	Workload string
+	// Pause is the time before the change, less than the settle time.
+	Pause time.Duration
+}
+
+// Burst is changes that are made one right after the other: one settled change of each workload that they concern.
+type Burst struct {
+	At      time.Duration
+	Changes []Change
+}
+
+// Plan is everything that happens, in order.
+type Plan struct {
+	Seed      uint64
+	Workloads []Workload
+	// Initial is the content of the sources at the start.
+	Initial map[Source]map[string]string
+	Bursts  []Burst
+	Faults  []Fault
+	// Refused is the workload that admission refuses for a while.
+	Refused string
+}
+
+// New makes the plan of a seed.
+func New(seed uint64) Plan {
+	m := maker{
+		random: rand.New(rand.NewPCG(seed, seed)), content: map[Source]map[string]string{},
+		last: map[string]time.Duration{}, bursts: map[string]int{},
+	}
+	m.plan = Plan{Seed: seed, Workloads: fleet(), Initial: map[Source]map[string]string{}}
+	for _, w := range m.plan.Workloads {
+		m.last[w.Name] = -apart
+		for _, s := range w.Sources() {
+			m.content[s] = map[string]string{m.plan.key(s): "0"}
+		}
+	}
+	for s, content := range m.content {
+		m.plan.Initial[s] = maps.Clone(content)
+	}
+	m.plan.Refused = fmt.Sprintf("deploy-%d", 6+m.random.IntN(6)) // without pods, and with sources of its own
+	m.plan.Faults = faults(m.random)
+	m.changes()
+	return m.plan
+}
+
+// Users are the workloads that a change concerns, by what it changes in their pods.
+func (p Plan) Users(c Change) []Workload {
+	var users []Workload
+	for _, w := range p.Workloads {
+		if c.Op != Template && w.Uses(c.Source, c.Key) {
+			users = append(users, w)
+		}
+	}
+	return users
+}
+
+// key is the key of a source that always exists.
+func (p Plan) key(s Source) string {
+	for _, w := range p.Workloads {
+		if w.ConfigMap() == s {
+			return w.Key()
+		}
+	}
+	return "value"
+}
+
+// maker is a plan in the making.
+type maker struct {
+	random  *rand.Rand
+	plan    Plan
+	content map[Source]map[string]string
+	counter int
+	// last and bursts are when a workload was changed last, and how often.
+	last   map[string]time.Duration
+	bursts map[string]int
+}
+
+func (m *maker) changes() {
+	// Bursts have between one and three changes: an even pace makes them come to an end together.
+	made := 0
+	for made < changes {
+		at := length * time.Duration(made) / changes
+		w := m.pick(at)
+		burst := Burst{At: at, Changes: m.burst(w, at, changes-made)}
+		made += len(burst.Changes)
+		for _, name := range m.concerned(w, burst) {
+			m.last[name] = at
+			m.bursts[name]++
+		}
+		m.plan.Bursts = append(m.plan.Bursts, burst)
+	}
+}
+
+// pick chooses a workload that was not changed a moment ago. The refused one has its turn when each refusal begins.
+func (m *maker) pick(at time.Duration) Workload {
+	var free []Workload
+	for _, w := range m.plan.Workloads {
+		if at-m.last[w.Name] < apart || m.bursts[w.Name] >= most {
+			continue
+		}
+		if w.Name == m.plan.Refused && m.due(at) {
+			return w
+		}
+		free = append(free, w)
+	}
+	return free[m.random.IntN(len(free))]
+}
+
+// due tells that a refusal is under way and the refused workload was not changed since it began.
+func (m *maker) due(at time.Duration) bool {
+	return slices.ContainsFunc(m.plan.Faults, func(f Fault) bool {
+		const begun = 3 * time.Second
+		return f.What == Refusal && at >= f.At+begun && at < f.At+f.For && m.last[m.plan.Refused] < f.At+begun
+	})
+}
+
+// burst makes the changes of one burst, at most so many.
+func (m *maker) burst(w Workload, at time.Duration, atMost int) []Change {
+	sources := w.Sources()
+	first := sources[m.random.IntN(len(sources))]
+	if first == Shared() && !m.sharedIsFree(at) {
+		first = w.ConfigMap()
+	}
+	list := []Change{m.change(first)}
+	switch m.random.IntN(6) {
+	case 0, 1: // several times within the settle time
+		for range 1 + m.random.IntN(2) {
+			list = append(list, m.change(first))
+		}
+	case 2: // two sources at once
+		if len(sources) > 1 && first != sources[1] {
+			list = append(list, m.change(sources[1]))
+		}
+	case 3: // together with the template
+		if first != Shared() && w.Name != m.plan.Refused && w.Form != InPlace && w.Kind != CronJob {
+			m.counter++
+			edit := Change{Op: Template, Workload: w.Name, Key: strconv.Itoa(m.counter), Pause: m.pause()}
+			list = append(list, edit)
+			if m.random.IntN(2) == 0 {
+				slices.Reverse(list)
+			}
+		}
+	}
+	return list[:min(atMost, len(list))]
+}
+
+func (m *maker) change(s Source) Change {
+	m.counter++
+	value, content := strconv.Itoa(m.counter), maps.Clone(m.content[s])
+	c := Change{Op: Edit, Source: s, Key: m.plan.key(s), Pause: m.pause()}
+	var extra []string
+	for key := range content {
+		if key != c.Key {
+			extra = append(extra, key)
+		}
+	}
+	slices.Sort(extra)
+	switch n := m.random.IntN(10); {
+	case n < 2:
+		c.Op, c.Key = Add, "extra_"+value
+	case n == 2 && len(extra) > 0:
+		c.Op, c.Key = Remove, extra[0]
+	case n == 3:
+		c.Op = Replace
+	}
+	content[c.Key] = value
+	if c.Op == Remove {
+		delete(content, c.Key)
+	}
+	c.Content = content
+	m.content[s] = content
+	return c
+}
+
+func (m *maker) pause() time.Duration { return time.Duration(m.random.IntN(250)) * time.Millisecond }
+
+// sharedIsFree tells whether none of the workloads that share a source were changed a moment ago, or too often.
+func (m *maker) sharedIsFree(at time.Duration) bool {
+	return !slices.ContainsFunc(m.plan.Workloads, func(w Workload) bool {
+		return w.Shared && (at-m.last[w.Name] < apart || m.bursts[w.Name] >= most)
+	})
+}
+
+// concerned are the workloads that a burst was about, whether their pods see something of it or not.
+func (m *maker) concerned(w Workload, b Burst) []string {
+	names := map[string]bool{w.Name: true}
+	for _, c := range b.Changes {
+		for _, user := range m.plan.Users(c) {
+			names[user.Name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}

@@ -1,0 +1,143 @@
+//go:build e2e
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"inpod.dev/inpod/e2e/chaos/internal/plan"
+	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/source"
+)
+
+const between = 400 * time.Millisecond // two looks
+
+// state is what a look sees of one workload.
+type state struct {
+	generation int64
+	// behind are the sources whose content it has not taken up.
+	behind []string
+}
+
+func always(runtime.Object) bool { return true }
+
+// follow looks until the context ends, and notes how long each workload waits for what has changed.
+func (s *stage) follow(ctx context.Context) {
+	for ctx.Err() == nil {
+		s.mu.Lock()
+		before := maps.Clone(s.pending)
+		s.mu.Unlock()
+		states, err := s.look(ctx)
+		if err == nil { // else the API server is away
+			s.note(before, states, time.Now())
+		}
+		sleep(ctx, between)
+	}
+}
+
+func (s *stage) note(before map[string]time.Time, states map[string]state, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, since := range before {
+		// What changed while this look was taken is for the next one.
+		if s.pending[name].Equal(since) && len(states[name].behind) == 0 {
+			s.waits = append(s.waits, wait{name, since, now})
+			delete(s.pending, name)
+		}
+	}
+}
+
+// look reads every workload and compares what the controller has recorded with what was written last.
+func (s *stage) look(ctx context.Context) (map[string]state, error) {
+	s.mu.Lock()
+	content := maps.Clone(s.content)
+	s.mu.Unlock()
+	states := map[string]state{}
+	for _, k := range plan.Kinds() {
+		list, err := s.Custom(kinds()[k].resource, space).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("list %s: %w", k, err)
+		}
+		for _, item := range list.Items {
+			baseline, _ := s.seals.Decode(space, item.GetAnnotations()[annotation.Observed])
+			states[item.GetName()] = state{item.GetGeneration(), s.behind(item.GetName(), baseline, content)}
+		}
+	}
+	for _, w := range s.plan.Workloads {
+		if _, has := states[w.Name]; !has {
+			return nil, fmt.Errorf("%s %s is gone", w.Kind, w.Name)
+		}
+	}
+	return states, nil
+}
+
+// behind are the sources of which a workload has recorded other content than they have.
+func (s *stage) behind(name string, baseline source.Baseline, content map[plan.Source]map[string]string) []string {
+	var behind []string
+	for _, scope := range source.Scopes(s.usages[name]) {
+		var snapshot source.Snapshot
+		from := plan.Source{Kind: string(scope.Ref.Kind), Name: scope.Ref.Name}
+		switch object := manifest(from, content[from]).(type) {
+		case *corev1.ConfigMap:
+			snapshot = source.OfConfigMap(object)
+		case *corev1.Secret:
+			snapshot = source.OfSecret(object)
+		}
+		recorded, has := baseline.Records[scope.Ref]
+		if !has || !recorded.Equal(s.seals.Record(source.Use{Scope: scope, Snapshot: &snapshot})) {
+			behind = append(behind, from.Kind+" "+from.Name)
+		}
+	}
+	return behind
+}
+
+// awaitAll waits until every workload has taken up everything, and returns what it saw last.
+func (s *stage) awaitAll(ctx context.Context) (map[string]state, error) {
+	var last map[string]state
+	err := persist(ctx, func() error {
+		states, err := s.look(ctx)
+		if err != nil {
+			return err
+		}
+		last = states
+		var behind []string
+		for name, state := range states {
+			if len(state.behind) > 0 {
+				behind = append(behind, fmt.Sprintf("%s (%s)", name, strings.Join(state.behind, ", ")))
+			}
+		}
+		if len(behind) > 0 {
+			slices.Sort(behind)
+			return fmt.Errorf("have not taken up everything: %s", strings.Join(behind, ", "))
+		}
+		return nil
+	})
+	return last, err
+}
+
+// jobs counts the Jobs of each CronJob, and returns the newest.
+func (s *stage) jobs(ctx context.Context) (count map[string]int, newest map[string]string, err error) {
+	list, err := s.Client.BatchV1().Jobs(space).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, nil, err
+	}
+	count, newest = map[string]int{}, map[string]string{}
+	slices.SortFunc(list.Items, func(a, b batchv1.Job) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
+	for _, job := range list.Items {
+		if owner := metav1.GetControllerOf(&job); owner != nil && owner.Kind == string(plan.CronJob) {
+			count[owner.Name]++
+			newest[owner.Name] = job.Name
+		}
+	}
+	return count, newest, nil
+}

@@ -1,0 +1,269 @@
+//go:build e2e
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"inpod.dev/inpod/e2e/chaos/internal/plan"
+	"inpod.dev/inpod/e2e/internal/kit"
+)
+
+// row is the result of one workload.
+type row struct {
+	changes, settled, rollouts int
+	behind                     []string
+}
+
+// judge waits until everything is at rest, and says what is not as it has to be.
+func (s *stage) judge(ctx context.Context) []error {
+	wait, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	s.say("waiting until every workload has the final content")
+	var problems []error
+	if _, err := s.awaitAll(wait); err != nil {
+		problems = append(problems, err)
+	}
+	// Whatever is rolled once too often is so within the time in which changes settle, and by a controller that is there.
+	if err := s.AwaitRelease(wait, s.release); err != nil {
+		problems = append(problems, err)
+	}
+	sleep(ctx, 3*settle)
+	problems = append(problems, s.rows(wait)...)
+	problems = append(problems, s.pods(wait)...)
+	return append(problems, s.held()...)
+}
+
+// rows fills in the result of each workload.
+func (s *stage) rows(ctx context.Context) []error {
+	states, err := s.look(ctx)
+	if err != nil {
+		return []error{err}
+	}
+	started, _, err := s.jobs(ctx)
+	if err != nil {
+		return []error{err}
+	}
+	var problems []error
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.results = map[string]row{}
+	for _, w := range s.plan.Workloads {
+		r := row{
+			changes: len(s.applied[w.Name]), settled: plan.Settled(s.applied[w.Name], settle/2),
+			rollouts: int(states[w.Name].generation-s.first[w.Name]) - s.edited[w.Name], behind: states[w.Name].behind,
+		}
+		if w.Kind == plan.CronJob {
+			r.rollouts = started[w.Name]
+		}
+		if r.rollouts > r.settled {
+			problems = append(problems, fmt.Errorf("%s %s was rolled %d times for %d settled changes", w.Kind, w.Name, r.rollouts, r.settled))
+		}
+		s.results[w.Name] = r
+	}
+	return problems
+}
+
+// pods looks into the pods: what is recorded may be wrong.
+func (s *stage) pods(ctx context.Context) []error {
+	var problems []error
+	_, newest, err := s.jobs(ctx)
+	if err != nil {
+		return []error{err}
+	}
+	for _, w := range s.plan.Workloads {
+		want := s.content[w.ConfigMap()][w.Key()]
+		var err error
+		switch {
+		case w.Kind == plan.CronJob && newest[w.Name] != "":
+			err = s.eventually(ctx, want, func() (string, error) { return s.ofJob(ctx, newest[w.Name]) })
+		case w.Form == plan.InPlace:
+			err = s.inPods(ctx, w, want, func(pod corev1.Pod) (string, error) {
+				answer, err := s.Get(ctx, space, pod.Name, "8080", "/")
+				return string(answer), err
+			})
+		case w.Runs:
+			err = s.inPods(ctx, w, want, func(pod corev1.Pod) (string, error) { return s.config(ctx, w, pod.Name) })
+			if err == nil {
+				err = s.inPods(ctx, w, s.content[w.Secret()]["value"], func(pod corev1.Pod) (string, error) {
+					return s.Exec(ctx, space, pod.Name, "app", "/app", "env", "SECRET_value")
+				})
+			}
+		}
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s %s: %w", w.Kind, w.Name, err))
+		}
+	}
+	return problems
+}
+
+// config is what a pod has of the ConfigMap.
+func (s *stage) config(ctx context.Context, w plan.Workload, pod string) (string, error) {
+	switch w.Form {
+	case plan.Init:
+		return s.Logs(ctx, space, pod, corev1.PodLogOptions{Container: "init"})
+	case plan.Env, plan.EnvFrom:
+		return s.Exec(ctx, space, pod, "app", "/app", "env", "CONFIG_value")
+	default:
+		return s.Exec(ctx, space, pod, "app", "/app", "cat", "/config/value")
+	}
+}
+
+// inPods waits until the rollout is complete and each pod has the content.
+func (s *stage) inPods(ctx context.Context, w plan.Workload, want string, get func(corev1.Pod) (string, error)) error {
+	of := kit.Workload{Kind: string(w.Kind), Namespace: space, Name: w.Name}
+	if err := s.AwaitRollout(ctx, of); err != nil {
+		return err
+	}
+	pods, err := s.Pods(ctx, of)
+	if err != nil {
+		return err
+	}
+	if len(pods) == 0 {
+		return errors.New("has no pods")
+	}
+	for _, pod := range pods {
+		if err := s.eventually(ctx, want, func() (string, error) { return get(pod) }); err != nil {
+			return fmt.Errorf("pod %s: %w", pod.Name, err)
+		}
+	}
+	return nil
+}
+
+// ofJob is what the pod of a Job has printed.
+func (s *stage) ofJob(ctx context.Context, name string) (string, error) {
+	pods, err := s.Client.CoreV1().Pods(space).List(ctx, metav1.ListOptions{LabelSelector: "batch.kubernetes.io/job-name=" + name})
+	if err != nil {
+		return "", err
+	}
+	if len(pods.Items) == 0 {
+		return "", fmt.Errorf("job %s has no pod", name)
+	}
+	return s.Logs(ctx, space, pods.Items[0].Name, corev1.PodLogOptions{})
+}
+
+// eventually gives a runtime that is busy some time.
+func (s *stage) eventually(ctx context.Context, want string, get func() (string, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	return persist(ctx, func() error {
+		got, err := get()
+		if err != nil {
+			return err
+		}
+		if got = strings.TrimSpace(got); got != want {
+			return fmt.Errorf("its pods have %q, want %q", got, want)
+		}
+		return nil
+	})
+}
+
+// held looks whether the refusal of one workload held up the others: what changed while there was no other fault has to be
+// taken up before it ended, and as fast as before it began.
+func (s *stage) held() []error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var problems []error
+	calm, alone := s.between(s.begun, s.alone[0]), s.between(s.alone[0], s.alone[1])
+	const enough = 15 * time.Second // a change that is made later need not be taken up before the end
+	for _, w := range alone {
+		if w.since.Before(s.alone[1].Add(-enough)) && w.till.After(s.alone[1]) {
+			problems = append(problems, fmt.Errorf("%s had to wait until the refusal of %s ended", w.workload, s.plan.Refused))
+		}
+	}
+	if usual, now := longest(calm), longest(alone); now > 3*usual+5*time.Second {
+		problems = append(problems, fmt.Errorf("while %s was refused others waited up to %s, and before up to %s", s.plan.Refused, now, usual))
+	}
+	return problems
+}
+
+// between are the waits of the workloads that are not refused for changes of a time.
+func (s *stage) between(from, to time.Time) []wait {
+	var some []wait
+	for _, w := range s.waits {
+		if w.workload != s.plan.Refused && w.since.After(from) && w.since.Before(to) {
+			some = append(some, w)
+		}
+	}
+	return some
+}
+
+func lengths(waits []wait) []time.Duration {
+	var all []time.Duration
+	for _, w := range waits {
+		all = append(all, w.till.Sub(w.since))
+	}
+	slices.Sort(all)
+	return all
+}
+
+func longest(waits []wait) time.Duration {
+	if len(waits) == 0 {
+		return 0
+	}
+	return slices.Max(lengths(waits))
+}
+
+// print prints the table, the faults and the waits.
+func (s *stage) print(out io.Writer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fmt.Fprintln(out)
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "kind\tworkloads\tchanges\tsettled changes\trollouts\ttaken up\tlongest wait")
+	for _, k := range plan.Kinds() {
+		s.printKind(table, string(k), func(w plan.Workload) bool { return w.Kind == k && w.Form != plan.InPlace })
+		if k == plan.Deployment {
+			s.printKind(table, "Deployment, in place", func(w plan.Workload) bool { return w.Form == plan.InPlace })
+		}
+	}
+	s.printKind(table, "all", func(plan.Workload) bool { return true })
+	_ = table.Flush()
+	fmt.Fprintln(out, "\nA change counts for each workload whose pods see it; changes less than the settle time apart are one settled change.")
+	for _, what := range slices.Sorted(maps.Keys(s.faults)) {
+		fmt.Fprintf(out, "fault: %s: %d times\n", what, s.faults[what])
+	}
+	for _, period := range []struct {
+		name     string
+		from, to time.Time
+	}{
+		{"without faults", s.begun, s.alone[0]},
+		{"while one workload was refused, the others", s.alone[0], s.alone[1]},
+		{"with all faults", s.alone[1], time.Now()},
+	} {
+		if all := lengths(s.between(period.from, period.to)); len(all) > 0 {
+			fmt.Fprintf(out, "wait %s: median %s, longest %s, of %d\n", period.name, round(all[len(all)/2]), round(all[len(all)-1]), len(all))
+		}
+	}
+}
+
+func (s *stage) printKind(out io.Writer, name string, has func(plan.Workload) bool) {
+	count, taken, sum := 0, 0, row{}
+	var waits []wait
+	for _, w := range s.plan.Workloads {
+		if !has(w) {
+			continue
+		}
+		r, known := s.results[w.Name]
+		count++
+		sum.changes, sum.settled, sum.rollouts = sum.changes+r.changes, sum.settled+r.settled, sum.rollouts+r.rollouts
+		if known && len(r.behind) == 0 {
+			taken++
+		}
+		waits = append(waits, slices.DeleteFunc(slices.Clone(s.waits), func(x wait) bool { return x.workload != w.Name })...)
+	}
+	fmt.Fprintf(out, "%s\t%d\t%d\t%d\t%d\t%d\t%s\n", name, count, sum.changes, sum.settled, sum.rollouts, taken, round(longest(waits)))
+}
+
+func round(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
