@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -115,6 +116,19 @@ func TestGoMemLimit(t *testing.T) {
 			}
 		})
 	}
+	t.Run("set by hand", func(t *testing.T) {
+		t.Parallel()
+		_, deployment := controller(t, "controller.extraEnv[0].name=GOMEMLIMIT,controller.extraEnv[0].value=100MiB")
+		var got []string
+		for _, found := range deployment.Spec.Template.Spec.Containers[0].Env {
+			if found.Name == "GOMEMLIMIT" {
+				got = append(got, found.Value)
+			}
+		}
+		if diff := cmp.Diff([]string{"100MiB"}, got); diff != "" {
+			t.Errorf("GOMEMLIMIT (-want +got):\n%s", diff)
+		}
+	})
 	t.Run("no limit", func(t *testing.T) {
 		t.Parallel()
 		_, deployment := controller(t, "controller.resources.limits=null")

@@ -54,3 +54,12 @@ thousandths): the caller then takes the whole limit.
 {{- mulf (regexFind "^[0-9.]+" $text | float64) $unit 0.9 | int64 -}}
 {{- end -}}
 {{- end -}}
+
+{{/* The limit of the memory that GOMEMLIMIT follows, with the values of a program; empty where extraEnv sets it. */}}
+{{- define "inpod.memoryLimit" -}}
+{{- $names := list -}}
+{{- range .extraEnv -}}{{- $names = append $names .name -}}{{- end -}}
+{{- if not (has "GOMEMLIMIT" $names) -}}
+{{- dig "limits" "memory" "" (default dict .resources) -}}
+{{- end -}}
+{{- end -}}
