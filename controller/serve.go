@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -98,6 +99,9 @@ func serve(ctx context.Context, c config.Config, build telemetry.Build, getenv f
 		tasks.Go(func() { part.alerter.Run(telling) })
 	}
 	start(func(ctx context.Context) error { part.observer.Run(ctx); return nil })
+	for _, namespace := range part.lacking {
+		start(func(ctx context.Context) error { return part.include(ctx, namespace.name, watching(c, part.kinds, namespace.name), log) })
+	}
 	if part.observer.WaitForSync(ctx) {
 		log.Info("the caches hold the cluster")
 		debug.FreeOSMemory() // what was read to fill them is garbage, and more than will be needed again
@@ -114,6 +118,7 @@ type parts struct {
 	sealer     source.Sealer
 	kinds      workload.Table
 	namespace  string
+	lacking    []lackingNamespace // those that are left out for now
 	observer   *observe.Observer
 	elector    *leader.Elector
 	events     *events.Writer
@@ -135,8 +140,12 @@ func connect(ctx context.Context, c config.Config, build telemetry.Build, getenv
 		return nil, err
 	}
 	ready.not("asking for permissions")
-	if err := p.connection.Probe(ctx, requirements(c, p.kinds, p.namespace)); err != nil {
+	err = p.connection.Probe(ctx, requirements(c, p.kinds, p.namespace))
+	if p.lacking, err = lacking(c, p.kinds, err); err != nil {
 		return nil, err
+	}
+	for _, namespace := range p.lacking {
+		log.Warn("a namespace is left out until there are rights in it; the others are followed", "namespace", namespace.name, "error", namespace.why)
 	}
 	p.key, err = digestkey.Ensure(ctx, p.connection.Client, p.namespace, c.DigestKeySecret)
 	if err != nil {
@@ -164,6 +173,7 @@ func (p *parts) assemble(c config.Config, build telemetry.Build, registry promet
 	var loop *reconcile.Loop // made before anything runs that could call it
 	var reloader *inplace.Reloader
 	namespaces, selector := c.Watched()
+	namespaces = slices.DeleteFunc(namespaces, p.lacks)
 	p.observer, err = observe.New(observe.Options{
 		Client: p.connection.Client, Dynamic: reads, Keys: annotationKeys(c.Keys), Kinds: p.kinds, Log: log, Pods: c.InPlace.Enabled,
 		Namespaces: namespaces, NamespaceSelector: selector, NamespaceDefaults: c.Defaults(), IgnoredNamespaces: c.Scope.IgnoredNamespaces,

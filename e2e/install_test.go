@@ -143,6 +143,36 @@ func TestMissingPermissionsAreNamedAtStart(t *testing.T) {
 	}
 }
 
+// A namespace whose Role somebody has taken away keeps nobody else from being followed, and is followed when it is back.
+func TestANamespaceWithoutRightsIsLeftOutUntilItHasThem(t *testing.T) {
+	t.Parallel()
+	s := ownSpace(t)
+	barred := openSpace(t, s.charge)
+	all := s.values(nil, nil)
+	all["namespaces"] = []string{s.ns, barred.ns}
+	s.must(s.Install(s.ctx, s.Release, all))
+	bindings := s.Client.RbacV1().RoleBindings(barred.ns)
+	list, err := bindings.List(s.ctx, metav1.ListOptions{})
+	s.must(err)
+	if len(list.Items) != 1 {
+		t.Fatalf("%d RoleBindings", len(list.Items))
+	}
+	taken := list.Items[0]
+	s.must(bindings.Delete(s.ctx, taken.Name, metav1.DeleteOptions{}))
+	s.restartController()
+	log := s.awaitLog("a namespace is left out until there are rights in it")
+	if !strings.Contains(log, "namespace="+barred.ns) {
+		t.Errorf("the log does not name the namespace:\n%s", log)
+	}
+	s.must(s.AwaitRelease(s.ctx, s.Release))
+	s.marker()
+
+	taken.ResourceVersion, taken.UID = "", ""
+	_, err = bindings.Create(s.ctx, &taken, metav1.CreateOptions{})
+	s.must(err)
+	barred.marker()
+}
+
 // manifestIn cuts the manifest out of a log: from the line that begins its first document to the next line of the log.
 func manifestIn(log string) string {
 	_, manifest, _ := strings.Cut(log, "\n---\n")

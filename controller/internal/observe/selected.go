@@ -149,6 +149,19 @@ func (o *Observer) start(ctx context.Context, namespace string, p *part, opening
 	}}
 }
 
+// Include takes a namespace into the picture that was not in it, and keeps that part up to date until ctx ends.
+func (o *Observer) Include(ctx context.Context, namespace string) error {
+	part, err := o.newPart(namespace)
+	if err != nil {
+		return err
+	}
+	var opening sync.WaitGroup
+	opened := o.start(ctx, namespace, part, &opening)
+	<-ctx.Done()
+	opened.close()
+	return nil
+}
+
 // publish takes a part into the picture, unless it was closed meanwhile.
 func (o *Observer) publish(ctx context.Context, namespace string, p *part) bool {
 	o.mu.Lock()
