@@ -60,7 +60,7 @@ func (p *parts) lacks(namespace string) bool {
 func (p *parts) include(ctx context.Context, namespace string, needed []access.Requirement, log *slog.Logger) error {
 	err := wait.PollUntilContextCancel(ctx, rightsPoll, false, func(ctx context.Context) (bool, error) {
 		missing, err := access.Missing(ctx, p.connection.Client, needed)
-		return err == nil && len(missing) == 0, nil //nolint:nilerr // asked again
+		return err == nil && len(missing) == 0, nil
 	})
 	if err != nil {
 		return nil //nolint:nilerr // it was asked to stop

@@ -100,7 +100,9 @@ func serve(ctx context.Context, c config.Config, build telemetry.Build, getenv f
 	}
 	start(func(ctx context.Context) error { part.observer.Run(ctx); return nil })
 	for _, namespace := range part.lacking {
-		start(func(ctx context.Context) error { return part.include(ctx, namespace.name, watching(c, part.kinds, namespace.name), log) })
+		start(func(ctx context.Context) error {
+			return part.include(ctx, namespace.name, watching(c, part.kinds, namespace.name), log)
+		})
 	}
 	if part.observer.WaitForSync(ctx) {
 		log.Info("the caches hold the cluster")
