@@ -88,6 +88,44 @@ func TestAnotherLeaderInTheMiddleOfABurst(t *testing.T) {
 	}
 }
 
+// Whoever makes the changes does not know that another replica leads since the first of them.
+func TestALeaderThatComesInTheMiddleOfEditsWaitsUntilTheySettle(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		first         string        // source that is edited first
+		before, after time.Duration // from that until it leads, and from then to the second edit
+		want          int
+	}{
+		"right after the first edit":                    {"a", 100 * time.Millisecond, 300 * time.Millisecond, 1},
+		"one and a half seconds after it":               {"a", 1500 * time.Millisecond, 300 * time.Millisecond, 1},
+		"right after the edit of a named source":        {"named", 100 * time.Millisecond, 300 * time.Millisecond, 1},
+		"when it has settled: what comes then is later": {"a", time.Minute, 300 * time.Millisecond, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newTown(t)
+				w.apply(objtest.ConfigMap("a", "k", "0"), objtest.ConfigMap("named", "k", "0"),
+					objtest.Deployment("web", objtest.Annotation("reloader.stakater.com/auto", "true"),
+						objtest.Annotation("configmap.reloader.stakater.com/reload", "named"), objtest.EnvFrom(objtest.CM("a"))))
+				stop := w.lead()
+				time.Sleep(time.Minute)
+				stop()
+				w.again()
+				w.apply(objtest.ConfigMap(c.first, "k", "1"))
+				time.Sleep(c.before)
+				w.lead()
+				time.Sleep(c.after)
+				w.apply(objtest.ConfigMap("a", "k", "2"))
+				time.Sleep(time.Hour)
+				if got := w.rolled("web"); len(got) != c.want {
+					t.Errorf("rolled at %v, want %d times", got, c.want)
+				}
+			})
+		})
+	}
+}
+
 func TestStoppingWaitsForTheWriteUnderWay(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -157,6 +157,7 @@ func (l *Loop) Run(ctx context.Context) {
 	l.turns.reset(l.rolling(keys), time.Now())
 	l.options.Log.Info("looking at every workload", "workloads", len(keys))
 	for _, key := range keys {
+		l.resettle(key, time.Now())
 		queue.Add(key)
 	}
 	var workers sync.WaitGroup

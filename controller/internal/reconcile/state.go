@@ -83,7 +83,41 @@ func (s *state) touch(now time.Time) {
 	if s.since.IsZero() {
 		s.since = now
 	}
-	s.last = now
+	if now.After(s.last) {
+		s.last = now
+	}
+}
+
+// resettle makes a workload settle whose sources were changed right before this replica began to lead: whoever makes several
+// changes may be in the middle of it, and the replica that saw the first ones is gone.
+func (l *Loop) resettle(key workload.Key, now time.Time) {
+	w, exists := l.options.World.Workload(key)
+	if !exists {
+		return
+	}
+	settle, _ := l.settle(w)
+	refs := w.View.Refs()
+	for _, kind := range source.Kinds() {
+		for _, name := range w.Policy.Literals(kind) {
+			refs = append(refs, source.Ref{Kind: kind, Namespace: key.Namespace, Name: name})
+		}
+	}
+	for _, ref := range refs {
+		snapshot := l.options.World.Source(ref)
+		if snapshot == nil || snapshot.Changed.Time.IsZero() {
+			continue
+		}
+		// The API server cuts the time to seconds, and its clock may be ahead of ours.
+		changed := snapshot.Changed.Time.Add(time.Second)
+		if changed.After(now) {
+			changed = now
+		}
+		if now.Sub(changed) < settle {
+			l.mu.Lock()
+			l.state(key).touch(changed)
+			l.mu.Unlock()
+		}
+	}
 }
 
 // stale tells whether a workload is in the picture as it was before our own last write.
