@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 
 	"inpod.dev/inpod/e2e/chaos/internal/plan"
 	"inpod.dev/inpod/internal/annotation"
@@ -25,6 +26,7 @@ const between = 400 * time.Millisecond // two looks
 // state is what a look sees of one workload.
 type state struct {
 	generation int64
+	uid        types.UID
 	// behind are the sources whose content it has not taken up.
 	behind []string
 }
@@ -48,6 +50,11 @@ func (s *stage) follow(ctx context.Context) {
 func (s *stage) note(before map[string]time.Time, states map[string]state, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, w := range s.plan.Workloads {
+		if uid := states[w.Name].uid; uid != "" && !slices.Contains(s.lives[w.Name], uid) {
+			s.lives[w.Name] = append(s.lives[w.Name], uid)
+		}
+	}
 	for name, since := range before {
 		// What changed while this look was taken is for the next one.
 		if s.pending[name].Equal(since) && len(states[name].behind) == 0 {
@@ -70,12 +77,12 @@ func (s *stage) look(ctx context.Context) (map[string]state, error) {
 		}
 		for _, item := range list.Items {
 			baseline, _ := s.seals.Decode(space, item.GetAnnotations()[annotation.Observed])
-			states[item.GetName()] = state{item.GetGeneration(), s.behind(item.GetName(), baseline, content)}
+			states[item.GetName()] = state{item.GetGeneration(), item.GetUID(), s.behind(item.GetName(), baseline, content)}
 		}
 	}
 	for _, w := range s.plan.Workloads {
-		if _, has := states[w.Name]; !has {
-			return nil, fmt.Errorf("%s %s is gone", w.Kind, w.Name)
+		if _, has := states[w.Name]; !has { // as a Job is for a while that is made again
+			states[w.Name] = state{behind: []string{"it is gone"}}
 		}
 	}
 	return states, nil
@@ -112,6 +119,9 @@ func (s *stage) awaitAll(ctx context.Context) (map[string]state, error) {
 		last = states
 		var behind []string
 		for name, state := range states {
+			if !s.has(name) {
+				continue // the Jobs of CronJobs, and what stands in for a Job that is made again
+			}
 			if len(state.behind) > 0 {
 				behind = append(behind, fmt.Sprintf("%s (%s)", name, strings.Join(state.behind, ", ")))
 			}
@@ -123,6 +133,10 @@ func (s *stage) awaitAll(ctx context.Context) (map[string]state, error) {
 		return nil
 	})
 	return last, err
+}
+
+func (s *stage) has(name string) bool {
+	return slices.ContainsFunc(s.plan.Workloads, func(w plan.Workload) bool { return w.Name == name })
 }
 
 // jobs counts the Jobs of each CronJob, and returns the newest.

@@ -34,6 +34,7 @@ func kinds() map[plan.Kind]kind {
 		plan.StatefulSet:      {appsv1.SchemeGroupVersion.WithResource("statefulsets"), direct},
 		plan.DaemonSet:        {appsv1.SchemeGroupVersion.WithResource("daemonsets"), direct},
 		plan.CronJob:          {batchv1.SchemeGroupVersion.WithResource("cronjobs"), []string{"spec", "jobTemplate", "spec", "template"}},
+		plan.Job:              {batchv1.SchemeGroupVersion.WithResource("jobs"), direct},
 		plan.Rollout:          {schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "rollouts"}, direct},
 		plan.DeploymentConfig: {schema.GroupVersionResource{Group: "apps.openshift.io", Version: "v1", Resource: "deploymentconfigs"}, direct},
 		plan.CloneSet:         {schema.GroupVersionResource{Group: domain, Version: "v1", Resource: "clonesets"}, []string{"spec", "pod", "template"}},
@@ -65,6 +66,9 @@ func (s *stage) object(w plan.Workload) (*unstructured.Unstructured, error) {
 			Schedule: "0 0 29 2 *", SuccessfulJobsHistoryLimit: new(int32(100)), FailedJobsHistoryLimit: new(int32(100)),
 			JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: template, BackoffLimit: new(int32(3))}},
 		}}
+	case plan.Job:
+		template.Spec.RestartPolicy = corev1.RestartPolicyNever
+		typed = &batchv1.Job{Spec: batchv1.JobSpec{Template: template, BackoffLimit: new(int32(3))}}
 	case plan.Deployment, plan.Rollout, plan.DeploymentConfig, plan.CloneSet:
 		typed = &appsv1.Deployment{Spec: appsv1.DeploymentSpec{
 			Replicas: &replicas, Selector: selector, Template: template, RevisionHistoryLimit: new(int32(3)),

@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
 	"inpod.dev/inpod/e2e/chaos/internal/plan"
@@ -49,7 +50,8 @@ type stage struct {
 	edited  map[string]int            // by workload: edits of its template by this program
 	pending map[string]time.Time      // by workload: the last change, until it is taken up
 	waits   []wait
-	first   map[string]int64 // by workload: its generation at the start
+	first   map[string]int64       // by workload: its generation at the start
+	lives   map[string][]types.UID // by workload: the objects that there were of its name
 	faults  map[plan.What]int
 	results map[string]row
 	alone   [2]time.Time // when the refusal with nothing else began and ended
@@ -70,7 +72,7 @@ func set(ctx context.Context, p plan.Plan, strategy string) (*stage, error) {
 	s := &stage{
 		Cluster: cluster, plan: p, release: kit.Release{Name: "chaos", Namespace: space + "-system"},
 		usages: map[string][]source.Usage{}, content: map[plan.Source]map[string]string{}, applied: map[string][]plan.Applied{},
-		edited: map[string]int{}, pending: map[string]time.Time{}, first: map[string]int64{}, faults: map[plan.What]int{},
+		edited: map[string]int{}, pending: map[string]time.Time{}, first: map[string]int64{}, faults: map[plan.What]int{}, lives: map[string][]types.UID{},
 	}
 	if err := s.clear(ctx); err != nil {
 		return nil, err

@@ -64,8 +64,12 @@ func (s *stage) rows(ctx context.Context) []error {
 			changes: len(s.applied[w.Name]), settled: plan.Settled(s.applied[w.Name], settle/2),
 			rollouts: int(states[w.Name].generation-s.first[w.Name]) - s.edited[w.Name], behind: states[w.Name].behind,
 		}
-		if w.Kind == plan.CronJob {
+		switch w.Kind {
+		case plan.CronJob: // a Job is started
 			r.rollouts = started[w.Name]
+		case plan.Job: // it is made again
+			r.rollouts = len(s.lives[w.Name]) - 1
+		default:
 		}
 		if r.rollouts > r.settled {
 			problems = append(problems, fmt.Errorf("%s %s was rolled %d times for %d settled changes", w.Kind, w.Name, r.rollouts, r.settled))
@@ -86,6 +90,14 @@ func (s *stage) pods(ctx context.Context) []error {
 		want := s.content[w.ConfigMap()][w.Key()]
 		var err error
 		switch {
+		case w.Kind == plan.Job:
+			err = s.eventually(ctx, want, func() (string, error) {
+				pod, err := s.podOf(ctx, w.Name)
+				if err != nil {
+					return "", err
+				}
+				return s.config(ctx, w, pod)
+			})
 		case w.Kind == plan.CronJob && newest[w.Name] != "":
 			err = s.eventually(ctx, want, func() (string, error) { return s.ofJob(ctx, newest[w.Name]) })
 		case w.Form == plan.InPlace:
@@ -143,14 +155,25 @@ func (s *stage) inPods(ctx context.Context, w plan.Workload, want string, get fu
 
 // ofJob is what the pod of a Job has printed.
 func (s *stage) ofJob(ctx context.Context, name string) (string, error) {
-	pods, err := s.Client.CoreV1().Pods(space).List(ctx, metav1.ListOptions{LabelSelector: "batch.kubernetes.io/job-name=" + name})
+	pod, err := s.podOf(ctx, name)
 	if err != nil {
 		return "", err
 	}
-	if len(pods.Items) == 0 {
-		return "", fmt.Errorf("job %s has no pod", name)
+	return s.Logs(ctx, space, pod, corev1.PodLogOptions{})
+}
+
+// podOf is the pod of a Job.
+func (s *stage) podOf(ctx context.Context, job string) (string, error) {
+	pods, err := s.Client.CoreV1().Pods(space).List(ctx, metav1.ListOptions{LabelSelector: "batch.kubernetes.io/job-name=" + job})
+	if err != nil {
+		return "", err
 	}
-	return s.Logs(ctx, space, pods.Items[0].Name, corev1.PodLogOptions{})
+	for _, pod := range pods.Items {
+		if pod.DeletionTimestamp == nil {
+			return pod.Name, nil
+		}
+	}
+	return "", fmt.Errorf("no pod of Job %s", job)
 }
 
 // eventually gives a runtime that is busy some time.

@@ -18,6 +18,7 @@ const (
 	StatefulSet      Kind = "StatefulSet"
 	DaemonSet        Kind = "DaemonSet"
 	CronJob          Kind = "CronJob"
+	Job              Kind = "Job"
 	Rollout          Kind = "Rollout"
 	DeploymentConfig Kind = "DeploymentConfig"
 	CloneSet         Kind = "CloneSet" // stands for any kind that is named in the configuration
@@ -25,7 +26,7 @@ const (
 
 // Kinds lists every kind, in the order of the table.
 func Kinds() []Kind {
-	return []Kind{Deployment, StatefulSet, DaemonSet, CronJob, Rollout, DeploymentConfig, CloneSet}
+	return []Kind{Deployment, StatefulSet, DaemonSet, CronJob, Job, Rollout, DeploymentConfig, CloneSet}
 }
 
 // Form is how the pods of a workload use its ConfigMap.
@@ -113,9 +114,10 @@ func fleet() []Workload {
 	}
 	add(Deployment, 18, 6, Env, EnvFrom, Volume, SubPath, Projected, Init)
 	add(Deployment, 3, 3, InPlace)
-	add(StatefulSet, 5, 2, Env, Volume, SubPath, EnvFrom, Projected)
-	add(DaemonSet, 4, 1, EnvFrom, Volume, Env, Init)
+	add(StatefulSet, 4, 2, Env, Volume, SubPath, EnvFrom)
+	add(DaemonSet, 3, 1, EnvFrom, Volume, Env)
 	add(CronJob, 3, 0, Env, EnvFrom, Env)
+	add(Job, 2, 2, Env, Volume)
 	add(Rollout, 3, 0, Env, Volume, EnvFrom)
 	add(DeploymentConfig, 2, 0, Env, Volume)
 	add(CloneSet, 2, 0, EnvFrom, SubPath)
@@ -124,7 +126,7 @@ func fleet() []Workload {
 
 func short(kind Kind) string {
 	return map[Kind]string{
-		Deployment: "deploy", StatefulSet: "stateful", DaemonSet: "daemon", CronJob: "cron",
+		Deployment: "deploy", StatefulSet: "stateful", DaemonSet: "daemon", CronJob: "cron", Job: "job",
 		Rollout: "rollout", DeploymentConfig: "config", CloneSet: "clones",
 	}[kind]
 }

@@ -164,6 +164,9 @@ func (m *maker) burst(w Workload, at time.Duration, atMost int) []Change {
 		first = w.ConfigMap()
 	}
 	list := []Change{m.change(first)}
+	if w.Name == m.plan.Refused { // something that its pods see, whatever they use
+		list[0] = m.edit(list[0])
+	}
 	switch m.random.IntN(6) {
 	case 0, 1: // several times within the settle time
 		for range 1 + m.random.IntN(2) {
@@ -174,7 +177,7 @@ func (m *maker) burst(w Workload, at time.Duration, atMost int) []Change {
 			list = append(list, m.change(sources[1]))
 		}
 	case 3: // together with the template
-		if first != Shared() && w.Name != m.plan.Refused && w.Form != InPlace && w.Kind != CronJob {
+		if first != Shared() && w.Name != m.plan.Refused && w.Form != InPlace && w.Kind != CronJob && w.Kind != Job {
 			m.counter++
 			edit := Change{Op: Template, Workload: w.Name, Key: strconv.Itoa(m.counter), Pause: m.pause()}
 			list = append(list, edit)
@@ -211,6 +214,15 @@ func (m *maker) change(s Source) Change {
 	}
 	c.Content = content
 	m.content[s] = content
+	return c
+}
+
+// edit makes an edit of a change that was made last.
+func (m *maker) edit(c Change) Change {
+	content := maps.Clone(c.Content)
+	c.Op, c.Key = Edit, m.plan.key(c.Source)
+	content[c.Key] = strconv.Itoa(m.counter)
+	c.Content, m.content[c.Source] = content, content
 	return c
 }
 
