@@ -138,10 +138,17 @@ func TestOneRotationOfTheSecretsStoreDriverIsOneRollout(t *testing.T) {
 
 	// New pods start with a newer version, and nobody has anything rotated in any more.
 	before = s.rollouts()
+	had := map[string]string{}
+	for _, one := range concerned {
+		had[one.Name] = s.observed(one)
+	}
 	for i := range 3 {
 		s.must(s.Custom(secretsStore("secretproviderclasspodstatuses"), s.ns).Delete(s.ctx, fmt.Sprintf("vault-%d-vault", i), metav1.DeleteOptions{}))
 	}
 	s.mount("vault-4", "vault", "3")
+	for _, one := range concerned {
+		s.awaitRecorded(one, had[one.Name])
+	}
 	s.marker()
 	s.onlyRolled(before)
 	s.rotate("vault-4", "vault", "2")
