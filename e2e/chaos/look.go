@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -13,8 +14,10 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
 
 	"inpod.dev/inpod/e2e/chaos/internal/plan"
 	"inpod.dev/inpod/internal/annotation"
@@ -44,6 +47,34 @@ func (s *stage) follow(ctx context.Context) {
 			s.note(before, states, time.Now())
 		}
 		sleep(ctx, between)
+	}
+}
+
+// templates counts the templates of each Deployment until the context ends. The generation of a Deployment, unlike that of any
+// other kind, grows with every annotation.
+func (s *stage) templates(ctx context.Context) {
+	last := map[string]map[string]any{}
+	for ctx.Err() == nil {
+		// Without a resource version it begins with what there is.
+		watcher, err := s.Custom(kinds()[plan.Deployment].resource, space).Watch(ctx, metav1.ListOptions{})
+		if err != nil { // the API server is away
+			sleep(ctx, between)
+			continue
+		}
+		for event := range watcher.ResultChan() {
+			u, ok := event.Object.(*unstructured.Unstructured)
+			if !ok || event.Type == watch.Error {
+				continue
+			}
+			template, _, _ := unstructured.NestedMap(u.Object, kinds()[plan.Deployment].template...)
+			before, known := last[u.GetName()]
+			if known && !reflect.DeepEqual(before, template) {
+				s.mu.Lock()
+				s.rolled[u.GetName()]++
+				s.mu.Unlock()
+			}
+			last[u.GetName()] = template
+		}
 	}
 }
 

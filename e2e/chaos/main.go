@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -48,18 +49,20 @@ func run(ctx context.Context, seed uint64, strategy string) (err error) {
 	if err != nil {
 		return err
 	}
-	s.begun = time.Now()
+	s.begun = time.Now().Add(time.Second) // until then all look
 	watching, enough := context.WithCancel(ctx)
 	defer enough()
-	followed, broken := make(chan struct{}), make(chan error, 1)
-	go func() { defer close(followed); s.follow(watching) }()
+	var followers sync.WaitGroup
+	followers.Go(func() { s.follow(watching) })
+	followers.Go(func() { s.templates(watching) })
+	broken := make(chan error, 1)
 	go func() { broken <- s.breakThings(ctx) }()
 	if err := errors.Join(s.change(ctx), <-broken); err != nil {
 		return err
 	}
 	problems := s.judge(ctx)
 	enough()
-	<-followed
+	followers.Wait()
 	s.print(os.Stdout)
 	if len(problems) > 0 {
 		return errors.Join(problems...)

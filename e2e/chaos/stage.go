@@ -52,6 +52,7 @@ type stage struct {
 	waits   []wait
 	first   map[string]int64       // by workload: its generation at the start
 	lives   map[string][]types.UID // by workload: the objects that there were of its name
+	rolled  map[string]int         // by Deployment: how often its template was changed
 	faults  map[plan.What]int
 	results map[string]row
 	alone   [2]time.Time // when the refusal with nothing else began and ended
@@ -72,7 +73,7 @@ func set(ctx context.Context, p plan.Plan, strategy string) (*stage, error) {
 	s := &stage{
 		Cluster: cluster, plan: p, release: kit.Release{Name: "chaos", Namespace: space + "-system"},
 		usages: map[string][]source.Usage{}, content: map[plan.Source]map[string]string{}, applied: map[string][]plan.Applied{},
-		edited: map[string]int{}, pending: map[string]time.Time{}, first: map[string]int64{}, faults: map[plan.What]int{}, lives: map[string][]types.UID{},
+		edited: map[string]int{}, pending: map[string]time.Time{}, first: map[string]int64{}, faults: map[plan.What]int{}, rolled: map[string]int{}, lives: map[string][]types.UID{},
 	}
 	if err := s.clear(ctx); err != nil {
 		return nil, err

@@ -65,6 +65,8 @@ func (s *stage) rows(ctx context.Context) []error {
 			rollouts: int(states[w.Name].generation-s.first[w.Name]) - s.edited[w.Name], behind: states[w.Name].behind,
 		}
 		switch w.Kind {
+		case plan.Deployment:
+			r.rollouts = s.rolled[w.Name] - s.edited[w.Name]
 		case plan.CronJob: // a Job is started
 			r.rollouts = started[w.Name]
 		case plan.Job: // it is made again
