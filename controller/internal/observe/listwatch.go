@@ -108,6 +108,5 @@ func (m marked) WatchWithContext(ctx context.Context, options metav1.ListOptions
 
 // IsWatchListSemanticsUnSupported passes on what client-go asks a client for (util/watchlist).
 func (m marked) IsWatchListSemanticsUnSupported() bool {
-	asked, ok := m.ListerWatcher.(interface{ IsWatchListSemanticsUnSupported() bool })
-	return ok && asked.IsWatchListSemanticsUnSupported()
+	return noWatchList(m.ListerWatcher)
 }

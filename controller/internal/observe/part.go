@@ -12,30 +12,31 @@ import (
 
 // part is the picture of one namespace, or of all of them. It keeps itself up to date while it runs.
 type part struct {
-	sources   map[source.Kind]cache.SharedIndexInformer
-	workloads map[string]cache.SharedIndexInformer // by the name of the kind
-	classes   *classes                             // nil if SecretProviderClasses are not watched
-	pods      cache.SharedIndexInformer            // nil if pods are not watched
-	always    []cache.SharedIndexInformer          // those of all of these that the API server surely serves
-	optional  []*optionalInformer
-	synced    []cache.DoneChecker
+	steadiness *steadiness
+	sources    map[source.Kind]cache.SharedIndexInformer
+	workloads  map[string]cache.SharedIndexInformer // by the name of the kind
+	classes    *classes                             // nil if SecretProviderClasses are not watched
+	pods       cache.SharedIndexInformer            // nil if pods are not watched
+	always     []cache.SharedIndexInformer          // those of all of these that the API server surely serves
+	optional   []*optionalInformer
+	synced     []cache.DoneChecker
 }
 
 // newPart prepares the picture of a namespace, or of all of them for "".
 func (o *Observer) newPart(namespace string) (*part, error) {
-	p := &part{sources: map[source.Kind]cache.SharedIndexInformer{}, workloads: map[string]cache.SharedIndexInformer{}}
+	p := &part{steadiness: newSteadiness(), sources: map[source.Kind]cache.SharedIndexInformer{}, workloads: map[string]cache.SharedIndexInformer{}}
 	for _, kind := range o.options.Kinds {
 		if kind.Path != nil {
 			continue
 		}
-		informer, synced, err := o.workloadInformer(kind, namespace, nil)
+		informer, synced, err := o.workloadInformer(kind, namespace, nil, p.steadiness)
 		if err != nil {
 			return nil, err
 		}
 		p.workloads[kind.Name] = p.add(informer, synced)
 	}
 	for _, optional := range o.optional {
-		informer, synced, err := o.workloadInformer(optional.kind, namespace, optional)
+		informer, synced, err := o.workloadInformer(optional.kind, namespace, optional, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -51,7 +52,7 @@ func (o *Observer) newPart(namespace string) (*part, error) {
 			}
 			continue
 		}
-		informer, synced, err := o.sourceInformer(kind, namespace)
+		informer, synced, err := o.sourceInformer(kind, namespace, p.steadiness)
 		if err != nil {
 			return nil, err
 		}

@@ -21,9 +21,9 @@ type sourceItem struct {
 // notHelmReleases leaves out the Secrets in which Helm keeps its releases: large, many, and mounted by nobody.
 const notHelmReleases = "type!=helm.sh/release.v1"
 
-func (o *Observer) sourceInformer(kind source.Kind, namespace string) (cache.SharedIndexInformer, cache.DoneChecker, error) {
+func (o *Observer) sourceInformer(kind source.Kind, namespace string, steady *steadiness) (cache.SharedIndexInformer, cache.DoneChecker, error) {
 	lw, example := o.sourceListWatch(kind, namespace)
-	informer := cache.NewSharedIndexInformerWithOptions(lw, example, cache.SharedIndexInformerOptions{
+	informer := cache.NewSharedIndexInformerWithOptions(&noted{lw, steady}, example, cache.SharedIndexInformerOptions{
 		Indexers: cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc},
 	})
 	last := newHistory[*sourceItem]()

@@ -33,8 +33,11 @@ func anyOf(kind source.Kind, namespace string) string {
 }
 
 // workloadInformer watches a kind in a namespace. optional is nil for a kind that every cluster has.
-func (o *Observer) workloadInformer(kind workload.Kind, namespace string, optional *optionalKind) (cache.SharedIndexInformer, cache.DoneChecker, error) {
+func (o *Observer) workloadInformer(kind workload.Kind, namespace string, optional *optionalKind, steady *steadiness) (cache.SharedIndexInformer, cache.DoneChecker, error) {
 	lw := markLive(o.workloadListWatch(kind, namespace))
+	if steady != nil { // a kind that may not be served is waited for by nobody
+		lw = &noted{lw, steady}
+	}
 	informer := cache.NewSharedIndexInformerWithOptions(lw, kind.New(), cache.SharedIndexInformerOptions{
 		Indexers: indexersOf(kind),
 	})

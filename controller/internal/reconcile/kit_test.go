@@ -54,6 +54,7 @@ type town struct {
 	events    []string
 	tries     map[string]int // writes by workload, with those that were refused
 	lag       time.Duration
+	unsteady  time.Duration            // not 0 while a watch is away
 	takes     time.Duration            // until a write is done
 	answers   time.Duration            // from then until its answer is here
 	rolls     map[string]time.Duration // by name: how long a rollout takes, negative for one that is stuck
@@ -273,6 +274,14 @@ func (w *town) Source(ref source.Ref) *source.Snapshot {
 	return w.sources[ref]
 }
 
+// Unsteady implements [reconcile.World].
+func (w *town) Unsteady(string) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.unsteady
+}
+
+// Sources implements [reconcile.World].
 func (w *town) Sources(kind source.Kind, namespace string) []source.Ref {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -44,6 +44,8 @@ type World interface {
 	Workloads() []workload.Key
 	Source(ref source.Ref) *source.Snapshot
 	Sources(kind source.Kind, namespace string) []source.Ref
+	// Unsteady is how long to wait before anything is concluded, because only a part of the picture is current.
+	Unsteady(namespace string) time.Duration
 }
 
 // Writer changes the cluster: [act.Writer]. Most methods return the resource version that they made, 0 if unknown.
@@ -226,7 +228,7 @@ func (l *Loop) look(ctx context.Context, key workload.Key) (time.Duration, error
 		return 0, nil
 	}
 	s := l.begin(key, w)
-	unsettled := l.settling(w, s)
+	unsettled := max(l.settling(w, s), l.options.World.Unsteady(key.Namespace))
 	if s.stale(w, time.Now()) {
 		return soonest(unsettled, staleWait), nil // our own last write is not in the picture yet
 	}

@@ -49,6 +49,23 @@ func TestAChangeRollsOnceAfterTheSettleTime(t *testing.T) {
 	})
 }
 
+// After an outage the watch of one kind of source may be back long before that of another.
+func TestWhatWasChangedTogetherIsOneRolloutAlsoAfterAnOutage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := adopted(t, "web")
+		w.set(func() { w.unsteady = time.Second })
+		w.apply(objtest.ConfigMap("a", "k", "1"))
+		time.Sleep(5 * time.Second)
+		w.apply(objtest.ConfigMap("b", "k", "1"))
+		w.set(func() { w.unsteady = 0 })
+		time.Sleep(time.Hour)
+		if diff := cmp.Diff([]time.Duration{7 * time.Second}, w.rolled("web")); diff != "" {
+			t.Errorf("rolled at (-want +got):\n%s", diff)
+		}
+	})
+}
+
 func TestEditsInARowAreOneRollout(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
