@@ -77,10 +77,10 @@ test-e2e: $(cluster_steps) tool-helm tool-testsum ## tests on a real cluster (KU
 	  go test -json -tags e2e -count=1 -timeout $(E2E_TIMEOUT) $(if $(RUN),-run '$(RUN)') ./e2e/...
 
 .PHONY: test-presets
-test-presets: host tool-testsum ## the sidecar's presets against real servers, one minute (Debian, root; not part of test)
+test-presets: host tool-testsum ## the sidecar's presets against real servers, several minutes (Debian, root; not part of test)
 	@sidecar/internal/presettest/packages.sh
 	@$(TOOLS_BIN)/testsum -suite presets -log dist/test/presets.log -each -- \
-	  go test -json -tags presets -count=1 -parallel 6 -timeout 15m ./sidecar/internal/presettest
+	  go test -json -tags presets -count=1 -parallel 6 -timeout 60m ./sidecar/internal/presettest
 
 .PHONY: bench
 bench: build-host $(filter-out load images-host,$(cluster_steps)) tool-helm ## what the controller costs, as one table (ONLY=scenario,... for some)

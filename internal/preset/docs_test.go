@@ -12,26 +12,18 @@ import (
 
 var update = flag.Bool("update", false, "write the table into docs/presets.md")
 
-const (
-	docs  = "../../docs/presets.md"
-	begin = "<!-- table: go test ./internal/preset -update -->\n"
-	end   = "<!-- end of table -->\n"
-)
+const docs = "../../docs/presets.md"
 
-// TestDocs keeps the table that users read equal to the table in the code.
+// TestDocs keeps the tables that users read equal to the table in the code, and to what was observed.
 func TestDocs(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile(docs)
+	old, err := os.ReadFile(docs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, rest, ok1 := strings.Cut(string(text), begin)
-	_, after, ok2 := strings.Cut(rest, end)
-	if !ok1 || !ok2 {
-		t.Fatalf("%s has no place for the table", docs)
-	}
-	want := before + begin + table() + end + after
-	if want == string(text) {
+	want := replaced(t, string(old), "table", table())
+	want = replaced(t, want, "matrix", matrixTable(t))
+	if want == string(old) {
 		return
 	}
 	if !*update {
@@ -40,6 +32,18 @@ func TestDocs(t *testing.T) {
 	if err := os.WriteFile(docs, []byte(want), 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// replaced puts text between the two comments of that name.
+func replaced(t *testing.T, in, name, text string) string {
+	t.Helper()
+	begin, end := "<!-- "+name+": go test ./internal/preset -update -->\n", "<!-- end of "+name+" -->\n"
+	before, rest, ok1 := strings.Cut(in, begin)
+	_, after, ok2 := strings.Cut(rest, end)
+	if !ok1 || !ok2 {
+		t.Fatalf("%s has no place for the %s", docs, name)
+	}
+	return before + begin + text + end + after
 }
 
 func table() string {

@@ -41,6 +41,8 @@ type Preset struct {
 	Linger time.Duration
 	// BadFile is what the server does with a file that it does not understand.
 	BadFile BadFile
+	// Files are the kinds of files that the server takes, and what a reload does with each.
+	Files []FileRule
 	// NotReread says in a sentence what a reload leaves as it was.
 	NotReread string
 	// Refusal is why this server is not reloaded at all; then nothing else is set.

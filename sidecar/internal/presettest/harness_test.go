@@ -48,11 +48,22 @@ type server struct {
 	wantProof string
 }
 
-// env is where a case lives.
+// env is where a case lives. Only conf is watched.
 type env struct {
-	conf, data  string
-	port, port2 int
+	conf, data         string
+	port, port2, port3 int
 }
+
+func newEnv(t *testing.T) env {
+	t.Helper()
+	return env{conf: publicDir(t), data: publicDir(t), port: freePort(t), port2: freePort(t), port3: freePort(t)}
+}
+
+// patience is how long is waited for what must happen: a slow machine makes these tests slow, not red.
+const patience = 2 * time.Minute
+
+// afterTheStart lets the clock move on: a change within its resolution of the server's start counts as read at the start.
+func afterTheStart() { time.Sleep(300 * time.Millisecond) }
 
 func (e env) listen() string { return fmt.Sprintf("127.0.0.1:%d", e.port) }
 func (e env) url(path string) string {
@@ -115,7 +126,7 @@ func need(t *testing.T, program string) {
 
 func (s server) test(t *testing.T, style string) {
 	need(t, s.program)
-	e := env{conf: publicDir(t), data: publicDir(t), port: freePort(t), port2: freePort(t)}
+	e := newEnv(t)
 	put := func(files map[string]string) {
 		if style == "volume" {
 			swap(t, e.conf, files)
@@ -129,8 +140,7 @@ func (s server) test(t *testing.T, style string) {
 	}
 	s.start(t, e)
 	s.wantShown(t, e, "v1")
-	// A change within the clock's resolution of the start would count as read at the start.
-	time.Sleep(300 * time.Millisecond)
+	afterTheStart()
 
 	ended := s.watch(t, e)
 	s.edit(t, e, ended, put, "v2")
@@ -197,8 +207,9 @@ func (s server) as(argv []string) []string {
 
 // outcome is the sidecar's log line at the end of a reload.
 type outcome struct {
-	Msg, Result, Proof, Message string
-	Took                        float64
+	Msg, Result, Proof, Message, Trigger string
+	Took                                 float64
+	Proven                               bool
 }
 
 // watch runs the sidecar and returns the ends of its reloads.
@@ -254,7 +265,7 @@ func (s server) watchContext(ctx context.Context, t *testing.T, e env) <-chan ou
 	})
 	select {
 	case <-ready:
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the sidecar does not watch")
 	}
 	return lines
@@ -265,8 +276,8 @@ func next(t *testing.T, ended <-chan outcome) outcome {
 	select {
 	case o := <-ended:
 		return o
-	case <-time.After(30 * time.Second):
-		t.Fatal("no reload within 30 s")
+	case <-time.After(patience):
+		t.Fatalf("no reload within %s", patience)
 		return outcome{}
 	}
 }
@@ -276,7 +287,7 @@ func (s server) wantShown(t *testing.T, e env, want string) {
 	t.Helper()
 	var got string
 	var err error
-	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if got, err = s.shows(e); err == nil && got == want {
 			return
 		}
@@ -292,9 +303,19 @@ func swap(t *testing.T, dir string, files map[string]string) {
 	edit(t, filepath.Join(dir, name), files)
 	must(t, os.Symlink(name, filepath.Join(dir, "..data_tmp")))
 	must(t, os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")))
+	tops := map[string]bool{}
 	for file := range files {
-		if link := filepath.Join(dir, file); !exists(link) {
-			must(t, os.Symlink(filepath.Join("..data", file), link))
+		top, _, _ := strings.Cut(file, "/")
+		tops[top] = true
+		if link := filepath.Join(dir, top); !exists(link) {
+			must(t, os.Symlink(filepath.Join("..data", top), link))
+		}
+	}
+	entries, err := os.ReadDir(dir)
+	must(t, err)
+	for _, entry := range entries { // links to what is gone
+		if !tops[entry.Name()] && !strings.HasPrefix(entry.Name(), "..") {
+			must(t, os.Remove(filepath.Join(dir, entry.Name())))
 		}
 	}
 	if old != "" {
@@ -307,6 +328,7 @@ func edit(t *testing.T, dir string, files map[string]string) {
 	t.Helper()
 	must(t, os.MkdirAll(dir, 0o755))
 	for file, text := range files {
+		must(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, file)), 0o755))
 		must(t, os.WriteFile(filepath.Join(dir, file), []byte(text), 0o644))
 	}
 }

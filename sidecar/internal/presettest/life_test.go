@@ -24,11 +24,11 @@ func nginxOf(t *testing.T, user string) (server, env) {
 	s := webServers()[0]
 	s.user = user
 	need(t, s.program)
-	e := env{conf: publicDir(t), data: publicDir(t), port: freePort(t), port2: freePort(t)}
+	e := newEnv(t)
 	swap(t, e.conf, s.files(e, "v1"))
 	s.start(t, e)
 	s.wantShown(t, e, "v1")
-	time.Sleep(300 * time.Millisecond)
+	afterTheStart()
 	return s, e
 }
 

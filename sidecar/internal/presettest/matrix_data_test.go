@@ -1,0 +1,8 @@
+//go:build presets
+
+package presettest
+
+// dataApps are the databases, name servers, brokers and monitors of the matrix.
+func dataApps() []app {
+	return nil
+}
