@@ -23,6 +23,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"inpod.dev/inpod/sidecar/internal/agent"
+	"inpod.dev/inpod/sidecar/internal/command"
 	"inpod.dev/inpod/sidecar/internal/config"
 	"inpod.dev/inpod/sidecar/internal/digest"
 	"inpod.dev/inpod/sidecar/internal/process"
@@ -151,6 +152,10 @@ func forever(ctx context.Context, c config.Config, log *slog.Logger, watcher *wa
 	})
 	tasks.Go(func() { worker.Run(ctx, states) })
 	tasks.Go(func() { tidy(ctx, log) })
+	ended := make(chan os.Signal, 1)
+	signal.Notify(ended, syscall.SIGCHLD)
+	defer signal.Stop(ended)
+	tasks.Go(func() { command.Reap(ctx, ended) })
 	<-ctx.Done()
 	cause := context.Cause(ctx)
 	log.InfoContext(ctx, "stopping", "cause", cause)

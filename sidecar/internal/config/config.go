@@ -106,7 +106,7 @@ func flags() *pflag.FlagSet {
 	f.String("verify-url", "", "`URL` that must answer 2xx after a reload")
 	f.String("probe-url", "", "`URL` at which the preset's proof is found, if not the usual one")
 	f.Duration("verify-timeout", 5*time.Second, "`DURATION` after which a reload without proof counts as rejected or failed")
-	f.Duration("command-timeout", 30*time.Second, "`DURATION` after which a command is killed")
+	f.Duration("command-timeout", 30*time.Second, "`DURATION` after which a command is ended, with all that it started")
 	f.Duration("settle", 500*time.Millisecond, "quiet `DURATION` after the last change before a reload")
 	f.Duration("poll-interval", 3*time.Second, "`DURATION` between looks where inotify is not to be had")
 	f.Duration("recheck-interval", 30*time.Second, "`DURATION` between looks beside inotify")

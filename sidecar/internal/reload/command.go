@@ -1,7 +1,6 @@
 package reload
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,11 +8,11 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"inpod.dev/inpod/internal/preset"
 	"inpod.dev/inpod/sidecar/internal/agent"
+	"inpod.dev/inpod/sidecar/internal/command"
 	"inpod.dev/inpod/sidecar/internal/process"
 )
 
@@ -151,12 +150,6 @@ func valuesOf(words []string, flag string) []string {
 	return values
 }
 
-// Exit statuses by which shells and env(1) say that a program could not be run at all.
-const (
-	notExecutable = 126
-	notFound      = 127
-)
-
 // ran is what came of a command.
 type ran struct {
 	argv   []string
@@ -173,47 +166,17 @@ func (c ran) String() string {
 	return fmt.Sprintf("%s: %v: %s", c.argv[0], c.err, quote(c.output))
 }
 
-// run runs a command without a shell, in a process group of its own that is killed as a whole when time is up.
+// run runs a command, and adds its own words to an error for which they may be the reason.
 func run(ctx context.Context, argv []string, dir string, timeout time.Duration) ran {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...) //nolint:gosec // running the user's command is the purpose
-	var output limited
-	cmd.Stdout, cmd.Stderr, cmd.Dir = &output, &output, dir
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second
-	err := cmd.Run()
-	result := ran{argv: argv, output: output.String(), err: err}
-	if ctx.Err() != nil {
-		result.err = fmt.Errorf("run %s: not done within %s", argv[0], timeout)
+	done := command.Run(ctx, command.Command{Argv: argv, Dir: dir, Timeout: timeout})
+	result := ran{argv: argv, output: done.Output, err: done.Err, exited: done.Exited}
+	if result.err == nil || result.exited {
 		return result
 	}
-	if errors.Is(err, exec.ErrWaitDelay) { // it is done; a child of it keeps the output open
-		result.err = nil
-		return result
-	}
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		result.exited = exit.Exited() && exit.ExitCode() != notExecutable && exit.ExitCode() != notFound
-	}
-	if err != nil && !result.exited {
-		result.err = fmt.Errorf("run %s: %w", argv[0], err)
-		if said := quote(result.output); said != "" {
-			result.err = fmt.Errorf("%w: %s", result.err, said)
-		}
+	if said := quote(result.output); said != "" {
+		result.err = fmt.Errorf("%w: %s", result.err, said)
 	}
 	return result
-}
-
-// limited keeps the first bytes of an output.
-type limited struct{ bytes.Buffer }
-
-func (l *limited) Write(p []byte) (int, error) {
-	const limit = 16 << 10
-	if room := limit - l.Len(); room > 0 {
-		l.Buffer.Write(p[:min(room, len(p))])
-	}
-	return len(p), nil
 }
 
 // clip makes a short line out of an output. Where it is too long, the lines that speak of a failure are kept.
