@@ -100,7 +100,7 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger) error {
 	}
 	watcher := &watch.Watcher{Log: log, Poll: c.Poll, Recheck: c.Recheck}
 	for _, w := range c.Watch {
-		watcher.Targets = append(watcher.Targets, watch.Target{Path: w.Path, Keys: w.Keys})
+		watcher.Targets = append(watcher.Targets, watch.Target{Path: w.Path, Keys: w.Keys, Ignored: w.Ignored})
 		trigger.Secrets = append(trigger.Secrets, w.Path)
 	}
 	worker := &agent.Agent{Trigger: trigger, Log: log, Now: time.Now, Timing: agent.DefaultTiming(c.Settle)}

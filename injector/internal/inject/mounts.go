@@ -69,18 +69,43 @@ func (p *plan) mountOf(file string) (corev1.VolumeMount, bool) {
 // absolute is a mount path as the kubelet understands it.
 func absolute(mountPath string) string { return path.Join("/", mountPath) }
 
-// watched are the values of --watch. All of a directory counts, but for a volume in which the kubelet also renews
-// tokens or shows the pod's own annotations: there it is the keys that were chosen, where they are known.
-func (p *plan) watched() []string {
-	var watched []string
+// watching are the flags --watch and --ignore. All of a directory counts, but for a volume in which the kubelet also renews
+// tokens or shows the pod's own annotations: there it is the keys that were chosen, where they are known, and else all but
+// the files of the pod itself.
+func (p *plan) watching() []string {
+	var watched, ignored []string
 	for _, mount := range p.live {
-		spec := absolute(mount.MountPath)
+		at := absolute(mount.MountPath)
 		if keys := configKeys(p.volume(mount.Name)); len(keys) > 0 {
-			spec += ":" + strings.Join(keys, ",")
+			watched = append(watched, "--watch="+at+":"+strings.Join(keys, ","))
+			continue
 		}
-		watched = append(watched, spec)
+		watched = append(watched, "--watch="+at)
+		for _, file := range podFiles(p.volume(mount.Name)) {
+			ignored = append(ignored, "--ignore="+path.Join(at, file))
+		}
 	}
-	return watched
+	return slices.Concat(watched, ignored)
+}
+
+// podFiles returns the files of a projected volume that say something of the pod itself, which no application is reloaded
+// for: those of the downward API, which anybody's annotation changes, and tokens, which the kubelet renews.
+func podFiles(v *corev1.Volume) []string {
+	if v.Projected == nil {
+		return nil
+	}
+	var files []string
+	for _, s := range v.Projected.Sources {
+		switch {
+		case s.DownwardAPI != nil:
+			for _, item := range s.DownwardAPI.Items {
+				files = append(files, item.Path)
+			}
+		case s.ServiceAccountToken != nil:
+			files = append(files, s.ServiceAccountToken.Path)
+		}
+	}
+	return files
 }
 
 // configKeys returns the files of a mixed projected volume that come from ConfigMaps and Secrets, or nil where they
@@ -126,10 +151,7 @@ func addKeys(keys *[]string, items []corev1.KeyToPath, optional *bool) bool {
 
 // arguments are the sidecar's command line. Kubernetes expands $(NAME) in it, and $$ is how a dollar sign is written.
 func (p *plan) arguments(home string) []string {
-	var args []string
-	for _, spec := range p.watched() {
-		args = append(args, "--watch="+spec)
-	}
+	args := p.watching()
 	if p.trigger.processes {
 		args = append(args, "--reload-container="+p.target.Name)
 	}

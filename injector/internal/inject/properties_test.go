@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
@@ -197,6 +198,80 @@ func TestWhatIsWatchedInAMixedVolume(t *testing.T) {
 		injected, _ := inject.Inject(pod, o)
 		if got, want := sidecarOf(injected).Args[0], "--watch=/etc/nginx/conf.d"+tc.want; got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+}
+
+// What the kubelet writes of the pod itself is no configuration: an annotation that anybody puts on the pod changes it.
+func TestFilesOfThePodItselfAreIgnored(t *testing.T) {
+	t.Parallel()
+	conf := func(items ...string) corev1.VolumeProjection {
+		c := &corev1.ConfigMapProjection{LocalObjectReference: corev1.LocalObjectReference{Name: "conf"}}
+		for _, path := range items {
+			c.Items = append(c.Items, corev1.KeyToPath{Key: "key", Path: path})
+		}
+		return corev1.VolumeProjection{ConfigMap: c}
+	}
+	ofPod := func(paths ...string) corev1.VolumeProjection {
+		d := &corev1.DownwardAPIProjection{}
+		for _, path := range paths {
+			d.Items = append(d.Items, corev1.DownwardAPIVolumeFile{Path: path, FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.annotations"}})
+		}
+		return corev1.VolumeProjection{DownwardAPI: d}
+	}
+	token := corev1.VolumeProjection{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "tokens/vault"}}
+	bundle := corev1.VolumeProjection{ClusterTrustBundle: &corev1.ClusterTrustBundleProjection{Path: "ca.crt"}}
+	certificate := corev1.VolumeProjection{PodCertificate: &corev1.PodCertificateProjection{CredentialBundlePath: "pod.pem"}}
+	for name, tc := range map[string]struct {
+		sources []corev1.VolumeProjection
+		beside  *corev1.DownwardAPIVolumeSource
+		want    []string
+	}{
+		"all keys beside annotations and a token": {
+			sources: []corev1.VolumeProjection{conf(), ofPod("annotations.txt", "./pod//labels"), token},
+			want: []string{
+				"--watch=/etc/nginx/conf.d", "--ignore=/etc/nginx/conf.d/annotations.txt", "--ignore=/etc/nginx/conf.d/pod/labels",
+				"--ignore=/etc/nginx/conf.d/tokens/vault",
+			},
+		},
+		"whichever comes first": {
+			sources: []corev1.VolumeProjection{ofPod("annotations.txt"), conf()},
+			want:    []string{"--watch=/etc/nginx/conf.d", "--ignore=/etc/nginx/conf.d/annotations.txt"},
+		},
+		"names that mean something on a command line": {
+			sources: []corev1.VolumeProjection{conf(), ofPod("a:b,c;d $(HOME)")},
+			want:    []string{"--watch=/etc/nginx/conf.d", "--ignore=/etc/nginx/conf.d/a:b,c;d $$(HOME)"},
+		},
+		"only some keys are watched": {
+			sources: []corev1.VolumeProjection{conf("a"), ofPod("annotations.txt")},
+			want:    []string{"--watch=/etc/nginx/conf.d:a"},
+		},
+		"bundles and certificates stay watched": {
+			sources: []corev1.VolumeProjection{conf(), bundle, certificate},
+			want:    []string{"--watch=/etc/nginx/conf.d"},
+		},
+		"a volume of its own below": {
+			sources: []corev1.VolumeProjection{conf()},
+			beside:  &corev1.DownwardAPIVolumeSource{Items: ofPod("annotations.txt").DownwardAPI.Items},
+			want:    []string{"--watch=/etc/nginx/conf.d"},
+		},
+	} {
+		pod, o := nginx(spec(func(s *corev1.PodSpec) {
+			s.Volumes[0].VolumeSource = corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: tc.sources}}
+			if tc.beside != nil {
+				s.Volumes = append(s.Volumes, corev1.Volume{Name: "pod", VolumeSource: corev1.VolumeSource{DownwardAPI: tc.beside}})
+				s.Containers[0].VolumeMounts = append(s.Containers[0].VolumeMounts, corev1.VolumeMount{Name: "pod", MountPath: "/etc/nginx/conf.d/pod"})
+			}
+		}))
+		injected, _ := inject.Inject(pod, o)
+		var got []string
+		for _, arg := range sidecarOf(injected).Args {
+			if strings.HasPrefix(arg, "--watch=") || strings.HasPrefix(arg, "--ignore=") {
+				got = append(got, arg)
+			}
+		}
+		if diff := cmp.Diff(tc.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
 }

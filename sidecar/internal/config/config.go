@@ -72,6 +72,7 @@ var (
 // Flags of which the name is used more than once.
 const (
 	flagWatch   = "watch"
+	flagIgnore  = "ignore"
 	flagPreset  = "preset"
 	flagSignal  = "reload-signal"
 	flagURL     = "reload-url"
@@ -86,6 +87,7 @@ func flags() *pflag.FlagSet {
 	f := pflag.NewFlagSet("sidecar", pflag.ContinueOnError)
 	f.SortFlags = false
 	f.StringArray(flagWatch, nil, "directory or file to watch, with the wanted keys if not all: `PATH[:KEY,...]`; repeatable")
+	f.StringArray(flagIgnore, nil, "file or folder below a watched directory whose changes count for nothing: `PATH`; repeatable")
 	f.String(flagPreset, "", "known server to reload: `NAME`, see docs/presets.md")
 	f.String(flagSignal, "", "signal to send, such as HUP: `SIGNAL`")
 	f.String("reload-process", "", "`NAME` of the executable to signal; the master among several")
@@ -276,5 +278,33 @@ func (r *reader) watches(c *Config) {
 			r.fail(flagWatch, fmt.Errorf("%s is a file, and only a directory has keys", w.Path))
 		}
 		c.Watch = append(c.Watch, w)
+	}
+	for _, file := range r.list(flagIgnore) {
+		r.ignores(c, file)
+	}
+}
+
+// ignores notes a file with each watched directory that it lies below. Most likely a typing error is what lies below none.
+func (r *reader) ignores(c *Config, file string) {
+	at, err := filepath.Abs(file)
+	if err != nil {
+		r.fail(flagIgnore, err)
+		return
+	}
+	found := false
+	for i := range c.Watch {
+		w := &c.Watch[i]
+		below, err := filepath.Rel(w.Path, at)
+		if err != nil || below == "." || !filepath.IsLocal(below) {
+			continue
+		}
+		found = true
+		if slices.Contains(w.Keys, below) {
+			r.fail(flagIgnore, fmt.Errorf("%s is a key of --%s, and a file is either wanted or ignored", file, flagWatch))
+		}
+		w.Ignored = append(w.Ignored, below)
+	}
+	if !found {
+		r.fail(flagIgnore, fmt.Errorf("%s is below no directory that --%s names", file, flagWatch))
 	}
 }

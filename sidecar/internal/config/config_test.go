@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"inpod.dev/inpod/internal/preset"
 	"inpod.dev/inpod/sidecar/internal/config"
 )
@@ -50,6 +52,9 @@ func TestRefusals(t *testing.T) {
 		"a file that is not there":     {args: append(ok, "--preset", "nginx", "--config", "/no/such.yaml"), want: []string{"/no/such.yaml"}},
 		"a probe without a use":        {args: append(ok, "--preset", "nginx", "--probe-url", "http://x/"), want: []string{"probe-url"}},
 		"a body that is not watched":   {args: []string{"--watch", "/etc:hosts", "--preset", "caddy"}, want: []string{"Caddyfile", "--reload-body-from"}},
+		"ignored where nobody looks":   {args: append(ok, "--preset", "nginx", "--ignore", "/var/x"), want: []string{"ignore", "/var/x", "--watch"}},
+		"ignored altogether":           {args: append(ok, "--preset", "nginx", "--ignore", "/etc"), want: []string{"ignore", "/etc"}},
+		"wanted and ignored":           {args: []string{"--watch", "/etc:a,b", "--preset", "nginx", "--ignore", "/etc/b"}, want: []string{"/etc/b", "key"}},
 		"all mistakes at once":         {args: []string{"--settle", "0", "--log-level", "y"}, want: []string{"settle", "log-level", "watch"}},
 	}
 	for name, tc := range cases {
@@ -94,6 +99,25 @@ func TestPrecedence(t *testing.T) {
 	}
 	if len(c.Watch) != 2 || c.Watch[1].Path != "/b" || !slices.Equal(c.Watch[1].Keys, []string{"x", "y"}) {
 		t.Errorf("watch = %+v", c.Watch)
+	}
+}
+
+func TestIgnoredFilesAreNotedWhereTheyLie(t *testing.T) {
+	t.Parallel()
+	c, err := config.Parse([]string{
+		"--watch", "/a", "--watch", "/a/b", "--watch", "/c:x", "--preset", "nginx",
+		"--ignore", "/a/b/with,a:comma", "--ignore", "/a/./token", "--ignore", "/c/..2026",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []config.Watch{
+		{Path: "/a", Ignored: []string{"b/with,a:comma", "token"}},
+		{Path: "/a/b", Ignored: []string{"with,a:comma"}},
+		{Path: "/c", Keys: []string{"x"}, Ignored: []string{"..2026"}},
+	}
+	if diff := cmp.Diff(want, c.Watch); diff != "" {
+		t.Errorf("watch (-want +got):\n%s", diff)
 	}
 }
 

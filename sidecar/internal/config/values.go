@@ -16,6 +16,8 @@ type Watch struct {
 	Path string
 	// Keys are the wanted files below it; none means all.
 	Keys []string
+	// Ignored are files and folders below it whose changes are none.
+	Ignored []string
 }
 
 // ParseWatch understands PATH and PATH:KEY,KEY. The last ":" separates, so a path that itself holds one is written

@@ -24,7 +24,7 @@ const (
 	EntryFile
 	// EntryOpaque has no content to be read: not permitted, a link to elsewhere, or no ordinary file.
 	EntryOpaque
-	// EntryToken is a service account token, which was left out.
+	// EntryToken is left out: a service account token, or what the user said to ignore.
 	EntryToken
 )
 
@@ -47,6 +47,9 @@ func (v Volume) file(file string) (entry Entry, watched bool) {
 		return v.Entries[path.Base(v.Path)], file == v.Path
 	}
 	name, below := strings.CutPrefix(file, strings.TrimSuffix(v.Path, "/")+"/")
+	if below && covers(v.Ignored, name) {
+		return Entry{Kind: EntryToken}, true
+	}
 	if !below || name == "" || len(v.Keys) > 0 && !slices.ContainsFunc(v.Keys, func(key string) bool {
 		return name == key || strings.HasPrefix(name, key+"/")
 	}) {

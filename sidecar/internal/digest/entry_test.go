@@ -76,6 +76,7 @@ func TestFileOfState(t *testing.T) {
 		{Path: "/etc/keyed", Kind: digest.KindVolume, Changed: at(3), Keys: []string{"a", "sub"}, Entries: map[string]digest.Entry{
 			"a": short("4"), "sub/x": short("5"),
 		}},
+		{Path: "/etc/mixed", Kind: digest.KindVolume, Changed: at(5), Ignored: []string{"labels", "pod/x"}, Entries: map[string]digest.Entry{"a": short("8")}},
 		{Path: "/etc/hosts", Kind: digest.KindFile, Changed: at(4), Entries: map[string]digest.Entry{"hosts": short("6")}},
 		{Path: "/gone", Kind: digest.KindFolder, Missing: []string{"/gone"}},
 		{Path: "/", Kind: digest.KindFolder, Keys: []string{"root"}, Entries: map[string]digest.Entry{"root": short("7")}},
@@ -96,6 +97,10 @@ func TestFileOfState(t *testing.T) {
 		"/etc/keyed/sub/x":     {short("5"), "/etc/keyed", true},
 		"/etc/keyed/b":         {},
 		"/etc/keyed/subway":    {},
+		"/etc/mixed/a":         {short("8"), "/etc/mixed", true},
+		"/etc/mixed/labels":    {digest.Entry{Kind: digest.EntryToken}, "/etc/mixed", true},
+		"/etc/mixed/pod/x":     {digest.Entry{Kind: digest.EntryToken}, "/etc/mixed", true},
+		"/etc/mixed/pod/y":     {digest.Entry{}, "/etc/mixed", true},
 		"/etc/hosts":           {short("6"), "/etc/hosts", true},
 		"/etc/hosts/x":         {},
 		"/etc/hosts2":          {},

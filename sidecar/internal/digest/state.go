@@ -41,6 +41,8 @@ type Volume struct {
 	Missing []string
 	// Keys are the wanted files below a directory; none means all.
 	Keys []string
+	// Ignored are files and directories below a directory whose changes are none.
+	Ignored []string
 	// Entries are the files by their paths below a directory, or by the name of the one file. Like Sum, they must not
 	// leave the process unsealed.
 	Entries map[string]Entry

@@ -19,6 +19,8 @@ type Target struct {
 	Path string
 	// Keys are the wanted files below Path, slash-separated; none means all. Only for a directory.
 	Keys []string
+	// Ignored are files and directories below Path, slash-separated, whose changes are none. Only for a directory.
+	Ignored []string
 }
 
 // look is what one look at a target found.
@@ -40,6 +42,7 @@ func (t Target) at(prev look, quick bool) (look, error) {
 	dir, keys, kind := t.Path, t.Keys, digest.KindFolder
 	if info, err := os.Stat(t.Path); err == nil && !info.IsDir() || err != nil && prev.volume.Kind == digest.KindFile {
 		dir, keys, kind = filepath.Dir(t.Path), []string{filepath.Base(t.Path)}, digest.KindFile
+		t.Ignored = nil
 	}
 	root, err := os.OpenRoot(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -54,11 +57,11 @@ func (t Target) at(prev look, quick bool) (look, error) {
 		return t.volume(root, dir, keys, link, prev, quick)
 	}
 	if quick && prev.steady {
-		if skim, err := digest.Skim(root.FS(), keys); err == nil && skim.Print == prev.trace {
+		if skim, err := digest.Skim(t.seen(root), keys); err == nil && skim.Print == prev.trace {
 			return prev, nil
 		}
 	}
-	tree, err := digest.Of(root.FS(), keys)
+	tree, err := digest.Of(t.seen(root), keys)
 	if err != nil {
 		return look{}, fmt.Errorf("look at watched path %s: %w", t.Path, err)
 	}
@@ -97,7 +100,7 @@ func (t Target) generation(root *os.Root, dir string, keys []string, link string
 		return look{}, err
 	}
 	defer func() { _ = generation.Close() }()
-	tree, err := digest.Of(generation.FS(), keys)
+	tree, err := digest.Of(t.seen(generation), keys)
 	if err != nil {
 		return look{}, err
 	}
@@ -108,11 +111,14 @@ func (t Target) generation(root *os.Root, dir string, keys []string, link string
 	return found, nil
 }
 
+// seen is what counts of a directory.
+func (t Target) seen(root *os.Root) fs.FS { return digest.Without(root.FS(), t.Ignored) }
+
 func (t Target) result(kind digest.Kind, dir string, tree digest.Tree, link string) look {
 	found := look{link: link, trace: tree.Print, volume: digest.Volume{
 		Path: t.Path, Kind: kind, Sum: tree.Sum, Changed: tree.Changed,
 		Files: tree.Files, Opaque: tree.Opaque, Tokens: tree.Tokens, Outside: tree.Outside,
-		Keys: t.Keys, Entries: tree.Entries,
+		Keys: t.Keys, Ignored: t.Ignored, Entries: tree.Entries,
 	}}
 	for _, key := range tree.Missing {
 		found.volume.Missing = append(found.volume.Missing, filepath.Join(dir, key))
@@ -124,7 +130,7 @@ func (t Target) result(kind digest.Kind, dir string, tree digest.Tree, link stri
 }
 
 func (t Target) absent(prev look) look {
-	volume := digest.Volume{Path: t.Path, Kind: prev.volume.Kind, Missing: []string{t.Path}, Keys: t.Keys}
+	volume := digest.Volume{Path: t.Path, Kind: prev.volume.Kind, Missing: []string{t.Path}, Keys: t.Keys, Ignored: t.Ignored}
 	if volume.Kind == "" {
 		volume.Kind = digest.KindFolder
 	}

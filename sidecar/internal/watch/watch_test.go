@@ -144,6 +144,30 @@ func TestSwapOfVolume(t *testing.T) {
 	}
 }
 
+// The files of the downward API change with each annotation that anybody puts on the pod.
+func TestIgnoredFilesAreNoChange(t *testing.T) {
+	t.Parallel()
+	for name, noEvents := range map[string]bool{"with inotify": false, "polling": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := newVolume(t, map[string]string{"a": "1", "annotations": "1"})
+			folder := t.TempDir()
+			write(t, filepath.Join(folder, "x"), "1")
+			out := start(t, &watch.Watcher{NoEvents: noEvents, Targets: []watch.Target{
+				{Path: v.dir, Ignored: []string{"annotations"}}, {Path: folder, Ignored: []string{"sub"}},
+			}})
+			v.swap(t, map[string]string{"a": "1", "annotations": "2"})
+			must(t, os.Mkdir(filepath.Join(folder, "sub"), 0o755))
+			write(t, filepath.Join(folder, "sub", "y"), "1")
+			silent(t, out)
+			v.swap(t, map[string]string{"a": "2", "annotations": "2"})
+			if state := next(t, out); state.Volumes[0].Files != 1 {
+				t.Errorf("%d files count, want 1", state.Volumes[0].Files)
+			}
+		})
+	}
+}
+
 func TestFileInsideVolume(t *testing.T) {
 	t.Parallel()
 	v := newVolume(t, map[string]string{"a": "1", "b": "1"})

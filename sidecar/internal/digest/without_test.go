@@ -1,0 +1,54 @@
+package digest_test
+
+import (
+	"io/fs"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"inpod.dev/inpod/sidecar/internal/digest"
+)
+
+func TestWhatIsLeftOutChangesNothing(t *testing.T) {
+	t.Parallel()
+	base := fstest.MapFS{"a": file("1"), "pod/labels": file("1"), "pod/name": file("1"), "link": {Mode: fs.ModeSymlink, Data: []byte("/x")}}
+	with := func(name, text string) fstest.MapFS {
+		all := fstest.MapFS{}
+		for n, f := range base {
+			all[n] = f
+		}
+		all[name] = file(text)
+		return all
+	}
+	ignored := []string{"pod/labels", "gone"}
+	look := func(fsys fs.FS, keys ...string) digest.Sum {
+		t.Helper()
+		tree, err := digest.Of(digest.Without(fsys, ignored), keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tree.Sum
+	}
+	for name, tc := range map[string]struct {
+		after fstest.MapFS
+		keys  []string
+		want  bool // a change
+	}{
+		"an ignored file has other content":               {with("pod/labels", "2"), nil, false},
+		"an ignored file comes to be":                     {with("gone", "2"), nil, false},
+		"what lies below an ignored name":                 {with("gone/x", "2"), nil, false},
+		"a file beside an ignored one":                    {with("pod/name", "2"), nil, true},
+		"a name that begins like an ignored one":          {with("pod/labels2", "2"), nil, true},
+		"an ignored file below a wanted folder":           {with("pod/labels", "2"), []string{"pod"}, false},
+		"a file beside an ignored one in a wanted folder": {with("pod/name", "2"), []string{"pod"}, true},
+	} {
+		if got := look(base, tc.keys...) != look(tc.after, tc.keys...); got != tc.want {
+			t.Errorf("%s: a change %t, want %t", name, got, tc.want)
+		}
+	}
+	tree, err := digest.Of(digest.Without(base, ignored), []string{"pod/labels"})
+	if diff := cmp.Diff([]string{"pod/labels"}, tree.Missing); err != nil || diff != "" {
+		t.Errorf("a key that is ignored too: %v (-want +got):\n%s", err, diff)
+	}
+}
