@@ -38,6 +38,7 @@ func full() confirm.Reply {
 	sum := sha256.Sum256([]byte("hunter2"))
 	return confirm.Reply{
 		Result: confirm.Rejected, Message: "nginx: unknown directive", Changes: 3, Attempts: 2,
+		Trigger: "SIGHUP to nginx (PID 7)", Proof: "workers renewed",
 		Files: map[string]string{
 			"/etc/nginx/nginx.conf": confirm.Digest([16]byte(sum[:16])), "/etc/tls/tls.key": confirm.Opaque,
 			"/etc/nginx/gone": confirm.Missing, "/etc/app/token": confirm.Ignored,
@@ -50,6 +51,9 @@ func TestReplyReachesTheController(t *testing.T) {
 	t.Parallel()
 	for name, reply := range map[string]confirm.Reply{
 		"with everything":                 full(),
+		"with a proof":                    {Result: confirm.Applied, Proven: true, Proof: "metrics", Files: map[string]string{}},
+		"with a result of its own":        {Result: confirm.NeedsRestart, Files: map[string]string{}},
+		"with no answer yet":              {Result: confirm.Late, Files: map[string]string{}},
 		"with nothing":                    {Result: confirm.None, Files: map[string]string{}},
 		"as long as the padding or so":    {Result: confirm.Failed, Message: strings.Repeat("x", 460), Files: map[string]string{}},
 		"longer than one unit of padding": {Result: confirm.Died, Message: strings.Repeat("x", 900), Files: map[string]string{}},

@@ -76,8 +76,8 @@ type Result string
 
 // The results.
 const (
-	// Applied means that the application was told about exactly this content and has it, as far as the sidecar's proof
-	// goes.
+	// Applied means that the application was told about exactly this content and nothing contradicts. Reply.Proven says
+	// whether it is known to have it.
 	Applied Result = "applied"
 	// None means that there was nothing to tell: the application has had this content since it started, or since
 	// before the sidecar did.
@@ -86,6 +86,11 @@ const (
 	Pending Result = "pending"
 	// Rejected means that the application did not accept this content and keeps using an older one.
 	Rejected Result = "rejected"
+	// NeedsRestart means that a reload never makes the application read what changed: only a new process does.
+	NeedsRestart Result = "needs restart"
+	// Late means that the application was told about this content, and has not answered yet. The sidecar asks again, and
+	// does not tell it again.
+	Late Result = "late"
 	// Failed means that the application could not be told, Died that it ended when it was told. The sidecar goes on
 	// trying.
 	Failed Result = "failed"
@@ -109,6 +114,13 @@ type Reply struct {
 	Result Result `json:"result"`
 	// Message is what the application or the sidecar has to say, free of the content of secrets.
 	Message string `json:"message,omitempty"`
+	// Proven says of Applied that the application itself says that it runs with this content, or was seen to. A sidecar of
+	// before this field never sets it.
+	Proven bool `json:"proven,omitempty"`
+	// Trigger is what was sent ("SIGHUP to nginx (PID 7)"), Proof what showed the result ("workers renewed"), both in a
+	// few words, without the content of secrets, and empty when there is nothing to say.
+	Trigger string `json:"trigger,omitempty"`
+	Proof   string `json:"proof,omitempty"`
 	// Assumed says of None that nothing has told so yet: the application was not seen, and has not said when it read its
 	// configuration. In a pod whose sidecar starts before the application, and has not been restarted, that is as good as
 	// known: the application reads what is there when it starts.
@@ -137,7 +149,7 @@ func Digest(sum [16]byte) string { return hex.EncodeToString(sum[:]) }
 const padding = 512
 
 func (r Reply) encode() ([]byte, error) {
-	r.Message = bound(r.Message)
+	r.bound()
 	text, err := json.Marshal(r)
 	if err != nil {
 		return nil, fmt.Errorf("encode a reply: %w", err)
@@ -154,7 +166,7 @@ func decodeReply(text []byte) (Reply, error) {
 		return Reply{}, fmt.Errorf("the reply is not understood: %w", err)
 	}
 	switch r.Result {
-	case Applied, None, Pending, Rejected, Failed, Died:
+	case Applied, None, Pending, Rejected, NeedsRestart, Late, Failed, Died:
 	default:
 		return Reply{}, fmt.Errorf("the reply has an unknown result %.40q; is the sidecar of another version?", r.Result)
 	}
@@ -169,8 +181,12 @@ func decodeReply(text []byte) (Reply, error) {
 	if r.Changes < 0 || r.Attempts < 0 {
 		return Reply{}, errors.New("the reply counts below zero")
 	}
-	r.Message = bound(r.Message)
+	r.bound()
 	return r, nil
+}
+
+func (r *Reply) bound() {
+	r.Message, r.Trigger, r.Proof = bound(r.Message), bound(r.Trigger), bound(r.Proof)
 }
 
 // known says whether value may stand in Reply.Files.

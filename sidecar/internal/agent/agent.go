@@ -26,6 +26,9 @@ type Agent struct {
 	Timing Timing
 
 	machine machine
+	// has is the content that the application has, as far as hasKnown says.
+	has      digest.State
+	hasKnown bool
 	// askAt is when to ask again whether the application has the first content, zero when that is known.
 	askAt   time.Time
 	askWait time.Duration
@@ -144,6 +147,7 @@ func (a *Agent) Start(ctx context.Context, first digest.State) (pending bool) {
 		pending, why = true, "another content is recorded"
 	}
 	a.machine.start(first, pending, a.Now())
+	a.has, a.hasKnown = first, !pending
 	if why == whyAssumed {
 		a.askWait = a.Timing.Ask
 		a.askAt = a.Now().Add(a.askWait)
@@ -169,6 +173,7 @@ func (a *Agent) ask(ctx context.Context) {
 	a.askAt = time.Time{}
 	if a.machine.latest.Changed.After(at) {
 		a.machine.doubt(a.Now())
+		a.hasKnown = false
 	}
 	a.Log.InfoContext(ctx, "known now when the application read its configuration", "at", at, "pending", a.machine.pending())
 }
@@ -215,7 +220,7 @@ func (a *Agent) attempt(ctx context.Context) Outcome {
 	a.status.Phase = "reloading"
 	a.mu.Unlock()
 	begin := a.Now()
-	outcome := a.Trigger.Reload(ctx, state)
+	outcome := a.Trigger.Reload(ctx, changeFrom(a.has, state, a.hasKnown))
 	end := a.Now()
 	if ctx.Err() != nil && outcome.Result != Applied {
 		return outcome // stopped in the middle: the next start finds out
@@ -223,8 +228,10 @@ func (a *Agent) attempt(ctx context.Context) Outcome {
 	a.machine.end(outcome, end)
 	switch {
 	case outcome.Result == Applied:
+		a.has, a.hasKnown = state, true
 		a.record(ctx, state.Sum)
 	case outcome.Told:
+		a.hasKnown = false
 		a.record(ctx, digest.Sum{})
 	}
 	a.mu.Lock()
@@ -254,7 +261,8 @@ func (a *Agent) report(ctx context.Context, outcome Outcome, took time.Duration,
 	}
 	attrs := []slog.Attr{
 		slog.String("result", string(outcome.Result)), slog.String("message", outcome.Message),
-		slog.String("proof", outcome.Proof), slog.Duration("took", took),
+		slog.Bool("proven", outcome.Proven), slog.String("trigger", outcome.Trigger), slog.String("proof", outcome.Proof),
+		slog.Duration("took", took),
 	}
 	if at, ok := a.machine.due(); ok {
 		attrs = append(attrs, slog.Time("retryAt", at))

@@ -17,14 +17,15 @@ import (
 type recorder struct {
 	told     []digest.Sum
 	at       []time.Time
+	changes  []agent.Change
 	takes    time.Duration
 	outcomes []agent.Outcome // used up one by one, then applied
 	loadedAt time.Time
 	seenFrom time.Time // nobody knows loadedAt before
 }
 
-func (r *recorder) Reload(ctx context.Context, s digest.State) agent.Outcome {
-	r.told, r.at = append(r.told, s.Sum), append(r.at, time.Now())
+func (r *recorder) Reload(ctx context.Context, c agent.Change) agent.Outcome {
+	r.told, r.at, r.changes = append(r.told, c.State.Sum), append(r.at, time.Now()), append(r.changes, c)
 	select {
 	case <-time.After(r.takes):
 	case <-ctx.Done():
@@ -35,6 +36,10 @@ func (r *recorder) Reload(ctx context.Context, s digest.State) agent.Outcome {
 	next := r.outcomes[0]
 	r.outcomes = r.outcomes[1:]
 	return next
+}
+
+func (r *recorder) Ask(context.Context, agent.Change) agent.Outcome {
+	return agent.Outcome{Result: agent.Late}
 }
 
 func (r *recorder) LoadedAt(context.Context) (time.Time, bool) {

@@ -12,10 +12,16 @@ type Result string
 
 // The results.
 const (
-	// Applied means that the application has the new content, as far as Outcome.Proof tells.
+	// Applied means that the trigger was sent and nothing contradicts. Outcome.Proven says whether the application is known
+	// to have the new content.
 	Applied Result = "applied"
 	// Rejected means that the application, or its validator, did not accept the new content. The old one is in use.
 	Rejected Result = "rejected"
+	// NeedsRestart means that a reload never makes the application read what changed: only a new process does.
+	NeedsRestart Result = "needs restart"
+	// Late means that the trigger was sent and no answer has come yet. The answer is asked for again, and the trigger is
+	// not sent again.
+	Late Result = "late"
 	// Failed means that the application could not be told.
 	Failed Result = "failed"
 	// Died means that the application ended when it was told.
@@ -23,14 +29,19 @@ const (
 )
 
 // Results lists all of them, for metrics.
-func Results() []Result { return []Result{Applied, Rejected, Failed, Died} }
+func Results() []Result { return []Result{Applied, Rejected, NeedsRestart, Late, Failed, Died} }
 
 // Outcome is one attempt's result, fit to be logged and shown.
 type Outcome struct {
 	Result Result
+	// Proven says of Applied that the application itself says that it runs with the new content, or was seen to. Applied
+	// without it means only that the trigger was sent and nothing contradicts.
+	Proven bool
+	// Trigger is what was sent, in a few words: "SIGHUP to nginx (PID 7)". It is empty when nothing was sent.
+	Trigger string
 	// Message says what happened, and for anything but Applied what to do. It never holds content of a watched file.
 	Message string
-	// Proof names what showed it, such as "workers renewed".
+	// Proof names what showed the result, such as "workers renewed".
 	Proof string
 	// Final means that trying again with the same content cannot help.
 	Final bool
@@ -39,10 +50,22 @@ type Outcome struct {
 	Told bool
 }
 
-// Trigger tells the application about new content and finds out what it made of it.
+// Change is content that the application is not known to have.
+type Change struct {
+	State digest.State
+	// Files are the absolute paths of the watched files that differ from what the application is known to have, as its
+	// container sees them, sorted, deleted ones included.
+	Files []string
+	// FilesUnknown says that nobody knows what the application has, so that any file may differ.
+	FilesUnknown bool
+}
+
+// Trigger asks the application to reload and finds out what came of it.
 type Trigger interface {
-	// Reload makes one attempt for the content of state. It returns within a bounded time, sooner if ctx ends.
-	Reload(ctx context.Context, state digest.State) Outcome
+	// Reload makes one attempt for the content of change. It returns within a bounded time, sooner if ctx ends.
+	Reload(ctx context.Context, change Change) Outcome
+	// Ask looks, after Late, for the answer to the attempt for the content of change. It sends no trigger.
+	Ask(ctx context.Context, change Change) Outcome
 	// LoadedAt is when the application last read its configuration, if that can be known. It disturbs nothing.
 	LoadedAt(ctx context.Context) (at time.Time, known bool)
 }

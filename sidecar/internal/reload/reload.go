@@ -67,14 +67,19 @@ var _ agent.Trigger = (*Reloader)(nil)
 const startMargin = 100 * time.Millisecond
 
 // Reload makes one attempt.
-func (r *Reloader) Reload(ctx context.Context, state digest.State) agent.Outcome {
-	outcome := r.reload(ctx, state)
+func (r *Reloader) Reload(ctx context.Context, change agent.Change) agent.Outcome {
+	outcome := r.reload(ctx, change)
 	outcome.Message = r.scrub(outcome.Message)
 	return outcome
 }
 
-func (r *Reloader) reload(ctx context.Context, state digest.State) agent.Outcome {
-	target, out, done := r.target(state)
+// Ask looks for the answer to an earlier attempt.
+func (r *Reloader) Ask(context.Context, agent.Change) agent.Outcome {
+	return agent.Outcome{Result: agent.Late, Told: true, Message: "no answer yet"}
+}
+
+func (r *Reloader) reload(ctx context.Context, change agent.Change) agent.Outcome {
+	target, out, done := r.target(change.State)
 	if done {
 		return out
 	}

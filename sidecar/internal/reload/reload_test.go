@@ -64,7 +64,9 @@ func newReloader(plan reload.Plan) *reload.Reloader {
 }
 
 // changed is a state whose content is newer than any process.
-func changed() digest.State { return digest.State{Changed: time.Now().Add(time.Hour)} }
+func changed() agent.Change {
+	return agent.Change{State: digest.State{Changed: time.Now().Add(time.Hour)}, FilesUnknown: true}
+}
 
 func TestSignal(t *testing.T) {
 	t.Parallel()
@@ -117,17 +119,17 @@ func TestNothingIsSentWhenItIsNotNeededOrNotWise(t *testing.T) {
 		wantFinal bool
 	}{
 		"the process is younger than the content": {state: digest.State{Changed: time.Now().Add(-time.Hour)}, want: agent.Applied, wantText: "has read it"},
-		"the validator says no":                   {row: no, state: changed(), want: agent.Rejected, wantText: "bad line 7"},
-		"there is no validator":                   {row: none, state: changed(), want: agent.Failed, wantText: "nothing was sent", wantFinal: true},
-		"the validator would look elsewhere":      {row: hidden, state: changed(), want: agent.Failed, wantText: "nothing was sent", wantFinal: true},
-		"a dry run":                               {state: changed(), dry: true, want: agent.Applied, wantText: "would send SIGHUP"},
+		"the validator says no":                   {row: no, state: changed().State, want: agent.Rejected, wantText: "bad line 7"},
+		"there is no validator":                   {row: none, state: changed().State, want: agent.Failed, wantText: "nothing was sent", wantFinal: true},
+		"the validator would look elsewhere":      {row: hidden, state: changed().State, want: agent.Failed, wantText: "nothing was sent", wantFinal: true},
+		"a dry run":                               {state: changed().State, dry: true, want: agent.Applied, wantText: "would send SIGHUP"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := start(t, dies)
 			r.Plan.Row, r.Plan.DryRun = tc.row, tc.dry
-			out := r.Reload(t.Context(), tc.state)
+			out := r.Reload(t.Context(), agent.Change{State: tc.state})
 			if out.Result != tc.want || !strings.Contains(out.Message, tc.wantText) || out.Final != tc.wantFinal || out.Told {
 				t.Errorf("%+v, want %s with %q", out, tc.want, tc.wantText)
 			}

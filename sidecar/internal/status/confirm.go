@@ -82,6 +82,9 @@ func (s Source) reply(a agent.Status, files []string) (confirm.Reply, error) {
 	r := confirm.Reply{Files: map[string]string{}, Changes: a.Changes, At: s.Now().UTC(), Started: s.Started.UTC()}
 	r.Result, r.Message = standing(a)
 	r.Assumed = r.Result == confirm.None && a.Assumed
+	if r.Result != confirm.None && r.Result != confirm.Pending {
+		r.Proven, r.Trigger, r.Proof = a.Last.Proven, a.Last.Trigger, a.Last.Proof
+	}
 	for _, n := range a.Counts {
 		r.Attempts += n
 	}
@@ -128,7 +131,8 @@ func standing(a agent.Status) (result confirm.Result, message string) {
 
 func outcomes() map[agent.Result]confirm.Result {
 	return map[agent.Result]confirm.Result{
-		agent.Applied: confirm.Applied, agent.Rejected: confirm.Rejected, agent.Failed: confirm.Failed, agent.Died: confirm.Died,
+		agent.Applied: confirm.Applied, agent.Rejected: confirm.Rejected, agent.NeedsRestart: confirm.NeedsRestart,
+		agent.Late: confirm.Late, agent.Failed: confirm.Failed, agent.Died: confirm.Died,
 	}
 }
 

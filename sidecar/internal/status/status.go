@@ -70,7 +70,10 @@ type Page struct {
 
 // Last is the last attempt to reload.
 type Last struct {
-	Result      string  `json:"result"`
+	Result string `json:"result"`
+	// Proven, of "applied": the application itself says that it has the content, or was seen to.
+	Proven      bool    `json:"proven"`
+	Trigger     string  `json:"trigger,omitempty"`
 	Proof       string  `json:"proof,omitempty"`
 	Message     string  `json:"message,omitempty"`
 	At          string  `json:"at"`
@@ -97,8 +100,8 @@ func (s Source) page() Page {
 	}
 	if !a.LastAt.IsZero() {
 		page.Last = &Last{
-			Result: string(a.Last.Result), Proof: a.Last.Proof, Message: a.Last.Message, At: stamp(a.LastAt),
-			TookSeconds: a.LastTook.Seconds(),
+			Result: string(a.Last.Result), Proven: a.Last.Proven, Trigger: a.Last.Trigger, Proof: a.Last.Proof,
+			Message: a.Last.Message, At: stamp(a.LastAt), TookSeconds: a.LastTook.Seconds(),
 		}
 	}
 	for _, v := range a.State.Volumes {
