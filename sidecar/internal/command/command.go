@@ -16,6 +16,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"inpod.dev/inpod/sidecar/internal/redact"
 )
 
 // Command is what to run.
@@ -33,7 +35,8 @@ type Command struct {
 // Result is what came of a command.
 type Result struct {
 	Argv []string
-	// Output is the beginning of what it wrote to its standard output and its standard error.
+	// Output is the beginning of what it wrote to its standard output and its standard error. It ends with redact.Cut where
+	// that may not be all.
 	Output string
 	// Err is nil when it ended with status 0.
 	Err error
@@ -122,6 +125,7 @@ func (c Command) grace() time.Duration {
 type limited struct {
 	mu   sync.Mutex
 	text bytes.Buffer
+	more bool
 }
 
 func (l *limited) Write(p []byte) (int, error) {
@@ -131,11 +135,15 @@ func (l *limited) Write(p []byte) (int, error) {
 	if room := limit - l.text.Len(); room > 0 {
 		l.text.Write(p[:min(room, len(p))])
 	}
+	l.more = l.more || l.text.Len() == limit
 	return len(p), nil
 }
 
 func (l *limited) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.more {
+		return l.text.String() + redact.Cut
+	}
 	return l.text.String()
 }

@@ -45,7 +45,7 @@ func TestResults(t *testing.T) {
 		"a child that keeps the output open":   {command: sh("sleep 5 & echo done"), wantOutput: "done\n"},
 		"an output without end is cut": {
 			command:    sh("yes | head -c 100000"),
-			wantOutput: strings.Repeat("y\n", 8<<10),
+			wantOutput: strings.Repeat("y\n", 8<<10) + "…",
 		},
 		"the working directory": {
 			command:    command.Command{Argv: []string{"pwd"}, Dir: "/", Timeout: patience},

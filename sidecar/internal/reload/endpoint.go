@@ -18,6 +18,7 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 
 	"inpod.dev/inpod/sidecar/internal/agent"
+	"inpod.dev/inpod/sidecar/internal/redact"
 )
 
 // Endpoint is a URL that is called, and what is expected of it.
@@ -70,13 +71,13 @@ func (e *Endpoint) Call(ctx context.Context) agent.Outcome {
 		return agent.Outcome{Result: agent.Failed, Message: fmt.Sprintf("%s: %v", e, unwrapURL(err))}
 	}
 	defer func() { _ = response.Body.Close() }()
-	text, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	text := readAnswer(response.Body)
 	if e.Status.contains(response.StatusCode) {
 		return agent.Outcome{Result: agent.Applied, Proof: "answer"}
 	}
 	// The text of the status line is the server's, which may say anything.
 	message := fmt.Sprintf("%s: %d %s", e, response.StatusCode, http.StatusText(response.StatusCode))
-	if said := quote(string(text)); said != "" {
+	if said := quote(text); said != "" {
 		message += ": " + said
 	}
 	switch response.StatusCode {
@@ -84,6 +85,15 @@ func (e *Endpoint) Call(ctx context.Context) agent.Outcome {
 		return agent.Outcome{Result: agent.Rejected, Proof: "answer", Message: message}
 	}
 	return agent.Outcome{Result: agent.Failed, Message: message}
+}
+
+// readAnswer reads the beginning of an answer, which ends with a cut where that is not all, or may not be.
+func readAnswer(body io.Reader) string {
+	text, err := io.ReadAll(io.LimitReader(body, maxAnswer))
+	if err != nil || len(text) == maxAnswer {
+		return string(text) + redact.Cut
+	}
+	return string(text)
 }
 
 func (e *Endpoint) send(ctx context.Context) (*http.Response, error) {

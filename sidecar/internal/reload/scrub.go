@@ -6,10 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
-	"unicode"
-	"unicode/utf8"
+
+	"inpod.dev/inpod/sidecar/internal/redact"
 )
 
 // Servers quote what they do not understand, and a message goes into logs and events. So what a server said is marked
@@ -21,123 +22,125 @@ const (
 	endQuote   = "\x03"
 )
 
-// quote marks the words of the application, cut to a fit length.
+// quote marks the words of somebody else. They are cut to a fit length after values have been taken out of them, since a
+// part of a value is harder to know than the whole.
 func quote(text string) string {
-	if text = clip(text); text == "" {
+	if strings.TrimFunc(text, func(c rune) bool { return c <= ' ' || c == 0x7f }) == "" {
 		return ""
 	}
-	return beginQuote + text + endQuote
+	return beginQuote + strings.NewReplacer(beginQuote, "\n", endQuote, "\n").Replace(text) + endQuote
 }
 
-const (
-	redacted = "[redacted]"
-	withheld = "[withheld: it may quote a Secret, which this sidecar may not read and so cannot take out; the application's own log has it]"
-)
+const withheld = "[withheld: it may quote a Secret, which this sidecar may not read and so cannot take out; the application's own log has it]"
 
 // scrub takes the marks out of a message, and out of what they mark every value that stands in a Secret.
 func (r *Reloader) scrub(message string) string {
-	if !strings.Contains(message, beginQuote) {
-		return message
-	}
-	found, all := r.secrets()
-	var clean strings.Builder
-	for message != "" {
-		own, rest, _ := strings.Cut(message, beginQuote)
-		said, after, _ := strings.Cut(rest, endQuote)
-		clean.WriteString(own)
-		switch {
-		case said == "":
-		case !all:
-			clean.WriteString(withheld)
-		default:
-			clean.WriteString(found.takenOutOf(said))
+	var own, said []string // own[0] said[0] own[1] said[1] ...
+	for {
+		before, rest, found := strings.Cut(message, beginQuote)
+		own = append(own, before)
+		if !found {
+			break
 		}
-		message = after
+		text, after, _ := strings.Cut(rest, endQuote)
+		said, message = append(said, text), after
 	}
-	return clean.String()
-}
-
-// values are what must not be shown: anywhere, or where it stands alone when it is too short for that.
-type values map[string]bool
-
-const minValue = 4
-
-func (v values) takenOutOf(text string) string {
-	hidden := make([]bool, len(text))
-	for value := range v {
-		for from := 0; ; {
-			i := strings.Index(text[from:], value)
-			if i < 0 {
-				break
-			}
-			begin, end := from+i, from+i+len(value)
-			if len(value) >= minValue || alone(text, begin, end) {
-				for j := begin; j < end; j++ {
-					hidden[j] = true
-				}
-			}
-			from = begin + 1
-		}
+	r.redact(said)
+	for i, text := range said {
+		said[i] = clip(text)
 	}
+	r.redact(said) // again, since clip joins lines, and says ? for what is no text
 	var clean strings.Builder
-	for i := range text {
-		switch {
-		case !hidden[i]:
-			_, size := utf8.DecodeRuneInString(text[i:])
-			clean.WriteString(text[i : i+size])
-		case i == 0 || !hidden[i-1]:
-			clean.WriteString(redacted)
+	for i, text := range own {
+		clean.WriteString(text)
+		if i < len(said) {
+			clean.WriteString(said[i])
 		}
 	}
 	return clean.String()
 }
 
-// alone says whether a part of text is no part of a longer word.
-func alone(text string, begin, end int) bool {
-	partOfWord := func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
-	before, _ := utf8.DecodeLastRuneInString(text[:begin])
-	after, _ := utf8.DecodeRuneInString(text[end:])
-	return !partOfWord(before) && !partOfWord(after)
-}
-
-// add takes up what may be quoted of a file: the whole of it, its lines, what lines set, and their words.
-func (v values) add(text string) {
-	put := func(value string, least int) {
-		if value = strings.Trim(value, " \t\r\n\"'"); len(value) >= least {
-			v[value] = true
-		}
+// redact takes known values out of texts, or withholds the texts where a value cannot be known.
+func (r *Reloader) redact(texts []string) {
+	if len(texts) == 0 {
+		return
 	}
-	put(text, 1)
-	separator := func(r rune) bool { return r <= ' ' || strings.ContainsRune(`"'=:;,{}()[]<>`, r) }
-	for line := range strings.Lines(text) {
-		put(line, minValue)
-		if i := strings.IndexAny(line, "=:"); i >= 0 {
-			put(line[i+1:], 2)
+	legible := redact.Legible{Paths: r.paths(texts), Names: r.names()}
+	redactors := make([]*redact.Redactor, len(texts))
+	for i, text := range texts {
+		redactors[i] = redact.New(text, legible)
+	}
+	all := r.secrets(func(content string) {
+		for _, each := range redactors {
+			each.Hide(content)
 		}
-		for word := range strings.FieldsFuncSeq(line, separator) {
-			put(word, minValue)
+	})
+	for i := range texts {
+		if texts[i] = withheld; all {
+			texts[i] = redactors[i].String()
 		}
 	}
 }
 
-// secrets are the values of all watched Secrets and of the files that headers are made of. all is false when one of them
-// may not be read.
-func (r *Reloader) secrets() (found values, all bool) {
-	found, all = values{}, true
+// names are those of the watched files, beside which a server says which line is wrong.
+func (r *Reloader) names() []string {
+	names := []string{r.Plan.Row.Name}
+	for _, path := range r.Secrets {
+		names = append(names, filepath.Base(path))
+		dir, err := os.Open(path) //nolint:gosec // the user names the directory
+		if err != nil {
+			continue
+		}
+		const most = 256
+		below, _ := dir.Readdirnames(most)
+		names = append(names, below...)
+		_ = dir.Close()
+	}
+	return names
+}
+
+// paths are those in texts that are there. A value may look like a path, but not like one of these.
+func (r *Reloader) paths(texts []string) []string {
+	const most = 64
+	paths := slices.Clone(r.Secrets)
+	outside := func(c rune) bool { return c <= ' ' || strings.ContainsRune(`"'`+"`"+`:;,=()[]{}<>`, c) }
+	for _, text := range texts {
+		for word := range strings.FieldsFuncSeq(text, outside) {
+			if path := strings.TrimRight(word, "."); len(paths) < most && filepath.IsAbs(path) && exists(path) {
+				paths = append(paths, path)
+			}
+		}
+	}
+	return paths
+}
+
+func exists(path string) bool {
+	const longest = 1024
+	if len(path) > longest {
+		return false
+	}
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// secrets gives the content of all watched Secrets and of the files that headers are made of. all is false when one of
+// them may not be read.
+func (r *Reloader) secrets(each func(content string)) (all bool) {
+	all = true
 	for _, path := range r.Secrets {
 		if onTmpfs(path) {
-			all = found.addDirectory(path) && all
+			all = eachFile(path, each) && all
 		}
 	}
 	if r.Plan.URL != nil {
 		for _, file := range r.Plan.URL.HeaderFiles {
 			text, err := os.ReadFile(file) //nolint:gosec // the user names the file
 			if err == nil {
-				found.add(string(text))
+				each(string(text))
 			}
 		}
 	}
-	return found, all
+	return all
 }
 
 // tmpfsMagic is the type of a tmpfs in statfs(2). The kubelet keeps Secret and projected volumes on one, and ConfigMap
@@ -152,8 +155,8 @@ func onTmpfs(path string) bool {
 // maxSecret bounds what is read of one file, in bytes; a Secret has no more.
 const maxSecret = 1 << 20
 
-// addDirectory takes up all files below a directory, or beside a watched file. all is false when one may not be read.
-func (v values) addDirectory(dir string) (all bool) {
+// eachFile gives all files below a directory, or beside a watched file. all is false when one may not be read.
+func eachFile(dir string, each func(content string)) (all bool) {
 	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
 		dir = filepath.Dir(dir)
 	}
@@ -168,14 +171,14 @@ func (v values) addDirectory(dir string) (all bool) {
 		case err != nil:
 			all = false
 		case entry.Type().IsRegular():
-			all = v.addFile(root, name) && all
+			all = oneFile(root, name, each) && all
 		}
 		return nil
 	})
 	return all
 }
 
-func (v values) addFile(root *os.Root, name string) (whole bool) {
+func oneFile(root *os.Root, name string, each func(content string)) (whole bool) {
 	f, err := root.Open(name)
 	if err != nil {
 		return errors.Is(err, fs.ErrNotExist) // replaced by the kubelet meanwhile
@@ -185,6 +188,6 @@ func (v values) addFile(root *os.Root, name string) (whole bool) {
 	if err != nil || len(text) > maxSecret {
 		return false
 	}
-	v.add(string(text))
+	each(string(text))
 	return true
 }

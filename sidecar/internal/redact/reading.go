@@ -1,0 +1,160 @@
+package redact
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// reading is one way to read a text: bytes, and for each of them where it comes from.
+type reading struct {
+	bytes []byte
+	// from and to are positions in the text; nil where nobody asks.
+	from, to []int32
+	// slack is how much may be missing before a cut, since it makes no whole byte.
+	slack int
+	// wide says that a hit is a part of an encoded value, the rest of which is hidden, too.
+	wide bool
+}
+
+func located(text string) reading {
+	g := reading{bytes: []byte(text), from: make([]int32, len(text)), to: make([]int32, len(text))}
+	for i := range text {
+		_, size := utf8.DecodeRuneInString(text[i:])
+		for j := range size {
+			g.from[i+j], g.to[i+j] = int32(i), int32(i+size) // no half of a character is hidden
+		}
+	}
+	return g
+}
+
+// put appends bytes that come from the bytes of another reading.
+func (g *reading) put(src *reading, from, to int, bytes ...byte) {
+	g.bytes = append(g.bytes, bytes...)
+	if src.from == nil {
+		return
+	}
+	for range bytes {
+		g.from, g.to = append(g.from, src.from[from]), append(g.to, src.to[to-1])
+	}
+}
+
+func (g *reading) putRune(src *reading, from, to int, c rune) {
+	var buffer [utf8.UTFMax]byte
+	g.put(src, from, to, buffer[:utf8.EncodeRune(buffer[:], c)]...)
+}
+
+// separate keeps what follows apart from what was before.
+func (g *reading) separate(src *reading, at int) {
+	if n := len(g.bytes); n > 0 && g.bytes[n-1] != separator {
+		g.put(src, at, at+1, separator)
+	}
+}
+
+const separator = 1
+
+// eachLevel gives the text as it stands, and with one layer of escapes after the other taken off.
+func eachLevel(whole reading, do func(reading)) {
+	const layers = 4
+	for range layers {
+		do(whole)
+		next, changed := unescape(whole)
+		if !changed {
+			return
+		}
+		whole = next
+	}
+	do(whole)
+}
+
+// eachReading gives all readings of a text, in lower case.
+func eachReading(whole reading, do func(reading)) {
+	eachLevel(whole, func(level reading) {
+		dense := squeeze(level, isNothing)
+		lower := fold(dense)
+		do(lower)
+		if plain, differs := plainASCII(lower); differs {
+			do(plain)
+		}
+		if strings.IndexByte(string(dense.bytes), '+') >= 0 { // a space in a form
+			do(fold(squeeze(level, func(c rune) bool { return c == '+' || isNothing(c) })))
+		}
+		if hasQuotes(level.bytes) { // of which a value may consist
+			do(fold(squeeze(level, isSpace)))
+		}
+		decoded(level, dense, func(g reading) {
+			g = fold(squeeze(g, isSpace))
+			g.wide = true
+			do(g)
+		})
+	})
+}
+
+// folded is the first reading.
+func folded(text string) []byte {
+	return fold(squeeze(reading{bytes: []byte(text)}, isNothing)).bytes
+}
+
+// isNothing says of a character that it comes and goes when a value is quoted, wrapped or joined.
+func isNothing(c rune) bool {
+	switch c {
+	case '"', '\'', '`', '\\', '‘', '’', '“', '”', '«', '»':
+		return true
+	}
+	return isSpace(c)
+}
+
+func isSpace(c rune) bool {
+	return c != separator && (c <= ' ' || c == 0x7f) || c > 0x7f && (unicode.IsSpace(c) || unicode.IsControl(c) || unicode.Is(unicode.Cf, c))
+}
+
+func hasQuotes(b []byte) bool { return strings.ContainsAny(string(b), "\"'`\\") }
+
+func squeeze(src reading, nothing func(rune) bool) reading {
+	out := reading{slack: src.slack, wide: src.wide}
+	for i := 0; i < len(src.bytes); {
+		c, size := utf8.DecodeRune(src.bytes[i:])
+		if c == utf8.RuneError && size == 1 || !nothing(c) {
+			out.put(&src, i, i+size, src.bytes[i:i+size]...)
+		}
+		i += size
+	}
+	return out
+}
+
+// fold makes upper and lower case the same.
+func fold(src reading) reading {
+	out := reading{slack: src.slack, wide: src.wide}
+	for i := 0; i < len(src.bytes); {
+		c, size := utf8.DecodeRune(src.bytes[i:])
+		if c == utf8.RuneError {
+			out.put(&src, i, i+size, src.bytes[i:i+size]...)
+		} else {
+			out.putRune(&src, i, i+size, unicode.ToLower(unicode.ToUpper(c)))
+		}
+		i += size
+	}
+	return out
+}
+
+// plainASCII is what is left of a text where nobody knows its encoding: question marks.
+func plainASCII(src reading) (out reading, differs bool) {
+	out = reading{slack: src.slack, wide: src.wide}
+	for i, c := range src.bytes {
+		if c != '?' && c < utf8.RuneSelf {
+			out.put(&src, i, i+1, c)
+			continue
+		}
+		differs = true
+		if n := len(out.bytes); n == 0 || out.bytes[n-1] != '?' {
+			out.put(&src, i, i+1, '?')
+		} else if out.to != nil {
+			out.to[n-1] = src.to[i]
+		}
+	}
+	return out, differs
+}
+
+func isAlnum(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+}
