@@ -93,7 +93,7 @@ func flags() *pflag.FlagSet {
 	f.String("reload-process", "", "`NAME` of the executable to signal; the master among several")
 	f.String("reload-cmdline", "", "`REGEXP` that the command line of the process must match")
 	f.String("reload-container", "", "`NAME` of the container that the process must be in")
-	f.Bool("signal-handled", false, "the program handles the signal, although its runtime (Go, Java, .NET) hides whether it does")
+	f.Bool("signal-handled", false, "the program handles the signal, whatever the kernel's tables say (Go, Java, .NET, sigwait)")
 	f.String(flagURL, "", "`URL` to call: http, https, or unix:/path/to.sock:/path/in/request")
 	f.String("reload-method", "POST", "HTTP `METHOD` for the URL")
 	f.String("reload-status", "200-299", "HTTP status codes that mean success: `LIST`, such as 200,204 or 200-299")

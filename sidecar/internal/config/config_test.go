@@ -14,6 +14,7 @@ import (
 
 	"inpod.dev/inpod/internal/preset"
 	"inpod.dev/inpod/sidecar/internal/config"
+	"inpod.dev/inpod/sidecar/internal/process"
 )
 
 func TestRefusals(t *testing.T) {
@@ -148,7 +149,7 @@ func TestPlan(t *testing.T) {
 		return c
 	}
 	plan, _ := parse("--preset", "nginx").Plan()
-	if plan.Signal != syscall.SIGHUP || plan.Process.Names[0] != "nginx" || plan.Assured || plan.URL != nil {
+	if plan.Signal != syscall.SIGHUP || plan.Process.Names[0] != "nginx" || plan.Assured != process.NoAssurance || plan.URL != nil {
 		t.Errorf("nginx: %+v", plan)
 	}
 	plan, _ = parse("--preset", "prometheus", "--reload-url", "http://10.0.0.1:1234/x/-/reload").Plan()
@@ -156,11 +157,11 @@ func TestPlan(t *testing.T) {
 		t.Errorf("prometheus elsewhere: %+v, proof at %s", plan.URL, plan.Row.Proof.URL)
 	}
 	plan, _ = parse("--preset", "prometheus", "--reload-signal", "HUP").Plan()
-	if plan.Signal != syscall.SIGHUP || !plan.Assured || plan.URL != nil {
+	if plan.Signal != syscall.SIGHUP || plan.Assured != process.PresetAssurance || plan.URL != nil {
 		t.Errorf("prometheus by signal: %+v", plan)
 	}
 	plan, _ = parse("--preset", "nats-server", "--reload-signal", "USR1").Plan()
-	if plan.Assured {
+	if plan.Assured != process.NoAssurance {
 		t.Error("the word of a preset counts for another signal")
 	}
 	plan, _ = parse("--preset", "caddy").Plan()

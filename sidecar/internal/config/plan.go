@@ -95,7 +95,12 @@ func (c Config) trigger(plan *reload.Plan) error {
 	if known == "" {
 		known = "HUP"
 	}
-	plan.Assured = c.SignalHandled || row.Assured && process.SignalName(plan.Signal) == known
+	switch {
+	case c.SignalHandled:
+		plan.Assured = process.UserAssurance
+	case row.Assured && process.SignalName(plan.Signal) == known:
+		plan.Assured = process.PresetAssurance
+	}
 	return nil
 }
 

@@ -128,7 +128,7 @@ func child(t *testing.T, comm string, args ...string) process.Process {
 func TestSignalThatWouldKill(t *testing.T) {
 	t.Parallel()
 	p := child(t, "sleep", "sleep", "60")
-	err := table().Allowed(t.Context(), p, syscall.SIGHUP, true)
+	err := table().Allowed(t.Context(), p, syscall.SIGHUP, process.PresetAssurance)
 	if !errors.Is(err, process.ErrRefused) {
 		t.Errorf("error = %v, want a refusal: sleep dies of SIGHUP", err)
 	}
@@ -139,7 +139,7 @@ func TestSignalThatIsBlockedForMoments(t *testing.T) {
 	t.Parallel()
 	p := child(t, "sh", "sh", "-c", `trap : HUP; while :; do /bin/true; done`)
 	for range 20 {
-		if err := table().Allowed(t.Context(), p, syscall.SIGUSR1, false); !errors.Is(err, process.ErrRefused) {
+		if err := table().Allowed(t.Context(), p, syscall.SIGUSR1, process.NoAssurance); !errors.Is(err, process.ErrRefused) {
 			t.Fatalf("error = %v, want a refusal: it dies of SIGUSR1", err)
 		}
 	}
@@ -150,7 +150,7 @@ func TestSignalThatIsHandled(t *testing.T) {
 	p := child(t, "sh", "sh", "-c", `trap 'exit 7' HUP; while :; do sleep 0.05; done`)
 	var err error
 	for range 100 { // until the trap is set
-		if err = table().Allowed(t.Context(), p, syscall.SIGHUP, false); err == nil {
+		if err = table().Allowed(t.Context(), p, syscall.SIGHUP, process.NoAssurance); err == nil {
 			break
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -181,10 +181,10 @@ func TestGoProgramNeedsAWord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := table().Allowed(t.Context(), self, syscall.SIGUSR1, false); !errors.Is(err, process.ErrRefused) {
+	if err := table().Allowed(t.Context(), self, syscall.SIGUSR1, process.NoAssurance); !errors.Is(err, process.ErrRefused) {
 		t.Errorf("error = %v, want a refusal for a Go program", err)
 	}
-	if err := table().Allowed(t.Context(), self, syscall.SIGUSR1, true); err != nil {
+	if err := table().Allowed(t.Context(), self, syscall.SIGUSR1, process.PresetAssurance); err != nil {
 		t.Errorf("error = %v, want none once assured", err)
 	}
 }

@@ -21,7 +21,7 @@ func parseStat(text []byte) (p Process, err error) {
 	}
 	p.Comm = string(text[begin+1 : end])
 	fields := bytes.Fields(text[end+1:])
-	const stateField, parentField, startField = 0, 1, 19 // fields 3, 4 and 22 of proc_pid_stat(5)
+	const stateField, parentField, groupField, startField = 0, 1, 2, 19 // fields 3, 4, 5 and 22 of proc_pid_stat(5)
 	if len(fields) <= startField {
 		return Process{}, fmt.Errorf("stat with %d fields", len(fields))
 	}
@@ -29,6 +29,9 @@ func parseStat(text []byte) (p Process, err error) {
 	p.Parent, err = strconv.Atoi(string(fields[parentField]))
 	if err != nil {
 		return Process{}, fmt.Errorf("parent in stat: %w", err)
+	}
+	if p.group, err = strconv.Atoi(string(fields[groupField])); err != nil {
+		return Process{}, fmt.Errorf("process group in stat: %w", err)
 	}
 	ticks, err := strconv.ParseUint(string(fields[startField]), 10, 39) // 39 bits are 174 years, which a time.Duration still holds
 	if err != nil {
@@ -104,14 +107,4 @@ func parseContainer(mountinfo []byte) string {
 		return string(m[1])
 	}
 	return ""
-}
-
-// parseUptime reads the time since boot out of /proc/uptime.
-func parseUptime(text []byte) (time.Duration, error) {
-	first, _, _ := strings.Cut(string(text), " ")
-	seconds, err := strconv.ParseFloat(first, 64)
-	if err != nil {
-		return 0, fmt.Errorf("uptime: %w", err)
-	}
-	return time.Duration(seconds * float64(time.Second)), nil
 }

@@ -90,7 +90,7 @@ func TestHiddenBy(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := hiddenBy(tc.p, tc.m); got != tc.want {
+			if got := hiddenBy(tc.p, []Masks{tc.m, tc.m}); got != tc.want {
 				t.Errorf("runtime = %q, want %q", got, tc.want)
 			}
 		})

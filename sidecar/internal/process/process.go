@@ -16,6 +16,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Process is one process at one moment.
@@ -30,6 +32,7 @@ type Process struct {
 	// Container is the Kubernetes name of the container, "" outside of one and where nobody asked.
 	Container string
 	state     byte
+	group     int
 }
 
 // Same says whether both are the same process, and not one that got the number of the other.
@@ -47,6 +50,8 @@ type Table struct {
 	Root string
 	// Self is never found: the sidecar's own number.
 	Self int
+	// Boot is the time since boot, the kernel's own when nil.
+	Boot func() (time.Duration, error)
 }
 
 // errGone says that a process ended while it was looked at.
@@ -123,20 +128,6 @@ func (t Table) container(pid int) string {
 	return parseContainer(mounts)
 }
 
-// Find returns the one process that is meant, see the function of that name.
-func (t Table) Find(s Selector) (Process, error) {
-	all, err := t.List()
-	if err != nil {
-		return Process{}, err
-	}
-	if s.Container != "" {
-		for i := range all {
-			all[i].Container = t.container(all[i].PID)
-		}
-	}
-	return Find(all, s)
-}
-
 // Children returns the living children of a process, of which only names, numbers and start times are filled in:
 // this is asked often while waiting for new workers.
 func (t Table) Children(parent int) ([]Process, error) {
@@ -162,22 +153,36 @@ func (t Table) Children(parent int) ([]Process, error) {
 	return children, nil
 }
 
-// SinceBoot is the time since boot, on the scale of Process.Start.
+// SinceBoot is the time since boot, on the scale of Process.Start. /proc/uptime is not asked: LXCFS puts the age of the
+// container there.
 func (t Table) SinceBoot() (time.Duration, error) {
-	text, err := os.ReadFile(filepath.Join(t.Root, "uptime"))
-	if err != nil {
+	if t.Boot != nil {
+		return t.Boot()
+	}
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
 		return 0, fmt.Errorf("read the time since boot: %w", err)
 	}
-	return parseUptime(text)
+	return time.Duration(now.Nano()), nil
 }
 
-// StartedAt is the wall clock time at which p began, given the present.
+// ErrClocks means that a process seems to have started later than now, so that nothing is known of when it started.
+var ErrClocks = errors.New("the start times of processes and the time since boot do not fit together")
+
+// Resolution is that of Process.Start.
+const Resolution = time.Second / userHz
+
+// StartedAt is the time at which p began, given the present. It has a monotonic reading if now has one, and so can be
+// compared with other such times whatever happened to the wall clock meanwhile.
 func (t Table) StartedAt(p Process, now time.Time) (time.Time, error) {
 	up, err := t.SinceBoot()
 	if err != nil {
 		return time.Time{}, err
 	}
-	return now.Add(p.Start - up), nil
+	if p.Start > up+Resolution {
+		return time.Time{}, fmt.Errorf("%s: %w", p, ErrClocks)
+	}
+	return now.Add(min(0, p.Start-up)), nil
 }
 
 // masks returns the signal sets of all threads.
@@ -234,28 +239,6 @@ func (p Process) names() []string {
 }
 
 func programName(word string) string { return strings.TrimSuffix(path.Base(word), ":") }
-
-// scriptOf is the script or module that an interpreter was given, and how many words come before its arguments.
-func scriptOf(args []string) (script string, words int) {
-	switch {
-	case len(args) < 2 || !interprets(programName(args[0])):
-		return "", 1
-	case args[1] == "-m" && len(args) > 2: // python -m gunicorn
-		return args[2], 3
-	case strings.HasPrefix(args[1], "-"):
-		return "", 1
-	}
-	return args[1], 2
-}
-
-// interprets says whether a program is known to run the script that is its first argument, whatever its version.
-func interprets(program string) bool {
-	switch strings.TrimRight(program, "0123456789.") {
-	case "python", "pypy", "perl", "ruby", "node", "nodejs", "php", "lua", "sh", "bash", "dash", "ash", "ksh", "zsh":
-		return true
-	}
-	return false
-}
 
 // Words are the arguments of the program, or of the script that it interprets. A process that set its own title, such as
 // "nginx: master process nginx -c /etc/nginx.conf", is split at spaces, which is the best that is left.

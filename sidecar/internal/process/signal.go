@@ -67,14 +67,27 @@ func signals() []namedSignal {
 	}
 }
 
-// Allowed says whether a signal may be sent to p, and if not, why. assured is the user's or a preset's word that the
-// program handles the signal, where the kernel's tables cannot tell.
+// Assurance is whose word there is that a program handles a signal.
+type Assurance int
+
+// The assurances. A preset's counts where the kernel's tables cannot tell, the user's always: a program that takes a
+// signal with sigtimedwait (tini) looks as if it would die of it.
+const (
+	NoAssurance Assurance = iota
+	PresetAssurance
+	UserAssurance
+)
+
+// Allowed says whether a signal may be sent to p, and if not, why.
 //
 // The rule: unhandled and not blocked by any thread kills the process, ignored does nothing, and the Go, Java and .NET
 // runtimes show signals as handled that they do not handle. A signal that is blocked by a thread is taken with sigwait
 // by another (BIND); but some programs also block everything for a moment, as a shell does while it forks, so blocked
 // counts only when it stays so.
-func (t Table) Allowed(ctx context.Context, p Process, signal syscall.Signal, assured bool) error {
+func (t Table) Allowed(ctx context.Context, p Process, signal syscall.Signal, assured Assurance) error {
+	if assured == UserAssurance {
+		return nil
+	}
 	const looks, pause = 10, 10 * time.Millisecond
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
@@ -83,7 +96,7 @@ func (t Table) Allowed(ctx context.Context, p Process, signal syscall.Signal, as
 		if err != nil {
 			return err
 		}
-		blocked, err := judge(p, threads, signal, assured)
+		blocked, err := judge(p, threads, signal, assured == PresetAssurance)
 		if err != nil || !blocked || look == looks {
 			return err
 		}
@@ -98,7 +111,7 @@ func (t Table) Allowed(ctx context.Context, p Process, signal syscall.Signal, as
 
 // judge says from one look whether signal may be sent, and whether it is only allowed for being blocked.
 func judge(p Process, threads []Masks, signal syscall.Signal, assured bool) (blocked bool, err error) {
-	if runtime := hiddenBy(p, threads[0]); runtime != "" && !assured {
+	if runtime := hiddenBy(p, threads); runtime != "" && !assured {
 		return false, fmt.Errorf("%w: %s is a %s program, of which the kernel cannot tell whether it handles SIG%s or dies of it; "+
 			"use a preset, or say that it does (--signal-handled)", ErrRefused, p, runtime, SignalName(signal))
 	}
@@ -106,12 +119,11 @@ func judge(p Process, threads []Masks, signal syscall.Signal, assured bool) (blo
 }
 
 func verdict(p Process, threads []Masks, signal syscall.Signal) (blocked bool, err error) {
-	bit := uint64(1) << (uint(signal) - 1)
 	var caught, ignored bool
 	for _, m := range threads {
-		caught = caught || m.Caught&bit != 0
-		ignored = ignored || m.Ignored&bit != 0
-		blocked = blocked || m.Blocked&bit != 0
+		caught = caught || m.Caught&bit(signal) != 0
+		ignored = ignored || m.Ignored&bit(signal) != 0
+		blocked = blocked || m.Blocked&bit(signal) != 0
 	}
 	switch {
 	case caught:
@@ -126,11 +138,13 @@ func verdict(p Process, threads []Masks, signal syscall.Signal) (blocked bool, e
 			return false, fmt.Errorf("%w: %s does not handle SIG%s, so it would do nothing", ErrRefused, p, s.name)
 		}
 	}
-	return false, fmt.Errorf("%w: %s does not handle SIG%s and would be killed by it", ErrRefused, p, SignalName(signal))
+	return false, fmt.Errorf("%w: %s does not handle SIG%s and would be killed by it; if it waits for it in another way, say so "+
+		"(--signal-handled)", ErrRefused, p, SignalName(signal))
 }
 
 // hiddenBy names the runtime of p when its signal tables say nothing.
-func hiddenBy(p Process, m Masks) string {
+func hiddenBy(p Process, threads []Masks) string {
+	m := threads[0]
 	// A Go program catches everything it can, SIGURG (23) and most real-time signals among them; libc programs do not.
 	const goMask = uint64(1)<<(23-1) | uint64(0x7fffff)<<40
 	if m.Caught&goMask == goMask {
@@ -146,7 +160,7 @@ func hiddenBy(p Process, m Masks) string {
 	}
 	// What the JVM catches for itself: HUP, INT, QUIT, ILL, FPE, BUS, SEGV, USR2, PIPE, TERM, XFSZ.
 	const jvmMask = uint64(0x1005ccf)
-	if m.Caught&jvmMask == jvmMask {
+	if m.Caught&jvmMask == jvmMask && len(threads) > 1 { // a program of one thread that catches all is another (dumb-init)
 		return "Java"
 	}
 	return ""

@@ -38,8 +38,8 @@ type Plan struct {
 	Signal  syscall.Signal
 	URL     *Endpoint
 	Command []string
-	// Assured says that the process handles Signal where the kernel cannot tell.
-	Assured bool
+	// Assured is whose word there is that the process handles Signal.
+	Assured process.Assurance
 	// Row holds the knowledge about validators and proofs; its trigger fields are not used.
 	Row preset.Preset
 	// VerifyURL must answer 2xx after a reload; nil for none.
@@ -115,7 +115,7 @@ func (r *Reloader) target(state digest.State) (target *process.Process, out agen
 	if r.Plan.Process.IsZero() {
 		return nil, agent.Outcome{}, false
 	}
-	p, err := r.Table.Find(r.Plan.Process)
+	p, err := r.Table.Meant(r.Plan.Process, r.Plan.Signal)
 	if err != nil {
 		if r.Plan.Signal == 0 {
 			return nil, agent.Outcome{}, false // a URL reaches it without being seen
@@ -226,7 +226,7 @@ func (r *Reloader) LoadedAt(ctx context.Context) (at time.Time, known bool) {
 	if r.Plan.Process.IsZero() {
 		return time.Time{}, false
 	}
-	p, err := r.Table.Find(r.Plan.Process)
+	p, err := r.Table.Meant(r.Plan.Process, r.Plan.Signal)
 	if err != nil {
 		return time.Time{}, false
 	}

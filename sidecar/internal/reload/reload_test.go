@@ -133,7 +133,7 @@ func TestNothingIsSentWhenItIsNotNeededOrNotWise(t *testing.T) {
 			if out.Result != tc.want || !strings.Contains(out.Message, tc.wantText) || out.Final != tc.wantFinal || out.Told {
 				t.Errorf("%+v, want %s with %q", out, tc.want, tc.wantText)
 			}
-			if _, err := r.Table.Find(r.Plan.Process); err != nil {
+			if _, err := r.Table.Meant(r.Plan.Process, r.Plan.Signal); err != nil {
 				t.Errorf("the process was signaled: %v", err)
 			}
 		})
