@@ -29,6 +29,8 @@ type Preset struct {
 	// MustValidate means that without one nothing is sent, because the server does not survive a bad file.
 	Validators   [][]string
 	MustValidate bool
+	// Grammar is how the server reads its arguments; nil where nobody has looked it up.
+	Grammar *Grammar
 	// SameUser means that the validators only work for the user that the server runs as.
 	SameUser bool
 	// Explainers are commands of which the first that exists is asked why, after a rejection. They are not asked before,
@@ -120,10 +122,12 @@ func Names() []string {
 	return names
 }
 
-// Lines of command templates: "{-c}" stands for the value of the running process's own argument -c and is left out
+// Parts of command templates: "{-c}" stands for the value of the running process's own option -c and is left out
 // without one, "{-c=}" for every "-c value" of it. The names below stand for one part each; a command of which one of
 // these is not known is not run, since it would look at another configuration.
 const (
+	// Options are all options that the Grammar passes to a validator.
+	Options = "{options}"
 	// Comm is the kernel's name of the process.
 	Comm = "{comm}"
 	// Args are all arguments.

@@ -12,21 +12,22 @@ func webServers() []Preset {
 	return []Preset{
 		{
 			Name: "nginx", Processes: []string{"nginx"}, Signal: "HUP",
-			Explainers: [][]string{{"nginx", "-t", "-q", "{-p=}", "{-c=}"}},
-			Proof:      Proof{Kind: ProofWorkers}, BadFile: Keeps,
+			Grammar: new(nginxGrammar()), Explainers: [][]string{{"nginx", "-t", "-q", Options}},
+			Proof: Proof{Kind: ProofWorkers}, BadFile: Keeps,
 			NotReread: "what needs another binary or other command line flags",
 		},
 		{
 			// Without -W, USR2 is ignored and USR1 ends it: so a process without workers is refused. From 3.1 on, a new
 			// worker reads the file, and ends when it is bad: so it has to stay for a moment.
 			Name: "haproxy", Processes: []string{"haproxy"}, Signal: "USR2", NeedsWorkers: true,
-			Explainers: [][]string{{"haproxy", "-c", "{-f=}"}},
-			Proof:      Proof{Kind: ProofWorkers}, Linger: time.Second, BadFile: Keeps,
+			Grammar: new(haproxyGrammar()), Explainers: [][]string{{"haproxy", "-c", Options}},
+			Proof: Proof{Kind: ProofWorkers}, Linger: time.Second, BadFile: Keeps,
 			NotReread: "nothing, in master-worker mode (-W)",
 		},
 		{
 			Name: "apache2", Processes: []string{"apache2", "httpd"}, Signal: "USR1",
-			Validators:   [][]string{{"apachectl", "-t", "{-d=}", "{-f=}"}, {"{comm}", "-t", "{-d=}", "{-f=}"}},
+			// apachectl brings the variables of the distribution (envvars), if the sidecar has not the same as the server.
+			Grammar: new(apacheGrammar()), Validators: [][]string{{"apachectl", "-t", Options}, {Comm, "-t", Options}},
 			MustValidate: true, Proof: Proof{Kind: ProofWorkers}, Linger: time.Second, BadFile: Exits,
 			NotReread: "ServerLimit and ThreadLimit",
 		},
@@ -37,14 +38,15 @@ func webServers() []Preset {
 		},
 		{
 			Name: "squid", Processes: []string{"squid"}, Signal: "HUP",
-			Validators: [][]string{{"squid", "-k", "parse", "{-f=}"}}, MustValidate: true,
+			Grammar: new(squidGrammar()), Validators: [][]string{{"squid", "-k", "parse", Options}}, MustValidate: true,
 			Proof: Proof{Kind: ProofAlive}, Linger: 2 * time.Second, BadFile: Exits,
 			NotReread: "workers and chroot",
 		},
 		{
 			Name: "php-fpm", Processes: []string{"php-fpm"}, Signal: "USR2",
 			// Its title hides its arguments, and shows the configuration in parentheses.
-			Validators: [][]string{{Comm, "-t", "-y", Title}, {"php-fpm", "-t", "-y", Title}}, MustValidate: true,
+			Grammar:    new(phpGrammar()),
+			Validators: [][]string{{Comm, "-t", "-y", Title}, {"php-fpm", "-t", "-y", Title}, {Comm, "-t", Options}}, MustValidate: true,
 			Proof: Proof{Kind: ProofWorkers}, Linger: time.Second, BadFile: Exits,
 			NotReread: "nothing: it starts itself anew under the same PID",
 		},

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -60,7 +61,7 @@ func newEnv(t *testing.T) env {
 }
 
 // patience is how long is waited for what must happen: a slow machine makes these tests slow, not red.
-const patience = 2 * time.Minute
+var patience = 2 * time.Minute
 
 // afterTheStart lets the clock move on: a change within its resolution of the server's start counts as read at the start.
 func afterTheStart() { time.Sleep(300 * time.Millisecond) }
@@ -73,6 +74,7 @@ func (e env) url(path string) string {
 var binary string
 
 func TestMain(m *testing.M) {
+	flag.DurationVar(&patience, "patience", patience, "how long is waited for what must happen")
 	dir, err := os.MkdirTemp("", "presettest")
 	if err != nil {
 		panic(err)
@@ -391,4 +393,71 @@ func page(path string) func(env) (string, error) {
 		text, err := get(e.url(path))
 		return versionIn(text), err
 	}
+}
+
+// basicUser shows which of the users v1 and v2 a page lets in with the password "secret".
+func basicUser(path string) func(env) (string, error) {
+	return func(e env) (string, error) {
+		for _, user := range []string{"v1", "v2"} {
+			request, err := http.NewRequest(http.MethodGet, e.url(path), http.NoBody)
+			if err != nil {
+				return "", err
+			}
+			request.SetBasicAuth(user, "secret")
+			client := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+			response, err := client.Do(request)
+			if err != nil {
+				return "", err
+			}
+			_ = response.Body.Close()
+			// Whoever is let in may still find nothing there.
+			if response.StatusCode == http.StatusOK || response.StatusCode == http.StatusNotFound {
+				return user, nil
+			}
+		}
+		return "", nil
+	}
+}
+
+// pageAs is page with a header that names the client.
+func pageAs(path, client string) func(env) (string, error) {
+	return func(e env) (string, error) {
+		request, err := http.NewRequest(http.MethodGet, e.url(path), http.NoBody)
+		if err != nil {
+			return "", err
+		}
+		request.Header.Set("X-Client", client)
+		http1 := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+		response, err := http1.Do(request)
+		if err != nil {
+			return "", err
+		}
+		defer response.Body.Close()
+		text, err := io.ReadAll(response.Body)
+		return versionIn(string(text)), err
+	}
+}
+
+// redirect shows the version in the place where a page leads to.
+func redirect(path string) func(env) (string, error) {
+	return func(e env) (string, error) {
+		client := http.Client{
+			Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
+		response, err := client.Get(e.url(path))
+		if err != nil {
+			return "", err
+		}
+		defer response.Body.Close()
+		return versionIn(response.Header.Get("Location")), nil
+	}
+}
+
+// writeOnce writes a file that is not there.
+func writeOnce(file, text string) error {
+	if exists(file) {
+		return nil
+	}
+	return os.WriteFile(file, []byte(text), 0o644)
 }

@@ -4,5 +4,7 @@ package presettest
 
 // webApps are the web servers of the matrix.
 func webApps() []app {
-	return []app{nginxApp()}
+	return []app{
+		nginxApp(), haproxyApp(), apacheApp(), caddyApp(), squidApp(), phpApp(), uwsgiApp(), gunicornApp(), gunicornPreloads(),
+	}
 }

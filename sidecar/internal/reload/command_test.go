@@ -37,7 +37,7 @@ func TestExpand(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := expand(tc.template, tc.target); !slices.Equal(got, tc.want) {
+			if got, err := new(Reloader).expand(tc.template, tc.target); err != nil || !slices.Equal(got, tc.want) {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
 		})
