@@ -104,7 +104,13 @@ func (k *Keeper) pass(ctx context.Context, now time.Time) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
+	local := now
 	wanted, done, next, err := k.policy.advance(current, now, k.published)
+	if err == nil && len(done) > 0 {
+		if now, err = k.checkedClock(ctx, now); err == nil {
+			wanted, done, next, err = k.policy.advance(current, now, k.published)
+		}
+	}
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -123,7 +129,32 @@ func (k *Keeper) pass(ctx context.Context, now time.Time) (time.Time, error) {
 		k.published = now
 		next = earliest(next, now.Add(k.policy.Settle))
 	}
-	return next, nil
+	return next.Add(local.Sub(now)), nil // by this node's clock
+}
+
+// checkedClock returns the API server's time where this node's clock is off by more than the tolerance of certificates.
+// API servers judge what is issued here by their clocks: by a clock that is ahead it would not be valid yet, by one that is
+// behind good certificates would seem so. A dry run of a creation returns an object with the server's time. It is asked for
+// only before something is issued.
+func (k *Keeper) checkedClock(ctx context.Context, now time.Time) (time.Time, error) {
+	probe := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: k.objects.Namespace, GenerateName: k.objects.Secret + "-clock-"}}
+	made, err := k.client.CoreV1().Secrets(k.objects.Namespace).Create(ctx, probe, metav1.CreateOptions{
+		FieldManager: fieldManager, DryRun: []string{metav1.DryRunAll},
+	})
+	switch {
+	case apierrors.IsBadRequest(err): // a webhook of somebody else does not support dry runs
+		k.log.Warn("cannot ask the API server for its time before issuing a certificate; this node's clock is used", "error", err)
+		return now, nil
+	case err != nil:
+		return now, fmt.Errorf("ask the API server for its time before issuing a certificate: %w", err)
+	}
+	server := made.CreationTimestamp.Time
+	if server.IsZero() || server.Sub(now).Abs() <= skew {
+		return now, nil
+	}
+	k.log.Warn("the clock of this node differs from the API server's, which is used for certificates; set the node's clock",
+		"node", now.UTC().Format(time.RFC3339), "server", server.UTC().Format(time.RFC3339))
+	return server, nil
 }
 
 // read returns the Secret, nil when there is none, and what is known.

@@ -16,7 +16,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 
 	"inpod.dev/inpod/internal/certs"
@@ -25,7 +24,7 @@ import (
 func TestTheFirstStart(t *testing.T) {
 	t.Parallel()
 	in(t, func(ctx context.Context, t *testing.T) {
-		client := fake.NewClientset(configuration())
+		client := newClient(0, configuration())
 		follower := start(ctx, t, client, false)
 		if err := follower.follower.Check(); err == nil || !strings.Contains(err.Error(), "no certificate") {
 			t.Errorf("before anybody leads: %v", err)
@@ -56,7 +55,7 @@ func TestTheFirstStart(t *testing.T) {
 func TestRenewalsAreNoticedByNobody(t *testing.T) {
 	t.Parallel()
 	in(t, func(ctx context.Context, t *testing.T) {
-		client := fake.NewClientset(configuration())
+		client := newClient(0, configuration())
 		leader, follower := start(ctx, t, client, true), start(ctx, t, client, false)
 		certificates, authorities := map[string]bool{}, map[string]bool{}
 		for range 10 * 24 {
@@ -79,7 +78,7 @@ func TestRenewalsAreNoticedByNobody(t *testing.T) {
 func TestARestartOfTheLeaderChangesNothing(t *testing.T) {
 	t.Parallel()
 	in(t, func(ctx context.Context, t *testing.T) {
-		client := fake.NewClientset(configuration())
+		client := newClient(0, configuration())
 		first, stop := context.WithCancel(ctx)
 		leaf := start(first, t, client, true).follower.Served().Leaf()
 		stop()
@@ -93,7 +92,7 @@ func TestARestartOfTheLeaderChangesNothing(t *testing.T) {
 func TestACaBundleThatWasOverwrittenIsWrittenAgain(t *testing.T) {
 	t.Parallel()
 	in(t, func(ctx context.Context, t *testing.T) {
-		client := fake.NewClientset(configuration())
+		client := newClient(0, configuration())
 		r := start(ctx, t, client, true)
 		before := bundles(t, client)
 		// As helm or kubectl apply would, with what is in the chart.
@@ -115,7 +114,7 @@ func TestACaBundleThatWasOverwrittenIsWrittenAgain(t *testing.T) {
 func TestADeletedSecretReplacesTheAuthorityWithoutAGap(t *testing.T) {
 	t.Parallel()
 	in(t, func(ctx context.Context, t *testing.T) {
-		client := fake.NewClientset(configuration())
+		client := newClient(0, configuration())
 		leader, follower := start(ctx, t, client, true), start(ctx, t, client, false)
 		old := follower.follower.Served().Leaf()
 		if err := client.CoreV1().Secrets("inpod").Delete(ctx, "tls", metav1.DeleteOptions{}); err != nil {
@@ -148,7 +147,7 @@ func TestADeletedSecretReplacesTheAuthorityWithoutAGap(t *testing.T) {
 func TestASecretThatWasDeletedWhileNobodyLooked(t *testing.T) {
 	t.Parallel()
 	in(t, func(ctx context.Context, t *testing.T) {
-		client := fake.NewClientset(configuration())
+		client := newClient(0, configuration())
 		first, stop := context.WithCancel(ctx)
 		old := start(first, t, client, true).follower.Served().Leaf()
 		stop()
@@ -170,7 +169,7 @@ func TestASecretThatWasDeletedWhileNobodyLooked(t *testing.T) {
 func TestADamagedSecretIsReplacedAndTold(t *testing.T) {
 	t.Parallel()
 	in(t, func(ctx context.Context, t *testing.T) {
-		client := fake.NewClientset(configuration())
+		client := newClient(0, configuration())
 		r := start(ctx, t, client, true)
 		secret, err := client.CoreV1().Secrets("inpod").Get(ctx, "tls", metav1.GetOptions{})
 		if err != nil {
@@ -199,7 +198,7 @@ func TestADamagedSecretIsReplacedAndTold(t *testing.T) {
 func TestTroubleWithTheAPIServer(t *testing.T) {
 	t.Parallel()
 	in(t, func(ctx context.Context, t *testing.T) {
-		client := fake.NewClientset() // the chart has not installed the configuration yet
+		client := newClient(0) // the chart has not installed the configuration yet
 		r := start(ctx, t, client, true)
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
@@ -220,7 +219,7 @@ func TestTroubleWithTheAPIServer(t *testing.T) {
 func TestTwoThatLeadForAMomentAgree(t *testing.T) {
 	t.Parallel()
 	in(t, func(ctx context.Context, t *testing.T) {
-		client := fake.NewClientset(configuration())
+		client := newClient(0, configuration())
 		conflicts := 2
 		client.PrependReactor("create", "secrets", func(clienttesting.Action) (bool, runtime.Object, error) {
 			conflicts--
@@ -243,7 +242,7 @@ func TestTwoThatLeadForAMomentAgree(t *testing.T) {
 func TestReadinessSaysWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	in(t, func(ctx context.Context, t *testing.T) {
-		client := fake.NewClientset(configuration())
+		client := newClient(0, configuration())
 		leading, stop := context.WithCancel(ctx)
 		start(leading, t, client, true)
 		stop()
@@ -280,4 +279,47 @@ func TestAConnectionBeforeTheFirstCertificateFails(t *testing.T) {
 	if _, err := served.Config().GetCertificate(&tls.ClientHelloInfo{}); err == nil || served.Leaf() != nil {
 		t.Errorf("error %v, certificate %v", err, served.Leaf())
 	}
+}
+
+// What API servers are to accept is issued by their clock, whatever the clock of the leader's node says.
+func TestCertificatesAreIssuedByTheClockOfTheAPIServer(t *testing.T) {
+	t.Parallel()
+	for name, off := range map[string]time.Duration{
+		"a node that is ahead by three years": -3 * 365 * 24 * time.Hour, "a node that is a day behind": 24 * time.Hour,
+		"a node that is right": 0, "a node that is off by what certificates tolerate": 4 * time.Minute,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in(t, func(ctx context.Context, t *testing.T) {
+				r := start(ctx, t, newClient(off, configuration()), true)
+				leaf := r.follower.Served().Leaf()
+				if leaf == nil {
+					t.Fatalf("nothing is served: %s", r.log)
+				}
+				server := time.Now().Add(off)
+				if server.Before(leaf.NotBefore) || server.After(leaf.NotAfter) {
+					t.Errorf("valid from %s to %s, and the API server's time is %s", leaf.NotBefore, leaf.NotAfter, server)
+				}
+				if warned := strings.Contains(r.log.String(), "differs from the API server's"); warned != (off.Abs() > 5*time.Minute) {
+					t.Errorf("a warning: %v; the log is %s", warned, r.log)
+				}
+			})
+		})
+	}
+}
+
+func TestAClusterWithoutDryRunsStillGetsACertificate(t *testing.T) {
+	t.Parallel()
+	in(t, func(ctx context.Context, t *testing.T) {
+		client := newClient(0, configuration())
+		client.PrependReactor("create", "secrets", func(action clienttesting.Action) (bool, runtime.Object, error) {
+			if len(action.(clienttesting.CreateActionImpl).CreateOptions.DryRun) == 0 {
+				return false, nil, nil
+			}
+			return true, nil, apierrors.NewBadRequest("admission webhook does not support dry run")
+		})
+		if r := start(ctx, t, client, true); r.follower.Check() != nil {
+			t.Errorf("not ready: %v; %s", r.follower.Check(), r.log)
+		}
+	})
 }

@@ -12,8 +12,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
 
 	"inpod.dev/inpod/internal/certs"
 )
@@ -34,6 +37,23 @@ func configuration() *admissionv1.MutatingWebhookConfiguration {
 		ObjectMeta: metav1.ObjectMeta{Name: "inpod-injector"},
 		Webhooks:   []admissionv1.MutatingWebhook{{Name: "pods.inject.inpod.dev"}, {Name: "namespaces.inject.inpod.dev"}},
 	}
+}
+
+// newClient is a cluster whose clock differs by off from the one of the test. The fake client would carry out dry runs.
+func newClient(off time.Duration, objects ...runtime.Object) *fake.Clientset {
+	client := fake.NewClientset(objects...)
+	client.PrependReactor("create", "secrets", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		create, ok := action.(clienttesting.CreateActionImpl)
+		if !ok || len(create.CreateOptions.DryRun) == 0 {
+			return false, nil, nil
+		}
+		made, ok := create.Object.DeepCopyObject().(*corev1.Secret)
+		if ok {
+			made.CreationTimestamp = metav1.NewTime(time.Now().Add(off))
+		}
+		return ok, made, nil
+	})
+	return client
 }
 
 // replica is one injector, as far as certificates go.

@@ -101,7 +101,7 @@ func (s *state) encode() (map[string][]byte, error) {
 // since when the next authority is known to be in the caBundle; zero means that it is not.
 func (p Policy) advance(s state, now, published time.Time) (state, []string, time.Time, error) {
 	var done []string
-	s.trusted = slices.DeleteFunc(slices.Clone(s.trusted), func(c *x509.Certificate) bool { return !now.Before(c.NotAfter) })
+	s.trusted = slices.DeleteFunc(slices.Clone(s.trusted), func(c *x509.Certificate) bool { return !valid(c, now) })
 	for _, step := range []func(*state, time.Time, time.Time) (string, error){p.keepAuthority, p.prepareNext, p.promoteNext, p.keepLeaf} {
 		did, err := step(&s, now, published)
 		if err != nil {
@@ -114,9 +114,15 @@ func (p Policy) advance(s state, now, published time.Time) (state, []string, tim
 	return s, done, p.nextLook(s, published), nil
 }
 
-// keepAuthority makes the first authority, or one in place of an authority that has expired.
+// valid reports whether a certificate is valid at a time. One that is not valid yet was issued by a replica whose clock was
+// ahead. API servers refuse it until then, which may be years, so it is replaced like one that has expired.
+func valid(cert *x509.Certificate, now time.Time) bool {
+	return !now.Before(cert.NotBefore) && now.Before(cert.NotAfter)
+}
+
+// keepAuthority makes the first authority, or one in place of an authority that is not valid.
 func (p Policy) keepAuthority(s *state, now, _ time.Time) (string, error) {
-	if s.authority != nil && now.Before(s.authority.cert.NotAfter) {
+	if s.authority != nil && valid(s.authority.cert, now) {
 		if !s.trusts(s.authority.cert) {
 			s.trusted = slices.Insert(s.trusted, 0, s.authority.cert)
 		}
@@ -133,6 +139,9 @@ func (p Policy) keepAuthority(s *state, now, _ time.Time) (string, error) {
 
 // prepareNext makes the successor of an authority of which two thirds are over.
 func (p Policy) prepareNext(s *state, now, _ time.Time) (string, error) {
+	if s.next != nil && !valid(s.next.cert, now) {
+		s.next = nil
+	}
 	if s.next != nil {
 		if !s.trusts(s.next.cert) {
 			s.trusted = slices.Insert(s.trusted, 0, s.next.cert)
@@ -164,9 +173,9 @@ func (p Policy) promoteNext(s *state, now, published time.Time) (string, error) 
 	return "next authority signs", nil
 }
 
-// keepLeaf issues a certificate where there is none that is good: from our authority, for our names, not too old.
+// keepLeaf issues a certificate where there is none that is good: from our authority, for our names, valid, not too old.
 func (p Policy) keepLeaf(s *state, now, _ time.Time) (string, error) {
-	if s.leaf != nil && now.Before(due(s.leaf.cert)) && slices.Equal(s.leaf.cert.DNSNames, p.Names) &&
+	if s.leaf != nil && valid(s.leaf.cert, now) && now.Before(due(s.leaf.cert)) && slices.Equal(s.leaf.cert.DNSNames, p.Names) &&
 		s.leaf.cert.CheckSignatureFrom(s.authority.cert) == nil {
 		return "", nil
 	}

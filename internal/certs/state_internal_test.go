@@ -240,3 +240,39 @@ func TestADamagedSecret(t *testing.T) {
 		t.Errorf("an empty Secret: %v", err)
 	}
 }
+
+// A replica whose clock is ahead issues what no API server accepts, and that may stay so for years.
+func TestWhatIsNotValidYetIsIssuedAnewAtOnce(t *testing.T) {
+	t.Parallel()
+	p, ahead := policy(), start().Add(3*365*24*time.Hour)
+	fromAhead, _, _ := advance(t, p, state{}, ahead, time.Time{})
+	good, _, _ := advance(t, p, state{}, start(), time.Time{})
+	leafAhead, err := good.authority.issue(p.Names, ahead, p.Lifetime)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		s    state
+		want []string
+	}{
+		"authority and certificate":                      {fromAhead, []string{"new authority", "new certificate"}},
+		"the certificate alone":                          {state{authority: good.authority, leaf: leafAhead, trusted: good.trusted}, []string{"new certificate"}},
+		"the authority that is to sign next":             {state{authority: good.authority, leaf: good.leaf, next: fromAhead.authority, trusted: good.trusted}, nil},
+		"an authority that is only trusted":              {state{authority: good.authority, leaf: good.leaf, trusted: append(slices.Clone(good.trusted), fromAhead.trusted...)}, nil},
+		"nothing: a clock that is ahead by five minutes": {func() state { s, _, _ := advance(t, p, state{}, start().Add(skew), time.Time{}); return s }(), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, done, _ := advance(t, p, tc.s, start(), time.Time{})
+			if diff := cmp.Diff(tc.want, done); diff != "" {
+				t.Errorf("done (-want +got):\n%s", diff)
+			}
+			if err := verify(s.leaf.cert, s.trusted, start()); err != nil {
+				t.Errorf("an API server refuses what is served: %v", err)
+			}
+			if s.next != nil || s.trusts(fromAhead.authority.cert) {
+				t.Error("an authority that is not valid yet is kept")
+			}
+		})
+	}
+}
