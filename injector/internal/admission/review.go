@@ -41,7 +41,7 @@ const maxReview = 8 << 20
 // Handler answers reviews.
 type Handler struct {
 	// Inject decides; [inject.Inject].
-	Inject func(*corev1.Pod, inject.Options) (*corev1.Pod, inject.Report)
+	Inject func(*corev1.Pod, inject.Options) (inject.Change, inject.Report)
 	// Options are the same for every pod, but for the fields about its namespace.
 	Options inject.Options
 	// Defaults returns the annotations of a namespace.
@@ -129,9 +129,9 @@ func (h *Handler) answer(ctx context.Context, request *admissionv1.AdmissionRequ
 	if options.Defaults, err = h.Defaults(ctx, request.Namespace); err != nil {
 		return nil, err
 	}
-	changed, report := h.Inject(&pod, options)
+	change, report := h.Inject(&pod, options)
 	h.Metrics.decided(report)
-	if patch, err = diff(&pod, changed); err != nil {
+	if patch, err = change.Patch(&pod); err != nil {
 		return nil, err
 	}
 	h.Log.DebugContext(ctx, "decided", "namespace", request.Namespace, "pod", nameOf(&pod), "reason", report.Reason, "message", report.Message)

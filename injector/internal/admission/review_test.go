@@ -208,7 +208,7 @@ func TestEveryFailureAdmitsThePod(t *testing.T) {
 		},
 		"a fault in the decision": {
 			prepare: func(w *webhook) {
-				w.Inject = func(*corev1.Pod, inject.Options) (*corev1.Pod, inject.Report) { panic("out of order") }
+				w.Inject = func(*corev1.Pod, inject.Options) (inject.Change, inject.Report) { panic("out of order") }
 			}, wantLog: "out of order",
 		},
 		"a fault in telling": {

@@ -21,35 +21,30 @@ const (
 )
 
 // build carries the plan out.
-func (p *plan) build() (*corev1.Pod, Report) {
-	pod := p.pod.DeepCopy()
-	spec := &pod.Spec
+func (p *plan) build() (Change, Report) {
 	at, volume := p.homePath(), p.freeVolumeName()
-	spec.Volumes = append(spec.Volumes, corev1.Volume{Name: volume, VolumeSource: corev1.VolumeSource{
-		EmptyDir: &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory, SizeLimit: new(resource.MustParse(homeSize))},
-	}})
-	homeMounts := append([]corev1.VolumeMount{{Name: volume, MountPath: at}}, p.noToken(volume)...)
-	if p.share {
-		spec.ShareProcessNamespace = new(true)
+	c := Change{
+		Volumes: []corev1.Volume{{Name: volume, VolumeSource: corev1.VolumeSource{
+			EmptyDir: &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory, SizeLimit: new(resource.MustParse(homeSize))},
+		}}},
+		ShareProcesses: p.share,
+		Labels:         map[string]string{annotation.InjectedLabel: "true"},
 	}
+	homeMounts := append([]corev1.VolumeMount{{Name: volume, MountPath: at}}, p.noToken(volume)...)
 	if p.inApp {
-		spec.InitContainers = append(spec.InitContainers, p.installer(at, homeMounts))
+		c.InitContainers = append(c.InitContainers, p.installer(at, homeMounts))
 	}
 	sidecar := p.sidecar(at, homeMounts)
 	if p.native {
 		sidecar.RestartPolicy = new(corev1.ContainerRestartPolicyAlways)
 		// The last of them: its start may not come between the application's own init containers and what they need.
-		spec.InitContainers = append(spec.InitContainers, sidecar)
+		c.InitContainers = append(c.InitContainers, sidecar)
 	} else {
-		spec.Containers = append(spec.Containers, sidecar)
+		c.Containers = append(c.Containers, sidecar)
 	}
-	if pod.Labels == nil {
-		pod.Labels = map[string]string{}
-	}
-	pod.Labels[annotation.InjectedLabel] = "true"
 	report := Report{Reason: Injected, ByPod: p.ask.ByPod, Record: p.record()}
-	annotate(pod, report.Record)
-	return pod, report
+	c.Annotations = recorded(report.Record)
+	return c, report
 }
 
 func (p *plan) sidecar(at string, homeMounts []corev1.VolumeMount) corev1.Container {

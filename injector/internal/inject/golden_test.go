@@ -28,6 +28,15 @@ func options() inject.Options {
 	}
 }
 
+// injectInto returns the pod as it is afterwards: the pod itself where nothing is added.
+func injectInto(pod *corev1.Pod, o inject.Options) (*corev1.Pod, inject.Report) {
+	change, report := inject.Inject(pod, o)
+	if change.IsZero() {
+		return pod, report
+	}
+	return change.Apply(pod), report
+}
+
 func readPod(t testing.TB, path string) *corev1.Pod {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -61,7 +70,7 @@ func TestGolden(t *testing.T) {
 	for name, pod := range examples(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			injected, report := inject.Inject(pod, options())
+			injected, report := injectInto(pod, options())
 			if wantInjected := !strings.HasPrefix(name, "refused"); (report.Reason == inject.Injected) != wantInjected {
 				t.Fatalf("%s: %s", report.Reason, report.Message)
 			}
@@ -90,11 +99,11 @@ func TestGolden(t *testing.T) {
 func TestASecondCallChangesNothing(t *testing.T) {
 	t.Parallel()
 	for name, pod := range examples(t) {
-		once, report := inject.Inject(pod, options())
+		once, report := injectInto(pod, options())
 		if report.Reason != inject.Injected {
 			continue
 		}
-		twice, report := inject.Inject(once, options())
+		twice, report := injectInto(once, options())
 		if report.Reason != inject.AlreadyInjected || !equality.Semantic.DeepEqual(once, twice) {
 			t.Errorf("%s: the second call says %s, and changes:\n%s", name, report.Reason, cmp.Diff(once, twice))
 		}
@@ -105,7 +114,7 @@ func TestTheGivenPodStaysAsItIs(t *testing.T) {
 	t.Parallel()
 	for name, pod := range examples(t) {
 		before := pod.DeepCopy()
-		injected, _ := inject.Inject(pod, options())
+		injected, _ := injectInto(pod, options())
 		// What is shared would be changed through the result.
 		for i := range injected.Spec.Containers {
 			injected.Spec.Containers[i].Image = "changed"

@@ -1,6 +1,6 @@
 // Package inject decides whether a pod gets the sidecar, in which form, and what the pod then looks like.
 //
-// It is pure: a pod and options in, another pod and a report out. It knows neither the webhook that calls it nor the
+// It is pure: a pod and options in, what is added to the pod and a report out. It knows neither the webhook that calls it nor the
 // cluster; what it has to know of them (the defaults of the namespace, whether native sidecars exist) is in the
 // options.
 //
@@ -44,16 +44,24 @@ type Options struct {
 	ConfirmKey string
 }
 
-// Inject returns the pod with the sidecar, and a report. The given pod is not modified. Where the pod gets no sidecar it
-// is returned as it was, but for the record of the reason when the pod itself has asked.
-func Inject(pod *corev1.Pod, options Options) (*corev1.Pod, Report) {
-	p := &plan{pod: pod, spec: &pod.Spec, options: options}
+// Inject returns what the sidecar adds to the pod, and a report. The pod is not modified. Where the pod gets no sidecar
+// nothing is added, but for the record of the reason when the pod itself has asked. A change that would break one of the
+// invariants of [Check] is a fault of this package: nothing is added then, and the reason is [InternalError].
+func Inject(pod *corev1.Pod, options Options) (Change, Report) {
+	p := &plan{pod: pod, spec: &pod.Spec, options: options, volumes: make(map[string]*corev1.Volume, len(pod.Spec.Volumes))}
+	for i := range pod.Spec.Volumes {
+		p.volumes[pod.Spec.Volumes[i].Name] = &pod.Spec.Volumes[i]
+	}
 	for _, step := range steps() {
 		if skip := step(p); skip != nil {
 			return p.skipped(skip)
 		}
 	}
-	return p.build()
+	change, report := p.build()
+	if err := Check(pod, change); err != nil {
+		return Change{}, Report{Reason: InternalError, Message: err.Error(), ByPod: report.ByPod}
+	}
+	return change, report
 }
 
 // steps are what has to be decided, in this order. Each fills a part of the plan or ends it.
@@ -79,6 +87,7 @@ func steps() []func(*plan) *skip {
 type plan struct {
 	pod     *corev1.Pod
 	spec    *corev1.PodSpec
+	volumes map[string]*corev1.Volume // by name
 	options Options
 	ask     annotation.Injection
 
@@ -106,21 +115,16 @@ func because(reason Reason, format string, args ...any) *skip {
 	return &skip{reason: reason, message: fmt.Sprintf(format, args...)}
 }
 
-// skipped returns the pod without a sidecar.
-func (p *plan) skipped(s *skip) (*corev1.Pod, Report) {
+// skipped returns what a pod gets in place of the sidecar: the reason, where it has asked.
+func (p *plan) skipped(s *skip) (Change, Report) {
 	report := Report{Reason: s.reason, Message: s.message, ByPod: p.ask.ByPod}
 	report.Record = annotation.Record{Reason: string(s.reason), Message: s.message}
 	if !p.ask.ByPod || s.reason.Quiet() {
-		return p.pod, report
+		return Change{}, report
 	}
-	pod := p.pod.DeepCopy()
-	annotate(pod, report.Record)
-	return pod, report
+	return Change{Annotations: recorded(report.Record)}, report
 }
 
-func annotate(pod *corev1.Pod, record annotation.Record) {
-	if pod.Annotations == nil {
-		pod.Annotations = map[string]string{}
-	}
-	pod.Annotations[annotation.InjectionRecord] = record.String()
+func recorded(record annotation.Record) map[string]string {
+	return map[string]string{annotation.InjectionRecord: record.String()}
 }

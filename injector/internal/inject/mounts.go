@@ -16,7 +16,7 @@ func pickMounts(p *plan) *skip {
 	}
 	if p.runsPrograms() {
 		for _, mount := range p.target.VolumeMounts {
-			if !isToken(mount) {
+			if !p.showsAPIToken(mount) {
 				p.addMount(mount)
 			}
 		}
@@ -24,6 +24,9 @@ func pickMounts(p *plan) *skip {
 	for _, named := range p.ask.Paths {
 		mount, ok := p.mountOf(named.Path)
 		switch {
+		case ok && p.showsAPIToken(mount):
+			return because(PathNotMounted, "%s names %s, which is in the volume of the pod's token for the API server, and the sidecar never gets "+
+				"that one; for the cluster's certificate authority mount ConfigMap kube-root-ca.crt at another path", named.Key, named.Path)
 		case ok:
 			p.addMount(mount)
 		case p.inApp && !named.Socket: // it may be in the image
@@ -38,6 +41,13 @@ func pickMounts(p *plan) *skip {
 // runsPrograms tells that the sidecar starts programs of the application. They have to find what the application has, or
 // they would look at another configuration.
 func (p *plan) runsPrograms() bool { return p.inApp && (p.trigger.image != "" || p.trigger.explains) }
+
+// showsAPIToken reports whether a mount is of the volume that holds the pod's token for the API server, and nothing of its
+// user. Only whoever asks the API server needs that, and the sidecar does not.
+func (p *plan) showsAPIToken(mount corev1.VolumeMount) bool {
+	volume := p.volume(mount.Name)
+	return isToken(mount) || volume != nil && holdsAPIToken(volume) && isOnlyToken(volume)
+}
 
 // addMount takes over a mount of the application, once.
 func (p *plan) addMount(mount corev1.VolumeMount) {

@@ -75,7 +75,7 @@ func TestARestrictedPodStaysRestricted(t *testing.T) {
 			if found := violations(pod.Spec); len(found) > 0 {
 				t.Fatalf("the pod is not restricted before: %v", found)
 			}
-			injected, report := inject.Inject(pod, o)
+			injected, report := injectInto(pod, o)
 			if report.Reason != inject.Injected {
 				t.Fatalf("%s: %s", report.Reason, report.Message)
 			}
@@ -121,7 +121,7 @@ func TestWhoGetsCapabilities(t *testing.T) {
 		},
 	} {
 		pod, o := nginx(tc.changes...)
-		injected, report := inject.Inject(pod, o)
+		injected, report := injectInto(pod, o)
 		sidecar := sidecarOf(injected)
 		if sidecar == nil {
 			t.Errorf("%s: %s: %s", name, report.Reason, report.Message)
@@ -162,7 +162,7 @@ func TestTheProcessNamespaceIsSetOnlyWhereItIsNot(t *testing.T) {
 		"a URL, and a process named": {[]change{annotated("inpod.dev/preset", "prometheus", "inpod.dev/reload-process", "x")}, new(true), true},
 	} {
 		pod, o := nginx(tc.changes...)
-		injected, report := inject.Inject(pod, o)
+		injected, report := injectInto(pod, o)
 		got := injected.Spec.ShareProcessNamespace
 		if (got == nil) != (tc.wantValue == nil) || got != nil && *got != *tc.wantValue || report.Record.SharedProcesses != tc.wantOurs {
 			t.Errorf("%s: %v, ours %v", name, got, report.Record.SharedProcesses)
@@ -195,7 +195,7 @@ func TestWhatIsWatchedInAMixedVolume(t *testing.T) {
 		pod, o := nginx(spec(func(s *corev1.PodSpec) {
 			s.Volumes[0].VolumeSource = corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: tc.sources}}
 		}))
-		injected, _ := inject.Inject(pod, o)
+		injected, _ := injectInto(pod, o)
 		if got, want := sidecarOf(injected).Args[0], "--watch=/etc/nginx/conf.d"+tc.want; got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)
 		}
@@ -285,7 +285,7 @@ func TestRequestsNeverExceedLimits(t *testing.T) {
 		"programs of the application":           {"inpod.dev/reload-command", `["x"]`},
 	} {
 		pod, o := nginx(annotated(keys...))
-		injected, _ := inject.Inject(pod, o)
+		injected, _ := injectInto(pod, o)
 		for _, c := range slices.Concat(injected.Spec.InitContainers, injected.Spec.Containers) {
 			for resourceName, request := range c.Resources.Requests {
 				if limit, ok := c.Resources.Limits[resourceName]; ok && request.Cmp(limit) > 0 {
@@ -301,7 +301,7 @@ func TestZeroMeansNoRequestAndNoLimit(t *testing.T) {
 	pod, o := nginx(given(func(o *inject.Options) {
 		o.CPURequest, o.MemoryRequest, o.MemoryLimit = resource.Quantity{}, resource.Quantity{}, resource.Quantity{}
 	}))
-	injected, _ := inject.Inject(pod, o)
+	injected, _ := injectInto(pod, o)
 	if r := sidecarOf(injected).Resources; len(r.Requests)+len(r.Limits) > 0 {
 		t.Errorf("resources: %+v", r)
 	}
@@ -318,7 +318,7 @@ func FuzzInject(f *testing.F) {
 	f.Fuzz(func(t *testing.T, preset string, first uint8, value string, second uint8) {
 		pod, o := nginx(annotated("inpod.dev/preset", preset, keys[int(first)%len(keys)], value, keys[int(second)%len(keys)], value))
 		before := pod.DeepCopy()
-		injected, report := inject.Inject(pod, o)
+		injected, report := injectInto(pod, o)
 		if !slices.Contains(inject.Reasons(), report.Reason) {
 			t.Errorf("reason %q", report.Reason)
 		}
@@ -326,7 +326,7 @@ func FuzzInject(f *testing.F) {
 			if sidecarOf(injected) == nil {
 				t.Error("no sidecar")
 			}
-			if _, again := inject.Inject(injected, o); again.Reason != inject.AlreadyInjected {
+			if _, again := injectInto(injected, o); again.Reason != inject.AlreadyInjected {
 				t.Errorf("the second call says %s", again.Reason)
 			}
 		} else if report.Message == "" {
@@ -341,6 +341,6 @@ func FuzzInject(f *testing.F) {
 func BenchmarkInject(b *testing.B) {
 	pod, o := nginx()
 	for b.Loop() {
-		inject.Inject(pod, o)
+		injectInto(pod, o)
 	}
 }

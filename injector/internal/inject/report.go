@@ -49,6 +49,8 @@ const (
 	PortTaken Reason = "PortTaken"
 	// PathNotMounted: a file or socket that was named lies in no volume that the sidecar could mount too.
 	PathNotMounted Reason = "PathNotMounted"
+	// InternalError: what would be added breaks a rule of Kubernetes or of ours, which is a fault of the injector.
+	InternalError Reason = "InternalError"
 )
 
 // Reasons lists every reason in a fixed order.
@@ -56,7 +58,7 @@ func Reasons() []Reason {
 	return []Reason{
 		Injected, NotAsked, AlreadyInjected, BadAnnotation, MirrorPod, WindowsPod, NothingUsed, OnlyFrozen,
 		NoSuchContainer, AmbiguousContainer, NoTrigger, PresetRefused, HostProcesses, ProcessesNotShared, RootForbidden,
-		ApplicationImageRefused, NativeUnsupported, WouldNotFinish, HostNetwork, PortTaken, PathNotMounted,
+		ApplicationImageRefused, NativeUnsupported, WouldNotFinish, HostNetwork, PortTaken, PathNotMounted, InternalError,
 	}
 }
 

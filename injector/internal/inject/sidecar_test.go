@@ -38,7 +38,7 @@ func TestTheSidecarUnderstandsItsArguments(t *testing.T) {
 	))
 	pods["every key"] = every
 	for name, pod := range pods {
-		injected, report := inject.Inject(pod, o)
+		injected, report := injectInto(pod, o)
 		if report.Reason != inject.Injected {
 			continue
 		}

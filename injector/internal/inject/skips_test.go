@@ -222,6 +222,14 @@ func TestEveryReason(t *testing.T) {
 		"a file that may be in the image": {
 			changes: []change{annotated("inpod.dev/validate-command", `["nginx","-t"]`, "inpod.dev/reload-ca-file", "/etc/ssl/ca")}, want: inject.Injected,
 		},
+		"a header from the token for the API server": {
+			changes: append(byRequest(), apiAccess(), annotated("inpod.dev/reload-header-from", "Authorization=/var/run/secrets/kubernetes.io/serviceaccount/token")),
+			want:    inject.PathNotMounted, texts: []string{"inpod.dev/reload-header-from", "token for the API server", "kube-root-ca.crt"},
+		},
+		"the authority beside the token for the API server": {
+			changes: append(byRequest(), apiAccess(), annotated("inpod.dev/reload-ca-file", "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt")),
+			want:    inject.PathNotMounted, texts: []string{"inpod.dev/reload-ca-file"},
+		},
 		"a socket that is in the image of nobody": {
 			changes: []change{annotated("inpod.dev/validate-command", `["nginx","-t"]`, "inpod.dev/verify-url", "unix:/run/x.sock:/")}, want: inject.PathNotMounted,
 		},
@@ -231,7 +239,7 @@ func TestEveryReason(t *testing.T) {
 			t.Parallel()
 			pod, o := nginx(tc.changes...)
 			before := pod.DeepCopy()
-			after, report := inject.Inject(pod, o)
+			after, report := injectInto(pod, o)
 			if report.Reason != tc.want {
 				t.Fatalf("%s: %s; want %s", report.Reason, report.Message, tc.want)
 			}
@@ -245,11 +253,35 @@ func TestEveryReason(t *testing.T) {
 			}
 		})
 	}
+	seen[inject.InternalError] = true // no input leads to it; TestTheInvariants has what would
 	for _, reason := range inject.Reasons() {
 		if !seen[reason] {
 			t.Errorf("no case ends with %s", reason)
 		}
 	}
+}
+
+// byRequest makes nginx a server that is reloaded by a request.
+func byRequest() []change {
+	return []change{without("inpod.dev/preset"), annotated("inpod.dev/reload-url", "http://127.0.0.1:8080/-/reload")}
+}
+
+// apiAccess mounts the token as the API server does (plugin/pkg/admission/serviceaccount), with what it is told.
+func apiAccess() change {
+	return spec(func(s *corev1.PodSpec) {
+		s.Volumes = append(s.Volumes, corev1.Volume{Name: "kube-api-access-x", VolumeSource: corev1.VolumeSource{
+			Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{
+				{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "token"}},
+				{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: corev1.LocalObjectReference{Name: "kube-root-ca.crt"}}},
+				{DownwardAPI: &corev1.DownwardAPIProjection{}},
+			}},
+		}})
+		for i := range s.Containers {
+			s.Containers[i].VolumeMounts = append(s.Containers[i].VolumeMounts, corev1.VolumeMount{
+				Name: "kube-api-access-x", MountPath: "/var/run/secrets/kubernetes.io/serviceaccount", ReadOnly: true,
+			})
+		}
+	})
 }
 
 // checkSkipped holds that a pod without sidecar is as it was, but for the record where the pod itself asked.
@@ -275,7 +307,7 @@ func TestANamespaceThatAsksIsToldByNoAnnotation(t *testing.T) {
 	t.Parallel()
 	pod, o := nginx(without("inpod.dev/inject"), without("inpod.dev/preset"), given(func(o *inject.Options) { o.NamespaceAsks = true }))
 	before := maps.Clone(pod.Annotations)
-	after, report := inject.Inject(pod, o)
+	after, report := injectInto(pod, o)
 	if report.Reason != inject.NoTrigger || report.ByPod || !maps.Equal(before, after.Annotations) {
 		t.Errorf("%s, by the pod %v, annotations %v", report.Reason, report.ByPod, after.Annotations)
 	}

@@ -57,7 +57,7 @@ func (p *plan) aim(target *corev1.Container) *skip {
 
 func (p *plan) nothingLive() *skip {
 	spec := *p.spec
-	spec.Containers, spec.InitContainers = withoutToken(spec.Containers), withoutToken(spec.InitContainers)
+	spec.Containers, spec.InitContainers = p.withoutToken(spec.Containers), p.withoutToken(spec.InitContainers)
 	if len(source.Usages(p.options.Namespace, &spec)) == 0 {
 		return because(NothingUsed, "no container uses a ConfigMap, Secret or SecretProviderClass, so there is nothing to reload")
 	}
@@ -69,15 +69,15 @@ func (p *plan) nothingLive() *skip {
 		"changes are rolled out", where)
 }
 
-func withoutToken(containers []corev1.Container) []corev1.Container {
+func (p *plan) withoutToken(containers []corev1.Container) []corev1.Container {
 	containers = slices.Clone(containers)
 	for i := range containers {
-		containers[i].VolumeMounts = slices.DeleteFunc(slices.Clone(containers[i].VolumeMounts), isToken)
+		containers[i].VolumeMounts = slices.DeleteFunc(slices.Clone(containers[i].VolumeMounts), p.showsAPIToken)
 	}
 	return containers
 }
 
-func isToken(mount corev1.VolumeMount) bool { return mount.MountPath == tokenPath }
+func isToken(mount corev1.VolumeMount) bool { return absolute(mount.MountPath) == tokenPath }
 
 // running returns the containers that run next to the sidecar.
 func (p *plan) running() []*corev1.Container {
@@ -113,10 +113,11 @@ func containerNames(containers []*corev1.Container) []string {
 func (p *plan) liveMounts(c *corev1.Container) []corev1.VolumeMount {
 	var live []corev1.VolumeMount
 	for _, mount := range c.VolumeMounts {
-		if isToken(mount) {
+		volume := p.volume(mount.Name)
+		if volume == nil || p.showsAPIToken(mount) {
 			continue
 		}
-		alone := &corev1.PodSpec{Volumes: p.spec.Volumes, Containers: []corev1.Container{{VolumeMounts: []corev1.VolumeMount{mount}}}}
+		alone := &corev1.PodSpec{Volumes: []corev1.Volume{*volume}, Containers: []corev1.Container{{VolumeMounts: []corev1.VolumeMount{mount}}}}
 		if slices.ContainsFunc(source.Usages(p.options.Namespace, alone), source.Usage.Live) {
 			live = append(live, mount)
 		}
@@ -124,11 +125,4 @@ func (p *plan) liveMounts(c *corev1.Container) []corev1.VolumeMount {
 	return live
 }
 
-func (p *plan) volume(name string) *corev1.Volume {
-	for i := range p.spec.Volumes {
-		if p.spec.Volumes[i].Name == name {
-			return &p.spec.Volumes[i]
-		}
-	}
-	return nil
-}
+func (p *plan) volume(name string) *corev1.Volume { return p.volumes[name] }

@@ -1,0 +1,172 @@
+package inject_test
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"inpod.dev/inpod/injector/internal/inject"
+)
+
+// What the API server makes of the patch is what Apply says, whatever the pod has already.
+func TestThePatchMakesTheChange(t *testing.T) {
+	t.Parallel()
+	pods := examples(t)
+	plain, _ := nginx()
+	pods["a pod that has as little as can be"] = plain
+	labelled, _ := nginx(func(pod *corev1.Pod, _ *inject.Options) {
+		pod.Labels = map[string]string{"a/b~c": "d", "inpod.dev/injected": "old"}
+	})
+	pods["a pod with labels and an old record"] = labelled
+	empty, _ := nginx(spec(func(s *corev1.PodSpec) { s.InitContainers = []corev1.Container{} }))
+	pods["a pod with an empty list"] = empty
+	for name, pod := range pods {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			change, _ := inject.Inject(pod, options())
+			patch, err := change.Patch(pod)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, got := written(t, change.Apply(pod)), written(t, pod)
+			if patch != nil {
+				operations, err := jsonpatch.DecodePatch(patch)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got, err = operations.Apply(got); err != nil {
+					t.Fatalf("%v\n%s", err, patch)
+				}
+			}
+			if diff := cmp.Diff(decoded(t, want), decoded(t, got)); diff != "" {
+				t.Errorf("(-applied +patched):\n%s", diff)
+			}
+		})
+	}
+}
+
+func written(t *testing.T, pod *corev1.Pod) []byte {
+	t.Helper()
+	text, err := json.Marshal(pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func decoded(t *testing.T, text []byte) any {
+	t.Helper()
+	var value any
+	if err := json.Unmarshal(text, &value); err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+// The token for the API server stays away from the sidecar, wherever the application has it.
+func TestTheSidecarSeesNoTokenForTheAPIServer(t *testing.T) {
+	t.Parallel()
+	elsewhere := spec(func(s *corev1.PodSpec) {
+		last := len(s.Containers[0].VolumeMounts) - 1
+		s.Containers[0].VolumeMounts[last].MountPath = "/tokens"
+	})
+	for name, changes := range map[string][]change{
+		"a signal":                             {apiAccess()},
+		"a command":                            {apiAccess(), without("inpod.dev/preset"), annotated("inpod.dev/reload-command", `["x"]`)},
+		"a command, the token at another path": {apiAccess(), elsewhere, without("inpod.dev/preset"), annotated("inpod.dev/reload-command", `["x"]`)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pod, o := nginx(changes...)
+			injected, report := injectInto(pod, o)
+			sidecar := sidecarOf(injected)
+			if sidecar == nil {
+				t.Fatalf("%s: %s", report.Reason, report.Message)
+			}
+			for _, mount := range sidecar.VolumeMounts {
+				if mount.Name == "kube-api-access-x" {
+					t.Errorf("the sidecar mounts the token at %s", mount.MountPath)
+				}
+			}
+		})
+	}
+}
+
+func TestTheInvariants(t *testing.T) {
+	t.Parallel()
+	pod, o := nginx(apiAccess())
+	good, _ := inject.Inject(pod, o)
+	sidecar := func(c *inject.Change) *corev1.Container { return &c.InitContainers[len(c.InitContainers)-1] }
+	for name, tc := range map[string]struct {
+		spoil func(*inject.Change)
+		want  string
+	}{
+		"a volume's name that is taken":         {func(c *inject.Change) { c.Volumes[0].Name = "conf" }, "second volume would be named conf"},
+		"two new volumes of one name":           {func(c *inject.Change) { c.Volumes = append(c.Volumes, c.Volumes[0]) }, "second volume"},
+		"a container's name that is taken":      {func(c *inject.Change) { sidecar(c).Name = "web" }, "second container would be named web"},
+		"a mount of a volume that is not there": {func(c *inject.Change) { sidecar(c).VolumeMounts[0].Name = "nope" }, "volume nope, which does not exist"},
+		"two mounts at one path": {func(c *inject.Change) {
+			twice := sidecar(c).VolumeMounts[0]
+			twice.MountPath += "/"
+			sidecar(c).VolumeMounts = append(sidecar(c).VolumeMounts, twice)
+		}, "two volumes at /etc/nginx/conf.d"},
+		"the token for the API server": {func(c *inject.Change) {
+			sidecar(c).VolumeMounts = append(sidecar(c).VolumeMounts, corev1.VolumeMount{Name: "kube-api-access-x", MountPath: "/t"})
+		}, "token for the API server at /t"},
+		"no security context":         {func(c *inject.Change) { sidecar(c).SecurityContext = nil }, "no security context"},
+		"a privileged container":      {func(c *inject.Change) { sidecar(c).SecurityContext.Privileged = new(true) }, "privileged"},
+		"a way to more privileges":    {func(c *inject.Change) { sidecar(c).SecurityContext.AllowPrivilegeEscalation = nil }, "gain privileges"},
+		"capabilities of the runtime": {func(c *inject.Change) { sidecar(c).SecurityContext.Capabilities = nil }, "keep capabilities"},
+		"a request larger than the limit": {func(c *inject.Change) {
+			sidecar(c).Resources.Requests[corev1.ResourceMemory] = resource.MustParse("1Gi")
+		}, "more memory than its limit"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := copied(good)
+			if err := inject.Check(pod, c); err != nil {
+				t.Fatalf("before: %v", err)
+			}
+			tc.spoil(&c)
+			if err := inject.Check(pod, c); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("%v, want %q", err, tc.want)
+			}
+		})
+	}
+}
+
+func copied(c inject.Change) inject.Change {
+	pod := c.Apply(&corev1.Pod{}).DeepCopy()
+	return inject.Change{
+		Volumes: pod.Spec.Volumes, InitContainers: pod.Spec.InitContainers, Containers: pod.Spec.Containers,
+		ShareProcesses: c.ShareProcesses, Labels: maps.Clone(c.Labels), Annotations: maps.Clone(c.Annotations),
+	}
+}
+
+// What a patch costs does not depend on what the pod holds.
+func TestAPatchIsAsLargeAsWhatIsAdded(t *testing.T) {
+	t.Parallel()
+	pod, o := nginx()
+	small, _ := inject.Inject(pod, o)
+	less, err := small.Patch(pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	large := pod.DeepCopy()
+	large.Spec.Containers = append(large.Spec.Containers, slices.Repeat([]corev1.Container{{Image: strings.Repeat("x", 1000)}}, 1000)...)
+	change, report := inject.Inject(large, o)
+	if report.Reason != inject.Injected {
+		t.Fatalf("%s: %s", report.Reason, report.Message)
+	}
+	more, err := change.Patch(large)
+	if err != nil || len(more) > len(less)+100 {
+		t.Errorf("%d bytes for a small pod, %d for a large one, %v", len(less), len(more), err)
+	}
+}
