@@ -263,7 +263,7 @@ func TestFilesOfThePodItselfAreIgnored(t *testing.T) {
 				s.Containers[0].VolumeMounts = append(s.Containers[0].VolumeMounts, corev1.VolumeMount{Name: "pod", MountPath: "/etc/nginx/conf.d/pod"})
 			}
 		}))
-		injected, _ := inject.Inject(pod, o)
+		injected, _ := injectInto(pod, o)
 		var got []string
 		for _, arg := range sidecarOf(injected).Args {
 			if strings.HasPrefix(arg, "--watch=") || strings.HasPrefix(arg, "--ignore=") {
