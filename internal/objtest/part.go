@@ -82,9 +82,21 @@ func Env(s Source, key string) Part {
 	return env(corev1.EnvVar{Name: s.variable(key), ValueFrom: s.keyRef(key)})
 }
 
-// EnvFrom sets variables from all keys of a source.
-func EnvFrom(s Source) Part {
-	return func(b *building) { c := b.container(); c.EnvFrom = append(c.EnvFrom, s.envFrom()) }
+// EnvNamed sets a variable of any name from one key of a source.
+func EnvNamed(name string, s Source, key string) Part {
+	return env(corev1.EnvVar{Name: name, ValueFrom: s.keyRef(key)})
+}
+
+// EnvFrom sets variables from all keys of a source, with a prefix that no other source has.
+func EnvFrom(s Source) Part { return EnvFromPrefixed(s.variable(""), s) }
+
+// EnvFromPrefixed is the same with a prefix. Of several with one prefix the later one wins.
+func EnvFromPrefixed(prefix string, s Source) Part {
+	return func(b *building) {
+		c, from := b.container(), s.envFrom()
+		from.Prefix = prefix
+		c.EnvFrom = append(c.EnvFrom, from)
+	}
 }
 
 // Var sets a variable to a text.

@@ -83,3 +83,58 @@ func RandomParts(r *rand.Rand, sources ...Source) []Part {
 	}
 	return parts
 }
+
+// RandomMeeting returns a part by which the current container uses several sources where one may hide another: a projected
+// volume or the environment, with other things between them.
+func RandomMeeting(r *rand.Rand, sources ...Source) Part {
+	pick := func() Source {
+		s := sources[r.IntN(len(sources))]
+		if r.IntN(3) == 0 {
+			s = s.Optional()
+		}
+		return s
+	}
+	key := func() string { return RandomKeys()[r.IntN(len(RandomKeys()))] }
+	switch r.IntN(6) {
+	case 0:
+		return Mount(pick().Items(key()+":x", key()+":x", key()))
+	case 1:
+		return func(b *building) {
+			c := b.container()
+			for range 1 + r.IntN(3) {
+				from := pick().envFrom()
+				from.Prefix = []string{"", "", "P_"}[r.IntN(3)]
+				c.EnvFrom = append(c.EnvFrom, from)
+			}
+		}
+	case 2:
+		name := []string{"", "P_"}[r.IntN(2)] + key()
+		return []Part{
+			Var(name, "text"), FieldVar(name, "metadata.name"), Var("READS_"+strconv.Itoa(r.IntN(1_000_000)), "of $("+name+")"),
+			env(corev1.EnvVar{Name: name, ValueFrom: pick().keyRef(key())}), env(corev1.EnvVar{Name: name, ValueFrom: pick().keyRef(key())}),
+		}[r.IntN(5)]
+	default:
+		volume := projected(nil)
+		for range 2 + r.IntN(3) {
+			s := pick()
+			switch r.IntN(6) {
+			case 0:
+				s = s.Items(key(), key()+":dir/"+key())
+			case 1:
+				s = s.Items(key() + ":" + key())
+			}
+			volume.Projected.Sources = append(volume.Projected.Sources, s.projection())
+			switch r.IntN(8) {
+			case 0:
+				volume.Projected.Sources = append(volume.Projected.Sources, corev1.VolumeProjection{
+					ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: key()},
+				})
+			case 1:
+				volume.Projected.Sources = append(volume.Projected.Sources, corev1.VolumeProjection{
+					DownwardAPI: &corev1.DownwardAPIProjection{Items: []corev1.DownwardAPIVolumeFile{{Path: "./" + key()}, {Path: "dir/" + key()}}},
+				})
+			}
+		}
+		return mounted(volume, corev1.VolumeMount{SubPath: []string{"", "", key(), "dir", "."}[r.IntN(5)]})
+	}
+}

@@ -83,22 +83,34 @@ type Diff struct {
 	// Changes then has one entry without a name, or none if the workload sees
 	// nothing of it: an optional key that the source does not have either.
 	Created, Deleted bool
+	// Replaces tells that a file or variable has content of something else than before, which one hid the other. That the
+	// source came to be or ceased to be is then an edit of what is there.
+	Replaces bool
+	// Hidden tells that there is a change which is not among Changes, since something else hides it and did before.
+	Hidden bool
 }
 
 // Diff compares a source with a record of it, like with like: only keys that
 // are used now and that the record covers count.
 func (s Sealer) Diff(use Use, record Record) Diff {
+	return s.diff(use, record, func(Usage, string) (bool, bool) { return true, false })
+}
+
+// counting tells whether a change of a key reaches the pods by a usage, and whether it replaces the content of something else.
+type counting func(u Usage, key string) (counts, replaces bool)
+
+func (s Sealer) diff(use Use, record Record, counts counting) Diff {
 	switch {
 	case use.Snapshot == nil && record.Absent:
 		return Diff{}
 	case use.Snapshot == nil && record.Fold != "":
 		return Diff{Deleted: true, Changes: use.Scope.whole()}
 	case use.Snapshot == nil:
-		gone := s.diffKeys(Use{Scope: use.Scope, Snapshot: &Snapshot{}}, record)
-		return Diff{Deleted: true, Changes: use.Scope.together(gone.Changes)}
+		gone := s.diffKeys(Use{Scope: use.Scope, Snapshot: &Snapshot{}}, record, counts)
+		return Diff{Deleted: true, Changes: use.Scope.together(gone.Changes), Replaces: gone.Replaces, Hidden: gone.Hidden}
 	case record.Absent:
-		come := s.diffKeys(use, Record{All: true, Binary: true})
-		return Diff{Created: true, Changes: use.Scope.together(come.Changes)}
+		come := s.diffKeys(use, Record{All: true, Binary: true}, counts)
+		return Diff{Created: true, Changes: use.Scope.together(come.Changes), Replaces: come.Replaces, Hidden: come.Hidden}
 	case record.Fold != "":
 		if record.Folded != s.selection(use.Scope.selection()) {
 			return Diff{Uncovered: true}
@@ -108,10 +120,10 @@ func (s Sealer) Diff(use Use, record Record) Diff {
 		}
 		return Diff{}
 	}
-	return s.diffKeys(use, record)
+	return s.diffKeys(use, record, counts)
 }
 
-func (s Sealer) diffKeys(use Use, record Record) Diff {
+func (s Sealer) diffKeys(use Use, record Record, counts counting) Diff {
 	var diff Diff
 	sel := use.Scope.selection()
 	if (sel.all && !record.All) || (sel.binary && !record.Binary) {
@@ -139,21 +151,30 @@ func (s Sealer) diffKeys(use Use, record Record) Diff {
 		if exists {
 			now = s.seal(use.Scope.Ref, key, entry)
 		}
-		if live, frozen := use.Scope.differs(key, before, now); live || frozen {
-			diff.Changes = append(diff.Changes, Change{Key: key, Live: live, Frozen: frozen})
-		}
+		use.Scope.differs(&diff, key, before, now, counts)
 	}
 	return diff
 }
 
-// differs tells by which ways two contents of a key, "" for none, differ to the
+// differs notes by which ways two contents of a key, "" for none, differ to the
 // pods. They need not differ in all: a key that moves from data to binaryData
 // leaves the environment and stays in volumes.
-func (s Scope) differs(key string, before, now Seal) (live, frozen bool) {
+func (s Scope) differs(diff *Diff, key string, before, now Seal, counts counting) {
 	if before == now {
-		return false, false
+		return
 	}
-	return s.reach(func(u Usage) bool { return u.sees(key, before) != u.sees(key, now) })
+	live, frozen := s.reach(func(u Usage) bool {
+		if u.sees(key, before) == u.sees(key, now) {
+			return false
+		}
+		isSeen, replaces := counts(u, key)
+		diff.Replaces = diff.Replaces || replaces
+		diff.Hidden = diff.Hidden || !isSeen
+		return isSeen
+	})
+	if live || frozen {
+		diff.Changes = append(diff.Changes, Change{Key: key, Live: live, Frozen: frozen})
+	}
 }
 
 // sees returns what of a key arrives by a usage, "" for nothing.
@@ -185,6 +206,12 @@ func (s Scope) together(changes []Change) []Change {
 		all.Frozen = all.Frozen || c.Frozen
 	}
 	return []Change{all}
+}
+
+// saysNothing tells that a record may be one of which it is not known what the pods have: it covers all and has no key, and
+// so differs from any content.
+func (r Record) saysNothing() bool {
+	return r.All && r.Binary && len(r.Keys) == 0 && r.Fold == ""
 }
 
 // Equal tells whether two records say the same.

@@ -7,7 +7,7 @@
 //
 //	pod template ──► Usages ──► Scope per source ─┐
 //	ConfigMap, Secret ──► Snapshot (digests) ─────┴─► Record ──► Baseline, as text on the workload
-//	                                                    └─► Diff with an earlier Record
+//	                                                    └─► Diff with an earlier Record, as far as Shadowing lets it show
 package source
 
 import (
@@ -96,6 +96,9 @@ type Usage struct {
 	// Shared tells that the volume has several sources, so that the path of
 	// a ViaSubPath may lead into another one.
 	Shared bool
+	// Place is where what it brings meets other content, and Layer its index there. Place is nil where nothing can hide it.
+	Place Place
+	Layer int
 	// Optional tells that a pod starts without the source, or without the keys.
 	Optional bool
 }

@@ -61,13 +61,20 @@ func (w walk) container(c *corev1.Container) []Usage {
 			usages = append(usages, w.mount(c, mount, volume)...)
 		}
 	}
+	place, fromLayers, envLayers := w.environment(c)
+	add := func(u Usage, layer int) {
+		if place != nil {
+			u.Place, u.Layer = place, layer
+		}
+		usages = append(usages, u)
+	}
 	for i := range c.EnvFrom {
 		from := &c.EnvFrom[i]
 		if r := from.ConfigMapRef; r != nil {
-			usages = append(usages, w.usage(c, ConfigMap, r.Name, ViaEnvFrom, nil, r.Optional))
+			add(w.usage(c, ConfigMap, r.Name, ViaEnvFrom, nil, r.Optional), fromLayers[i])
 		}
 		if r := from.SecretRef; r != nil {
-			usages = append(usages, w.usage(c, Secret, r.Name, ViaEnvFrom, nil, r.Optional))
+			add(w.usage(c, Secret, r.Name, ViaEnvFrom, nil, r.Optional), fromLayers[i])
 		}
 	}
 	for i := range c.Env {
@@ -76,10 +83,10 @@ func (w walk) container(c *corev1.Container) []Usage {
 			continue
 		}
 		if r := from.ConfigMapKeyRef; r != nil {
-			usages = append(usages, w.usage(c, ConfigMap, r.Name, ViaEnv, []string{r.Key}, r.Optional))
+			add(w.usage(c, ConfigMap, r.Name, ViaEnv, []string{r.Key}, r.Optional), envLayers[i])
 		}
 		if r := from.SecretKeyRef; r != nil {
-			usages = append(usages, w.usage(c, Secret, r.Name, ViaEnv, []string{r.Key}, r.Optional))
+			add(w.usage(c, Secret, r.Name, ViaEnv, []string{r.Key}, r.Optional), envLayers[i])
 		}
 	}
 	// An empty name cannot refer to anything; the API server lets it pass.
@@ -92,15 +99,24 @@ type part struct {
 	name     string
 	items    []corev1.KeyToPath
 	optional *bool
+	layer    int
+}
+
+// layer returns what the part gives to the volume.
+func (w walk) layer(p part) Layer {
+	return Layer{Ref: Ref{Kind: p.kind, Namespace: w.namespace, Name: p.name}, All: len(p.items) == 0, Names: itemNames(p.items)}
 }
 
 func (w walk) mount(c *corev1.Container, mount *corev1.VolumeMount, volume *corev1.Volume) []Usage {
-	parts, via := volumeParts(volume)
+	parts, place, via := w.volumeParts(volume)
 	subPath, exact := mountSubPath(c, mount)
 	usages := make([]Usage, 0, len(parts))
 	for _, p := range parts {
 		u := w.usage(c, p.kind, p.name, via, itemKeys(p.items), p.optional)
 		u.Items = u.Keys
+		if place != nil {
+			u.Place, u.Layer = place, p.layer
+		}
 		if mount.SubPath != "" || mount.SubPathExpr != "" {
 			u.Via, u.Shared = ViaSubPath, len(parts) > 1
 			if exact && p.kind != SecretProviderClass {
@@ -108,7 +124,7 @@ func (w walk) mount(c *corev1.Container, mount *corev1.VolumeMount, volume *core
 				if !used {
 					continue
 				}
-				u.Keys = keys
+				u.Keys, u.Place = keys, u.Place.below(subPath)
 			}
 		}
 		usages = append(usages, u)
@@ -117,29 +133,72 @@ func (w walk) mount(c *corev1.Container, mount *corev1.VolumeMount, volume *core
 }
 
 // volumeParts lists the sources of a volume.
-func volumeParts(volume *corev1.Volume) ([]part, Via) {
+func (w walk) volumeParts(volume *corev1.Volume) ([]part, Place, Via) {
 	switch {
 	case volume.ConfigMap != nil:
 		v := volume.ConfigMap
-		return []part{{ConfigMap, v.Name, v.Items, v.Optional}}, ViaVolume
+		only := part{kind: ConfigMap, name: v.Name, items: v.Items, optional: v.Optional}
+		return []part{only}, meets([]Layer{w.layer(only)}), ViaVolume
 	case volume.Secret != nil:
 		v := volume.Secret
-		return []part{{Secret, v.SecretName, v.Items, v.Optional}}, ViaVolume
+		only := part{kind: Secret, name: v.SecretName, items: v.Items, optional: v.Optional}
+		return []part{only}, meets([]Layer{w.layer(only)}), ViaVolume
 	case volume.CSI != nil && volume.CSI.Driver == csiDriver:
-		return []part{{kind: SecretProviderClass, name: volume.CSI.VolumeAttributes["secretProviderClass"]}}, ViaCSI
+		return []part{{kind: SecretProviderClass, name: volume.CSI.VolumeAttributes["secretProviderClass"]}}, nil, ViaCSI
 	case volume.Projected != nil:
-		var parts []part
-		for _, s := range volume.Projected.Sources {
-			if v := s.ConfigMap; v != nil {
-				parts = append(parts, part{ConfigMap, v.Name, v.Items, v.Optional})
-			}
-			if v := s.Secret; v != nil {
-				parts = append(parts, part{Secret, v.Name, v.Items, v.Optional})
-			}
-		}
-		return parts, ViaProjected
+		parts, layers := w.projected(volume.Projected.Sources)
+		return parts, meets(layers), ViaProjected
 	}
-	return nil, ""
+	return nil, nil, ""
+}
+
+// projected lists the sources of a projected volume, and what gives files to it.
+func (w walk) projected(sources []corev1.VolumeProjection) (parts []part, layers []Layer) {
+	for i := range sources {
+		s := &sources[i]
+		var one part
+		switch {
+		case s.ConfigMap != nil:
+			one = part{kind: ConfigMap, name: s.ConfigMap.Name, items: s.ConfigMap.Items, optional: s.ConfigMap.Optional}
+		case s.Secret != nil:
+			one = part{kind: Secret, name: s.Secret.Name, items: s.Secret.Items, optional: s.Secret.Optional}
+		default:
+			if names := itemNames(OtherFiles(s)); len(names) > 0 {
+				layers = append(layers, Layer{Names: names})
+			}
+			continue
+		}
+		if one.name != "" {
+			one.layer = len(layers)
+			parts, layers = append(parts, one), append(layers, w.layer(one))
+		}
+	}
+	return parts, layers
+}
+
+// OtherFiles returns the files of what is no ConfigMap and no Secret, as items without a key. They are there in every pod
+// that runs.
+func OtherFiles(s *corev1.VolumeProjection) []corev1.KeyToPath {
+	var paths []string
+	switch {
+	case s.DownwardAPI != nil:
+		for _, item := range s.DownwardAPI.Items {
+			paths = append(paths, item.Path)
+		}
+	case s.ServiceAccountToken != nil:
+		paths = []string{s.ServiceAccountToken.Path}
+	case s.ClusterTrustBundle != nil:
+		paths = []string{s.ClusterTrustBundle.Path}
+	case s.PodCertificate != nil:
+		paths = []string{s.PodCertificate.CredentialBundlePath, s.PodCertificate.KeyPath, s.PodCertificate.CertificateChainPath}
+	}
+	var files []corev1.KeyToPath
+	for _, p := range paths {
+		if p != "" {
+			files = append(files, corev1.KeyToPath{Path: p})
+		}
+	}
+	return files
 }
 
 // itemKeys returns the keys that items select, sorted and without repeats; nil for all.

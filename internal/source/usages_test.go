@@ -164,7 +164,7 @@ func TestUsages(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			got := source.Usages(obj.Namespace, obj.Spec(tc.parts...))
-			if diff := cmp.Diff(tc.want, got, cmpopts.EquateEmpty()); diff != "" {
+			if diff := cmp.Diff(tc.want, got, cmpopts.EquateEmpty(), cmpopts.IgnoreFields(source.Usage{}, "Place", "Layer")); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})

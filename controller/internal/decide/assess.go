@@ -13,6 +13,7 @@ type assessment struct {
 	Input
 
 	uses     []assessed
+	shadow   source.Shadowing
 	baseline source.Baseline // to be recorded when the current content is taken up
 	waiting  source.Baseline // to be recorded while what has changed is not taken up: the rest of it
 	follows  bool
@@ -38,16 +39,28 @@ func assess(in Input) *assessment {
 	named := in.Sealer.NamedLists(in.Policy.Lists())
 	a.baseline = source.Baseline{Named: named, Records: map[source.Ref]source.Record{}}
 	a.waiting = source.Baseline{Named: named, Records: map[source.Ref]source.Record{}}
+	before := map[source.Ref]source.Record{}
 	for _, use := range in.Uses {
 		u := assessed{Use: use}
 		u.record, u.recorded = in.Baseline.Records[use.Scope.Ref]
 		u.selection = a.selectionOf(u)
-		if u.selection.Follows() {
-			a.follow(&u)
-		}
 		a.uses = append(a.uses, u)
+		if u.recorded && u.selection.Follows() && !a.carries(u) {
+			before[use.Scope.Ref] = u.record
+		}
+	}
+	a.shadow = in.Sealer.Shadowing(in.Uses, before)
+	for i := range a.uses {
+		if a.uses[i].selection.Follows() {
+			a.follow(&a.uses[i])
+		}
 	}
 	return a
+}
+
+// carries tells that the template was edited after the source, so that the pods of it have the content.
+func (a *assessment) carries(u assessed) bool {
+	return u.Snapshot != nil && a.Workload.TemplateChanged.After(u.Snapshot.Changed)
 }
 
 func (a *assessment) selectionOf(u assessed) annotation.Selection {
@@ -96,31 +109,41 @@ func (a *assessment) follow(u *assessed) {
 		}
 		return
 	}
-	u.diff = a.Sealer.Diff(u.Use, u.record)
+	u.diff = a.shadow.Diff(u.Use, u.record)
 	if u.diff.Uncovered && a.outran(u) {
 		u.record = unlike()
-		u.diff = a.Sealer.Diff(u.Use, u.record)
+		u.diff = a.shadow.Diff(u.Use, u.record)
 	}
 	a.uncovered = a.uncovered || u.diff.Uncovered
-	if u.diff.Deleted && !a.Options.OnDelete {
+	if a.goneQuietly(u) {
 		// The pods still have what they have: a source that is deleted and made again with other content is a change.
 		a.note(u, u.record)
 	} else {
 		a.note(u, a.Sealer.Record(u.Use))
+	}
+	if u.diff.Hidden {
+		// What hides it may be what has changed and is not taken up: which content the pods have depends on both.
+		a.waiting.Records[u.Scope.Ref] = u.record
 	}
 	if len(u.diff.Changes) == 0 {
 		return
 	}
 	cause := Cause{Ref: u.Scope.Ref, Diff: u.diff, Selection: u.selection}
 	switch {
-	case (u.diff.Deleted && !a.Options.OnDelete) || (u.diff.Created && !a.Options.OnCreate):
+	case a.goneQuietly(u) || u.diff.Created && !a.Options.OnCreate && !u.diff.Replaces:
 		a.quiet = append(a.quiet, cause)
-	case u.Snapshot != nil && a.Workload.TemplateChanged.After(u.Snapshot.Changed):
+	case a.carries(*u):
 		a.carried = append(a.carried, cause)
 	default:
 		a.changed = append(a.changed, cause)
 		a.waiting.Records[u.Scope.Ref] = u.record
 	}
+}
+
+// goneQuietly tells that a source disappeared and that this is no change. It is one where something else has taken the place
+// of what it brought: the pods get other content then, not none.
+func (a *assessment) goneQuietly(u *assessed) bool {
+	return u.diff.Deleted && !a.Options.OnDelete && !u.diff.Replaces
 }
 
 // followClass notes how a followed SecretProviderClass differs from its record. Where no pod has mounted it nothing is
@@ -167,7 +190,7 @@ func (a *assessment) note(u *assessed, record source.Record) {
 // gone. If it comes back, any content of it is a change.
 func (a *assessment) restarted() {
 	for _, u := range a.uses {
-		if u.diff.Deleted && !a.Options.OnDelete {
+		if a.goneQuietly(&u) {
 			a.baseline.Records[u.Scope.Ref] = a.Sealer.Record(source.Use{Scope: u.Scope, Snapshot: &source.Snapshot{Ref: u.Scope.Ref}})
 		}
 	}

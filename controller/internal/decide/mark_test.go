@@ -101,7 +101,7 @@ func TestMarks(t *testing.T) {
 // The names a.b and a-b give one variable, which stands for both.
 func TestMarkOfNamesThatCollide(t *testing.T) {
 	t.Parallel()
-	uses := following(obj.EnvFrom(obj.CM("a-b")), obj.EnvFrom(obj.CM("a.b")))
+	uses := following(obj.Mount(obj.CM("a-b")), obj.Mount(obj.CM("a.b")))
 	w := adopted(t, uses, cm("a-b", "k", "1"), cm("a.b", "k", "1"))
 	seen := map[string]string{}
 	for i, next := range []string{"a-b", "a.b", "both"} {

@@ -2,6 +2,7 @@ package inplace
 
 import (
 	"path"
+	"slices"
 
 	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/controller/internal/observe"
@@ -11,20 +12,21 @@ import (
 
 // expectation is what the sidecar of one pod has to say once the pod has the content.
 type expectation struct {
-	// files are digests by path, as [confirm.Digest] writes them, [confirm.Missing] for a file that has to go. Only files
-	// of what changed are in it.
+	// files are digests by path, as [confirm.Digest] writes them, [confirm.Missing] for a file that has to go. Only paths at
+	// which something that changed has, or had, a file are in it.
 	files map[string]string
 	// swapped tells that the files do not say everything: the volume has to be newer than the content. Of a source with
 	// many keys it is not known which of them went.
 	swapped bool
 	// concerned tells that the pod has anything of what changed. One of an older template may not.
 	concerned bool
-	// beyond is a changed source that containers see which the sidecar does not look after; no name for none.
+	// beyond is a changed source that containers see which the sidecar does not look after, or of which it leaves out a key
+	// that changed; no name for none.
 	beyond source.Ref
 }
 
 // expected says what a pod has to have, of all that it uses and what of that changed. In a projected volume a later
-// source wins over an earlier one.
+// source wins over an earlier one, and behind what is gone an earlier one appears.
 func expected(pod observe.Pod, uses []source.Use, causes []decide.Cause) expectation {
 	e := expectation{files: map[string]string{}}
 	changed := make(map[source.Ref]decide.Cause, len(causes))
@@ -46,21 +48,39 @@ func expected(pod observe.Pod, uses []source.Use, causes []decide.Cause) expecta
 	for _, use := range uses {
 		used[use.Scope.Ref] = use.Snapshot
 	}
+	winners := map[string]observe.Mount{}
+	shown := map[string]string{}
 	for _, mount := range pod.Mounts {
 		_, isChanged := changed[mount.Ref]
 		for file, digest := range filesOf(mount, used[mount.Ref]) {
-			switch {
-			case isChanged:
-				e.files[file] = digest
-			case digest != confirm.Missing:
-				delete(e.files, file) // it hides, or fills the place of, one of what changed
+			if isChanged {
+				e.files[file] = confirm.Missing
 			}
+			if digest != confirm.Missing {
+				winners[file], shown[file] = mount, digest
+			}
+		}
+	}
+	for file := range e.files {
+		winner, exists := winners[file]
+		switch {
+		case exists && winner.Ref.Name == "":
+			delete(e.files, file) // no source has it
+		case exists && changes(changed[winner.Ref].Diff, winner, file) && slices.Contains(pod.Ignored, file):
+			e.beyond = winner.Ref
+		case exists:
+			e.files[file] = shown[file]
 		}
 	}
 	return e
 }
 
-// gone notes the files of all keys that changed as ones that have to go; those that are still there replace that.
+// changes tells whether the key that a mount without items shows at a file may be one of those that changed.
+func changes(diff source.Diff, mount observe.Mount, file string) bool {
+	return slices.ContainsFunc(diff.Changes, func(c source.Change) bool { return c.Key == "" || path.Join(mount.Path, c.Key) == file })
+}
+
+// gone notes the files of all keys that changed, of which some have to go.
 func (e *expectation) gone(mount observe.Mount, diff source.Diff) {
 	if mount.Items != nil {
 		return // these name every file
@@ -74,9 +94,16 @@ func (e *expectation) gone(mount observe.Mount, diff source.Diff) {
 	}
 }
 
-// filesOf returns the digests of the files that a mount shows of a source; nil is a source that is not there.
+// filesOf returns the digests of the files that a mount shows of a source; nil is a source that is not there. Those of no
+// source are [confirm.Ignored].
 func filesOf(mount observe.Mount, snapshot *source.Snapshot) map[string]string {
 	files := map[string]string{}
+	if mount.Ref.Name == "" {
+		for _, item := range mount.Items {
+			files[path.Join(mount.Path, item.Path)] = confirm.Ignored
+		}
+		return files
+	}
 	if snapshot == nil {
 		snapshot = &source.Snapshot{}
 	}

@@ -42,6 +42,9 @@ func TestWhatAPodHasToHave(t *testing.T) {
 	t.Parallel()
 	at := func(name, path string, items ...string) observe.Mount {
 		mount := observe.Mount{Ref: refTo(name), Path: path}
+		if name == "" {
+			mount.Ref = source.Ref{} // of no source
+		}
 		for i := 0; i < len(items); i += 2 {
 			mount.Items = append(mount.Items, corev1.KeyToPath{Key: items[i], Path: items[i+1]})
 		}
@@ -96,13 +99,43 @@ func TestWhatAPodHasToHave(t *testing.T) {
 			[]observe.Mount{at("a", "/p"), at("b", "/p", "x", "x", "gone", "y")},
 			[]source.Use{conf("a", map[string]string{"x": "a", "y": "a"}), conf("b", map[string]string{"x": "b"})},
 			[]decide.Cause{changed("a", "x", "y")},
-			expectation{files: map[string]string{"/p/y": digest("a")}, concerned: true},
+			expectation{files: map[string]string{"/p/x": digest("b"), "/p/y": digest("a")}, concerned: true},
 		},
 		"behind a key that went an earlier source appears": {
 			[]observe.Mount{at("b", "/p"), at("a", "/p")},
 			[]source.Use{conf("a", map[string]string{"y": "a"}), conf("b", map[string]string{"x": "b"})},
 			[]decide.Cause{changed("a", "x", "y")},
-			expectation{files: map[string]string{"/p/y": digest("a")}, concerned: true},
+			expectation{files: map[string]string{"/p/x": digest("b"), "/p/y": digest("a")}, concerned: true},
+		},
+		"behind a source that is gone an earlier one appears, whatever its items were": {
+			[]observe.Mount{at("b", "/p"), at("a", "/p", "x", "x", "y", "y")},
+			[]source.Use{conf("b", map[string]string{"x": "b"}), absent},
+			[]decide.Cause{deleted},
+			expectation{files: map[string]string{"/p/x": digest("b"), "/p/y": confirm.Missing}, concerned: true},
+		},
+		"a file that a token hides is nothing to wait for": {
+			[]observe.Mount{at("a", "/p"), at("", "/p", "", "x")},
+			[]source.Use{conf("a", map[string]string{"x": "1", "y": "2"})},
+			[]decide.Cause{changed("a", "x", "y", "z")},
+			expectation{files: map[string]string{"/p/y": digest("2"), "/p/z": confirm.Missing}, concerned: true},
+		},
+		"behind a key that went a token appears": {
+			[]observe.Mount{at("", "/p", "", "x"), at("a", "/p")},
+			[]source.Use{conf("a", map[string]string{"y": "2"})},
+			[]decide.Cause{changed("a", "x", "y")},
+			expectation{files: map[string]string{"/p/y": digest("2")}, concerned: true},
+		},
+		"a key that changed has a path that the sidecar leaves out": {
+			[]observe.Mount{at("", "/p", "", "ignored"), at("a", "/p")},
+			[]source.Use{conf("a", map[string]string{"ignored": "1"})},
+			[]decide.Cause{changed("a", "ignored")},
+			expectation{files: map[string]string{"/p/ignored": confirm.Missing}, concerned: true, beyond: refTo("a")},
+		},
+		"another key than the one that the sidecar leaves out changed": {
+			[]observe.Mount{at("", "/p", "", "ignored"), at("a", "/p")},
+			[]source.Use{conf("a", map[string]string{"ignored": "1", "y": "2"})},
+			[]decide.Cause{changed("a", "y")},
+			expectation{files: map[string]string{"/p/ignored": digest("1"), "/p/y": digest("2")}, concerned: true},
 		},
 		"what did not change is not asked for": {
 			[]observe.Mount{at("a", "/a"), at("b", "/b")},
@@ -131,7 +164,7 @@ func TestWhatAPodHasToHave(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			pod := observe.Pod{Mounts: c.mounts, Beyond: []source.Ref{refTo("elsewhere"), refTo("never-changed")}}
+			pod := observe.Pod{Mounts: c.mounts, Ignored: []string{"/p/ignored"}, Beyond: []source.Ref{refTo("elsewhere"), refTo("never-changed")}}
 			got := expected(pod, c.uses, c.causes)
 			if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(expectation{})); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)

@@ -42,14 +42,18 @@ type Pod struct {
 	Over bool
 	// Started is when the application that the sidecar looks after started, zero if that is not known.
 	Started time.Time
-	// Mounts are what the sidecar watches.
+	// Mounts are what the sidecar watches. Of those with the same path a later one wins.
 	Mounts []Mount
+	// Ignored are the files that the sidecar leaves out.
+	Ignored []string
 	// Beyond are sources whose changes running containers see, and which the sidecar does not watch.
 	Beyond []source.Ref
 }
 
 // Mount is one source at one path of the sidecar.
 type Mount struct {
+	// Ref is the source; without a name it is none, and Items are files of something else in the same volume: a token, or
+	// the downward API.
 	Ref  source.Ref
 	Path string
 	// Items map keys to paths below Path; nil means that each key is a file of its own name.
@@ -150,7 +154,7 @@ func (o *Observer) reducePod(object any) (any, error) {
 		isInit := i >= len(pod.Spec.Containers)
 		switch {
 		case c.Name == SidecarName:
-			item.Mounts = mountsOf(pod, &c)
+			item.Mounts, item.Ignored = mountsOf(pod, &c), ignoredBy(&c)
 			if len(c.Ports) > 0 {
 				item.Port = c.Ports[0].ContainerPort
 			}
@@ -167,7 +171,7 @@ func (o *Observer) reducePod(object any) (any, error) {
 func notIn(watched, mounts []Mount) []source.Ref {
 	var refs []source.Ref
 	for _, mount := range mounts {
-		if !slices.ContainsFunc(watched, func(w Mount) bool { return w.Ref == mount.Ref }) {
+		if mount.Ref.Name != "" && !slices.ContainsFunc(watched, func(w Mount) bool { return w.Ref == mount.Ref }) {
 			refs = append(refs, mount.Ref)
 		}
 	}
@@ -248,8 +252,22 @@ func mountsOf(pod *corev1.Pod, c *corev1.Container) []Mount {
 				if s.Secret != nil {
 					add(source.Secret, s.Secret.Name, s.Secret.Items)
 				}
+				if files := source.OtherFiles(&s); len(files) > 0 {
+					mounts = append(mounts, Mount{Path: path.Join("/", mount.MountPath), Items: files})
+				}
 			}
 		}
 	}
 	return mounts
+}
+
+// ignoredBy returns what the injector had the sidecar leave out.
+func ignoredBy(c *corev1.Container) []string {
+	var ignored []string
+	for _, arg := range c.Args {
+		if file, is := strings.CutPrefix(arg, "--ignore="); is {
+			ignored = append(ignored, strings.ReplaceAll(file, "$$", "$")) // how Kubernetes has it written
+		}
+	}
+	return ignored
 }

@@ -238,6 +238,21 @@ func TestWhatIsKeptOfAPod(t *testing.T) {
 			func(p *corev1.Pod) { p.Spec.InitContainers[2].VolumeMounts[0].MountPath = "etc/conf/" },
 			func(p *Pod) { p.Mounts[0].Path = "/etc/conf" },
 		},
+		"files of no source in a volume of the sidecar, and of another container": {
+			func(p *corev1.Pod) {
+				token := corev1.VolumeProjection{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "token"}}
+				for i := range p.Spec.Volumes {
+					if v := p.Spec.Volumes[i].Projected; v != nil {
+						v.Sources = append([]corev1.VolumeProjection{token}, v.Sources...)
+					}
+				}
+				p.Spec.InitContainers[2].Args = []string{"--watch=/mnt/2", "--ignore=/mnt/2/token", "--ignore=/mnt/2/$$(x)"}
+			},
+			func(p *Pod) {
+				p.Mounts = slices.Insert(p.Mounts, 1, Mount{Path: "/mnt/2", Items: []corev1.KeyToPath{{Path: "token"}}})
+				p.Ignored = []string{"/mnt/2/token", "/mnt/2/$(x)"}
+			},
+		},
 		"when the application started": {
 			func(p *corev1.Pod) {
 				p.Annotations = map[string]string{annotation.InjectionRecord: annotation.Record{Injected: true, Container: "app"}.String()}

@@ -1,0 +1,172 @@
+package source
+
+// Shadowing is which keys of the sources of one template hide which others: in a projected volume and in the environment a
+// later source wins over an earlier one that gives the same file or variable. A change of what is hidden reaches nobody, and
+// what was hidden and shows now is a change, although it is as old as before.
+//
+// It is a function of the template, of what is there, and of what is recorded: records have the hidden keys as well, so that
+// they say the same whatever hides them later.
+type Shadowing struct {
+	sealer Sealer
+	uses   map[Ref]Use
+	before map[Ref]Record
+	// own is the source whose changes are asked for, and record that of it.
+	own    Ref
+	record Record
+}
+
+// Shadowing returns which keys hide which others, of all sources of a template, followed or not, and what is recorded of
+// them. Of a source without a record, and of a key that its record does not cover, it is taken that they were as they are.
+func (s Sealer) Shadowing(uses []Use, before map[Ref]Record) Shadowing {
+	h := Shadowing{sealer: s, uses: make(map[Ref]Use, len(uses)), before: before}
+	for _, use := range uses {
+		h.uses[use.Scope.Ref] = use
+	}
+	return h
+}
+
+// Diff is [Sealer.Diff] without the changes of what is and was hidden.
+func (h Shadowing) Diff(use Use, record Record) Diff {
+	if !use.Scope.meets() {
+		return h.sealer.Diff(use, record)
+	}
+	h.own, h.record = use.Scope.Ref, record
+	return h.sealer.diff(use, record, h.counts)
+}
+
+// counts tells whether a change of a key of a usage reaches the pods, and whether it replaces the content of something else.
+func (h Shadowing) counts(u Usage, key string) (counts, replaces bool) {
+	if u.Place == nil {
+		return true, false
+	}
+	for _, name := range u.Place[u.Layer].names(key) {
+		c, r := h.countsAt(u.Place, u.Layer, key, name)
+		counts, replaces = counts || c, replaces || r
+		for at := u.Layer + 1; at < len(u.Place); at++ {
+			for _, read := range u.Place[at].Reads {
+				if read == name {
+					c, r := h.countsAt(u.Place[:at], u.Layer, key, name)
+					counts, replaces = counts || c, replaces || r
+				}
+			}
+		}
+	}
+	return counts, replaces
+}
+
+// countsAt is counts for one name: who had it, who has it, and whether these differ.
+func (h Shadowing) countsAt(place Place, layer int, key, name string) (counts, replaces bool) {
+	was, is := h.winner(place, name, h.was), h.winner(place, name, h.is)
+	own := func(f found) bool { return f.layer == layer && f.key == key }
+	switch {
+	case was.presence == unknown:
+		return true, false
+	case !own(was) && !own(is), !h.differ(was, is):
+		return false, false
+	}
+	return true, was.presence == present && is.presence == present && (was.layer != is.layer || was.key != is.key)
+}
+
+// found is what a name of a Place leads to.
+type found struct {
+	presence presence
+	layer    int
+	ref      Ref
+	key      string
+	// seal is of content that is recorded, entry of content that is there.
+	seal  Seal
+	entry Entry
+}
+
+type presence uint8
+
+const (
+	absent presence = iota
+	present
+	unknown
+)
+
+// winner returns what has a name, seen from the last layer; absent for nothing.
+func (h Shadowing) winner(place Place, name string, look func(Layer, string) found) found {
+	for at := len(place) - 1; at >= 0; at-- {
+		keys := place[at].keys(name)
+		for i := len(keys) - 1; i >= 0; i-- {
+			if f := look(place[at], keys[i]); f.presence != absent {
+				f.layer, f.ref, f.key = at, place[at].Ref, keys[i]
+				return f
+			}
+		}
+	}
+	return found{layer: -1}
+}
+
+// is says what a layer has of a key.
+func (h Shadowing) is(l Layer, key string) found {
+	if l.Ref.Name == "" {
+		return found{presence: present}
+	}
+	snapshot := h.uses[l.Ref].Snapshot
+	if snapshot == nil {
+		return found{}
+	}
+	entry, exists := snapshot.Keys[key]
+	if !exists || l.Environment && entry.Binary {
+		return found{}
+	}
+	return found{presence: present, entry: entry}
+}
+
+// was says what a layer had of a key, as it is recorded.
+func (h Shadowing) was(l Layer, key string) found {
+	record, recorded := h.before[l.Ref]
+	if l.Ref == h.own {
+		record, recorded = h.record, true
+	}
+	use := h.uses[l.Ref]
+	switch {
+	case !recorded:
+		return h.is(l, key)
+	case record.Absent:
+		return found{}
+	case record.Fold != "" && (use.Snapshot == nil || record.Fold != h.sealer.fold(use.Scope, use.Snapshot)):
+		return found{presence: unknown}
+	case record.Fold != "":
+		return h.is(l, key)
+	case record.saysNothing() && h.is(l, key).presence == present:
+		return found{presence: unknown}
+	}
+	seal, covered := record.Keys[key]
+	if !covered && (!record.All || !record.Binary && h.is(l, key).entry.Binary) {
+		return h.is(l, key)
+	}
+	if seal == "" || l.Environment && seal.binary() {
+		return found{}
+	}
+	return found{presence: present, seal: seal}
+}
+
+// differ tells whether two contents of a name differ. One that is recorded is compared by making the record that it would
+// have: a seal is of a source and a key as much as of content.
+func (h Shadowing) differ(was, is found) bool {
+	switch {
+	case was.presence != is.presence:
+		return true
+	case was.presence == absent:
+		return false
+	case was.ref.Name == "" || is.ref.Name == "":
+		return was.ref != is.ref
+	case was.seal == "":
+		return was.entry.Digest != is.entry.Digest
+	}
+	return was.seal.plain() != h.sealer.seal(was.ref, was.key, is.entry).plain()
+}
+
+// meets tells whether anything of the source may hide, or be hidden by, something else.
+func (s Scope) meets() bool {
+	for _, u := range s.Usages {
+		if u.Place != nil {
+			return true
+		}
+	}
+	return false
+}
