@@ -31,7 +31,7 @@ type Preset struct {
 	MustValidate bool
 	// Grammar is how the server reads its arguments; nil where nobody has looked it up.
 	Grammar *Grammar
-	// SameUser means that the validators only work for the user that the server runs as.
+	// SameUser means that the validators, or the questions of the proof, only work for the user that the server runs as.
 	SameUser bool
 	// Explainers are commands of which the first that exists is asked why, after a rejection. They are not asked before,
 	// since they can fail for reasons of their own (nginx -t wants to open logs).
@@ -100,6 +100,10 @@ const (
 	ProofMetrics ProofKind = "metrics"
 	// ProofField: a field of a JSON document changes.
 	ProofField ProofKind = "status field"
+	// ProofPostgres: PostgreSQL's own views, and the certificate that it shows.
+	ProofPostgres ProofKind = "the server's own views"
+	// ProofPgbouncer: pgbouncer's console, compared with its files, and the certificate that it shows.
+	ProofPgbouncer ProofKind = "admin console"
 )
 
 // ByName finds a row. The error lists the names there are.

@@ -71,13 +71,14 @@ func dataAndNames() []Preset {
 			Name: "postgresql", Processes: []string{"postgres"}, Signal: "HUP",
 			Validators: [][]string{{"postgres", "{-D=}", "{-c=}", "--config-file={--config-file}", "-C", "config_file"}},
 			SameUser:   true, // it refuses to run as root
-			Proof:      Proof{Kind: ProofAlive}, BadFile: Keeps,
+			Proof:      Proof{Kind: ProofPostgres}, BadFile: Partly,
 			NotReread: "parameters of context postmaster (shared_buffers, listen_addresses, …), which wait for a restart",
 		},
 		{
 			Name: "pgbouncer", Processes: []string{"pgbouncer"}, Signal: "HUP",
-			Proof: Proof{Kind: ProofAlive}, BadFile: Keeps,
-			NotReread: "listen addresses and ports, user, pidfile; a refused file is only logged",
+			SameUser: true, // its console lets in nobody else without a password
+			Proof:    Proof{Kind: ProofPgbouncer}, BadFile: Partly,
+			NotReread: "listen addresses and ports, unix_socket_*, user, pidfile, and others that SHOW CONFIG says cannot change",
 		},
 		{
 			Name: "nats-server", Processes: []string{"nats-server"}, Signal: "HUP", Assured: true,

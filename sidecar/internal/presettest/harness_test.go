@@ -331,7 +331,11 @@ func edit(t *testing.T, dir string, files map[string]string) {
 	must(t, os.MkdirAll(dir, 0o755))
 	for file, text := range files {
 		must(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, file)), 0o755))
-		must(t, os.WriteFile(filepath.Join(dir, file), []byte(text), 0o644))
+		mode := os.FileMode(0o644)
+		if strings.HasSuffix(file, ".key") {
+			mode = 0o640 // PostgreSQL uses no key that everybody may read
+		}
+		must(t, os.WriteFile(filepath.Join(dir, file), []byte(text), mode))
 	}
 }
 

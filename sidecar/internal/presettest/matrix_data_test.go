@@ -4,5 +4,5 @@ package presettest
 
 // dataApps are the databases, name servers, brokers and monitors of the matrix.
 func dataApps() []app {
-	return nil
+	return []app{postgresApp(), pgbouncerApp()}
 }

@@ -43,7 +43,7 @@ func postgres() server {
 	files := one("postgresql.conf", "listen_addresses='127.0.0.1'\nport=%d\nunix_socket_directories='%s'\nhba_file='%s/db/pg_hba.conf'\nident_file='%s/db/pg_ident.conf'\ndata_directory='%s/db'\ninpod.version='inpod-%s'\n",
 		func(e env, v string) []any { return []any{e.port, e.data, e.data, e.data, e.data, v} })
 	return server{
-		preset: "postgresql", program: postgresBin(), user: "postgres", files: files, wantProof: "alive",
+		preset: "postgresql", program: postgresBin(), user: "postgres", files: files, wantProof: "the server's own views",
 		bad: broken(files, "nonsense here there"),
 		setup: func(t *testing.T, e env) {
 			out, err := output("setpriv", "--reuid", "postgres", "--regid", "postgres", "--clear-groups",
@@ -67,7 +67,7 @@ func pgbouncer() server {
 		func(e env, v string) []any { return []any{e.port, number(v)} })
 	return server{
 		preset: "pgbouncer", program: "pgbouncer", user: "postgres", files: files, wantProof: "alive",
-		bad: broken(files, "[nonsense"), wantBad: "applied", // it only logs the refusal, which nobody outside can see
+		bad: broken(files, "[nonsense"),
 		argv: func(e env) []string { return []string{"pgbouncer", e.conf + "/pgbouncer.ini"} },
 		shows: func(e env) (string, error) {
 			out, err := output("psql", "-h", "127.0.0.1", "-p", strconv.Itoa(e.port), "-U", "admin", "-tAc", "SHOW CONFIG", "pgbouncer")

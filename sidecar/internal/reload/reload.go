@@ -92,7 +92,10 @@ func (r *Reloader) reload(ctx context.Context, change agent.Change) agent.Outcom
 	if r.Plan.DryRun {
 		return agent.Outcome{Result: agent.Applied, Proof: "dry run", Message: "would " + r.describe(target)}
 	}
-	watch := r.watchFor(ctx, target)
+	watch, out, done := r.prepare(ctx, target, change)
+	if done {
+		return out
+	}
 	if out := r.fire(ctx, target); out.Result != agent.Applied {
 		out = r.explain(ctx, target, r.orDied(target, out))
 		out.Told = r.Plan.Signal == 0 // a signal that failed was not sent, a URL or command may have done anything
@@ -104,7 +107,7 @@ func (r *Reloader) reload(ctx context.Context, change agent.Change) agent.Outcom
 		out = r.verify(ctx, out)
 		out.Told = true
 	}
-	if out.Result == agent.Applied {
+	if out.Result == agent.Applied && out.Message == "" {
 		out.Message = r.describe(target)
 	}
 	return r.explain(ctx, target, out)

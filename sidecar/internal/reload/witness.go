@@ -1,0 +1,172 @@
+package reload
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"inpod.dev/inpod/internal/preset"
+	"inpod.dev/inpod/sidecar/internal/agent"
+	"inpod.dev/inpod/sidecar/internal/process"
+)
+
+// witness knows how one server is asked what it makes of its files. It lives for one attempt.
+type witness interface {
+	// before asks before anything is sent. done means that nothing may be sent, and out says why.
+	before(ctx context.Context) (out agent.Outcome, done bool)
+	// after asks once, after the trigger.
+	after(ctx context.Context) finding
+}
+
+// finding is what one question showed.
+type finding struct {
+	// verdict is wait as long as there is no answer; then nothing else is set.
+	verdict verdict
+	result  agent.Result
+	proven  bool
+	// proof and message are as in agent.Outcome.
+	proof, message string
+}
+
+// unproven is the finding that nothing contradicts, and why it is no more than that.
+func unproven(proof, why string) finding {
+	return finding{verdict: yes, result: agent.Applied, proof: proof, message: "not proven: " + why}
+}
+
+// refuse is the outcome when the files are known to be bad before anything is sent.
+func refuse(proof preset.ProofKind, why string) agent.Outcome {
+	return agent.Outcome{Result: agent.Rejected, Proof: string(proof), Message: "nothing was sent: " + why}
+}
+
+// witnessOf is nil for a server that cannot be asked in a way of its own.
+func (r *Reloader) witnessOf(target *process.Process, change agent.Change) witness {
+	if target == nil {
+		return nil
+	}
+	switch r.Plan.Row.Proof.Kind {
+	case preset.ProofPostgres:
+		return &postgres{server: r.server(target, change)}
+	case preset.ProofPgbouncer:
+		return newPgbouncer(r.server(target, change), r.Table)
+	default:
+		return nil
+	}
+}
+
+// prepare asks how things are before the trigger, and returns what finds out about it afterwards. done means that nothing
+// may be sent.
+func (r *Reloader) prepare(ctx context.Context, target *process.Process, change agent.Change) (watch func(context.Context) agent.Outcome, out agent.Outcome, done bool) {
+	w := r.witnessOf(target, change)
+	if w == nil {
+		return r.watchFor(ctx, target), agent.Outcome{}, false
+	}
+	if out, done := w.before(ctx); done {
+		return nil, out, true
+	}
+	return func(ctx context.Context) agent.Outcome { return r.hear(ctx, target, w) }, agent.Outcome{}, false
+}
+
+// hear asks a witness until it has an answer, the process is gone, or time is up.
+func (r *Reloader) hear(ctx context.Context, target *process.Process, w witness) agent.Outcome {
+	begin, interval := r.Now(), proofInterval
+	timer := time.NewTimer(interval)
+	defer timer.Stop()
+	for {
+		if !r.alive(*target) {
+			return died(*target, r.describe(target))
+		}
+		found := w.after(ctx)
+		passed := r.Now().Sub(begin)
+		switch {
+		case found.verdict != wait && (found.result != agent.Applied || passed >= r.linger(target)):
+			return agent.Outcome{Result: found.result, Proven: found.proven, Proof: found.proof, Message: found.message}
+		case passed >= max(r.Plan.VerifyTimeout, r.linger(target)):
+			return agent.Outcome{
+				Result: agent.Late, Proof: string(r.Plan.Row.Proof.Kind),
+				Message: fmt.Sprintf("%s has not answered within %s", target, r.Plan.VerifyTimeout),
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return agent.Outcome{Result: agent.Failed, Message: "stopped while waiting for a proof"}
+		case <-timer.C:
+			interval = min(interval+proofInterval, proofIntervalMax)
+			timer.Reset(interval)
+		}
+	}
+}
+
+// server is what every witness has: the process, the change, and the file system that the process sees.
+type server struct {
+	process.Process
+	change agent.Change
+	// watched are the watched paths.
+	watched []string
+	// dir is the process's own folder below /proc.
+	dir string
+}
+
+func (r *Reloader) server(target *process.Process, change agent.Change) server {
+	return server{*target, change, r.Secrets, filepath.Join(r.Table.Root, strconv.Itoa(target.PID))}
+}
+
+// see is where this process finds what the other calls path. Its root is only shown to the same user; a volume that both
+// mount at the same path needs it not.
+func (s server) see(path string) string {
+	through := filepath.Join(s.dir, "root", path)
+	if _, err := os.Lstat(through); err == nil {
+		return through
+	}
+	return path
+}
+
+// read reads a file of the process, up to a bound.
+func (s server) read(path string) ([]byte, error) {
+	const most = 4 << 20
+	for _, at := range []string{path, filepath.Join(s.dir, "root", path)} {
+		info, err := os.Stat(at)
+		if err != nil {
+			continue
+		}
+		if !info.Mode().IsRegular() || info.Size() > most {
+			return nil, fmt.Errorf("%s is no file of at most %d bytes", path, most)
+		}
+		return os.ReadFile(at) //nolint:gosec // a file of the application's configuration
+	}
+	return nil, fmt.Errorf("%s: %w", path, os.ErrNotExist)
+}
+
+// isWatched reports whether a file is below a watched path.
+func (s server) isWatched(file string) bool {
+	return slices.ContainsFunc(s.watched, func(path string) bool {
+		path = filepath.Clean(path)
+		return file == path || strings.HasPrefix(file, strings.TrimSuffix(path, "/")+"/")
+	})
+}
+
+// changed reports whether a file may differ from what the server has.
+func (s server) changed(file string) bool {
+	if s.change.FilesUnknown {
+		return s.isWatched(file)
+	}
+	return slices.Contains(s.change.Files, filepath.Clean(file))
+}
+
+// environment is the value of one variable that the process was started with. Others are not looked at.
+func (s server) environment(name string) string {
+	text, err := os.ReadFile(filepath.Join(s.dir, "environ"))
+	if err != nil {
+		return ""
+	}
+	for entry := range strings.SplitSeq(string(text), "\x00") {
+		if value, ok := strings.CutPrefix(entry, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
