@@ -15,6 +15,7 @@ const (
 	outcomePatched   outcome = "patched"
 	outcomeUnchanged outcome = "unchanged"
 	outcomeError     outcome = "error"
+	outcomeRefused   outcome = "refused"
 )
 
 // Metrics are those of the webhook.
@@ -30,7 +31,7 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		reviews: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "inpod_admission_reviews_total",
-			Help: "Answers to the API server: patched, unchanged, or error, which admits the pod unchanged too.",
+			Help: "Answers to the API server: patched, unchanged, error, or refused (too large, or too much at one time); the last two admit the pod unchanged, too.",
 		}, []string{"outcome"}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "inpod_admission_duration_seconds",
@@ -47,7 +48,7 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 		}, []string{"reason"}),
 	}
 	registerer.MustRegister(m.reviews, m.duration, m.injections, m.skips)
-	for _, o := range []outcome{outcomePatched, outcomeUnchanged, outcomeError} {
+	for _, o := range []outcome{outcomePatched, outcomeUnchanged, outcomeError, outcomeRefused} {
 		m.reviews.WithLabelValues(string(o))
 	}
 	// From zero on, so that the first skip of a kind is seen as an increase.

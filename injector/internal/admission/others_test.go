@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -45,7 +47,7 @@ func TestDefaultsOfANamespace(t *testing.T) {
 		namespaces := admission.NewNamespaces(client)
 		want := func(why string, wantReads int, wantDefaults map[string]string) {
 			t.Helper()
-			got, err := namespaces.Defaults(t.Context(), "shop")
+			got, err := namespaces.Defaults(t.Context(), "192.0.2.1", "shop")
 			if diff := cmp.Diff(wantDefaults, got); diff != "" || err != nil || reads != wantReads {
 				t.Errorf("%s: %d reads, want %d; error %v; defaults (-want +got):\n%s", why, reads, wantReads, err, diff)
 			}
@@ -61,7 +63,7 @@ func TestDefaultsOfANamespace(t *testing.T) {
 		broken = true
 		time.Sleep(time.Second)
 		want("what was read last, while it cannot be read", 3, haproxy)
-		if _, err := namespaces.Defaults(t.Context(), "other"); err == nil || !strings.Contains(err.Error(), "namespace other: away") {
+		if _, err := namespaces.Defaults(t.Context(), "192.0.2.1", "other"); err == nil || !strings.Contains(err.Error(), "namespace other: away") {
 			t.Errorf("a namespace that was never read: %v", err)
 		}
 	})
@@ -72,14 +74,14 @@ func TestANamespaceThatIsGoneHasNoDefaults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset(namespace(nil))
 		namespaces := admission.NewNamespaces(client)
-		if _, err := namespaces.Defaults(t.Context(), "shop"); err != nil {
+		if _, err := namespaces.Defaults(t.Context(), "192.0.2.1", "shop"); err != nil {
 			t.Fatal(err)
 		}
 		client.PrependReactor("get", "namespaces", func(clienttesting.Action) (bool, runtime.Object, error) {
 			return true, nil, apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "shop")
 		})
 		time.Sleep(time.Second)
-		if _, err := namespaces.Defaults(t.Context(), "shop"); !apierrors.IsNotFound(err) {
+		if _, err := namespaces.Defaults(t.Context(), "192.0.2.1", "shop"); !apierrors.IsNotFound(err) {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -215,4 +217,74 @@ func TestAPortInUse(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), first.Addr()) || !strings.Contains(err.Error(), "another address") {
 		t.Errorf("error %v", err)
 	}
+}
+
+// A review that is larger than an API server sends is refused before it is read, and one with more elements than a pod has
+// before it is decoded.
+func TestWhatIsTooLargeIsNotRead(t *testing.T) {
+	t.Parallel()
+	const dense = `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","object":{"spec":{"containers":[%s]}}}}`
+	for name, tc := range map[string]struct {
+		body   string
+		length int64 // "-1" when nobody says
+		want   string
+	}{
+		"more bytes, as it says":        {strings.Repeat("x", 4<<20), 4 << 20, "bytes, and at most"},
+		"more bytes, without a length":  {strings.Repeat("x", 4<<20), -1, "too large"},
+		"a review of very many members": {fmt.Sprintf(dense, strings.Repeat("{},", 30_000)+"{}"), 0, "members and elements"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWebhook()
+			body := strings.NewReader(tc.body)
+			request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, admission.PathPods, body)
+			if tc.length != 0 {
+				request.ContentLength = tc.length
+			}
+			answer := httptest.NewRecorder()
+			w.ServeHTTP(answer, request)
+			if answer.Code != http.StatusRequestEntityTooLarge || !strings.Contains(answer.Body.String(), tc.want) {
+				t.Errorf("%d %q; want 413 with %q", answer.Code, answer.Body, tc.want)
+			}
+			if tc.length > 0 && body.Len() != len(tc.body) {
+				t.Error("it was read")
+			}
+			if len(w.told) > 0 {
+				t.Errorf("it was decided: %v", w.told)
+			}
+		})
+	}
+}
+
+// Who asks about one unknown namespace after the other costs the API server little, and another caller nothing.
+func TestUnknownNamespacesAreNotAskedForWithoutEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client := fake.NewClientset(namespace(map[string]string{"inpod.dev/preset": "nginx"}))
+		reads := 0
+		client.PrependReactor("get", "namespaces", func(clienttesting.Action) (bool, runtime.Object, error) {
+			reads++
+			return false, nil, nil
+		})
+		namespaces := admission.NewNamespaces(client)
+		for range 100 {
+			if _, err := namespaces.Defaults(t.Context(), "192.0.2.1", "nowhere"); err == nil {
+				t.Fatal("a namespace that does not exist has defaults")
+			}
+		}
+		if reads != 1 {
+			t.Errorf("%d reads of one namespace that does not exist, within a second", reads)
+		}
+		for i := range 10_000 {
+			if _, err := namespaces.Defaults(t.Context(), "192.0.2.1", fmt.Sprintf("n%d", i)); err == nil {
+				t.Fatal("a namespace that does not exist has defaults")
+			}
+		}
+		if reads > 60 {
+			t.Errorf("%d reads for one caller in a moment", reads)
+		}
+		if got, err := namespaces.Defaults(t.Context(), "192.0.2.2", "shop"); err != nil || got["inpod.dev/preset"] != "nginx" {
+			t.Errorf("another caller: %v, %v", got, err)
+		}
+	})
 }

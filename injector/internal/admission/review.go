@@ -1,29 +1,37 @@
 // Package admission answers the API server when a pod is created: it reads the review, asks package inject, and turns
 // the difference between the pod before and after into a JSON patch.
 //
+// It trusts nobody: whoever reaches its port can post to it. What one caller, and all together, can make it hold is bounded,
+// and what does not fit is left without an answer, which admits the pod as it is.
+//
 // It fails open. Whatever goes wrong here admits the pod as it is, is counted and logged, and never a reason to deny
 // it. What was decided is told three times in the same words: in the pod's annotation, in an event on its owner, and
 // as the label of a metric.
 //
-//	AdmissionReview ──► pod ──► inject.Inject ──► diff ──► AdmissionReview with patch, always allowed
+//	AdmissionReview ──► pod ──► inject.Inject ──► patch ──► AdmissionReview with patch, always allowed
 //	                     ▲            │
 //	 namespace defaults ─┘            └──► metric, event, log
 package admission
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"runtime/debug"
+	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"inpod.dev/inpod/injector/internal/inject"
 )
@@ -35,9 +43,6 @@ const (
 	PathNamespaces = "/inject/namespaces"
 )
 
-// maxReview bounds a review, in bytes. etcd holds objects of up to 1.5 MB, and a review has little besides the pod.
-const maxReview = 8 << 20
-
 // Handler answers reviews.
 type Handler struct {
 	// Inject decides; [inject.Inject].
@@ -45,32 +50,83 @@ type Handler struct {
 	// Options are the same for every pod, but for the fields about its namespace.
 	Options inject.Options
 	// Defaults returns the annotations of a namespace.
-	Defaults func(ctx context.Context, namespace string) (map[string]string, error)
+	Defaults func(ctx context.Context, caller, namespace string) (map[string]string, error)
 	// Excluded tells namespaces whose pods are never touched.
 	Excluded func(namespace string) bool
 	// Tell reports what came of a pod, for people: an event.
 	Tell    func(pod *corev1.Pod, namespace string, report inject.Report)
 	Metrics *Metrics
 	Log     *slog.Logger
+
+	once         sync.Once
+	bodies, pods *pool
+	complaints   *rate.Limiter
 }
 
 // ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.once.Do(h.prepare)
 	began := time.Now()
-	review, err := readReview(w, r)
+	caller, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
-		h.Metrics.answered(outcomeError, time.Since(began))
-		h.Log.WarnContext(r.Context(), "a request that is no admission review", "error", err, "from", r.RemoteAddr)
-		http.Error(w, err.Error(), http.StatusBadRequest)
+		caller = r.RemoteAddr
+	}
+	status, err := h.serve(w, r, caller, began)
+	if err == nil {
 		return
 	}
+	h.Metrics.answered(outcomeOf(status), time.Since(began))
+	// Whoever posts nonsense must not fill the log with it.
+	if h.complaints.Allow() {
+		h.Log.WarnContext(r.Context(), "a request got no answer from the webhook", "error", err, "from", caller)
+	}
+	if status == http.StatusRequestEntityTooLarge {
+		w.Header().Set("Connection", "close") // its body is not read
+	}
+	http.Error(w, err.Error(), status)
+}
+
+func (h *Handler) prepare() {
+	const burst = 20
+	h.bodies, h.pods, h.complaints = newPool(bodies), newPool(pods), rate.NewLimiter(1, burst)
+}
+
+func outcomeOf(status int) outcome {
+	if status == http.StatusTooManyRequests || status == http.StatusRequestEntityTooLarge {
+		return outcomeRefused
+	}
+	return outcomeError
+}
+
+// serve answers, or returns an HTTP status and what to say.
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, caller string, began time.Time) (status int, err error) {
+	body, release, status, err := h.read(w, r, caller)
+	if err != nil {
+		return status, err
+	}
+	defer release()
+	count := elements(body)
+	if count > maxElements {
+		return http.StatusRequestEntityTooLarge, fmt.Errorf("the review has %d members and elements, and at most %d are read", count, maxElements)
+	}
+	done, err := h.pods.take(r.Context(), caller, int64(count)*bytesPerElement)
+	if err != nil {
+		return http.StatusTooManyRequests, err
+	}
+	defer done()
+	review, err := parse(body)
+	if err != nil {
+		return http.StatusBadRequest, err
+	}
 	outcome := outcomeUnchanged
-	patch, err := h.answer(r.Context(), review.Request, r.URL.Path == PathNamespaces)
+	patch, err := h.answer(r.Context(), review, caller, r.URL.Path == PathNamespaces)
 	switch {
 	case err != nil:
 		outcome, patch = outcomeError, nil
-		h.Log.ErrorContext(r.Context(), "admitting a pod as it is, because of an error",
-			"namespace", review.Request.Namespace, "pod", review.Request.Name, "error", err)
+		if h.complaints.Allow() {
+			h.Log.ErrorContext(r.Context(), "admitting a pod as it is, because of an error",
+				"namespace", review.Request.Namespace, "pod", review.Request.Name, "error", err)
+		}
 	case len(patch) > 0:
 		outcome = outcomePatched
 	}
@@ -84,60 +140,113 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Log.WarnContext(r.Context(), "the API server did not take the answer", "error", err)
 	}
 	h.Metrics.answered(outcome, time.Since(began))
+	return 0, nil
 }
 
-// readReview accepts what an API server sends, and nothing else.
-func readReview(w http.ResponseWriter, r *http.Request) (*admissionv1.AdmissionReview, error) {
+// read takes the body of what an API server sends, once there is room for it.
+func (h *Handler) read(w http.ResponseWriter, r *http.Request, caller string) (body []byte, release func(), status int, err error) {
 	if r.Method != http.MethodPost {
-		return nil, fmt.Errorf("method %s: this is an admission webhook, which is sent a POST by the API server", r.Method)
+		return nil, nil, http.StatusBadRequest, fmt.Errorf("method %s: this is an admission webhook, which is sent a POST by the API server", r.Method)
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxReview))
+	size := r.ContentLength
+	if size > maxReview {
+		return nil, nil, http.StatusRequestEntityTooLarge, fmt.Errorf("the review has %d bytes, and at most %d are read", size, maxReview)
+	}
+	if size < 0 {
+		size = maxReview // nobody says; it may be as much
+	}
+	release, err = h.bodies.take(r.Context(), caller, size)
 	if err != nil {
-		return nil, fmt.Errorf("read the review: %w", err)
+		return nil, nil, http.StatusTooManyRequests, err
 	}
-	var review admissionv1.AdmissionReview
-	if err := json.Unmarshal(body, &review); err != nil {
+	// What cannot be set is not there in tests; the server has a limit of its own.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+	var buffer bytes.Buffer
+	buffer.Grow(int(max(r.ContentLength, 0)) + bytes.MinRead)
+	if _, err := buffer.ReadFrom(http.MaxBytesReader(w, r.Body, maxReview)); err != nil {
+		release()
+		status := http.StatusBadRequest
+		if _, isTooLarge := errors.AsType[*http.MaxBytesError](err); isTooLarge {
+			status = http.StatusRequestEntityTooLarge
+		}
+		return nil, nil, status, fmt.Errorf("read the review: %w", err)
+	}
+	return buffer.Bytes(), release, 0, nil
+}
+
+// review is what of an AdmissionReview is read. Its object is read as a pod at once: a copy of the text in between would cost
+// as much again.
+type review struct {
+	metav1.TypeMeta `json:",inline"`
+
+	Request *struct {
+		UID         types.UID                   `json:"uid"`
+		Resource    metav1.GroupVersionResource `json:"resource"`
+		SubResource string                      `json:"subResource"`
+		Namespace   string                      `json:"namespace"`
+		Name        string                      `json:"name"`
+		Operation   admissionv1.Operation       `json:"operation"`
+		DryRun      *bool                       `json:"dryRun"`
+		Object      corev1.Pod                  `json:"object"`
+	} `json:"request"`
+
+	// fault is why the object is not a pod, nil where it is one.
+	fault error
+}
+
+// parse accepts what an API server sends, and nothing else. An object that is not a pod is no reason to leave the question
+// without an answer.
+func parse(body []byte) (*review, error) {
+	var r review
+	err := json.Unmarshal(body, &r)
+	if _, isSyntax := errors.AsType[*json.SyntaxError](err); isSyntax || err != nil && r.Request == nil {
 		return nil, errors.New("the body is not an AdmissionReview in JSON") // the cause may quote it
 	}
-	if review.APIVersion != admissionv1.SchemeGroupVersion.String() || review.Kind != "AdmissionReview" || review.Request == nil {
-		return nil, fmt.Errorf("want an AdmissionReview of %s with a request, and got %q of %q", admissionv1.SchemeGroupVersion, review.Kind, review.APIVersion)
+	if r.APIVersion != admissionv1.SchemeGroupVersion.String() || r.Kind != "AdmissionReview" || r.Request == nil {
+		return nil, fmt.Errorf("want an AdmissionReview of %s with a request, and got %.40q of %.40q", admissionv1.SchemeGroupVersion, r.Kind, r.APIVersion)
 	}
-	return &review, nil
+	if err != nil {
+		r.fault = errors.New("the object of the request is not a pod")
+	}
+	return &r, nil
 }
 
 // answer returns the patch for a request, nil for none.
-func (h *Handler) answer(ctx context.Context, request *admissionv1.AdmissionRequest, namespaceAsks bool) (patch []byte, err error) {
+func (h *Handler) answer(ctx context.Context, r *review, caller string, namespaceAsks bool) (patch []byte, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			h.Log.ErrorContext(ctx, "a fault in the injector", "stack", string(debug.Stack()))
 			patch, err = nil, fmt.Errorf("a fault: %v", cause)
 		}
 	}()
+	request := r.Request
 	if request.Operation != admissionv1.Create || request.SubResource != "" ||
 		request.Resource != (metav1.GroupVersionResource{Version: "v1", Resource: "pods"}) {
-		return nil, fmt.Errorf("asked about %s of %s: only the creation of pods is this webhook's concern; check its rules", request.Operation, request.Resource)
+		return nil, fmt.Errorf("asked about %.20s of %.80s: only the creation of pods is this webhook's concern; check its rules", request.Operation, request.Resource)
 	}
 	if h.Excluded(request.Namespace) {
 		return nil, nil
 	}
-	var pod corev1.Pod
-	if err := json.Unmarshal(request.Object.Raw, &pod); err != nil {
-		return nil, errors.New("the object of the request is not a pod")
+	if r.fault != nil {
+		return nil, r.fault
 	}
-	options := h.Options
+	pod, options := &request.Object, h.Options
 	options.Namespace, options.NamespaceAsks = request.Namespace, namespaceAsks
-	if options.Defaults, err = h.Defaults(ctx, request.Namespace); err != nil {
+	if options.Defaults, err = h.Defaults(ctx, caller, request.Namespace); err != nil {
 		return nil, err
 	}
-	change, report := h.Inject(&pod, options)
+	change, report := h.Inject(pod, options)
 	h.Metrics.decided(report)
-	if patch, err = change.Patch(&pod); err != nil {
+	if report.Reason == inject.InternalError {
+		h.Log.ErrorContext(ctx, "what would be added to a pod breaks a rule; please report this", "namespace", request.Namespace, "pod", nameOf(pod), "fault", report.Message)
+	}
+	if patch, err = change.Patch(pod); err != nil {
 		return nil, err
 	}
-	h.Log.DebugContext(ctx, "decided", "namespace", request.Namespace, "pod", nameOf(&pod), "reason", report.Reason, "message", report.Message)
+	h.Log.DebugContext(ctx, "decided", "namespace", request.Namespace, "pod", nameOf(pod), "reason", report.Reason, "message", report.Message)
 	// Nothing comes of a dry run, so nothing is to be told about it.
 	if isDryRun := request.DryRun != nil && *request.DryRun; !isDryRun {
-		h.Tell(&pod, request.Namespace, report)
+		h.Tell(pod, request.Namespace, report)
 	}
 	return patch, nil
 }

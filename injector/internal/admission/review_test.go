@@ -54,7 +54,7 @@ func newWebhook() *webhook {
 	w.Handler = &admission.Handler{
 		Inject:   inject.Inject,
 		Options:  inject.Options{NativeSidecars: true, Image: "inpod/sidecar:1", StatusPort: 9797},
-		Defaults: func(context.Context, string) (map[string]string, error) { return nil, nil },
+		Defaults: func(context.Context, string, string) (map[string]string, error) { return nil, nil },
 		Excluded: func(namespace string) bool { return namespace == "kube-system" },
 		Tell:     func(_ *corev1.Pod, _ string, report inject.Report) { w.told = append(w.told, report) },
 		Metrics:  admission.NewMetrics(w.registry),
@@ -203,7 +203,7 @@ func TestEveryFailureAdmitsThePod(t *testing.T) {
 	}{
 		"the namespace cannot be read": {
 			prepare: func(w *webhook) {
-				w.Defaults = func(context.Context, string) (map[string]string, error) { return nil, errors.New("away") }
+				w.Defaults = func(context.Context, string, string) (map[string]string, error) { return nil, errors.New("away") }
 			}, wantLog: "away",
 		},
 		"a fault in the decision": {
@@ -241,7 +241,7 @@ func TestEveryFailureAdmitsThePod(t *testing.T) {
 			if log := w.log.String(); !strings.Contains(log, tc.wantLog) || !strings.Contains(log, "level=ERROR") || strings.Contains(log, "hunter2") {
 				t.Errorf("the log is %s", log)
 			}
-			want := map[string]float64{"error": 1, "patched": 0, "unchanged": 0}
+			want := map[string]float64{"error": 1, "patched": 0, "refused": 0, "unchanged": 0}
 			if diff := cmp.Diff(want, w.counters(t, "inpod_admission_reviews_total")); diff != "" {
 				t.Errorf("answers (-want +got):\n%s", diff)
 			}
@@ -265,7 +265,6 @@ func TestWhatIsNoReviewIsRefused(t *testing.T) {
 		"no JSON":          {http.MethodPost, "hunter2", "not an AdmissionReview"},
 		"an older version": {http.MethodPost, `{"apiVersion":"admission.k8s.io/v1beta1","kind":"AdmissionReview","request":{}}`, "admission.k8s.io/v1beta1"},
 		"no request":       {http.MethodPost, `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}`, "with a request"},
-		"more than a pod":  {http.MethodPost, `"` + strings.Repeat("x", 9<<20) + `"`, "too large"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
