@@ -29,6 +29,9 @@ type Agent struct {
 	// has is the content that the application has, as far as hasKnown says.
 	has      digest.State
 	hasKnown bool
+	// seen is when the latest content was first seen. attempted and begun are the last attempt's content and begin.
+	seen, begun time.Time
+	attempted   Change
 	// askAt is when to ask again whether the application has the first content, zero when that is known.
 	askAt   time.Time
 	askWait time.Duration
@@ -38,16 +41,18 @@ type Agent struct {
 
 // Status describes one moment. All but the digests in State may be shown to anybody.
 type Status struct {
-	// Phase is Starting, "idle", "settling", "reloading", "retrying", "held" (wanted files are missing) or "given up"
-	// (until the content changes).
+	// Phase is Starting, "idle", "settling", "reloading", "retrying", "late" (the answer to the last attempt is asked for),
+	// "held" (wanted files are missing) or "given up" (until the content changes).
 	Phase string
 	// Pending is true while the application does not have the latest content.
 	Pending bool
 	State   digest.State
 	// Changes counts new contents seen since the start.
 	Changes int64
-	// Counts are attempts by result since the start.
-	Counts map[Result]int64
+	// Attempts counts attempts since the start, Counts their results: one that was late counts once more when its answer
+	// has come. Unproven are those of Applied that nothing proved.
+	Attempts, Unproven int64
+	Counts             map[Result]int64
 	// Last is the last attempt, LastAt its end, LastTook its duration; zero before the first.
 	Last     Outcome
 	LastAt   time.Time
@@ -116,18 +121,27 @@ func (a *Agent) Run(ctx context.Context, states <-chan digest.State) {
 
 // due is when there is something to do without a new state.
 func (a *Agent) due() (at time.Time, ok bool) {
-	if at, ok := a.machine.due(); ok {
-		return at, ok
+	at, ok = a.machine.due()
+	if ask, late := a.machine.askDue(); late && (!ok || ask.Before(at)) {
+		return ask, true
+	}
+	if ok {
+		return at, true
 	}
 	return a.askAt, !a.askAt.IsZero() && !a.machine.pending()
 }
 
 func (a *Agent) act(ctx context.Context) {
-	if _, ok := a.machine.due(); ok {
+	at, ok := a.machine.due()
+	ask, late := a.machine.askDue()
+	switch {
+	case late && (!ok || ask.Before(at)):
+		a.askAnswer(ctx)
+	case ok:
 		a.attempt(ctx)
-		return
+	default:
+		a.ask(ctx)
 	}
-	a.ask(ctx)
 }
 
 // whyAssumed is how it is in every new pod: the sidecar starts before the application, which then reads what is there.
@@ -137,11 +151,12 @@ const whyAssumed = "nothing tells, so it is taken to have it"
 // when the content changed with when the application read its configuration. Nobody is told anything yet.
 func (a *Agent) Start(ctx context.Context, first digest.State) (pending bool) {
 	a.machine.timing = a.Timing
+	a.seen = a.Now()
 	why := whyAssumed
 	if recorded, same := a.recall(first.Sum); same {
 		why = "recorded"
 	} else if at, known := a.Trigger.LoadedAt(ctx); known {
-		pending = first.Changed.After(at)
+		pending = !a.surelyRead(first, at)
 		why = "compared with when the application read its configuration"
 	} else if recorded {
 		pending, why = true, "another content is recorded"
@@ -171,11 +186,32 @@ func (a *Agent) ask(ctx context.Context) {
 		return
 	}
 	a.askAt = time.Time{}
-	if a.machine.latest.Changed.After(at) {
+	if !a.surelyRead(a.machine.latest, at) {
 		a.machine.doubt(a.Now())
 		a.hasKnown = false
 	}
 	a.Log.InfoContext(ctx, "known now when the application read its configuration", "at", at, "pending", a.machine.pending())
+}
+
+// loadMargin is by how much the application must have read its configuration after the content came to be: start times
+// have a resolution of 10 ms, and the times of files one of a few.
+const loadMargin = 100 * time.Millisecond
+
+// surelyRead reports whether an application that read its configuration at that time, or later, certainly has the content
+// of state. A needless reload is harmless, a missed one is not: when clocks cannot be compared, it is false.
+func (a *Agent) surelyRead(state digest.State, at time.Time) bool {
+	if at.After(a.seen) { // by the monotonic clock, where at has it
+		return true
+	}
+	if !state.OwnClock() || state.Changed.After(a.Now()) {
+		return false
+	}
+	// The wall clock may have been set since the content was seen: the earlier of the two readings is the safe one.
+	at = at.Round(0)
+	if before := a.seen.Round(0).Add(-a.seen.Sub(at)); before.Before(at) {
+		at = before
+	}
+	return at.After(state.Changed.Add(loadMargin))
 }
 
 func (a *Agent) recall(sum digest.Sum) (recorded, same bool) {
@@ -195,6 +231,9 @@ func (a *Agent) record(ctx context.Context, sum digest.Sum) {
 }
 
 func (a *Agent) see(ctx context.Context, state digest.State) {
+	if now := a.Now(); state.Sum != a.machine.latest.Sum {
+		a.seen = now
+	}
 	changed := a.machine.see(state, a.Now())
 	a.mu.Lock()
 	if changed {
@@ -210,8 +249,23 @@ func (a *Agent) see(ctx context.Context, state digest.State) {
 	}
 }
 
-// Attempt makes one attempt with the latest state, and returns its outcome.
-func (a *Agent) Attempt(ctx context.Context) Outcome { return a.attempt(ctx) }
+// Attempt makes one attempt with the latest state, waits for its answer, and returns its outcome.
+func (a *Agent) Attempt(ctx context.Context) Outcome {
+	outcome := a.attempt(ctx)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for outcome.Result == Late {
+		at, _ := a.machine.askDue()
+		timer.Reset(at.Sub(a.Now()))
+		select {
+		case <-ctx.Done():
+			return outcome
+		case <-timer.C:
+			outcome = a.askAnswer(ctx)
+		}
+	}
+	return outcome
+}
 
 func (a *Agent) attempt(ctx context.Context) Outcome {
 	state := a.machine.begin()
@@ -219,12 +273,38 @@ func (a *Agent) attempt(ctx context.Context) Outcome {
 	a.mu.Lock()
 	a.status.Phase = "reloading"
 	a.mu.Unlock()
-	begin := a.Now()
-	outcome := a.Trigger.Reload(ctx, changeFrom(a.has, state, a.hasKnown))
-	end := a.Now()
+	a.begun = a.Now()
+	a.attempted = changeFrom(a.has, state, a.hasKnown)
+	a.attempted.Seen = a.seen
+	outcome := a.Trigger.Reload(ctx, a.attempted)
 	if ctx.Err() != nil && outcome.Result != Applied {
 		return outcome // stopped in the middle: the next start finds out
 	}
+	a.mu.Lock()
+	a.status.Attempts++
+	a.mu.Unlock()
+	a.conclude(ctx, outcome)
+	return outcome
+}
+
+// askAnswer asks for the answer to the last attempt.
+func (a *Agent) askAnswer(ctx context.Context) Outcome {
+	outcome := a.Trigger.Ask(ctx, a.attempted)
+	if ctx.Err() != nil && outcome.Result != Applied {
+		return outcome
+	}
+	outcome = a.machine.bound(outcome, a.Now())
+	if outcome.Result == Late {
+		a.machine.end(outcome, a.Now())
+		return outcome
+	}
+	a.conclude(ctx, outcome)
+	return outcome
+}
+
+// conclude takes the outcome of the last attempt.
+func (a *Agent) conclude(ctx context.Context, outcome Outcome) {
+	end, state := a.Now(), a.attempted.State
 	a.machine.end(outcome, end)
 	switch {
 	case outcome.Result == Applied:
@@ -234,20 +314,23 @@ func (a *Agent) attempt(ctx context.Context) Outcome {
 		a.hasKnown = false
 		a.record(ctx, digest.Sum{})
 	}
+	took := end.Sub(a.begun)
 	a.mu.Lock()
 	again := a.status.Tried && a.status.Last == outcome
 	if a.status.Counts == nil {
 		a.status.Counts = map[Result]int64{}
 	}
 	a.status.Counts[outcome.Result]++
-	a.status.Last, a.status.LastAt, a.status.LastTook = outcome, end, end.Sub(begin)
+	a.status.Last, a.status.LastAt, a.status.LastTook = outcome, end, took
 	if outcome.Result == Applied {
 		a.status.AppliedAt = end
+		if !outcome.Proven {
+			a.status.Unproven++
+		}
 	}
 	a.note()
 	a.mu.Unlock()
-	a.report(ctx, outcome, end.Sub(begin), again)
-	return outcome
+	a.report(ctx, outcome, took, again)
 }
 
 // report logs an outcome; one that only repeats what was said about the same content, in debug only.
@@ -256,6 +339,8 @@ func (a *Agent) report(ctx context.Context, outcome Outcome, took time.Duration,
 	switch {
 	case again:
 		level = slog.LevelDebug
+	case outcome.Result == Late:
+		level = slog.LevelWarn
 	case outcome.Result != Applied:
 		level = slog.LevelError
 	}
@@ -287,6 +372,8 @@ func (a *Agent) note() {
 		a.status.Phase = "idle"
 	case m.held():
 		a.status.Phase = "held"
+	case m.late():
+		a.status.Phase = "late"
 	case m.never:
 		a.status.Phase = "given up"
 	case !m.retryAt.IsZero():

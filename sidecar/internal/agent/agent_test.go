@@ -20,7 +20,10 @@ type recorder struct {
 	changes  []agent.Change
 	takes    time.Duration
 	outcomes []agent.Outcome // used up one by one, then applied
+	answers  []agent.Outcome // to Ask
+	asked    []time.Time
 	loadedAt time.Time
+	there    bool      // it is known that the application is there, if not more
 	seenFrom time.Time // nobody knows loadedAt before
 }
 
@@ -38,12 +41,19 @@ func (r *recorder) Reload(ctx context.Context, c agent.Change) agent.Outcome {
 	return next
 }
 
+// Ask gives the answers one by one, then goes on being late.
 func (r *recorder) Ask(context.Context, agent.Change) agent.Outcome {
-	return agent.Outcome{Result: agent.Late}
+	r.asked = append(r.asked, time.Now())
+	if len(r.answers) == 0 {
+		return agent.Outcome{Result: agent.Late, Told: true}
+	}
+	next := r.answers[0]
+	r.answers = r.answers[1:]
+	return next
 }
 
 func (r *recorder) LoadedAt(context.Context) (time.Time, bool) {
-	return r.loadedAt, !r.loadedAt.IsZero() && !time.Now().Before(r.seenFrom)
+	return r.loadedAt, r.there || !r.loadedAt.IsZero() && !time.Now().Before(r.seenFrom)
 }
 
 type memory struct {

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"fmt"
 	"time"
 
 	"inpod.dev/inpod/sidecar/internal/digest"
@@ -16,6 +17,9 @@ type Timing struct {
 	Retry, RetryMax, RejectedRetry, RejectedMax time.Duration
 	// Ask and AskMax bound the back-off of asking when the application read its configuration, while nothing tells.
 	Ask, AskMax time.Duration
+	// Late and LateMax bound the back-off of asking for the answer to an attempt that is late. After LateEnd without one
+	// the attempt counts as failed. Newer content waits LateNew for it, and then gets an attempt of its own.
+	Late, LateMax, LateEnd, LateNew time.Duration
 }
 
 // DefaultTiming is the timing for a quiet time.
@@ -26,14 +30,21 @@ func DefaultTiming(settle time.Duration) Timing {
 		Retry: time.Second, RetryMax: 15 * time.Second,
 		RejectedRetry: 30 * time.Second, RejectedMax: 10 * time.Minute,
 		Ask: time.Second, AskMax: time.Minute,
+		Late: time.Second, LateMax: 15 * time.Second, LateEnd: LateEnd, LateNew: 30 * time.Second,
 	}
 }
+
+// LateEnd is how long the answer to an attempt is waited for.
+const LateEnd = 10 * time.Minute
 
 // machine decides when to reload. It has no clock: the time is an argument, and due says when to ask again.
 //
 //	settled ──new content──► settling ──quiet──► due ──begin──► (trigger runs) ──end──► settled or waiting to retry
 //	                            ▲                                                          │
 //	                            └───────────────── new content ────────────────────────────┘
+//
+// An attempt that is late is not repeated: its answer is asked for, until there is one, time is up, or newer content has
+// waited long enough.
 type machine struct {
 	timing Timing
 	latest digest.State
@@ -47,6 +58,9 @@ type machine struct {
 	retryAt time.Time
 	never   bool
 	wait    time.Duration
+	// lateSince is when the last attempt ended late, zero when it did not; askAt is when to ask for its answer.
+	lateSince, askAt time.Time
+	askWait          time.Duration
 }
 
 // start takes the first state. pending says that the application does not have it yet.
@@ -93,7 +107,7 @@ func (m *machine) held() bool { return m.pending() && len(m.latest.Missing()) > 
 // due is when the next reload should begin. Without one, ok is false.
 func (m *machine) due() (at time.Time, ok bool) {
 	switch {
-	case !m.pending() || m.held() || m.never:
+	case !m.pending() || m.held() || m.never || m.late() && m.latest.Sum == m.applying:
 		return time.Time{}, false
 	case !m.retryAt.IsZero():
 		return m.retryAt, true
@@ -102,27 +116,64 @@ func (m *machine) due() (at time.Time, ok bool) {
 	if limit := m.first.Add(m.timing.SettleMax); limit.Before(at) {
 		at = limit
 	}
+	if patience := m.first.Add(m.timing.LateNew); m.late() && patience.After(at) {
+		at = patience
+	}
 	return at, true
+}
+
+// late says whether the answer to the last attempt has not come yet.
+func (m *machine) late() bool { return !m.lateSince.IsZero() }
+
+// askDue is when to ask for the answer to the last attempt. Without one that is late, ok is false.
+func (m *machine) askDue() (at time.Time, ok bool) { return m.askAt, m.late() }
+
+// bound turns late into failed when the answer has been waited for long enough.
+func (m *machine) bound(outcome Outcome, now time.Time) Outcome {
+	if outcome.Result != Late || !m.late() || now.Sub(m.lateSince) < m.timing.LateEnd {
+		return outcome
+	}
+	outcome.Result, outcome.Final = Failed, true
+	outcome.Message = fmt.Sprintf("no answer within %s, and nothing is sent again for the same content: %s", m.timing.LateEnd, outcome.Message)
+	return outcome
 }
 
 // begin starts an attempt with the latest content.
 func (m *machine) begin() digest.State {
-	m.applying = m.latest.Sum
+	m.applying, m.lateSince = m.latest.Sum, time.Time{}
 	return m.latest
 }
 
 // end takes the attempt's outcome. New content that came meanwhile is seen afterwards, and settles as usual.
 func (m *machine) end(outcome Outcome, now time.Time) {
 	m.tried = m.applying
+	newer := m.latest.Sum != m.applying // only while the answer was waited for
+	if outcome.Result == Late {
+		m.inUse = digest.Sum{}
+		if !m.late() {
+			m.lateSince, m.askWait = now, 0
+			m.first = time.Time{}
+		}
+		m.askWait = min(max(m.timing.Late, 2*m.askWait), m.timing.LateMax)
+		m.askAt = now.Add(m.askWait)
+		return
+	}
+	m.lateSince = time.Time{}
 	if outcome.Result == Applied {
 		m.inUse = m.applying
-		m.first, m.last, m.retryAt, m.wait = time.Time{}, time.Time{}, time.Time{}, 0
+		m.retryAt, m.wait = time.Time{}, 0
+		if !newer {
+			m.first, m.last = time.Time{}, time.Time{}
+		}
 		return
 	}
 	if outcome.Told {
 		// Nobody knows what it has now: going back to the old content must be told as well. It also lets servers
 		// that report a failed reload take that back.
 		m.inUse = digest.Sum{}
+	}
+	if newer {
+		return // which settles as usual
 	}
 	m.first = time.Time{}
 	if m.never = outcome.Final; m.never {

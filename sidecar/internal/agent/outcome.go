@@ -53,6 +53,9 @@ type Outcome struct {
 // Change is content that the application is not known to have.
 type Change struct {
 	State digest.State
+	// Seen is when this content was first seen, with a monotonic reading: a process that started after it has read it,
+	// whatever clocks say.
+	Seen time.Time
 	// Files are the absolute paths of the watched files that differ from what the application is known to have, as its
 	// container sees them, sorted, deleted ones included.
 	Files []string
@@ -66,7 +69,9 @@ type Trigger interface {
 	Reload(ctx context.Context, change Change) Outcome
 	// Ask looks, after Late, for the answer to the attempt for the content of change. It sends no trigger.
 	Ask(ctx context.Context, change Change) Outcome
-	// LoadedAt is when the application last read its configuration, if that can be known. It disturbs nothing.
+	// LoadedAt is a time at which, or before which, the application last read its configuration; known is false while
+	// nothing is known of the application. The zero time is for one that is there, and of which only that is known. It
+	// disturbs nothing.
 	LoadedAt(ctx context.Context) (at time.Time, known bool)
 }
 

@@ -85,9 +85,7 @@ func (s Source) reply(a agent.Status, files []string) (confirm.Reply, error) {
 	if r.Result != confirm.None && r.Result != confirm.Pending {
 		r.Proven, r.Trigger, r.Proof = a.Last.Proven, a.Last.Trigger, a.Last.Proof
 	}
-	for _, n := range a.Counts {
-		r.Attempts += n
-	}
+	r.Attempts = a.Attempts
 	if !a.LastAt.IsZero() {
 		r.AttemptAt = a.LastAt.Add(-a.LastTook).UTC()
 	}

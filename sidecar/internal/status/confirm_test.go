@@ -27,7 +27,7 @@ var (
 func present() agent.Status {
 	sum := sha256.Sum256([]byte("hunter2"))
 	return agent.Status{
-		Phase: "idle", Changes: 3, Tried: true, Counts: map[agent.Result]int64{agent.Applied: 2, agent.Rejected: 1},
+		Phase: "idle", Changes: 3, Tried: true, Counts: map[agent.Result]int64{agent.Applied: 2, agent.Rejected: 1}, Attempts: 3,
 		Last:   agent.Outcome{Result: agent.Applied, Message: "send SIGHUP to nginx (PID 7)"},
 		LastAt: now.Add(-time.Minute), LastTook: time.Second,
 		State: digest.State{Changed: now.Add(-2 * time.Minute), Volumes: []digest.Volume{

@@ -131,10 +131,11 @@ func (s Source) metrics() string {
 		head(name, kind, help)
 		fmt.Fprintf(&b, "inpod_sidecar_%s %g\n", name, value)
 	}
-	head("reloads_total", "counter", "Attempts to reload the application, by result.")
+	head("reloads_total", "counter", "Attempts to reload the application, by result. A late one counts once more when its answer has come.")
 	for _, r := range agent.Results() {
 		fmt.Fprintf(&b, "inpod_sidecar_reloads_total{result=%q} %d\n", r, a.Counts[r])
 	}
+	one("reloads_unproven_total", "counter", "Attempts that were applied, and that nothing proved.", float64(a.Unproven))
 	one("changes_total", "counter", "Changes of watched content.", float64(a.Changes))
 	one("pending", "gauge", "1 while the application does not have the latest content.", truth(a.Pending))
 	one("last_reload_successful", "gauge", "1 unless the last attempt was not applied.",
