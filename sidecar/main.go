@@ -96,14 +96,16 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger) error {
 		return err
 	}
 	trigger := &reload.Reloader{
-		Plan: plan, Table: process.Table{Root: "/proc", Self: os.Getpid()}, Now: time.Now, Log: log,
+		Plan: plan, Table: process.Table{Root: "/proc", Self: os.Getpid()}, Now: time.Now, Log: log, Pod: pod(),
 	}
 	watcher := &watch.Watcher{Log: log, Poll: c.Poll, Recheck: c.Recheck}
 	for _, w := range c.Watch {
 		watcher.Targets = append(watcher.Targets, watch.Target{Path: w.Path, Keys: w.Keys, Ignored: w.Ignored})
 		trigger.Secrets = append(trigger.Secrets, w.Path)
 	}
-	worker := &agent.Agent{Trigger: trigger, Log: log, Now: time.Now, Timing: agent.DefaultTiming(c.Settle)}
+	worker := &agent.Agent{
+		Trigger: trigger, Log: log, Now: time.Now, Timing: agent.DefaultTiming(c.Settle), OwnClock: watch.OwnClock,
+	}
 	if c.StateFile != "" {
 		worker.Memory = agent.File{Path: c.StateFile, ReadOnly: c.DryRun}
 	}
@@ -111,6 +113,19 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger) error {
 		return once(ctx, watcher, worker)
 	}
 	return forever(ctx, c, log, watcher, worker, trigger)
+}
+
+// pod is the name of the pod that this runs in, "" outside of one. A pod's host name is its name, unless it has the
+// node's.
+func pod() string {
+	if os.Getenv("KUBERNETES_SERVICE_HOST") == "" {
+		return ""
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "POD"
+	}
+	return name
 }
 
 func once(ctx context.Context, watcher *watch.Watcher, worker *agent.Agent) error {

@@ -49,6 +49,7 @@ func injectionRows() []injectionRow {
 		{"command-timeout", how, flag, readDuration},
 		{"verify-url", how, flag, readURL("verify-url")},
 		{"verify-timeout", how, flag, readDuration},
+		{"require-proof", how, flag, readBoolean},
 		{"probe-url", how, flag, readURL("probe-url")},
 		{"settle", !how, flag, readDuration},
 		{"sidecar-image", !how, !flag, readImage},

@@ -66,7 +66,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 		"reload-body-from", "/etc/app/body", "reload-header-from", "Authorization=/etc/app/token\n\nX-Key=/etc/app/key\n",
 		"reload-ca-file", "/etc/app/ca", "reload-skip-verify", "false", "reload-timeout", "3s", "reload-attempts", "5",
 		"validate-command", `["nginx","-t"]`, "command-timeout", "1m", "verify-url", "http://127.0.0.1/healthz",
-		"verify-timeout", "10s", "probe-url", "unix:/run/app/sock:/status", "settle", "1s",
+		"verify-timeout", "10s", "require-proof", "true", "probe-url", "unix:/run/app/sock:/status", "settle", "1s",
 		"sidecar-image", "example.com/sidecar:1", "sidecar-cpu-request", "10m", "sidecar-memory-request", "32Mi",
 		"sidecar-memory-limit", "128Mi", "sidecar-run-as-user", "101", "native-sidecar", "false", "application-image", "true",
 		"status-port", "9898",
@@ -91,7 +91,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			"--reload-method=PUT", "--reload-status=200, 204-299", "--reload-body-from=/etc/app/body",
 			"--reload-header-from=Authorization=/etc/app/token", "--reload-header-from=X-Key=/etc/app/key",
 			"--reload-ca-file=/etc/app/ca", "--reload-skip-verify=false", "--reload-timeout=3s", "--reload-attempts=5",
-			`--validate-command=["nginx","-t"]`, "--command-timeout=1m", "--verify-url=http://127.0.0.1/healthz", "--verify-timeout=10s",
+			`--validate-command=["nginx","-t"]`, "--command-timeout=1m", "--verify-url=http://127.0.0.1/healthz", "--verify-timeout=10s", "--require-proof=true",
 			"--probe-url=unix:/run/app/sock:/status", "--settle=1s",
 		},
 	}

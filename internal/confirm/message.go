@@ -149,7 +149,7 @@ func Digest(sum [16]byte) string { return hex.EncodeToString(sum[:]) }
 const padding = 512
 
 func (r Reply) encode() ([]byte, error) {
-	r.bound()
+	r = r.bound()
 	text, err := json.Marshal(r)
 	if err != nil {
 		return nil, fmt.Errorf("encode a reply: %w", err)
@@ -181,12 +181,12 @@ func decodeReply(text []byte) (Reply, error) {
 	if r.Changes < 0 || r.Attempts < 0 {
 		return Reply{}, errors.New("the reply counts below zero")
 	}
-	r.bound()
-	return r, nil
+	return r.bound(), nil
 }
 
-func (r *Reply) bound() {
+func (r Reply) bound() Reply {
 	r.Message, r.Trigger, r.Proof = bound(r.Message), bound(r.Trigger), bound(r.Proof)
+	return r
 }
 
 // known says whether value may stand in Reply.Files.

@@ -83,6 +83,10 @@ type Proof struct {
 	Success, Time string
 	// Field is the JSON member that changes with a good reload (ProofField).
 	Field string
+	// Draining is in the title of a worker that only ends what it has begun, NoRespawn says that no worker is ever started
+	// but by a reload, and Masked that the master blocks signals while it reads its configuration (ProofWorkers).
+	Draining          string
+	NoRespawn, Masked bool
 }
 
 // ProofKind is a closed set.
@@ -92,7 +96,7 @@ type ProofKind string
 const (
 	// ProofAlive: the process is still the same. All that can be known of many servers.
 	ProofAlive ProofKind = "alive"
-	// ProofWorkers: the master has new workers.
+	// ProofWorkers: the master has new workers in the place of the old ones.
 	ProofWorkers ProofKind = "workers renewed"
 	// ProofAnswer: the answer to the URL says it.
 	ProofAnswer ProofKind = "answer"

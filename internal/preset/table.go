@@ -13,7 +13,7 @@ func webServers() []Preset {
 		{
 			Name: "nginx", Processes: []string{"nginx"}, Signal: "HUP",
 			Grammar: new(nginxGrammar()), Explainers: [][]string{{"nginx", "-t", "-q", Options}},
-			Proof: Proof{Kind: ProofWorkers}, BadFile: Keeps,
+			Proof: Proof{Kind: ProofWorkers, Draining: "worker process is shutting down", Masked: true}, BadFile: Keeps,
 			NotReread: "what needs another binary or other command line flags",
 		},
 		{
@@ -21,7 +21,8 @@ func webServers() []Preset {
 			// worker reads the file, and ends when it is bad: so it has to stay for a moment.
 			Name: "haproxy", Processes: []string{"haproxy"}, Signal: "USR2", NeedsWorkers: true,
 			Grammar: new(haproxyGrammar()), Explainers: [][]string{{"haproxy", "-c", Options}},
-			Proof: Proof{Kind: ProofWorkers}, Linger: time.Second, BadFile: Keeps,
+			// The end of a worker is the end of it all, so a new one comes of a reload.
+			Proof: Proof{Kind: ProofWorkers, NoRespawn: true, Masked: true}, Linger: time.Second, BadFile: Keeps,
 			NotReread: "nothing, in master-worker mode (-W)",
 		},
 		{

@@ -34,7 +34,7 @@ func TestTheSidecarUnderstandsItsArguments(t *testing.T) {
 		"inpod.dev/reload-body-from", "/etc/nginx/conf.d/body", "inpod.dev/reload-ca-file", "/etc/nginx/conf.d/ca",
 		"inpod.dev/reload-skip-verify", "true", "inpod.dev/reload-timeout", "1s", "inpod.dev/reload-attempts", "2",
 		"inpod.dev/validate-command", `["promtool","check"]`, "inpod.dev/command-timeout", "5s", "inpod.dev/verify-url", "http://127.0.0.1/",
-		"inpod.dev/verify-timeout", "1s", "inpod.dev/probe-url", "http://127.0.0.1/metrics", "inpod.dev/settle", "1s",
+		"inpod.dev/verify-timeout", "1s", "inpod.dev/require-proof", "true", "inpod.dev/probe-url", "http://127.0.0.1/metrics", "inpod.dev/settle", "1s",
 	))
 	pods["every key"] = every
 	for name, pod := range pods {

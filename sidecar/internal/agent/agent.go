@@ -24,6 +24,8 @@ type Agent struct {
 	Log    *slog.Logger
 	Now    func() time.Time
 	Timing Timing
+	// OwnClock reports whether the times in a state are of the clock that Now shows; nil for one that always are.
+	OwnClock func(digest.State) bool
 
 	machine machine
 	// has is the content that the application has, as far as hasKnown says.
@@ -193,9 +195,9 @@ func (a *Agent) ask(ctx context.Context) {
 	a.Log.InfoContext(ctx, "known now when the application read its configuration", "at", at, "pending", a.machine.pending())
 }
 
-// loadMargin is by how much the application must have read its configuration after the content came to be: start times
-// have a resolution of 10 ms, and the times of files one of a few.
-const loadMargin = 100 * time.Millisecond
+// loadMargin is by how much the application must have started after the content came to be: the times of files lag behind
+// by up to a tick of the kernel.
+const loadMargin = 10 * time.Millisecond
 
 // surelyRead reports whether an application that read its configuration at that time, or later, certainly has the content
 // of state. A needless reload is harmless, a missed one is not: when clocks cannot be compared, it is false.
@@ -203,7 +205,7 @@ func (a *Agent) surelyRead(state digest.State, at time.Time) bool {
 	if at.After(a.seen) { // by the monotonic clock, where at has it
 		return true
 	}
-	if !state.OwnClock() || state.Changed.After(a.Now()) {
+	if a.OwnClock != nil && !a.OwnClock(state) || state.Changed.After(a.Now()) {
 		return false
 	}
 	// The wall clock may have been set since the content was seen: the earlier of the two readings is the safe one.

@@ -89,7 +89,8 @@ func run(t *testing.T, r *recorder, m agent.Memory, first digest.State) (a *agen
 	t.Helper()
 	a = &agent.Agent{
 		Trigger: r, Memory: m, Now: time.Now, Timing: agent.DefaultTiming(500 * time.Millisecond),
-		Log: slog.New(slog.DiscardHandler),
+		Log:      slog.New(slog.DiscardHandler),
+		OwnClock: func(s digest.State) bool { return s.Volumes[0].Path != "/nfs" },
 	}
 	states := make(chan digest.State, 1)
 	ctx, cancel := context.WithCancel(t.Context())

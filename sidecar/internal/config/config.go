@@ -50,6 +50,7 @@ type Config struct {
 	Command, Validate             []string
 	VerifyURL, ProbeURL           string
 	VerifyTimeout, CommandTimeout time.Duration
+	RequireProof                  bool
 
 	Settle, Poll, Recheck time.Duration
 	StateFile             string
@@ -101,13 +102,14 @@ func flags() *pflag.FlagSet {
 	f.StringArray(flagHeaders, nil, "header whose value is the content of a file: `NAME=FILE`; repeatable")
 	f.String("reload-ca-file", "", "`FILE` with the CA certificates of an https URL")
 	f.Bool("reload-skip-verify", false, "do not verify the certificate of an https URL")
-	f.Duration("reload-timeout", 10*time.Second, "`DURATION` of one attempt to call the URL")
+	f.Duration("reload-timeout", 30*time.Second, "`DURATION` of one attempt to connect, and after which an answer is late; nothing is sent again")
 	f.Int("reload-attempts", 3, "`NUMBER` of attempts to reach the URL before the reload counts as failed")
 	f.String(flagCommand, "", "command to run, as a JSON array: `'[\"prog\",\"arg\"]'`")
 	f.String("validate-command", "", "command that must succeed before anything is sent, as a JSON array: `'[\"prog\",\"arg\"]'`")
-	f.String("verify-url", "", "`URL` that must answer 2xx after a reload")
+	f.String("verify-url", "", "`URL` that must answer 2xx after a reload, which proves it")
 	f.String("probe-url", "", "`URL` at which the preset's proof is found, if not the usual one")
-	f.Duration("verify-timeout", 5*time.Second, "`DURATION` after which a reload without proof counts as rejected or failed")
+	f.Duration("verify-timeout", 5*time.Second, "`DURATION` after which a proof is late; it is asked for again, and nothing is sent again")
+	f.Bool("require-proof", false, "a reload that nothing proves counts as failed")
 	f.Duration("command-timeout", 30*time.Second, "`DURATION` after which a command is ended, with all that it started")
 	f.Duration("settle", 500*time.Millisecond, "quiet `DURATION` after the last change before a reload")
 	f.Duration("poll-interval", 3*time.Second, "`DURATION` between looks where inotify is not to be had")
@@ -218,7 +220,7 @@ func (r *reader) config() Config {
 		Timeout: r.duration("reload-timeout"), Attempts: r.integer("reload-attempts"),
 		Command: r.command(flagCommand), Validate: r.command("validate-command"),
 		VerifyURL: r.v.GetString("verify-url"), ProbeURL: r.v.GetString("probe-url"),
-		VerifyTimeout: r.duration("verify-timeout"), CommandTimeout: r.duration("command-timeout"),
+		VerifyTimeout: r.duration("verify-timeout"), RequireProof: r.boolean("require-proof"), CommandTimeout: r.duration("command-timeout"),
 		Settle: r.duration("settle"), Poll: r.duration("poll-interval"), Recheck: r.duration("recheck-interval"),
 		StateFile: r.v.GetString("state-file"), Listen: r.v.GetString("listen-address"),
 		Once: r.boolean("once"), DryRun: r.boolean("dry-run"),

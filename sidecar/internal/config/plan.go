@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -31,7 +32,11 @@ func (c Config) Plan() (reload.Plan, error) {
 	}
 	plan := reload.Plan{
 		Preset: row.Name, Row: row, Process: c.selector(row), DryRun: c.DryRun,
-		VerifyTimeout: c.VerifyTimeout, CommandTimeout: c.CommandTimeout,
+		VerifyTimeout: c.VerifyTimeout, CommandTimeout: c.CommandTimeout, RequireProof: c.RequireProof,
+	}
+	var err error
+	if plan.Access, err = c.access(); err != nil {
+		return reload.Plan{}, err
 	}
 	if len(c.Validate) > 0 {
 		plan.Row.Validators, plan.Row.MustValidate = [][]string{c.Validate}, true
@@ -113,7 +118,7 @@ func (c Config) url(plan *reload.Plan) error {
 	e := &reload.Endpoint{
 		URL: c.URL, Method: c.Method, Status: status, Body: row.Body, BodyFile: c.BodyFrom, CAFile: c.CAFile,
 		SkipVerify: c.SkipVerify, Timeout: c.Timeout, Attempts: c.Attempts,
-		Headers: map[string]string{}, HeaderFiles: map[string]string{},
+		Headers: map[string]string{}, HeaderFiles: plan.Access.HeaderFiles, Accepted: plan.Access.Accepted,
 	}
 	if e.URL == "" {
 		e.URL = row.URL
@@ -129,15 +134,25 @@ func (c Config) url(plan *reload.Plan) error {
 			return fmt.Errorf("preset %s sends the file %s: watch it, or name it with --reload-body-from", row.Name, row.BodyFrom)
 		}
 	}
+	plan.URL, plan.Access.Server = e, e.URL
+	return nil
+}
+
+// access is what all requests have in common.
+func (c Config) access() (reload.Access, error) {
+	a := reload.Access{
+		HeaderFiles: map[string]string{}, CAFile: c.CAFile, SkipVerify: c.SkipVerify, Timeout: c.Timeout, Attempts: c.Attempts,
+		Accepted: &reload.Credentials{},
+	}
 	for _, pair := range c.HeaderFrom {
 		name, file, ok := strings.Cut(pair, "=")
 		if !ok || name == "" || file == "" {
-			return fmt.Errorf("%s: %q is not NAME=FILE", flagHeaders, pair)
+			return a, fmt.Errorf("%s: %q is not NAME=FILE", flagHeaders, pair)
 		}
-		e.HeaderFiles[http.CanonicalHeaderKey(name)] = file
+		a.HeaderFiles[http.CanonicalHeaderKey(name)] = file
 	}
-	plan.URL = e
-	return nil
+	a.Accepted.Read(a.HeaderFiles)
+	return a, nil
 }
 
 // watched finds where a file of that name is watched, "" when nowhere.
@@ -154,15 +169,23 @@ func (c Config) watched(name string) string {
 }
 
 func (c Config) proof(plan *reload.Plan) error {
-	if c.VerifyURL != "" {
-		if err := reload.CheckURL(c.VerifyURL); err != nil {
-			return fmt.Errorf("verify-url: %w", err)
-		}
-		plan.VerifyURL = &reload.Endpoint{
-			URL: c.VerifyURL, Method: http.MethodGet, Timeout: c.Timeout, Attempts: c.Attempts, CAFile: c.CAFile,
-			SkipVerify: c.SkipVerify,
-		}
+	if err := c.probe(plan); err != nil {
+		return err
 	}
+	// Without a URL that reloads, the headers can only be meant for the page of the proof, or else for the verify URL.
+	plan.Access.Server = cmp.Or(plan.Access.Server, plan.Row.Proof.URL, c.VerifyURL)
+	if c.VerifyURL == "" {
+		return nil
+	}
+	if err := reload.CheckURL(c.VerifyURL); err != nil {
+		return fmt.Errorf("verify-url: %w", err)
+	}
+	plan.VerifyURL = plan.Access.Page(c.VerifyURL)
+	return nil
+}
+
+// probe is where the proof of the preset is found.
+func (c Config) probe(plan *reload.Plan) error {
 	proof := &plan.Row.Proof
 	switch {
 	case c.ProbeURL != "" && proof.URL == "":

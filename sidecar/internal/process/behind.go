@@ -9,7 +9,7 @@ import (
 )
 
 // Meant returns the process that is to be sent signal: the one that the selector finds, and where that only starts another
-// program and passes signals on (tini) or would keep them from it (a shell), that program. A signal of 0 is none.
+// program and passes signals on (tini) or would keep them from one that handles them (a shell), that program. A signal of 0 is none.
 func (t Table) Meant(s Selector, signal syscall.Signal) (Process, error) {
 	all, err := t.List()
 	if err != nil {
@@ -17,13 +17,13 @@ func (t Table) Meant(s Selector, signal syscall.Signal) (Process, error) {
 	}
 	if s.Container != "" {
 		for i := range all {
-			all[i].Container = t.container(all[i].PID)
+			all[i].Container = t.Container(all[i].PID)
 		}
 	}
 	found, err := Find(all, s)
 	if err != nil {
 		if first, ok := t.first(s); ok {
-			return Process{}, fmt.Errorf("%w: %s is the process that is meant, and PID 1 is never signalled, since the kernel drops "+
+			return Process{}, fmt.Errorf("%w: %s is the process that is meant, and PID 1 is never signaled, since the kernel drops "+
 				"what it does not handle and its end is the end of the container; give --reload-url or --reload-command, or "+
 				"start it under an init such as tini", ErrRefused, first)
 		}
@@ -32,7 +32,7 @@ func (t Table) Meant(s Selector, signal syscall.Signal) (Process, error) {
 	if len(s.Names) > 0 {
 		return found, nil // the user or the preset means exactly this program
 	}
-	return t.behind(all, found, signal), nil
+	return t.behind(all, found, signal, 0), nil
 }
 
 // first is PID 1, if it is meant.
@@ -46,37 +46,45 @@ func (t Table) first(s Selector) (Process, bool) {
 		return Process{}, false
 	}
 	if s.Container != "" {
-		p.Container = t.container(one)
+		p.Container = t.Container(one)
 	}
 	return p, s.Matches(p)
 }
 
+// deepest bounds how many programs are looked through.
+const deepest = 8
+
 // behind looks through programs that only start another.
-func (t Table) behind(all []Process, p Process, signal syscall.Signal) Process {
-	const deepest = 8
-	for range deepest {
-		var children []Process
-		for _, c := range all {
-			if c.Parent == p.PID {
-				children = append(children, c)
-			}
+func (t Table) behind(all []Process, p Process, signal syscall.Signal, depth int) Process {
+	var children []Process
+	for _, c := range all {
+		if c.Parent == p.PID {
+			children = append(children, c)
 		}
-		if len(children) == 0 {
-			return p
+	}
+	if len(children) == 0 || depth == deepest {
+		return p
+	}
+	// An init also gets the orphans of others; the program that it started is its first child.
+	child := slices.MinFunc(children, func(a, b Process) int {
+		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.PID, b.PID))
+	})
+	switch {
+	case p.isInit():
+		return t.behind(all, child, signal, depth+1)
+	case p.isShell() && len(children) == 1 && signal != 0:
+		// A shell may also be the application itself, and its child a command of a moment.
+		if meant := t.behind(all, child, signal, depth+1); t.handles(meant, signal) && t.shields(p, child, signal) {
+			return meant
 		}
-		// An init also gets the orphans of others; the program that it started is its first child.
-		child := slices.MinFunc(children, func(a, b Process) int {
-			return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.PID, b.PID))
-		})
-		switch {
-		case p.isInit():
-		case p.isShell() && len(children) == 1 && t.shields(p, child, signal):
-		default:
-			return p
-		}
-		p = child
 	}
 	return p
+}
+
+// handles reports whether the kernel's tables say that p handles signal.
+func (t Table) handles(p Process, signal syscall.Signal) bool {
+	threads, err := t.masks(p.PID)
+	return err == nil && threads[0].Caught&bit(signal) != 0
 }
 
 func (p Process) isInit() bool {
@@ -97,14 +105,10 @@ func (p Process) isShell() bool {
 	return false
 }
 
-// shields reports whether a signal to the shell would not reach, or be meant for, its only child: the shell does not
-// trap it, or it waits for the child in the foreground, and a trap runs only when that has ended.
+// shields reports whether a signal to the shell would not reach its only child: the shell does not trap it, or it waits
+// for the child in the foreground, and a trap runs only when that has ended.
 func (t Table) shields(shell, child Process, signal syscall.Signal) bool {
-	own, err := t.masks(shell.PID)
-	if err != nil {
-		return false
-	}
-	if signal == 0 || own[0].Caught&bit(signal) == 0 {
+	if !t.handles(shell, signal) {
 		return true
 	}
 	// A shell without job control starts what it puts into the background with SIGINT and SIGQUIT ignored, and one with

@@ -79,7 +79,8 @@ func TestProgramsThatOnlyStartAnotherAreLookedThrough(t *testing.T) {
 		},
 		"dumb-init starts a shell that starts the application": {
 			all: []made{
-				{pid: 7, args: "/usr/bin/dumb-init bash -c x", catch: everything}, {pid: 8, parent: 7, args: "bash -c x", catch: mask(interrupt)},
+				{pid: 7, args: "/usr/bin/dumb-init bash -c x", catch: everything},
+				{pid: 8, parent: 7, args: "bash -c x", catch: mask(interrupt)},
 				{pid: 9, parent: 8, args: "python3 /opt/app.py", catch: mask(hup)},
 			}, signal: hup, wantPID: 9,
 		},
@@ -93,6 +94,9 @@ func TestProgramsThatOnlyStartAnotherAreLookedThrough(t *testing.T) {
 		"a shell traps the signal and waits for a background child": {
 			all: []made{{pid: 7, args: "bash -c x", catch: mask(hup)}, {pid: 8, parent: 7, args: "app", catch: mask(hup), ignored: mask(quit, interrupt)}}, signal: hup, wantPID: 7,
 		},
+		"a shell is the application, and calls others that do not handle the signal": {
+			all: []made{{pid: 7, args: "sh /app.sh", catch: mask(hup)}, {pid: 8, parent: 7, args: "sleep 1"}}, signal: hup, wantPID: 7,
+		},
 		"a shell traps the signal, and its child may be in the background": {
 			all: []made{{pid: 7, args: "sh /entrypoint.sh", catch: mask(hup)}, {pid: 8, parent: 7, args: "app", catch: mask(hup, quit)}}, signal: hup, wantPID: 7,
 		},
@@ -101,6 +105,17 @@ func TestProgramsThatOnlyStartAnotherAreLookedThrough(t *testing.T) {
 		},
 		"a shell with two children means neither": {
 			all: []made{{pid: 7, args: "sh -c x"}, {pid: 8, parent: 7, args: "a", catch: mask(hup)}, {pid: 9, parent: 7, args: "b", catch: mask(hup)}}, signal: hup, wantPID: 7,
+		},
+		"a shell without a trap runs commands of a moment": {
+			all: []made{{pid: 7, args: "sh /app.sh"}, {pid: 8, parent: 7, args: "sleep 1"}}, signal: hup, wantPID: 7,
+		},
+		"a shell starts a shell that starts the application": {
+			all: []made{
+				{pid: 7, args: "sh /entrypoint.sh"}, {pid: 8, parent: 7, args: "sh -c x"}, {pid: 9, parent: 8, args: "app", catch: mask(hup)},
+			}, signal: hup, wantPID: 9,
+		},
+		"a request needs no signal, and the shell is as old as its child, or older": {
+			all: []made{{pid: 7, args: "sh -c x"}, {pid: 8, parent: 7, args: "app", catch: mask(hup)}}, wantPID: 7,
 		},
 		"a shell that was named is meant itself": {
 			all: []made{{pid: 7, args: "bash -c x", catch: mask(hup)}, {pid: 8, parent: 7, args: "python3 a", catch: mask(hup)}}, names: []string{"bash"}, signal: hup, wantPID: 7,
@@ -150,11 +165,11 @@ func TestTheUsersWordAboutASignalCounts(t *testing.T) {
 	}
 }
 
-func TestPID1IsNeverSignalledAndSaidToBe(t *testing.T) {
+func TestPID1IsNeverSignaledAndSaidToBe(t *testing.T) {
 	t.Parallel()
 	_, err := proc(t, made{pid: 1, args: "nginx", catch: mask(syscall.SIGHUP)}).Meant(process.Selector{Names: []string{"nginx"}}, syscall.SIGHUP)
-	if !errors.Is(err, process.ErrRefused) || !strings.Contains(err.Error(), "PID 1 is never signalled") {
-		t.Errorf("error = %v, want that PID 1 is never signalled", err)
+	if !errors.Is(err, process.ErrRefused) || !strings.Contains(err.Error(), "PID 1 is never signaled") {
+		t.Errorf("error = %v, want that PID 1 is never signaled", err)
 	}
 	_, err = proc(t, made{pid: 1, args: "pause"}).Meant(process.Selector{Names: []string{"nginx"}}, syscall.SIGHUP)
 	if !errors.Is(err, process.ErrNotFound) {

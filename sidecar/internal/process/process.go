@@ -119,8 +119,8 @@ func (t Table) Get(pid int) (Process, error) {
 	return p, nil
 }
 
-// container is the Kubernetes name of the container that a process is in, "" outside of one.
-func (t Table) container(pid int) string {
+// Container is the Kubernetes name of the container that a process is in, "" outside of one.
+func (t Table) Container(pid int) string {
 	mounts, err := t.read(pid, "mountinfo")
 	if err != nil {
 		return ""

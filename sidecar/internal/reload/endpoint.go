@@ -2,12 +2,9 @@ package reload
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -17,7 +14,6 @@ import (
 
 	"github.com/hashicorp/go-retryablehttp"
 
-	"inpod.dev/inpod/sidecar/internal/agent"
 	"inpod.dev/inpod/sidecar/internal/redact"
 )
 
@@ -38,9 +34,12 @@ type Endpoint struct {
 	// CAFile verifies an https server; without it the system's do. SkipVerify verifies nothing.
 	CAFile     string
 	SkipVerify bool
-	// Timeout bounds each attempt, Attempts is their number.
+	// Timeout bounds the attempt to connect, and how long the answer is waited for. Attempts is the number of attempts to
+	// reach the server: a request that was sent is not repeated, whatever came of it, unless the server is busy.
 	Timeout  time.Duration
 	Attempts int
+	// Accepted remembers the headers that the server accepted last; nil to remember nothing.
+	Accepted *Credentials
 }
 
 // maxAnswer bounds what is read of an answer, in bytes.
@@ -63,30 +62,6 @@ func (e *Endpoint) method() string {
 	return e.Method
 }
 
-// Call makes the request and reads the answer: a good status is Applied, a refusal of the content Rejected, and what
-// did not reach the reload at all Failed.
-func (e *Endpoint) Call(ctx context.Context) agent.Outcome {
-	response, err := e.send(ctx)
-	if err != nil {
-		return agent.Outcome{Result: agent.Failed, Message: fmt.Sprintf("%s: %v", e, unwrapURL(err))}
-	}
-	defer func() { _ = response.Body.Close() }()
-	text := readAnswer(response.Body)
-	if e.Status.contains(response.StatusCode) {
-		return agent.Outcome{Result: agent.Applied, Proof: "answer"}
-	}
-	// The text of the status line is the server's, which may say anything.
-	message := fmt.Sprintf("%s: %d %s", e, response.StatusCode, http.StatusText(response.StatusCode))
-	if said := quote(text); said != "" {
-		message += ": " + said
-	}
-	switch response.StatusCode {
-	case http.StatusBadRequest, http.StatusConflict, http.StatusUnprocessableEntity, http.StatusInternalServerError:
-		return agent.Outcome{Result: agent.Rejected, Proof: "answer", Message: message}
-	}
-	return agent.Outcome{Result: agent.Failed, Message: message}
-}
-
 // readAnswer reads the beginning of an answer, which ends with a cut where that is not all, or may not be.
 func readAnswer(body io.Reader) string {
 	text, err := io.ReadAll(io.LimitReader(body, maxAnswer))
@@ -96,11 +71,8 @@ func readAnswer(body io.Reader) string {
 	return string(text)
 }
 
-func (e *Endpoint) send(ctx context.Context) (*http.Response, error) {
-	client, target, err := e.client()
-	if err != nil {
-		return nil, err
-	}
+// request is the request with the headers of now, or with those that were accepted last.
+func (e *Endpoint) request(ctx context.Context, target string, headers map[string]string) (*retryablehttp.Request, error) {
 	var body any
 	switch {
 	case e.BodyFile != "":
@@ -119,72 +91,10 @@ func (e *Endpoint) send(ctx context.Context) (*http.Response, error) {
 	for name, value := range e.Headers {
 		request.Header.Set(name, value)
 	}
-	for name, file := range e.HeaderFiles {
-		value, err := os.ReadFile(file) //nolint:gosec // the user names the file
-		if err != nil {
-			return nil, fmt.Errorf("read header %s: %w", name, err)
-		}
-		request.Header.Set(name, strings.TrimSpace(string(value)))
+	for name, value := range headers {
+		request.Header.Set(name, value)
 	}
-	return client.Do(request)
-}
-
-// client makes a client of its own for each call: reloads are rare, and idle connections and their buffers are not
-// free in a program of a few megabytes.
-func (e *Endpoint) client() (client *retryablehttp.Client, target string, err error) {
-	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}}
-	target = e.URL
-	if socket, path, ok := unixSocket(e.URL); ok {
-		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
-		}
-		target = "http://localhost" + path
-	}
-	transport.TLSClientConfig.InsecureSkipVerify = e.SkipVerify
-	if e.CAFile != "" {
-		pem, err := os.ReadFile(e.CAFile)
-		if err != nil {
-			return nil, "", fmt.Errorf("read the CA: %w", err)
-		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, "", fmt.Errorf("no certificate in %s", e.CAFile)
-		}
-		transport.TLSClientConfig.RootCAs = pool
-	}
-	return &retryablehttp.Client{
-		HTTPClient: &http.Client{
-			Transport: transport, Timeout: e.Timeout,
-			// A redirect is an answer to be judged: following it would send headers and body elsewhere.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-		RetryMax: max(0, e.Attempts-1), RetryWaitMin: 250 * time.Millisecond, RetryWaitMax: maxPause,
-		CheckRetry: worthRetry, Backoff: pause, ErrorHandler: retryablehttp.PassthroughErrorHandler,
-	}, target, nil
-}
-
-// maxPause is the longest time between two attempts.
-const maxPause = 2 * time.Second
-
-// pause is the time before the next attempt. A server may ask for more of it (Retry-After) than a reload can wait.
-func pause(least, most time.Duration, attempt int, response *http.Response) time.Duration {
-	return min(retryablehttp.DefaultBackoff(least, most, attempt, response), maxPause)
-}
-
-// worthRetry retries what may be better in a moment. A 500 is an answer: most servers give it for a bad file.
-func worthRetry(ctx context.Context, response *http.Response, err error) (bool, error) {
-	if ctx.Err() != nil {
-		return false, ctx.Err()
-	}
-	if err != nil {
-		_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
-		return !untrusted, nil
-	}
-	switch response.StatusCode {
-	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return true, nil
-	}
-	return false, nil
+	return request, nil
 }
 
 // unixSocket splits unix:/path/to.sock:/path/in/request.
@@ -225,21 +135,6 @@ func unwrapURL(err error) error {
 		return e.Err
 	}
 	return err
-}
-
-// fetch reads a page of the application for a proof.
-func fetch(ctx context.Context, text string) ([]byte, error) {
-	const timeout, limit = 2 * time.Second, 8 << 20
-	e := Endpoint{URL: text, Method: http.MethodGet, Timeout: timeout}
-	response, err := e.send(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: status %d", &e, response.StatusCode)
-	}
-	return io.ReadAll(io.LimitReader(response.Body, limit))
 }
 
 // Statuses is a list of ranges of HTTP status codes, both ends included.

@@ -20,7 +20,7 @@ type metrics struct {
 
 func (r *Reloader) readMetrics(ctx context.Context) (metrics, error) {
 	proof := r.Plan.Row.Proof
-	text, err := fetch(ctx, proof.URL)
+	text, err := r.fetch(ctx, proof.URL)
 	if err != nil {
 		return metrics{}, err
 	}
@@ -34,7 +34,7 @@ func (r *Reloader) readMetrics(ctx context.Context) (metrics, error) {
 
 // newMetrics sees a time that moved as yes, and a success that fell to 0 as no. A success that was 0 before and stays
 // so may be the old failure or a new one: only time tells.
-func (r *Reloader) newMetrics(before metrics) func(context.Context) verdict {
+func (r *Reloader) newMetrics(a *attempt, before metrics) func(context.Context) verdict {
 	return func(ctx context.Context) verdict {
 		now, err := r.readMetrics(ctx)
 		switch {
@@ -42,8 +42,8 @@ func (r *Reloader) newMetrics(before metrics) func(context.Context) verdict {
 			return wait
 		case now.success == 0 && before.success != 0:
 			return no
-		case now.success != 0 && (now.time != before.time || r.Plan.URL != nil):
-			return yes // a URL has answered well by now; times have a resolution of a second in some servers
+		case now.success != 0 && (now.time != before.time || a.answered):
+			return yes // after a good answer a time that stands still is only coarse: times have a resolution of a second in some servers
 		}
 		return wait
 	}
@@ -51,7 +51,7 @@ func (r *Reloader) newMetrics(before metrics) func(context.Context) verdict {
 
 func (r *Reloader) readField(ctx context.Context) (string, error) {
 	proof := r.Plan.Row.Proof
-	text, err := fetch(ctx, proof.URL)
+	text, err := r.fetch(ctx, proof.URL)
 	if err != nil {
 		return "", err
 	}

@@ -17,71 +17,251 @@ const (
 	proofIntervalMax = 400 * time.Millisecond
 )
 
+// What shows a result where no preset knows better. None of it proves anything.
+const (
+	proofAnswer = string(preset.ProofAnswer)
+	proofExit   = "exit status"
+	proofBeside = "new workers beside old ones"
+)
+
 // verdict of one look.
 type verdict int
 
 const (
-	wait verdict = iota // nothing to be seen yet
+	wait   verdict = iota // nothing to be seen yet
+	partly                // something new runs, and something old as well
 	yes
 	no
 )
 
-// watchFor notes how things are before the trigger, and returns what to call after it.
-func (r *Reloader) watchFor(ctx context.Context, target *process.Process) func(context.Context) agent.Outcome {
+// attempt is a trigger of which it is found out what it did.
+type attempt struct {
+	target  *process.Process
+	trigger string
+	// witness is asked what the server made of its files; nil for a server that is not asked in a way of its own. Then look
+	// looks for the proof called name, nil when there is none to be seen.
+	witness witness
+	look    func(context.Context) verdict
+	name    string
+	// begun is when the trigger was sent, bootTime the same as time since boot.
+	begun    time.Time
+	bootTime time.Duration
+	// blocked are the signals that the target blocked before, if masked.
+	blocked uint64
+	masked  bool
+	// call is the request whose answer has not come yet. answered says that a good answer has, lost why there will be none.
+	call     *call
+	answered bool
+	lost     string
+	// overlaps says that an attempt before this one had not been answered, so that what is seen may be its doing.
+	overlaps bool
+	// last is the last look's verdict, said what the verify URL last answered, and unverified that it was no.
+	last       verdict
+	said       string
+	unverified bool
+}
+
+// prepare notes how things are before the trigger. done means that nothing may be sent.
+func (r *Reloader) prepare(ctx context.Context, target *process.Process, change agent.Change) (a *attempt, out agent.Outcome, done bool) {
+	a = &attempt{target: target, trigger: r.trigger(target), overlaps: r.open != nil}
 	proof := r.Plan.Row.Proof
-	look := func(context.Context) verdict { return yes }
-	name := string(preset.ProofAlive)
+	if a.witness = r.witnessOf(target, change); a.witness != nil {
+		if out, done := a.witness.before(ctx); done {
+			return nil, out, true
+		}
+		a.name = string(proof.Kind)
+	} else {
+		r.lookFor(ctx, a)
+	}
+	a.begun, r.open = r.Now(), a
+	return a, agent.Outcome{}, false
+}
+
+// lookFor finds out what can be looked for as a proof.
+func (r *Reloader) lookFor(ctx context.Context, a *attempt) {
+	proof, target := r.Plan.Row.Proof, a.target
+	a.bootTime, _ = r.Table.SinceBoot()
 	switch {
 	case proof.Kind == preset.ProofWorkers && target != nil:
 		if workers, ok := r.workers(*target); ok {
-			look, name = r.newWorkers(*target, workers), string(proof.Kind)
+			a.look = r.newWorkers(*target, workers, a.bootTime)
+			a.blocked, a.masked = r.Table.Blocked(target.PID)
 		}
 	case proof.Kind == preset.ProofMetrics:
 		if before, err := r.readMetrics(ctx); err == nil {
-			look, name = r.newMetrics(before), string(proof.Kind)
+			a.look = r.newMetrics(a, before)
 		}
 	case proof.Kind == preset.ProofField:
 		if before, err := r.readField(ctx); err == nil {
-			look, name = r.newField(before), string(proof.Kind)
+			a.look = r.newField(before)
 		}
 	}
-	if name == string(preset.ProofAlive) && r.Plan.Signal == 0 {
-		name = "answer" // what the URL or the command said, which has been looked at already
-		if r.Plan.URL == nil {
-			name = "exit status"
-		}
+	switch {
+	case a.look != nil:
+		a.name = string(proof.Kind)
+	case r.Plan.Signal != 0:
+		a.name = string(preset.ProofAlive)
+	case r.Plan.URL != nil:
+		a.name = proofAnswer
+	default:
+		a.name = proofExit
 	}
-	return func(ctx context.Context) agent.Outcome { return r.await(ctx, target, look, name) }
 }
 
-// await looks until there is a verdict, the process is gone, or time is up. A process that survives must do so for the
-// time the preset gives it, since some exit only after having tried the new file.
-func (r *Reloader) await(ctx context.Context, target *process.Process, look func(context.Context) verdict, name string) agent.Outcome {
-	begin := r.Now()
-	interval := proofInterval
+// take notes the answer to the request, and reports whether that ends the attempt.
+func (a *attempt) take(out agent.Outcome) (ends bool) {
+	a.call = nil
+	switch out.Result {
+	case agent.Applied:
+		a.answered = true
+	case agent.Late:
+		a.lost = out.Message
+	default:
+		return true
+	}
+	return false
+}
+
+// await looks until there is an answer, the process is gone, or time is up.
+func (r *Reloader) await(ctx context.Context, a *attempt) agent.Outcome {
+	begun, interval := r.Now(), proofInterval
 	timer := time.NewTimer(interval)
 	defer timer.Stop()
 	for {
-		if target != nil && !r.alive(*target) {
-			return died(*target, r.describe(target))
+		out, done := r.step(ctx, a)
+		if done {
+			return r.close(ctx, a, out)
 		}
-		v, passed := look(ctx), r.Now().Sub(begin)
-		switch {
-		case v == no:
-			return agent.Outcome{Result: agent.Rejected, Proof: name, Message: "the application kept its old configuration"}
-		case v == yes && passed >= r.linger(target):
-			return agent.Outcome{Result: agent.Applied, Proof: name}
-		case passed >= max(r.Plan.VerifyTimeout, r.linger(target)):
-			return r.late(name)
+		if r.Now().Sub(begun) >= max(r.Plan.VerifyTimeout, r.linger(a.target)) {
+			return r.late(ctx, a)
 		}
 		select {
 		case <-ctx.Done():
-			return agent.Outcome{Result: agent.Failed, Message: "stopped while waiting for a proof"}
+			return agent.Outcome{Result: agent.Failed, Told: true, Trigger: a.trigger, Message: "stopped while waiting for a proof"}
 		case <-timer.C:
 			interval = min(interval+proofInterval, proofIntervalMax)
 			timer.Reset(interval)
 		}
 	}
+}
+
+// ask looks once for what await did not see in time.
+func (r *Reloader) ask(ctx context.Context, a *attempt) agent.Outcome {
+	if out, done := r.step(ctx, a); done {
+		return r.close(ctx, a, out)
+	}
+	return r.late(ctx, a)
+}
+
+func (r *Reloader) close(ctx context.Context, a *attempt, out agent.Outcome) agent.Outcome {
+	r.open = nil
+	out.Told, out.Trigger = true, a.trigger
+	return r.explain(ctx, a.target, out)
+}
+
+// step looks once. done says that out is the answer.
+func (r *Reloader) step(ctx context.Context, a *attempt) (out agent.Outcome, done bool) {
+	if a.target != nil && !r.alive(*a.target) {
+		return died(a), true
+	}
+	if a.call != nil && a.call.ended() {
+		if out := a.call.outcome; a.take(out) {
+			return r.orDied(a, out), true
+		}
+	}
+	if a.witness != nil {
+		return r.hear(ctx, a)
+	}
+	a.last = r.see(ctx, a)
+	switch a.last {
+	case no:
+		return agent.Outcome{Result: agent.Rejected, Proof: a.name, Message: "the application kept its old configuration"}, true
+	case yes:
+	case wait, partly:
+		return agent.Outcome{}, false
+	}
+	// One that survives must do so for the time the preset gives it, since some exit only after having tried the file.
+	if r.Now().Sub(a.begun) < r.linger(a.target) {
+		return agent.Outcome{}, false
+	}
+	return r.verify(ctx, a, r.applied(a, a.name, r.proves(a)))
+}
+
+// hear asks the witness once.
+func (r *Reloader) hear(ctx context.Context, a *attempt) (out agent.Outcome, done bool) {
+	found := a.witness.after(ctx)
+	if found.verdict == wait || found.result == agent.Applied && r.Now().Sub(a.begun) < r.linger(a.target) {
+		return agent.Outcome{}, false
+	}
+	out = agent.Outcome{Result: found.result, Proven: found.proven, Proof: found.proof, Message: found.message}
+	if out.Result != agent.Applied {
+		return out, true
+	}
+	if out.Message = a.trigger + ": " + found.message; found.message == "" {
+		out = r.applied(a, found.proof, found.proven)
+	}
+	return r.verify(ctx, a, out)
+}
+
+// see is the verdict of one look. Without a proof to look for, the answer counts.
+func (r *Reloader) see(ctx context.Context, a *attempt) verdict {
+	switch {
+	case a.look != nil:
+		return a.look(ctx)
+	case a.call != nil || a.lost != "":
+		return wait
+	}
+	return yes
+}
+
+// proves reports whether what was looked for shows that the application has the content of this attempt.
+func (r *Reloader) proves(a *attempt) bool {
+	if a.look == nil {
+		return a.answered && r.Plan.Row.Proof.Kind == preset.ProofAnswer
+	}
+	return !a.overlaps || a.answered
+}
+
+// applied is the outcome with that proof.
+func (r *Reloader) applied(a *attempt, proof string, proven bool) agent.Outcome {
+	out := agent.Outcome{Result: agent.Applied, Proven: proven, Proof: proof, Message: a.trigger + ": " + proof}
+	if proven {
+		return out
+	}
+	switch proof {
+	case string(preset.ProofAlive):
+		out.Message = a.trigger + ", which is alive: not proven"
+	case proofAnswer:
+		out.Message = a.trigger + ", which answered that all is well: not proven"
+	case proofExit:
+		out.Message = a.trigger + ", which ended with status 0: not proven"
+	case proofBeside:
+		out.Message = a.trigger + ", which has new workers beside old ones: not proven"
+	default:
+		out.Message = a.trigger + ": " + proof + ", which may have come of the attempt before: not proven"
+	}
+	return out
+}
+
+// verify asks the URL that must answer after a reload. Many servers need a moment until they answer again.
+func (r *Reloader) verify(ctx context.Context, a *attempt, out agent.Outcome) (agent.Outcome, bool) {
+	if r.Plan.VerifyURL == nil {
+		return out, true
+	}
+	e := *r.Plan.VerifyURL
+	e.Attempts = 1
+	if r.Plan.VerifyTimeout > 0 {
+		e.Timeout = min(e.Timeout, r.Plan.VerifyTimeout)
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.Timeout)
+	defer cancel()
+	answer := e.exchange(ctx, func(time.Duration) {})
+	a.said, a.unverified = answer.Message, answer.Told && answer.Result != agent.Late
+	if answer.Result != agent.Applied {
+		return agent.Outcome{}, false
+	}
+	proof := out.Proof + ", verify URL"
+	return r.applied(a, proof, true), true
 }
 
 // linger is how long the process must stay alive. Even where nothing is known, death by a signal is quick.
@@ -93,12 +273,41 @@ func (r *Reloader) linger(target *process.Process) time.Duration {
 	return max(least, r.Plan.Row.Linger)
 }
 
-// late is the outcome without a proof in time. A server that keeps its old configuration shows a refusal by nothing
-// happening (P5: nginx's workers stay as they are).
-func (r *Reloader) late(name string) agent.Outcome {
-	message := fmt.Sprintf("no proof (%s) within %s", name, r.Plan.VerifyTimeout)
-	if r.Plan.Row.BadFile == preset.Keeps {
-		return agent.Outcome{Result: agent.Rejected, Proof: name, Message: message + ": the application kept its old configuration"}
+// late is the outcome without a proof in time: late, unless something else tells that there will be none.
+func (r *Reloader) late(ctx context.Context, a *attempt) agent.Outcome {
+	switch {
+	case a.unverified:
+		return r.close(ctx, a, agent.Outcome{Result: agent.Failed, Message: "reloaded, but the verify URL does not confirm it: " + a.said})
+	case a.last == partly && r.Plan.VerifyURL == nil && !r.Plan.RequireProof:
+		return r.close(ctx, a, r.applied(a, proofBeside, false))
 	}
-	return agent.Outcome{Result: agent.Failed, Message: message}
+	out := agent.Outcome{Result: agent.Late, Told: true, Trigger: a.trigger, Proof: a.name}
+	waiting := fmt.Sprintf("no proof (%s) within %s", a.name, r.Plan.VerifyTimeout)
+	switch {
+	case a.lost != "":
+		waiting = a.lost
+	case a.call != nil:
+		waiting = a.trigger + ": no answer yet"
+	case a.said != "":
+		waiting = "reloaded, but the verify URL has not answered: " + a.said
+	}
+	if r.refused(ctx, a) {
+		return r.close(ctx, a, agent.Outcome{
+			Result: agent.Rejected, Proof: a.name, Message: waiting + ": the application kept its old configuration",
+		})
+	}
+	out.Message = waiting + "; it is asked for again, and nothing is sent again"
+	return out
+}
+
+// refused reports whether a server that shows a refusal by nothing happening has refused. It has when it is done with the trigger: it blocks signals while it reads its configuration, and blocks none, sleeps and
+// has none to take when it is done. Where that is not known, its own check of the file decides.
+func (r *Reloader) refused(ctx context.Context, a *attempt) bool {
+	if r.Plan.Row.BadFile != preset.Keeps || a.witness != nil || a.last != wait || a.call != nil || a.target == nil {
+		return false
+	}
+	if r.Plan.Row.Proof.Masked && a.masked && a.look != nil {
+		return r.Table.Idle(ctx, *a.target, r.Plan.Signal, a.blocked) && a.look(ctx) == wait // what it did meanwhile counts
+	}
+	return r.askWhy(ctx, a.target) != ""
 }

@@ -1,12 +1,14 @@
-// Package reload tells an application about a new configuration and finds out what it made of it.
+// Package reload triggers the reload of an application and finds out what came of it.
 //
-//	find the process ─► already younger than the content? applied
+//	find the process ─► started after the content was seen? applied
 //	      │
 //	      ▼ validator says no? rejected, nothing sent
 //	  signal | URL | command
 //	      │
-//	      ▼ watch for the proof: workers, metrics, status field, still alive
-//	  applied | rejected | failed | died
+//	      ▼ look for the proof: workers, metrics, status field, verify URL; or only for life
+//	  applied, proven or not | rejected | late | failed | died
+//	                                       │
+//	                                       └─► Ask looks again, without a trigger
 //
 // It does not know when to reload, nor what changed.
 package reload
@@ -18,13 +20,11 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
 	"inpod.dev/inpod/internal/preset"
 	"inpod.dev/inpod/sidecar/internal/agent"
-	"inpod.dev/inpod/sidecar/internal/digest"
 	"inpod.dev/inpod/sidecar/internal/process"
 )
 
@@ -44,8 +44,12 @@ type Plan struct {
 	Row preset.Preset
 	// VerifyURL must answer 2xx after a reload; nil for none.
 	VerifyURL *Endpoint
-	// VerifyTimeout bounds the search for a proof, CommandTimeout each command.
+	// Access is for the pages at which a proof is found.
+	Access Access
+	// VerifyTimeout bounds the search for a proof in one attempt, CommandTimeout each command.
 	VerifyTimeout, CommandTimeout time.Duration
+	// RequireProof makes a reload that nothing proves a failure.
+	RequireProof bool
 	// DryRun stops before the trigger.
 	DryRun bool
 }
@@ -58,28 +62,41 @@ type Reloader struct {
 	Log   *slog.Logger
 	// Secrets are the watched paths. The content of those that may hold a Secret is taken out of messages.
 	Secrets []string
+	// Pod is the name of the pod, "" outside of one.
+	Pod string
+
+	// open is the attempt whose answer has not come yet.
+	open *attempt
 }
 
 var _ agent.Trigger = (*Reloader)(nil)
 
-// startMargin is what a process must be younger than the content to be sure that it read it: start times have a
-// resolution of 10 ms.
-const startMargin = 100 * time.Millisecond
-
 // Reload makes one attempt.
 func (r *Reloader) Reload(ctx context.Context, change agent.Change) agent.Outcome {
-	outcome := r.reload(ctx, change)
-	outcome.Message = r.scrub(outcome.Message)
-	return outcome
+	return r.finish(r.reload(ctx, change))
 }
 
-// Ask looks for the answer to an earlier attempt.
-func (r *Reloader) Ask(context.Context, agent.Change) agent.Outcome {
-	return agent.Outcome{Result: agent.Late, Told: true, Message: "no answer yet"}
+// Ask looks for the answer to the last attempt.
+func (r *Reloader) Ask(ctx context.Context, _ agent.Change) agent.Outcome {
+	if r.open == nil {
+		return agent.Outcome{Result: agent.Failed, Final: true, Message: "no attempt is open"}
+	}
+	return r.finish(r.ask(ctx, r.open))
+}
+
+// finish makes an outcome fit to be shown.
+func (r *Reloader) finish(out agent.Outcome) agent.Outcome {
+	if out.Result == agent.Applied && !out.Proven && r.Plan.RequireProof && !r.Plan.DryRun {
+		out.Result, out.Final = agent.Failed, true
+		out.Message += ", and a proof is required (require-proof); give a verify-url that answers 2xx only with the new content, or a " +
+			"preset whose proof can be seen here"
+	}
+	out.Message, out.Trigger = r.scrub(out.Message), r.scrub(out.Trigger)
+	return out
 }
 
 func (r *Reloader) reload(ctx context.Context, change agent.Change) agent.Outcome {
-	target, out, done := r.target(change.State)
+	target, out, done := r.target(change)
 	if done {
 		return out
 	}
@@ -92,29 +109,22 @@ func (r *Reloader) reload(ctx context.Context, change agent.Change) agent.Outcom
 	if r.Plan.DryRun {
 		return agent.Outcome{Result: agent.Applied, Proof: "dry run", Message: "would " + r.describe(target)}
 	}
-	watch, out, done := r.prepare(ctx, target, change)
+	a, out, done := r.prepare(ctx, target, change)
 	if done {
 		return out
 	}
-	if out := r.fire(ctx, target); out.Result != agent.Applied {
-		out = r.explain(ctx, target, r.orDied(target, out))
-		out.Told = r.Plan.Signal == 0 // a signal that failed was not sent, a URL or command may have done anything
-		return out
+	r.Log.DebugContext(ctx, "triggering a reload", "trigger", a.trigger)
+	out = r.fire(ctx, a)
+	out.Trigger = a.trigger
+	if out.Result != agent.Applied && out.Result != agent.Late {
+		r.open = nil
+		return r.explain(ctx, target, r.orDied(a, out))
 	}
-	out = watch(ctx)
-	out.Told = true
-	if out.Result == agent.Applied {
-		out = r.verify(ctx, out)
-		out.Told = true
-	}
-	if out.Result == agent.Applied && out.Message == "" {
-		out.Message = r.describe(target)
-	}
-	return r.explain(ctx, target, out)
+	return r.await(ctx, a)
 }
 
 // target finds the process, which is nil when none is needed and none is seen.
-func (r *Reloader) target(state digest.State) (target *process.Process, out agent.Outcome, done bool) {
+func (r *Reloader) target(change agent.Change) (target *process.Process, out agent.Outcome, done bool) {
 	if r.Plan.Process.IsZero() {
 		return nil, agent.Outcome{}, false
 	}
@@ -125,10 +135,12 @@ func (r *Reloader) target(state digest.State) (target *process.Process, out agen
 		}
 		return nil, failed(err), true
 	}
+	// Both times have a monotonic reading. What the file system says of the content is not asked: its clock may be another
+	// one, or have been set since.
 	started, err := r.Table.StartedAt(p, r.Now())
-	if err == nil && started.After(state.Changed.Add(startMargin)) {
+	if err == nil && !change.Seen.IsZero() && started.After(change.Seen) {
 		return nil, agent.Outcome{
-			Result: agent.Applied, Proof: "started later",
+			Result: agent.Applied, Proven: true, Proof: "started later",
 			Message: fmt.Sprintf("%s started after the change, and so has read it", p),
 		}, true
 	}
@@ -140,29 +152,34 @@ func (r *Reloader) permitted(ctx context.Context, target *process.Process) (out 
 	if r.Plan.Signal == 0 {
 		return agent.Outcome{}, false
 	}
+	if r.Plan.Row.NeedsWorkers {
+		if _, some := r.workers(*target); !some {
+			return failed(fmt.Errorf("%w: %s has no workers, so it does not run in the mode in which SIG%s reloads it (haproxy -W)",
+				process.ErrRefused, target, process.SignalName(r.Plan.Signal))), true
+		}
+	}
 	if err := r.Table.Allowed(ctx, *target, r.Plan.Signal, r.Plan.Assured); err != nil {
 		return failed(err), true
-	}
-	if !r.Plan.Row.NeedsWorkers {
-		return agent.Outcome{}, false
-	}
-	if _, some := r.workers(*target); !some {
-		return failed(fmt.Errorf("%w: %s has no workers, so it does not run in the mode in which SIG%s reloads it (haproxy -W)",
-			process.ErrRefused, target, process.SignalName(r.Plan.Signal))), true
 	}
 	return agent.Outcome{}, false
 }
 
-func (r *Reloader) fire(ctx context.Context, target *process.Process) agent.Outcome {
-	r.Log.DebugContext(ctx, "telling the application", "how", r.describe(target))
+// fire sends the trigger. Applied means that it was sent and nothing contradicts, Late that nobody knows what came of it.
+func (r *Reloader) fire(ctx context.Context, a *attempt) agent.Outcome {
 	switch {
 	case r.Plan.Signal != 0:
-		if err := r.Table.Send(*target, r.Plan.Signal); err != nil {
+		if err := r.Table.Send(*a.target, r.Plan.Signal); err != nil {
 			return failed(err)
 		}
-		return agent.Outcome{Result: agent.Applied}
+		return agent.Outcome{Result: agent.Applied, Told: true}
 	case r.Plan.URL != nil:
-		return r.Plan.URL.Call(ctx)
+		a.call = r.Plan.URL.begin(ctx)
+		out, ended := a.call.wait(ctx, r.Plan.URL.Timeout)
+		if !ended {
+			return r.Plan.URL.unanswered()
+		}
+		a.take(out)
+		return out
 	default:
 		return r.command(ctx)
 	}
@@ -172,47 +189,21 @@ func (r *Reloader) command(ctx context.Context) agent.Outcome {
 	result := run(ctx, r.Plan.Command, "", r.Plan.CommandTimeout)
 	switch {
 	case result.err == nil:
-		return agent.Outcome{Result: agent.Applied, Proof: "exit status"}
+		return agent.Outcome{Result: agent.Applied, Proof: proofExit, Told: true}
 	case result.exited:
-		return agent.Outcome{Result: agent.Rejected, Message: result.String()}
+		return agent.Outcome{Result: agent.Rejected, Proof: proofExit, Message: result.String(), Told: true}
 	}
-	return failed(result.err)
-}
-
-// verify asks the URL that must answer after a reload, for as long as a proof is waited for: many servers need a moment
-// until they answer again.
-func (r *Reloader) verify(ctx context.Context, out agent.Outcome) agent.Outcome {
-	if r.Plan.VerifyURL == nil {
-		return out
-	}
-	end, interval := r.Now().Add(r.Plan.VerifyTimeout), proofInterval
-	timer := time.NewTimer(interval)
-	defer timer.Stop()
-	for {
-		answer := r.Plan.VerifyURL.Call(ctx)
-		if answer.Result == agent.Applied {
-			out.Proof = strings.TrimPrefix(out.Proof+", verify URL", ", ")
-			return out
-		}
-		if !r.Now().Before(end) {
-			return agent.Outcome{Result: agent.Failed, Message: "reloaded, but the verify URL does not confirm it: " + answer.Message}
-		}
-		select {
-		case <-ctx.Done():
-			return agent.Outcome{Result: agent.Failed, Message: "stopped while waiting for the verify URL"}
-		case <-timer.C:
-			interval = min(interval+proofInterval, proofIntervalMax)
-			timer.Reset(interval)
-		}
-	}
+	out := failed(result.err)
+	out.Told = true // it may have done anything
+	return out
 }
 
 // orDied turns an outcome into Died when the process is gone.
-func (r *Reloader) orDied(target *process.Process, out agent.Outcome) agent.Outcome {
-	if target == nil || r.alive(*target) {
+func (r *Reloader) orDied(a *attempt, out agent.Outcome) agent.Outcome {
+	if a.target == nil || r.alive(*a.target) {
 		return out
 	}
-	return died(*target, r.describe(target))
+	return died(a)
 }
 
 func (r *Reloader) alive(target process.Process) bool {
@@ -224,6 +215,9 @@ func (r *Reloader) alive(target process.Process) bool {
 // workers if a reload renews them, else its own age.
 func (r *Reloader) LoadedAt(ctx context.Context) (at time.Time, known bool) {
 	if at, ok := r.reportedTime(ctx); ok {
+		if at.After(r.Now().Add(time.Second)) {
+			return time.Time{}, true // by another clock
+		}
 		return at, true
 	}
 	if r.Plan.Process.IsZero() {
@@ -236,12 +230,25 @@ func (r *Reloader) LoadedAt(ctx context.Context) (at time.Time, known bool) {
 	reader := p
 	if r.Plan.Row.Proof.Kind == preset.ProofWorkers && r.Plan.Row.BadFile == preset.Keeps {
 		// All workers: one that crashed and was replaced says nothing about the configuration.
-		if children, err := r.Table.Children(p.PID); err == nil && len(children) > 0 {
-			reader = slices.MinFunc(children, func(a, b process.Process) int { return cmp.Compare(a.Start, b.Start) })
+		if children, err := r.Table.Children(p.PID); err == nil {
+			children = slices.DeleteFunc(children, func(c process.Process) bool { return r.draining(c.PID) })
+			if len(children) > 0 {
+				reader = slices.MinFunc(children, func(a, b process.Process) int { return cmp.Compare(a.Start, b.Start) })
+			}
 		}
 	}
-	at, err = r.Table.StartedAt(reader, r.Now())
-	return at, err == nil
+	if at, err = r.Table.StartedAt(reader, r.Now()); err != nil {
+		return time.Time{}, true
+	}
+	return at, true
+}
+
+// trigger names what is sent.
+func (r *Reloader) trigger(target *process.Process) string {
+	if r.Plan.Signal != 0 && target != nil {
+		return fmt.Sprintf("SIG%s to %s", process.SignalName(r.Plan.Signal), target)
+	}
+	return r.describe(target)
 }
 
 // describe says in a few words how the application is told.
@@ -260,8 +267,8 @@ func failed(err error) agent.Outcome {
 	return agent.Outcome{Result: agent.Failed, Message: err.Error(), Final: errors.Is(err, errNoValidator)}
 }
 
-func died(target process.Process, how string) agent.Outcome {
-	return agent.Outcome{Result: agent.Died, Message: fmt.Sprintf("%s ended after: %s", target, how)}
+func died(a *attempt) agent.Outcome {
+	return agent.Outcome{Result: agent.Died, Told: true, Trigger: a.trigger, Message: fmt.Sprintf("%s ended after %s", a.target, a.trigger)}
 }
 
 // How says in a few words how the application is told, before any process has been seen.

@@ -24,11 +24,14 @@ import (
 
 // Shell programs that behave like servers. "$0" is unique, so that each is found by its command line.
 const (
-	renews  = `w() { sh -c 'sleep 60; :' & w=$!; }; trap 'kill $w; w' HUP; w; touch "$0"; while :; do wait; done`
-	refuses = `trap : HUP; sh -c 'sleep 60; :' & touch "$0"; while :; do wait; done`
-	dies    = `trap 'exit 3' HUP; sh -c 'sleep 60; :' & touch "$0"; while :; do wait; done`
-	alone   = `trap : HUP; mkfifo "$0.pipe"; touch "$0"; while :; do read x <"$0.pipe"; done`
-	deaf    = `touch "$0"; exec sleep 60.123`
+	renews   = `w() { sh -c 'sleep 60; :' & w=$!; }; trap 'kill $w; w' HUP; w; touch "$0"; while :; do wait; done`
+	refuses  = `trap : HUP; sh -c 'sleep 60; :' & touch "$0"; while :; do wait; done`
+	dies     = `trap 'exit 3' HUP; sh -c 'sleep 60; :' & touch "$0"; while :; do wait; done`
+	alone    = `trap : HUP; mkfifo "$0.pipe"; touch "$0"; while :; do read x <"$0.pipe"; done`
+	grows    = `w() { sh -c 'sleep 60; :' & }; trap w HUP; w; touch "$0"; while :; do wait; done`
+	respawns = `w() { sh -c 'sleep 60; :' & w=$!; }; trap 'kill $w; w' HUP; w; { w; }; touch "$0"; while :; do wait; done`
+	drains   = `trap 'sh -c "sleep 60; :" &' HUP; sh -c 'sleep 60; : old one' & touch "$0"; while :; do wait; done`
+	deaf     = `touch "$0"; exec tail -f "$0"`
 )
 
 // start runs a shell program and returns a reloader for it, with a plan to be completed.
@@ -50,9 +53,6 @@ func start(t *testing.T, script string) *reload.Reloader {
 		}
 	}
 	selector := process.Selector{Cmdline: regexp.MustCompile(regexp.QuoteMeta(marker))}
-	if script == deaf {
-		selector.Cmdline = regexp.MustCompile(`^sleep 60\.123$`)
-	}
 	return newReloader(reload.Plan{Process: selector, Signal: syscall.SIGHUP})
 }
 
@@ -71,21 +71,36 @@ func changed() agent.Change {
 func TestSignal(t *testing.T) {
 	t.Parallel()
 	workers := preset.Preset{Name: "x", Proof: preset.Proof{Kind: preset.ProofWorkers}, BadFile: preset.Keeps}
+	masked := workers
+	masked.Proof.Masked = true
+	bad, good := workers, workers
+	bad.Explainers, good.Explainers = [][]string{{"sh", "-c", "echo bad line 7; exit 1"}}, [][]string{{"true"}}
 	exits := preset.Preset{Name: "x", Proof: preset.Proof{Kind: preset.ProofWorkers}, BadFile: preset.Exits}
 	cases := map[string]struct {
-		script    string
-		row       preset.Preset
-		want      agent.Result
-		wantProof string
-		wantText  string
+		script     string
+		row        preset.Preset
+		want       agent.Result
+		wantProven bool
+		wantProof  string
+		wantText   string
 	}{
-		"workers are renewed":                 {script: renews, row: workers, want: agent.Applied, wantProof: "workers renewed"},
-		"workers stay as they are":            {script: refuses, row: workers, want: agent.Rejected, wantText: "kept its old"},
-		"no workers in time, may be anything": {script: refuses, row: exits, want: agent.Failed, wantText: "no proof"},
-		"the process ends":                    {script: dies, row: workers, want: agent.Died, wantText: "ended after"},
-		"nothing but life can be seen":        {script: alone, want: agent.Applied, wantProof: "alive"},
+		"workers are renewed": {script: renews, row: workers, want: agent.Applied, wantProven: true, wantProof: "workers renewed", wantText: "SIGHUP to sh (PID "},
+		"workers stay as they are, and the master is done with the signal":    {script: refuses, row: masked, want: agent.Rejected, wantText: "kept its old"},
+		"workers stay as they are, and the server says that the file is bad":  {script: refuses, row: bad, want: agent.Rejected, wantText: "bad line 7"},
+		"workers stay as they are, and the server says that the file is good": {script: refuses, row: good, want: agent.Late, wantText: "nothing is sent again"},
+		"workers stay as they are, and nothing tells why":                     {script: refuses, row: workers, want: agent.Late, wantText: "asked for again"},
+		"no workers in time, may be anything":                                 {script: refuses, row: exits, want: agent.Late, wantText: "no proof"},
+		"one more worker of a pool that grows proves nothing":                 {script: grows, row: workers, want: agent.Applied, wantProof: "new workers beside old ones", wantText: "not proven"},
+		"one more worker is proof where only a reload starts one":             {script: grows, row: preset.Preset{Proof: preset.Proof{Kind: preset.ProofWorkers, NoRespawn: true}}, want: agent.Applied, wantProven: true, wantProof: "workers renewed"},
+		"a worker that crashed and was replaced proves nothing":               {script: respawns, row: workers, want: agent.Applied, wantText: "not proven"},
+		"old workers on their way out do not count":                           {script: drains, row: preset.Preset{Proof: preset.Proof{Kind: preset.ProofWorkers, Draining: "old one"}}, want: agent.Applied, wantProven: true, wantProof: "workers renewed"},
+		"the process ends":             {script: dies, row: workers, want: agent.Died, wantText: "ended after"},
+		"nothing but life can be seen": {script: alone, want: agent.Applied, wantProof: "alive", wantText: ", which is alive: not proven"},
 		"a worker mode without workers": {
 			script: alone, row: preset.Preset{NeedsWorkers: true}, want: agent.Failed, wantText: "no workers",
+		},
+		"a worker mode without workers, in which the signal would kill": {
+			script: deaf, row: preset.Preset{NeedsWorkers: true}, want: agent.Failed, wantText: "(haproxy -W)",
 		},
 		"a signal that would kill": {script: deaf, want: agent.Failed, wantText: "would be killed"},
 	}
@@ -95,11 +110,12 @@ func TestSignal(t *testing.T) {
 			r := start(t, tc.script)
 			r.Plan.Row = tc.row
 			out := r.Reload(t.Context(), changed())
-			if out.Result != tc.want || tc.wantProof != "" && out.Proof != tc.wantProof || !strings.Contains(out.Message, tc.wantText) {
+			if out.Result != tc.want || out.Proven != tc.wantProven || tc.wantProof != "" && out.Proof != tc.wantProof || !strings.Contains(out.Message, tc.wantText) {
 				t.Errorf("%+v, want %s by %q with %q", out, tc.want, tc.wantProof, tc.wantText)
 			}
-			if sent := tc.wantText != "no workers" && tc.script != deaf; out.Told != sent {
-				t.Errorf("told = %v, want %v", out.Told, sent)
+			sent := tc.wantText != "no workers" && tc.script != deaf
+			if out.Told != sent || strings.HasPrefix(out.Trigger, "SIGHUP to sh (PID ") != sent {
+				t.Errorf("told = %v, trigger %q; want %v", out.Told, out.Trigger, sent)
 			}
 		})
 	}
@@ -113,12 +129,13 @@ func TestNothingIsSentWhenItIsNotNeededOrNotWise(t *testing.T) {
 	cases := map[string]struct {
 		row       preset.Preset
 		state     digest.State
+		seen      time.Time
 		dry       bool
 		want      agent.Result
 		wantText  string
 		wantFinal bool
 	}{
-		"the process is younger than the content": {state: digest.State{Changed: time.Now().Add(-time.Hour)}, want: agent.Applied, wantText: "has read it"},
+		"the process is younger than the content": {state: changed().State, seen: time.Now().Add(-time.Hour), want: agent.Applied, wantText: "has read it"},
 		"the validator says no":                   {row: no, state: changed().State, want: agent.Rejected, wantText: "bad line 7"},
 		"there is no validator":                   {row: none, state: changed().State, want: agent.Failed, wantText: "nothing was sent", wantFinal: true},
 		"the validator would look elsewhere":      {row: hidden, state: changed().State, want: agent.Failed, wantText: "nothing was sent", wantFinal: true},
@@ -129,7 +146,7 @@ func TestNothingIsSentWhenItIsNotNeededOrNotWise(t *testing.T) {
 			t.Parallel()
 			r := start(t, dies)
 			r.Plan.Row, r.Plan.DryRun = tc.row, tc.dry
-			out := r.Reload(t.Context(), agent.Change{State: tc.state})
+			out := r.Reload(t.Context(), agent.Change{State: tc.state, Seen: tc.seen})
 			if out.Result != tc.want || !strings.Contains(out.Message, tc.wantText) || out.Final != tc.wantFinal || out.Told {
 				t.Errorf("%+v, want %s with %q", out, tc.want, tc.wantText)
 			}
@@ -216,8 +233,8 @@ func TestProofFromMetricsAndFields(t *testing.T) {
 		wantField agent.Result // of the JSON field
 	}{
 		"it moved":     {after: "2", wantField: agent.Applied},
-		"it stayed":    {after: "1", wantField: agent.Rejected},
-		"it is broken": {after: "", wantField: agent.Rejected},
+		"it stayed":    {after: "1", wantField: agent.Late},
+		"it is broken": {after: "", wantField: agent.Late},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

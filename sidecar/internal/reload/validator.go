@@ -47,19 +47,6 @@ func (r *Reloader) validate(ctx context.Context, target *process.Process) (out a
 	return failed(result.err), true
 }
 
-// explain adds the application's own words to a rejection that came without any.
-func (r *Reloader) explain(ctx context.Context, target *process.Process, out agent.Outcome) agent.Outcome {
-	if out.Result != agent.Rejected {
-		return out
-	}
-	if argv, _ := r.firstOf(r.Plan.Row.Explainers, target); argv != nil {
-		if result := run(ctx, argv, r.directory(target), r.Plan.CommandTimeout); result.exited {
-			out.Message += "; " + result.String()
-		}
-	}
-	return out
-}
-
 // directory is where the process works, since its arguments may be relative to that. "" is the sidecar's own, when that
 // is not to be known or not there: another container may have another file system.
 func (r *Reloader) directory(target *process.Process) string {

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"inpod.dev/inpod/internal/preset"
 	"inpod.dev/inpod/sidecar/internal/agent"
@@ -55,49 +54,6 @@ func (r *Reloader) witnessOf(target *process.Process, change agent.Change) witne
 		return newPgbouncer(r.server(target, change), r.Table)
 	default:
 		return nil
-	}
-}
-
-// prepare asks how things are before the trigger, and returns what finds out about it afterwards. done means that nothing
-// may be sent.
-func (r *Reloader) prepare(ctx context.Context, target *process.Process, change agent.Change) (watch func(context.Context) agent.Outcome, out agent.Outcome, done bool) {
-	w := r.witnessOf(target, change)
-	if w == nil {
-		return r.watchFor(ctx, target), agent.Outcome{}, false
-	}
-	if out, done := w.before(ctx); done {
-		return nil, out, true
-	}
-	return func(ctx context.Context) agent.Outcome { return r.hear(ctx, target, w) }, agent.Outcome{}, false
-}
-
-// hear asks a witness until it has an answer, the process is gone, or time is up.
-func (r *Reloader) hear(ctx context.Context, target *process.Process, w witness) agent.Outcome {
-	begin, interval := r.Now(), proofInterval
-	timer := time.NewTimer(interval)
-	defer timer.Stop()
-	for {
-		if !r.alive(*target) {
-			return died(*target, r.describe(target))
-		}
-		found := w.after(ctx)
-		passed := r.Now().Sub(begin)
-		switch {
-		case found.verdict != wait && (found.result != agent.Applied || passed >= r.linger(target)):
-			return agent.Outcome{Result: found.result, Proven: found.proven, Proof: found.proof, Message: found.message}
-		case passed >= max(r.Plan.VerifyTimeout, r.linger(target)):
-			return agent.Outcome{
-				Result: agent.Late, Proof: string(r.Plan.Row.Proof.Kind),
-				Message: fmt.Sprintf("%s has not answered within %s", target, r.Plan.VerifyTimeout),
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return agent.Outcome{Result: agent.Failed, Message: "stopped while waiting for a proof"}
-		case <-timer.C:
-			interval = min(interval+proofInterval, proofIntervalMax)
-			timer.Reset(interval)
-		}
 	}
 }
 

@@ -2,6 +2,7 @@ package reload
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"inpod.dev/inpod/sidecar/internal/process"
@@ -29,16 +30,37 @@ func (r *Reloader) workers(master process.Process) (map[worker]bool, bool) {
 	return workers, len(workers) > 0
 }
 
-// newWorkers sees whether the master has started a worker that was not there before. Old ones may stay for as long as
-// their connections do.
-func (r *Reloader) newWorkers(master process.Process, before map[worker]bool) func(context.Context) verdict {
+// newWorkers sees whether the master has renewed its workers: there is one that started after the trigger, and each of
+// those before is gone, or is known to be on its way out. A worker that crashed and was replaced, or one more of a pool
+// that grows, is no proof.
+func (r *Reloader) newWorkers(master process.Process, before map[worker]bool, since time.Duration) func(context.Context) verdict {
 	return func(context.Context) verdict {
 		now, _ := r.workers(master)
+		renewed, old := false, false
 		for w := range now {
-			if !before[w] {
-				return yes
+			switch {
+			case !before[w]:
+				renewed = renewed || w.start >= since-process.Resolution
+			case !r.Plan.Row.Proof.NoRespawn && !r.draining(w.pid):
+				old = true
 			}
+		}
+		switch {
+		case renewed && old:
+			return partly
+		case renewed:
+			return yes
 		}
 		return wait
 	}
+}
+
+// draining reports whether the title of a worker says that it only ends what it has begun.
+func (r *Reloader) draining(pid int) bool {
+	title := r.Plan.Row.Proof.Draining
+	if title == "" {
+		return false
+	}
+	p, err := r.Table.Get(pid)
+	return err == nil && strings.Contains(strings.Join(p.Args, " "), title)
 }

@@ -1,10 +1,14 @@
-package digest
+package watch
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
 
-// OwnClock reports whether the times of all watched files are of this machine's clock. A server of NFS, SMB or Ceph and
+	"inpod.dev/inpod/sidecar/internal/digest"
+)
+
+// OwnClock reports whether the times of all files of a state are of this machine's clock. A server of NFS, SMB or Ceph and
 // a program behind FUSE have clocks of their own, and a file system that is not known may have one.
-func (s State) OwnClock() bool {
+func OwnClock(s digest.State) bool {
 	for _, v := range s.Volumes {
 		var fs unix.Statfs_t
 		if err := unix.Statfs(v.Path, &fs); err == nil && !ownClock(uint32(fs.Type)) { //nolint:gosec // a magic number of 32 bits

@@ -1,6 +1,10 @@
-package digest
+package watch
 
-import "testing"
+import (
+	"testing"
+
+	"inpod.dev/inpod/sidecar/internal/digest"
+)
 
 func TestFileSystemsWithAClockOfTheirOwn(t *testing.T) {
 	t.Parallel()
@@ -27,7 +31,7 @@ func TestFileSystemsWithAClockOfTheirOwn(t *testing.T) {
 			}
 		})
 	}
-	if here := Combine([]Volume{{Path: t.TempDir()}, {Path: "/no/such/path"}}); !here.OwnClock() {
+	if !OwnClock(digest.Combine([]digest.Volume{{Path: t.TempDir()}, {Path: "/no/such/path"}})) {
 		t.Skip("the tests' own directory is on a file system with another clock")
 	}
 }

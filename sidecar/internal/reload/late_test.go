@@ -1,0 +1,231 @@
+package reload_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"inpod.dev/inpod/internal/preset"
+	"inpod.dev/inpod/sidecar/internal/agent"
+	"inpod.dev/inpod/sidecar/internal/reload"
+)
+
+// answer asks until the answer is there.
+func answer(t *testing.T, r *reload.Reloader) agent.Outcome {
+	t.Helper()
+	for { // the test's own deadline ends it
+		if out := r.Ask(t.Context(), changed()); out.Result != agent.Late {
+			return out
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// A server that gets no processor time is not one that has refused.
+func TestAServerThatIsThrottledIsLate(t *testing.T) {
+	t.Parallel()
+	r := start(t, renews)
+	r.Plan.Row = preset.Preset{Name: "x", Proof: preset.Proof{Kind: preset.ProofWorkers, Masked: true}, BadFile: preset.Keeps}
+	p, err := r.Table.Meant(r.Plan.Process, r.Plan.Signal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(p.PID, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if out := r.Reload(t.Context(), changed()); out.Result != agent.Late || !out.Told {
+			t.Fatalf("%+v, want late", out)
+		}
+		if out := r.Ask(t.Context(), changed()); out.Result != agent.Late {
+			t.Fatalf("%+v, want late", out)
+		}
+	}
+	if err := syscall.Kill(p.PID, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	// Two attempts were on their way, and the workers may be those of the first.
+	if out := answer(t, r); out.Result != agent.Applied || out.Proven || !strings.Contains(out.Message, "the attempt before") {
+		t.Errorf("%+v, want applied, not proven", out)
+	}
+	if out := r.Reload(t.Context(), changed()); out.Result != agent.Applied || !out.Proven {
+		t.Errorf("%+v, want applied, proven", out)
+	}
+}
+
+// slow is a server whose reload takes until it is released, and whose metrics then say that it worked.
+type slow struct {
+	*httptest.Server
+
+	release           chan struct{}
+	reloads, finished atomic.Int32
+}
+
+func newSlow(t *testing.T) *slow {
+	t.Helper()
+	s := &slow{release: make(chan struct{})}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		if request.URL.Path == "/reload" {
+			s.reloads.Add(1)
+			<-s.release
+			s.finished.Add(1)
+			return
+		}
+		fmt.Fprintf(w, "ok 1\nat %d\n", s.finished.Load())
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func TestASlowReloadIsAskedForAndNotRepeated(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		row        preset.Preset
+		wantProven bool
+	}{
+		"with a proof in metrics":                  {row: preset.Preset{Proof: preset.Proof{Kind: preset.ProofMetrics, Success: "ok", Time: "at"}, BadFile: preset.Keeps}, wantProven: true},
+		"with nothing but the answer":              {},
+		"with an answer that the preset relies on": {row: preset.Preset{Proof: preset.Proof{Kind: preset.ProofAnswer}}, wantProven: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSlow(t)
+			r := newReloader(reload.Plan{URL: &reload.Endpoint{URL: s.URL + "/reload", Timeout: 50 * time.Millisecond, Attempts: 3}})
+			r.Plan.Access = reload.Access{Timeout: 10 * time.Second, Attempts: 1}
+			r.Plan.Row = tc.row
+			if tc.row.Proof.Success != "" {
+				r.Plan.Row.Proof.URL = s.URL + "/metrics"
+			}
+			if out := r.Reload(t.Context(), changed()); out.Result != agent.Late || !out.Told {
+				t.Fatalf("%+v, want late", out)
+			}
+			if out := r.Ask(t.Context(), changed()); out.Result != agent.Late {
+				t.Fatalf("%+v, want late", out)
+			}
+			close(s.release)
+			if out := answer(t, r); out.Result != agent.Applied || out.Proven != tc.wantProven {
+				t.Errorf("%+v, want applied, proven %v", out, tc.wantProven)
+			}
+			if n := s.reloads.Load(); n != 1 {
+				t.Errorf("%d reloads for one change", n)
+			}
+		})
+	}
+}
+
+func TestARequestThatMayHaveBeenSeenIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		calls.Add(1)
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err == nil {
+			_ = conn.Close()
+		}
+	}))
+	defer server.Close()
+	e := reload.Endpoint{URL: server.URL, Timeout: 10 * time.Second, Attempts: 3}
+	if out := e.Call(t.Context()); out.Result != agent.Late || !out.Told || calls.Load() != 1 {
+		t.Errorf("%+v after %d requests, want late after one", out, calls.Load())
+	}
+	server.Close()
+	if out := e.Call(t.Context()); out.Result != agent.Failed || out.Told {
+		t.Errorf("%+v, want failed: nobody is there", out)
+	}
+}
+
+func TestARequiredProofMakesTheUnprovenAFailure(t *testing.T) {
+	t.Parallel()
+	r := start(t, alone)
+	r.Plan.RequireProof = true
+	out := r.Reload(t.Context(), changed())
+	if out.Result != agent.Failed || !out.Final || !out.Told || !strings.Contains(out.Message, "which is alive: not proven") ||
+		!strings.Contains(out.Message, "verify-url") {
+		t.Errorf("%+v, want failed for good, with what was sent, what was seen and what to do", out)
+	}
+}
+
+// The password and what the server compares it with change together. One server reads its users for each request, the
+// other when it reloads.
+func TestRotatedCredentialsAreAccepted(t *testing.T) {
+	t.Parallel()
+	for name, atOnce := range map[string]bool{"a server that has read the new password": true, "a server that reads it when it reloads": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "header")
+			write := func(text string) {
+				if err := os.WriteFile(file, []byte(text+"\n"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			write("first")
+			var password atomic.Value
+			password.Store("first")
+			var reloads, refusals atomic.Int32
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+				if request.Header.Get("Authorization") != password.Load() {
+					refusals.Add(1)
+					w.WriteHeader(http.StatusUnauthorized)
+					return
+				}
+				if request.URL.Path == "/reload" {
+					reloads.Add(1)
+					password.Store("second")
+				}
+			}))
+			defer server.Close()
+			access := reload.Access{
+				Server: server.URL, HeaderFiles: map[string]string{"Authorization": file}, Timeout: 10 * time.Second, Attempts: 1, Accepted: &reload.Credentials{},
+			}
+			access.Accepted.Read(access.HeaderFiles)
+			r := newReloader(reload.Plan{Access: access, VerifyURL: access.Page(server.URL + "/ready"), URL: access.Page(server.URL + "/reload")})
+			write("second")
+			if atOnce {
+				password.Store("second")
+			}
+			if out := r.Reload(t.Context(), changed()); out.Result != agent.Applied || !out.Proven || reloads.Load() != 1 {
+				t.Errorf("%+v after %d reloads, want applied after one", out, reloads.Load())
+			}
+			write("third") // which nobody accepts
+			if out := r.Reload(t.Context(), changed()); out.Result != agent.Applied {
+				t.Errorf("%+v, want that what was accepted goes on to be", out)
+			}
+			password.Store("fourth")
+			if out := r.Reload(t.Context(), changed()); out.Result != agent.Failed || !strings.Contains(out.Message, "401") {
+				t.Errorf("%+v, want failed with the status", out)
+			}
+		})
+	}
+}
+
+func TestHeadersGoToOneServerOnly(t *testing.T) {
+	t.Parallel()
+	const url = "http://127.0.0.1:9090/-/reload"
+	for other, want := range map[string]bool{
+		"http://127.0.0.1:9090/metrics":  true,
+		"http://localhost:9090/-/ready":  true,
+		"http://[::1]:9090/-/ready":      true,
+		"http://127.0.0.1:9091/-/ready":  false,
+		"http://127.0.0.1/-/ready":       false,
+		"https://127.0.0.1:9090/-/ready": false,
+		"http://example.com:9090/":       false,
+		"unix:/run/app.sock:/":           false,
+	} {
+		if got := reload.SameServer(url, other); got != want {
+			t.Errorf("%s: %v, want %v", other, got, want)
+		}
+	}
+	if !reload.SameServer("unix:/run/a:/reload", "unix:/run/a:/ready") || !reload.SameServer("https://a/x", "https://A:443/y") {
+		t.Error("one server is taken for two")
+	}
+	if reload.SameServer("", "") || reload.SameServer("unix:/run/a:/x", "unix:/run/b:/x") {
+		t.Error("two servers are taken for one")
+	}
+}
