@@ -174,6 +174,60 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// Headers may hold a password, so they go to one server; what else a request needs counts for all of them.
+func TestAllRequestsHaveWhatTheFirstHas(t *testing.T) {
+	t.Parallel()
+	common := []string{
+		"--watch", "/etc", "--reload-header-from", "authorization=/etc/header", "--reload-ca-file", "/etc/ca", "--reload-skip-verify",
+		"--reload-timeout", "7s", "--require-proof",
+	}
+	for name, tc := range map[string]struct {
+		args        []string
+		wantHeaders map[string]bool // by page
+	}{
+		"a preset with a URL": {
+			args:        []string{"--preset", "prometheus", "--verify-url", "http://localhost:9090/-/ready"},
+			wantHeaders: map[string]bool{"http://127.0.0.1:9090/metrics": true, "http://localhost:9090/-/ready": true, "http://127.0.0.1:80/": false},
+		},
+		"a verify URL of another server": {
+			args:        []string{"--reload-url", "https://app:1/reload", "--verify-url", "https://other:1/ready"},
+			wantHeaders: map[string]bool{"https://app:1/ready": true, "https://other:1/ready": false},
+		},
+		"a signal, and a proof at a URL": {
+			args:        []string{"--preset", "prometheus", "--reload-signal", "HUP", "--verify-url", "http://127.0.0.1:1/ready"},
+			wantHeaders: map[string]bool{"http://127.0.0.1:9090/metrics": true, "http://127.0.0.1:1/ready": false},
+		},
+		"a command, and no other URL": {
+			args:        []string{"--reload-command", `["true"]`, "--verify-url", "http://127.0.0.1:1/ready"},
+			wantHeaders: map[string]bool{"http://127.0.0.1:1/ready": true},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, err := config.Parse(append(slices.Clone(common), tc.args...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			plan, err := c.Plan()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !plan.RequireProof {
+				t.Error("no proof is required")
+			}
+			for url, want := range tc.wantHeaders {
+				e := plan.Access.Page(url)
+				if got := e.HeaderFiles["Authorization"] != ""; got != want {
+					t.Errorf("%s gets the headers: %v, want %v", url, got, want)
+				}
+				if e.CAFile != "/etc/ca" || !e.SkipVerify || e.Timeout != 7*time.Second {
+					t.Errorf("%s: %+v, want what all have", url, e)
+				}
+			}
+		})
+	}
+}
+
 func TestEveryPresetHasAPlanOrARefusal(t *testing.T) {
 	t.Parallel()
 	for _, row := range preset.All() {

@@ -229,3 +229,24 @@ func TestHeadersGoToOneServerOnly(t *testing.T) {
 		t.Error("two servers are taken for one")
 	}
 }
+
+func TestARejectionWithoutWordsSaysWhereTheLogIs(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		pod, want string
+	}{
+		"in a pod":       {pod: "web-1", want: "kubectl logs web-1 -c CONTAINER"}, // which is not known outside of Kubernetes
+		"outside of one": {want: "that of sh (PID "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := start(t, refuses)
+			r.Pod = tc.pod
+			r.Plan.Row = preset.Preset{Proof: preset.Proof{Kind: preset.ProofWorkers, Masked: true}, BadFile: preset.Keeps}
+			out := r.Reload(t.Context(), changed())
+			if out.Result != agent.Rejected || !strings.Contains(out.Message, tc.want) {
+				t.Errorf("%+v, want %q in it", out, tc.want)
+			}
+		})
+	}
+}
