@@ -295,6 +295,10 @@ func (a *Agent) askAnswer(ctx context.Context) Outcome {
 	if ctx.Err() != nil && outcome.Result != Applied {
 		return outcome
 	}
+	if a.machine.restart && outcome.Result != Applied {
+		a.machine.askLater(a.Now())
+		return a.status.Last
+	}
 	outcome = a.machine.bound(outcome, a.Now())
 	if outcome.Result == Late {
 		a.machine.end(outcome, a.Now())

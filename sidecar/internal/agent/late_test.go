@@ -129,3 +129,30 @@ func TestOneRunWaitsForALateAnswer(t *testing.T) {
 		}
 	})
 }
+
+func TestAProcessThatNeedsARestartIsLookedForAndSentNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{
+			outcomes: []agent.Outcome{{Result: agent.NeedsRestart, Told: true}}, answers: late(5, agent.Outcome{Result: agent.Applied, Proven: true}),
+		}
+		a, send := run(t, r, nil, state(0))
+		send(state(1))
+		pass(20 * time.Second)
+		if s := a.Status(); s.Last.Result != agent.NeedsRestart || !s.Pending || s.Phase != "given up" || len(r.told) != 1 {
+			t.Errorf("%d triggers, %+v; want one that needs a restart", len(r.told), s)
+		}
+		pass(time.Hour)
+		if s := a.Status(); s.Last.Result != agent.Applied || s.Pending || len(r.told) != 1 || len(r.asked) != 6 {
+			t.Errorf("%d triggers, asked %d times, %+v; want the new process seen", len(r.told), len(r.asked), s)
+		}
+		r.outcomes, r.answers = []agent.Outcome{{Result: agent.NeedsRestart}}, nil
+		send(state(2))
+		pass(time.Minute)
+		send(state(3))
+		pass(time.Second)
+		if s := a.Status(); s.Last.Result != agent.Applied || s.Pending {
+			t.Errorf("new content after one that needs a restart: %+v", s)
+		}
+	})
+}

@@ -61,6 +61,8 @@ type machine struct {
 	// lateSince is when the last attempt ended late, zero when it did not; askAt is when to ask for its answer.
 	lateSince, askAt time.Time
 	askWait          time.Duration
+	// restart says that only a new process takes up the content of the last attempt. It is asked whether there is one.
+	restart bool
 }
 
 // start takes the first state. pending says that the application does not have it yet.
@@ -85,7 +87,7 @@ func (m *machine) see(state digest.State, now time.Time) bool {
 	if !changed {
 		return false
 	}
-	m.retryAt, m.never, m.wait = time.Time{}, false, 0
+	m.retryAt, m.never, m.wait, m.restart = time.Time{}, false, 0, false
 	if state.Sum == m.inUse {
 		m.first, m.last = time.Time{}, time.Time{} // changed back before anybody was told
 		return false
@@ -125,8 +127,14 @@ func (m *machine) due() (at time.Time, ok bool) {
 // late says whether the answer to the last attempt has not come yet.
 func (m *machine) late() bool { return !m.lateSince.IsZero() }
 
-// askDue is when to ask for the answer to the last attempt. Without one that is late, ok is false.
-func (m *machine) askDue() (at time.Time, ok bool) { return m.askAt, m.late() }
+// askDue is when to ask for the answer to the last attempt, or for a new process. Without a reason to, ok is false.
+func (m *machine) askDue() (at time.Time, ok bool) { return m.askAt, m.late() || m.restart }
+
+// askLater says when to ask again.
+func (m *machine) askLater(now time.Time) {
+	m.askWait = min(max(m.timing.Late, 2*m.askWait), m.timing.LateMax)
+	m.askAt = now.Add(m.askWait)
+}
 
 // bound turns late into failed when the answer has been waited for long enough.
 func (m *machine) bound(outcome Outcome, now time.Time) Outcome {
@@ -140,7 +148,7 @@ func (m *machine) bound(outcome Outcome, now time.Time) Outcome {
 
 // begin starts an attempt with the latest content.
 func (m *machine) begin() digest.State {
-	m.applying, m.lateSince = m.latest.Sum, time.Time{}
+	m.applying, m.lateSince, m.restart = m.latest.Sum, time.Time{}, false
 	return m.latest
 }
 
@@ -154,11 +162,10 @@ func (m *machine) end(outcome Outcome, now time.Time) {
 			m.lateSince, m.askWait = now, 0
 			m.first = time.Time{}
 		}
-		m.askWait = min(max(m.timing.Late, 2*m.askWait), m.timing.LateMax)
-		m.askAt = now.Add(m.askWait)
+		m.askLater(now)
 		return
 	}
-	m.lateSince = time.Time{}
+	m.lateSince, m.restart = time.Time{}, false
 	if outcome.Result == Applied {
 		m.inUse = m.applying
 		m.retryAt, m.wait = time.Time{}, 0
@@ -176,6 +183,11 @@ func (m *machine) end(outcome Outcome, now time.Time) {
 		return // which settles as usual
 	}
 	m.first = time.Time{}
+	if outcome.Result == NeedsRestart {
+		m.never, m.restart, m.askWait = true, true, 0
+		m.askLater(now)
+		return
+	}
 	if m.never = outcome.Final; m.never {
 		return
 	}

@@ -67,7 +67,8 @@ type Change struct {
 type Trigger interface {
 	// Reload makes one attempt for the content of change. It returns within a bounded time, sooner if ctx ends.
 	Reload(ctx context.Context, change Change) Outcome
-	// Ask looks, after Late, for the answer to the attempt for the content of change. It sends no trigger.
+	// Ask looks, after Late, for the answer to the attempt for the content of change, and after NeedsRestart for a process
+	// that started later. It sends no trigger.
 	Ask(ctx context.Context, change Change) Outcome
 	// LoadedAt is a time at which, or before which, the application last read its configuration; known is false while
 	// nothing is known of the application. The zero time is for one that is there, and of which only that is known. It

@@ -77,9 +77,12 @@ func (r *Reloader) Reload(ctx context.Context, change agent.Change) agent.Outcom
 }
 
 // Ask looks for the answer to the last attempt.
-func (r *Reloader) Ask(ctx context.Context, _ agent.Change) agent.Outcome {
+func (r *Reloader) Ask(ctx context.Context, change agent.Change) agent.Outcome {
 	if r.open == nil {
-		return agent.Outcome{Result: agent.Failed, Final: true, Message: "no attempt is open"}
+		if _, out, done := r.target(change); done && out.Result == agent.Applied {
+			return r.finish(out)
+		}
+		return agent.Outcome{Result: agent.Late, Message: "no newer process is to be seen"}
 	}
 	return r.finish(r.ask(ctx, r.open))
 }
@@ -96,6 +99,8 @@ func (r *Reloader) finish(out agent.Outcome) agent.Outcome {
 }
 
 func (r *Reloader) reload(ctx context.Context, change agent.Change) agent.Outcome {
+	overlaps := r.open != nil
+	r.open = nil
 	target, out, done := r.target(change)
 	if done {
 		return out
@@ -113,6 +118,7 @@ func (r *Reloader) reload(ctx context.Context, change agent.Change) agent.Outcom
 	if done {
 		return out
 	}
+	a.overlaps = overlaps
 	r.Log.DebugContext(ctx, "triggering a reload", "trigger", a.trigger)
 	out = r.fire(ctx, a)
 	out.Trigger = a.trigger
