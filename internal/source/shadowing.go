@@ -1,5 +1,7 @@
 package source
 
+import "slices"
+
 // Shadowing is which keys of the sources of one template hide which others: in a projected volume and in the environment a
 // later source wins over an earlier one that gives the same file or variable. A change of what is hidden reaches nobody, and
 // what was hidden and shows now is a change, although it is as old as before.
@@ -88,11 +90,10 @@ const (
 
 // winner returns what has a name, seen from the last layer; absent for nothing.
 func (h Shadowing) winner(place Place, name string, look func(Layer, string) found) found {
-	for at := len(place) - 1; at >= 0; at-- {
-		keys := place[at].keys(name)
-		for i := len(keys) - 1; i >= 0; i-- {
-			if f := look(place[at], keys[i]); f.presence != absent {
-				f.layer, f.ref, f.key = at, place[at].Ref, keys[i]
+	for at, layer := range slices.Backward(place) {
+		for _, key := range slices.Backward(layer.keys(name)) {
+			if f := look(layer, key); f.presence != absent {
+				f.layer, f.ref, f.key = at, layer.Ref, key
 				return f
 			}
 		}

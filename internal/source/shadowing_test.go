@@ -72,24 +72,19 @@ func changesOf(sealer source.Sealer, spec *corev1.PodSpec, before, after stock) 
 		diff := shadowing.Diff(use, records[use.Scope.Ref])
 		for _, c := range diff.Changes {
 			line := fmt.Sprintf("%s %s: %s", use.Scope.Ref.Kind, use.Scope.Ref.Name, c.Key)
-			for word, is := range map[string]bool{" created": diff.Created, " deleted": diff.Deleted} {
-				if is {
-					line += word
-				}
-			}
-			if c.Live {
-				line += " live"
-			}
-			if c.Frozen {
-				line += " frozen"
-			}
-			if diff.Replaces {
-				line += " replaces"
-			}
+			line += wordIf(diff.Created, "created") + wordIf(diff.Deleted, "deleted")
+			line += wordIf(c.Live, "live") + wordIf(c.Frozen, "frozen") + wordIf(diff.Replaces, "replaces")
 			lines = append(lines, line)
 		}
 	}
 	return lines
+}
+
+func wordIf(is bool, word string) string {
+	if is {
+		return " " + word
+	}
+	return ""
 }
 
 func TestWhatIsHiddenIsNoChange(t *testing.T) {
@@ -103,7 +98,7 @@ func TestWhatIsHiddenIsNoChange(t *testing.T) {
 	ofBase := corev1.VolumeProjection{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: corev1.LocalObjectReference{Name: "base"}}}
 	token := corev1.VolumeProjection{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "k"}}
 	ofPod := corev1.VolumeProjection{DownwardAPI: &corev1.DownwardAPIProjection{Items: []corev1.DownwardAPIVolumeFile{{Path: "./k"}}}}
-	variable := func(name string, s obj.Source, key string) obj.Part { return obj.EnvNamed(name, s, key) }
+	variable := obj.EnvNamed
 	for name, tc := range map[string]struct {
 		template      []obj.Part
 		before, after stock
@@ -113,19 +108,27 @@ func TestWhatIsHiddenIsNoChange(t *testing.T) {
 			volume, stock{base: cm("k", "1"), over: cm("k", "o")}, stock{base: cm("k", "2"), over: cm("k", "o")}, nil,
 		},
 		"the key that hides it is edited": {
-			volume, stock{base: cm("k", "1"), over: cm("k", "o")}, stock{base: cm("k", "1"), over: cm("k", "p")},
+			volume,
+			stock{base: cm("k", "1"), over: cm("k", "o")},
+			stock{base: cm("k", "1"), over: cm("k", "p")},
 			[]string{"ConfigMap over: k live"},
 		},
 		"both are edited": {
-			volume, stock{base: cm("k", "1"), over: cm("k", "o")}, stock{base: cm("k", "2"), over: cm("k", "p")},
+			volume,
+			stock{base: cm("k", "1"), over: cm("k", "o")},
+			stock{base: cm("k", "2"), over: cm("k", "p")},
 			[]string{"ConfigMap over: k live"},
 		},
 		"a key beside the hidden one is edited": {
-			volume, stock{base: cm("k", "1", "l", "1"), over: cm("k", "o")}, stock{base: cm("k", "2", "l", "2"), over: cm("k", "o")},
+			volume,
+			stock{base: cm("k", "1", "l", "1"), over: cm("k", "o")},
+			stock{base: cm("k", "2", "l", "2"), over: cm("k", "o")},
 			[]string{"ConfigMap base: l live"},
 		},
 		"the key that hides it goes": {
-			volume, stock{base: cm("k", "1"), over: cm("k", "o")}, stock{base: cm("k", "1"), over: cm()},
+			volume,
+			stock{base: cm("k", "1"), over: cm("k", "o")},
+			stock{base: cm("k", "1"), over: cm()},
 			[]string{"ConfigMap over: k live replaces"},
 		},
 		"the key that hides it goes, and had the same content": {
@@ -141,15 +144,21 @@ func TestWhatIsHiddenIsNoChange(t *testing.T) {
 			volume, stock{base: cm("k", "1"), over: cm()}, stock{base: cm("k", "1"), over: cm("k", "1")}, []string{"ConfigMap over: k live"},
 		},
 		"a source of that kind stays as it is above what is hidden": {
-			parts(obj.Projected(obj.CM("base"), obj.CM("over"), obj.CM("empty"))), stock{base: cm("k", "1"), over: cm("k", "o"), cmRef("empty"): cm()},
-			stock{base: cm("k", "2"), over: cm("k", "o"), cmRef("empty"): cm()}, nil,
+			parts(obj.Projected(obj.CM("base"), obj.CM("over"), obj.CM("empty"))),
+			stock{base: cm("k", "1"), over: cm("k", "o"), cmRef("empty"): cm()},
+			stock{base: cm("k", "2"), over: cm("k", "o"), cmRef("empty"): cm()},
+			nil,
 		},
 		"the source that hides it is deleted": {
-			volume, stock{base: cm("k", "1"), over: cm("k", "o")}, stock{base: cm("k", "1")},
+			volume,
+			stock{base: cm("k", "1"), over: cm("k", "o")},
+			stock{base: cm("k", "1")},
 			[]string{"ConfigMap over:  deleted live replaces"},
 		},
 		"a source comes that hides it": {
-			volume, stock{base: cm("k", "1")}, stock{base: cm("k", "1"), over: cm("k", "o")},
+			volume,
+			stock{base: cm("k", "1")},
+			stock{base: cm("k", "1"), over: cm("k", "o")},
 			[]string{"ConfigMap over:  created live replaces"},
 		},
 		"a source comes that says the same": {
@@ -171,35 +180,49 @@ func TestWhatIsHiddenIsNoChange(t *testing.T) {
 			parts(obj.Mount(obj.CM("base").Items("k:x", "l:x"))), stock{base: cm("k", "1", "l", "1")}, stock{base: cm("k", "2", "l", "1")}, nil,
 		},
 		"it is hidden in one volume and not in another": {
-			append(parts(obj.Env(obj.CM("base"), "k")), volume...), stock{base: cm("k", "1"), over: cm("k", "o")},
-			stock{base: cm("k", "2"), over: cm("k", "o")}, []string{"ConfigMap base: k frozen"},
+			append(parts(obj.Env(obj.CM("base"), "k")), volume...),
+			stock{base: cm("k", "1"), over: cm("k", "o")},
+			stock{base: cm("k", "2"), over: cm("k", "o")},
+			[]string{"ConfigMap base: k frozen"},
 		},
 		"a subPath of it is hidden": {
-			parts(obj.ProjectedSubPath("k", obj.CM("base"), obj.CM("over"))), stock{base: cm("k", "1"), over: cm("k", "o")},
-			stock{base: cm("k", "2"), over: cm("k", "o")}, nil,
+			parts(obj.ProjectedSubPath("k", obj.CM("base"), obj.CM("over"))),
+			stock{base: cm("k", "1"), over: cm("k", "o")},
+			stock{base: cm("k", "2"), over: cm("k", "o")},
+			nil,
 		},
 		"a later envFrom has the variable": {
-			parts(obj.EnvFromPrefixed("", obj.CM("base")), obj.EnvFromPrefixed("", obj.CM("over"))), stock{base: cm("k", "1"), over: cm("k", "o")},
-			stock{base: cm("k", "2"), over: cm("k", "o")}, nil,
+			parts(obj.EnvFromPrefixed("", obj.CM("base")), obj.EnvFromPrefixed("", obj.CM("over"))),
+			stock{base: cm("k", "1"), over: cm("k", "o")},
+			stock{base: cm("k", "2"), over: cm("k", "o")},
+			nil,
 		},
 		"a later envFrom has it in binaryData, where the environment does not see it": {
-			parts(obj.EnvFromPrefixed("", obj.CM("base")), obj.EnvFromPrefixed("", obj.CM("over"))), stock{base: cm("k", "1"), over: obj.Binary(cm(), "k", "o")},
-			stock{base: cm("k", "2"), over: obj.Binary(cm(), "k", "o")}, []string{"ConfigMap base: k frozen"},
+			parts(obj.EnvFromPrefixed("", obj.CM("base")), obj.EnvFromPrefixed("", obj.CM("over"))),
+			stock{base: cm("k", "1"), over: obj.Binary(cm(), "k", "o")},
+			stock{base: cm("k", "2"), over: obj.Binary(cm(), "k", "o")},
+			[]string{"ConfigMap base: k frozen"},
 		},
 		"env has the variable, wherever it stands": {
 			parts(obj.Var("k", "text"), obj.EnvFromPrefixed("", obj.CM("base"))), stock{base: cm("k", "1")}, stock{base: cm("k", "2")}, nil,
 		},
 		"a later entry of env has the variable": {
-			parts(variable("A", obj.CM("base"), "k"), variable("A", obj.CM("over"), "k")), stock{base: cm("k", "1"), over: cm("k", "o")},
-			stock{base: cm("k", "2"), over: cm("k", "o")}, nil,
+			parts(variable("A", obj.CM("base"), "k"), variable("A", obj.CM("over"), "k")),
+			stock{base: cm("k", "1"), over: cm("k", "o")},
+			stock{base: cm("k", "2"), over: cm("k", "o")},
+			nil,
 		},
 		"a later entry of env is optional and has no content": {
-			parts(variable("A", obj.CM("base"), "k"), variable("A", obj.CM("over").Optional(), "k")), stock{base: cm("k", "1"), over: cm()},
-			stock{base: cm("k", "2"), over: cm()}, []string{"ConfigMap base: k frozen"},
+			parts(variable("A", obj.CM("base"), "k"), variable("A", obj.CM("over").Optional(), "k")),
+			stock{base: cm("k", "1"), over: cm()},
+			stock{base: cm("k", "2"), over: cm()},
+			[]string{"ConfigMap base: k frozen"},
 		},
 		"a text has the variable, and another one is made of it before": {
-			parts(obj.EnvFromPrefixed("", obj.CM("base")), obj.Var("B", "of $(k)"), obj.Var("k", "text")), stock{base: cm("k", "1")},
-			stock{base: cm("k", "2")}, []string{"ConfigMap base: k frozen"},
+			parts(obj.EnvFromPrefixed("", obj.CM("base")), obj.Var("B", "of $(k)"), obj.Var("k", "text")),
+			stock{base: cm("k", "1")},
+			stock{base: cm("k", "2")},
+			[]string{"ConfigMap base: k frozen"},
 		},
 		"a text has the variable, and a dollar sign is only a dollar sign": {
 			parts(obj.EnvFromPrefixed("", obj.CM("base")), obj.Var("B", "of $$(k)"), obj.Var("k", "text")), stock{base: cm("k", "1")}, stock{base: cm("k", "2")}, nil,

@@ -2,6 +2,7 @@ package digest_test
 
 import (
 	"io/fs"
+	"maps"
 	"testing"
 	"testing/fstest"
 
@@ -14,10 +15,7 @@ func TestWhatIsLeftOutChangesNothing(t *testing.T) {
 	t.Parallel()
 	base := fstest.MapFS{"a": file("1"), "pod/labels": file("1"), "pod/name": file("1"), "link": {Mode: fs.ModeSymlink, Data: []byte("/x")}}
 	with := func(name, text string) fstest.MapFS {
-		all := fstest.MapFS{}
-		for n, f := range base {
-			all[n] = f
-		}
+		all := maps.Clone(base)
 		all[name] = file(text)
 		return all
 	}
