@@ -60,6 +60,14 @@ func watching(c config.Config, kinds workload.Table, watched string) []access.Re
 		all = append(all, access.Requirement{
 			Verb: "patch", Resource: "pods", Subresource: "status", Namespace: watched, Why: "to have their volumes refreshed at once",
 		})
+		if c.InPlace.Through != config.Direct {
+			for _, verb := range []string{"get", "create"} { // the API server asks for the one or the other, by version
+				all = append(all, access.Requirement{
+					Verb: verb, Resource: "pods", Subresource: "portforward", Namespace: watched,
+					Why: "to ask sidecars through the API server, as --confirm-through says",
+				})
+			}
+		}
 	}
 	all.need("", "events", watched, "", "to tell why something rolled", "create", "patch")
 	return all

@@ -208,6 +208,7 @@ func (p *parts) assemble(c config.Config, build telemetry.Build, registry promet
 		Rules: decide.Options{
 			AutoAll: c.Reload.AutoAll, OnCreate: c.Reload.OnCreate, OnDelete: c.Reload.OnDelete, NotifyOnly: c.Pace.NotifyOnly, Windows: windows,
 			Webhook: c.Webhook.URL != "", Ignored: c.Scope.Ignored(), Filtered: c.Scope.SourceSelector != "",
+			RollUnreachable: c.InPlace.Unreachable == config.RollUnreachable,
 		},
 		Settle: c.Pace.Settle, SettleMax: c.Pace.SettleMax, Workers: c.Pace.Workers, AdoptionRate: c.Pace.AdoptionRate,
 		Limits: reconcile.Limits{
@@ -244,7 +245,7 @@ func (p *parts) assemble(c config.Config, build telemetry.Build, registry promet
 	}
 	if c.InPlace.Enabled {
 		reloader = inplace.New(inplace.Options{
-			World: p.observer, Ask: inplace.NewAsker(p.key).Ask, Nudge: (&inplace.Nudger{Client: writes, FieldManager: act.FieldManager}).Nudge,
+			World: p.observer, Ask: inplace.NewAsker(p.key, p.ways(c)...).Ask, Nudge: (&inplace.Nudger{Client: writes, FieldManager: act.FieldManager}).Nudge,
 			Notify:   func(key workload.Key) { loop.Notify(key, observe.WorkloadChanged) },
 			Deadline: c.InPlace.Deadline, NudgeRate: c.InPlace.NudgeRate, Log: log, Registerer: registry,
 		})
@@ -263,6 +264,18 @@ func (p *parts) assemble(c config.Config, build telemetry.Build, registry promet
 		OnStart: lead, Log: log, Registerer: registry,
 	})
 	return err
+}
+
+// ways are those by which sidecars are reached.
+func (p *parts) ways(c config.Config) []inplace.Way {
+	var ways []inplace.Way
+	if c.InPlace.Through != config.PortForward {
+		ways = append(ways, inplace.Direct(p.namespace))
+	}
+	if c.InPlace.Through != config.Direct {
+		ways = append(ways, inplace.Forward(p.connection.Config, p.connection.Client.CoreV1().RESTClient()))
+	}
+	return ways
 }
 
 // grace is how long a write that is under way may go on when this replica does not lead any more: less than the time from

@@ -76,7 +76,8 @@ func TestProgramsMayDoThisAndNoMore(t *testing.T) {
 		"everywhere": {"default", "controller", slices.Concat(watchRights(everywhere), key)},
 		"with several replicas, and defaults of namespaces": {"ha", "controller", slices.Concat(
 			watchRights(everywhere), grants(everywhere, "list,watch namespaces"), key, lease)},
-		"in some namespaces":   {"namespaced", "controller", slices.Concat(watchRights("shop", "blog"), key, lease)},
+		"in some namespaces":   {"namespaced", "controller", slices.Concat(watchRights("shop", "blog"),
+			grants("shop", "get,create pods/portforward"), grants("blog", "get,create pods/portforward"), key, lease)},
 		"in its own namespace": {"own-namespace", "controller", slices.Concat(watchRights(own), key)},
 		"with every kind of workload": {"everything", "controller", slices.Concat(
 			grants("shop", "list,watch configmaps", "create,patch events",

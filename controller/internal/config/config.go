@@ -197,7 +197,29 @@ type InPlace struct {
 	Enabled   bool
 	Deadline  time.Duration // how long a pod may take to confirm a reload before the workload is rolled
 	NudgeRate float64       // pods per second that are made to refresh their volumes
+	Through   Through       // how sidecars are reached
+	// Unreachable is what is done with a workload of which no sidecar can be reached.
+	Unreachable Unreachable
 }
+
+// Through is how the controller reaches sidecars.
+type Through string
+
+// The ways.
+const (
+	Direct      Through = "direct"      // at the addresses of their pods
+	PortForward Through = "portforward" // through the API server and the kubelets
+	Auto        Through = "auto"        // directly, and else through the API server
+)
+
+// Unreachable is what is done with a workload of which no sidecar can be reached, so that nobody knows what its pods have.
+type Unreachable string
+
+// The choices.
+const (
+	WaitUnreachable Unreachable = "wait"    // it is reported, and asked again
+	RollUnreachable Unreachable = "rollout" // it is rolled, like one that has not confirmed in time
+)
 
 // Alert says whether and where to tell of what was done. Reloader's variables ALERT_… are read too.
 type Alert struct {
@@ -303,7 +325,7 @@ func Default() Config {
 		Log:             Log{Format: telemetry.FormatText, Level: slog.LevelInfo},
 		Pprof:           Pprof{Address: "127.0.0.1:6060"},
 		Pace:            Pace{Settle: 2 * time.Second, SettleMax: 10 * time.Second, Workers: 8, AdoptionRate: 20, RolloutTimeout: 10 * time.Minute},
-		InPlace:         InPlace{Enabled: true, Deadline: 2 * time.Minute, NudgeRate: 50},
+		InPlace:         InPlace{Enabled: true, Deadline: 2 * time.Minute, NudgeRate: 50, Through: Direct, Unreachable: WaitUnreachable},
 		Alert:           Alert{Sink: alert.Raw},
 		ListenAddress:   ":9090",
 		DigestKeySecret: "inpod-digest-key",

@@ -32,6 +32,8 @@ func other() map[string]string {
 		"reload-in-place":       "false",
 		"reload-deadline":       "3m",
 		"nudge-rate":            "7",
+		"confirm-through":       "portforward",
+		"unreachable":           "rollout",
 		"alert-on-reload":       "true",
 		"alert-sink":            "teams",
 		"alert-webhook-url":     "https://hooks.example.com/other",

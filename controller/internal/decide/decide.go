@@ -53,6 +53,8 @@ type Options struct {
 	Filtered bool
 	// Windows are when workloads may be rolled that say nothing about that.
 	Windows window.Windows
+	// RollUnreachable has workloads rolled of which no sidecar can be reached.
+	RollUnreachable bool
 }
 
 // InPlace is what is known of a reload in the pods of the workload.
@@ -61,8 +63,13 @@ type InPlace struct {
 	Sidecar bool
 	// Verdict is what the sidecars said of the content that is current now.
 	Verdict Verdict
-	// Pod and Message belong to a verdict that is not good: the first pod concerned and what its application said.
-	Pod, Message string
+	// Pod is the first pod that the verdict comes from, and Container its application's container, "" if that is not known.
+	// Message is what the application said, or what else is the matter.
+	Pod, Container, Message string
+	// Proven tells of a confirmation that every application itself says that it runs with the content, or was seen to.
+	// Trigger is what was sent to that of the pod, and Proof what showed the result; both may be "".
+	Proven         bool
+	Trigger, Proof string
 }
 
 // Verdict sums up what the sidecars of a workload said.
@@ -70,12 +77,19 @@ type Verdict string
 
 // The verdicts.
 const (
-	Unknown   Verdict = ""          // not asked, or not all have answered yet
-	Confirmed Verdict = "Confirmed" // every pod has applied the content
-	Rejected  Verdict = "Rejected"  // an application kept its old content because it does not accept the new one
-	Failed    Verdict = "Failed"    // an application could not be told, or died
-	Overdue   Verdict = "Overdue"   // a pod has not confirmed in time
+	Unknown      Verdict = ""             // not asked, or not all have answered yet
+	Confirmed    Verdict = "Confirmed"    // every pod has applied the content
+	Rejected     Verdict = "Rejected"     // an application kept its old content because it does not accept the new one
+	NeedsRestart Verdict = "NeedsRestart" // an application never re-reads what changed
+	Failed       Verdict = "Failed"       // a reload could not be triggered, or the application died
+	Overdue      Verdict = "Overdue"      // a pod has not confirmed in time
+	Unreachable  Verdict = "Unreachable"  // no sidecar of the workload can be reached: nothing is known
 )
+
+// Verdicts lists every verdict but [Unknown].
+func Verdicts() []Verdict {
+	return []Verdict{Confirmed, Rejected, NeedsRestart, Failed, Overdue, Unreachable}
+}
 
 // Decision is what has to happen.
 type Decision struct {
@@ -84,6 +98,9 @@ type Decision struct {
 	Message string // one line, for events and logs; "" where there is nothing to tell
 	// Warning tells that the user has to do something.
 	Warning bool
+	// Matter is what a warning is about, where its message may differ from one decision to the next; "" where the message says
+	// it. A matter is reported once.
+	Matter string
 	// Causes are the changed sources, sorted by reference.
 	Causes []Cause
 	// Marks are what a rollout writes into the pod template.
@@ -127,31 +144,33 @@ type Reason string
 
 // The reasons, in the order of the rules.
 const (
-	Deleting        Reason = "Deleting"          // the workload is being deleted
-	NoTemplate      Reason = "NoTemplate"        // its pod template cannot be used
-	StandsIn        Reason = "StandsIn"          // it keeps the place of a Job that is being made again
-	LeftPaused      Reason = "LeftPaused"        // Reloader has paused it and left
-	NotFollowed     Reason = "NotFollowed"       // it follows no source
-	Finished        Reason = "Finished"          // a Job has ended
-	OwnedJob        Reason = "OwnedJob"          // a Job that something else makes or runs
-	SourceMissing   Reason = "SourceMissing"     // a source or key that new pods need does not exist
-	Adopted         Reason = "Adopted"           // inpod sees it, or something that it uses, for the first time
-	Unchanged       Reason = "Unchanged"         // nothing that it uses has changed
-	CreateOff       Reason = "CreateOff"         // a source appeared, and --reload-on-create is off
-	DeleteOff       Reason = "DeleteOff"         // a source disappeared, and --reload-on-delete is off
-	InTemplate      Reason = "CarriedByTemplate" // the rollout of a later template carries the content
-	NotifyOnly      Reason = "NotifyOnly"        // changes are told and not applied
-	PausePeriod     Reason = "PausePeriod"       // it was rolled within its pause-period
-	WindowClosed    Reason = "WindowClosed"      // its maintenance window is closed
-	BackOff         Reason = "BackOff"           // it was rolled too often lately
-	NextRun         Reason = "NextRun"           // a CronJob is suspended: what it starts later reads the content
-	StillRunning    Reason = "StillRunning"      // a CronJob forbids two Jobs at a time
-	FrozenChanged   Reason = "FrozenChanged"     // running containers cannot see the change
-	ReloadConfirmed Reason = "ReloadConfirmed"   // every pod has applied the change
-	ReloadRejected  Reason = "ReloadRejected"    // an application does not accept the change
-	ReloadFailed    Reason = "ReloadFailed"      // an application could not be made to reload
-	LiveChanged     Reason = "LiveChanged"       // running containers see the change and a sidecar reloads
-	NoSidecar       Reason = "NoSidecar"         // running containers see the change and nothing makes them reload
+	Deleting        Reason = "Deleting"           // the workload is being deleted
+	NoTemplate      Reason = "NoTemplate"         // its pod template cannot be used
+	StandsIn        Reason = "StandsIn"           // it keeps the place of a Job that is being made again
+	LeftPaused      Reason = "LeftPaused"         // Reloader has paused it and left
+	NotFollowed     Reason = "NotFollowed"        // it follows no source
+	Finished        Reason = "Finished"           // a Job has ended
+	OwnedJob        Reason = "OwnedJob"           // a Job that something else makes or runs
+	SourceMissing   Reason = "SourceMissing"      // a source or key that new pods need does not exist
+	Adopted         Reason = "Adopted"            // inpod sees it, or something that it uses, for the first time
+	Unchanged       Reason = "Unchanged"          // nothing that it uses has changed
+	CreateOff       Reason = "CreateOff"          // a source appeared, and --reload-on-create is off
+	DeleteOff       Reason = "DeleteOff"          // a source disappeared, and --reload-on-delete is off
+	InTemplate      Reason = "CarriedByTemplate"  // the rollout of a later template carries the content
+	NotifyOnly      Reason = "NotifyOnly"         // changes are told and not applied
+	PausePeriod     Reason = "PausePeriod"        // it was rolled within its pause-period
+	WindowClosed    Reason = "WindowClosed"       // its maintenance window is closed
+	BackOff         Reason = "BackOff"            // it was rolled too often lately
+	NextRun         Reason = "NextRun"            // a CronJob is suspended: what it starts later reads the content
+	StillRunning    Reason = "StillRunning"       // a CronJob forbids two Jobs at a time
+	FrozenChanged   Reason = "FrozenChanged"      // running containers cannot see the change
+	ReloadConfirmed Reason = "ReloadConfirmed"    // every pod has applied the change
+	ReloadRejected  Reason = "ReloadRejected"     // an application does not accept the change
+	RestartNeeded   Reason = "RestartNeeded"      // an application never re-reads the change
+	ReloadFailed    Reason = "ReloadFailed"       // an application could not be made to reload
+	OutOfReach      Reason = "SidecarUnreachable" // no sidecar can be reached, so that nobody knows
+	LiveChanged     Reason = "LiveChanged"        // running containers see the change and a sidecar reloads
+	NoSidecar       Reason = "NoSidecar"          // running containers see the change and nothing makes them reload
 )
 
 // Reasons lists every reason.
@@ -159,7 +178,7 @@ func Reasons() []Reason {
 	return []Reason{
 		Deleting, NoTemplate, StandsIn, LeftPaused, NotFollowed, Finished, OwnedJob, SourceMissing, Adopted, Unchanged, CreateOff, DeleteOff, InTemplate,
 		NotifyOnly, PausePeriod, WindowClosed, BackOff, NextRun, StillRunning,
-		FrozenChanged, ReloadConfirmed, ReloadRejected, ReloadFailed, LiveChanged, NoSidecar,
+		FrozenChanged, ReloadConfirmed, ReloadRejected, RestartNeeded, ReloadFailed, OutOfReach, LiveChanged, NoSidecar,
 	}
 }
 

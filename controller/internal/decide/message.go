@@ -52,3 +52,49 @@ func keyList(keys []string) string {
 	}
 	return strings.Join(keys, ", ")
 }
+
+// mostWords is how much of what an application said goes into a message, in bytes, and mostProof how much of a trigger and of a
+// proof.
+const (
+	mostWords = 600
+	mostProof = 150
+)
+
+// cut shortens a text to so many bytes.
+func cut(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
+}
+
+// evidence says by what a confirmation is known, and whether that proves it: "; SIGHUP to bash (PID 7), which is alive: not
+// proven".
+func (p InPlace) evidence() string {
+	text, proof := cut(p.Trigger, mostProof), cut(p.Proof, mostProof)
+	switch {
+	case proof == "alive" && text != "":
+		text += ", which is alive"
+	case proof != "" && text != "":
+		text += ", " + proof
+	case proof != "":
+		text = proof
+	}
+	switch {
+	case p.Proven && text == "":
+		return ""
+	case p.Proven:
+		return "; " + text
+	case text == "":
+		return "; not proven"
+	}
+	return "; " + text + ": not proven"
+}
+
+// logs says where the application's own words are: a sidecar does not see all of them.
+func (a *assessment) logs() string {
+	if a.InPlace.Container == "" || a.InPlace.Verdict != Rejected && a.InPlace.Verdict != Failed {
+		return ""
+	}
+	return fmt.Sprintf("; its own words: kubectl -n %s logs %s -c %s", a.Workload.Key.Namespace, a.InPlace.Pod, a.InPlace.Container)
+}

@@ -231,6 +231,12 @@ func (s *story) happens() decide.Decision {
 	if d.Warning != (d.Action == decide.None && d.Message != "" && d.Reason != decide.ReloadConfirmed && !d.Reason.PutOff()) || (d.Action != decide.None && d.Message == "") {
 		s.Fatalf("%s: warning %t, message %q", s.at(d), d.Warning, d.Message)
 	}
+	if in.InPlace.Verdict == decide.Unreachable && !in.Options.RollUnreachable && (d.Reason == decide.ReloadFailed || d.Reason == decide.ReloadConfirmed) {
+		s.Fatalf("%s: although nobody knows", s.at(d))
+	}
+	if (d.Reason == decide.OutOfReach || d.Reason == decide.ReloadRejected) && d.Record {
+		s.wantKept(in, d)
+	}
 	s.apply(d)
 	switch {
 	case d.Action == decide.Rollout:
@@ -246,6 +252,7 @@ func (s *story) happens() decide.Decision {
 		if again := s.decide(); again.Action == decide.Resume {
 			s.Fatalf("%s: resumed, and decided again", s.at(d))
 		}
+		s.happens() // the write brings the workload back
 	case d.Reason == decide.ReloadConfirmed:
 		maps.DeleteFunc(s.pods, func(a arrival, _ string) bool { return a.Live })
 		for a, text := range s.current() {
@@ -261,6 +268,17 @@ func (s *story) happens() decide.Decision {
 	}
 	s.counts[d.Reason]++
 	return d
+}
+
+// wantKept fails if a decision records of what has changed that the pods have it.
+func (s *story) wantKept(in decide.Input, d decide.Decision) {
+	s.Helper()
+	for _, cause := range d.Causes {
+		before, recorded := in.Baseline.Records[cause.Ref]
+		if recorded && !d.Baseline.Records[cause.Ref].Equal(before) {
+			s.Fatalf("%s: %s is recorded as what the pods have", s.at(d), cause)
+		}
+	}
 }
 
 func (s *story) at(d decide.Decision) string {
@@ -287,7 +305,9 @@ func TestPropertyPodsGetWhatChanged(t *testing.T) {
 			}
 			s.input.NotBefore = now.Add(time.Duration(s.r.IntN(5)-3) * time.Minute)
 			s.input.InPlace = decide.InPlace{Sidecar: s.r.IntN(2) == 0, Pod: "web-1", Message: "no"}
-			s.input.InPlace.Verdict = []decide.Verdict{decide.Unknown, decide.Confirmed, decide.Rejected, decide.Failed, decide.Overdue}[s.r.IntN(5)]
+			verdicts := append(decide.Verdicts(), decide.Unknown)
+			s.input.InPlace.Verdict, s.input.InPlace.Proven = verdicts[s.r.IntN(len(verdicts))], s.r.IntN(2) == 0
+			s.input.Options.RollUnreachable = s.r.IntN(4) == 0
 			s.paces()
 			s.happens()
 		}

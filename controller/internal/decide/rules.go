@@ -130,8 +130,20 @@ func backOff(a *assessment) (Decision, bool) {
 
 // staysInPlace tells that the change leads to no rollout: it is reloaded, and that has not failed or may fail.
 func (a *assessment) staysInPlace() bool {
-	failed := a.InPlace.Verdict == Failed || a.InPlace.Verdict == Overdue
-	return a.onlyLive() && a.Workload.Cron == nil && a.InPlace.Sidecar && (!failed || a.Policy.NoRollout)
+	rolls := a.InPlace.Verdict == NeedsRestart || a.reloadFailed() && !a.Policy.NoRollout
+	return a.onlyLive() && a.Workload.Cron == nil && a.InPlace.Sidecar && !rolls
+}
+
+// reloadFailed tells of a reload that on-failure speaks of.
+func (a *assessment) reloadFailed() bool { return a.InPlace.failed(a.Options) }
+
+func (p InPlace) failed(options Options) bool {
+	return p.Verdict == Failed || p.Verdict == Overdue || p.Verdict == Unreachable && options.RollUnreachable
+}
+
+// AsksForRollout tells that the pods will not take up the change in place, so that the sidecars have nothing more to say of it.
+func (p InPlace) AsksForRollout(options Options) bool {
+	return p.Verdict == NeedsRestart || p.failed(options)
 }
 
 // frozenChanged: a running container will never see at least one of the changes.
@@ -148,26 +160,40 @@ func reloadInPlace(a *assessment) (Decision, bool) {
 	if !a.InPlace.Sidecar || a.Workload.Cron != nil {
 		return Decision{}, false
 	}
+	if a.reloadFailed() {
+		return a.failed(), true
+	}
 	switch a.InPlace.Verdict {
 	case Confirmed:
 		decision := a.recording(ReloadConfirmed)
 		decision.Causes = a.changed
-		decision.Message = "Reloaded in place: " + describe(a.changed)
+		decision.Message = fmt.Sprintf("Reloaded in place: %s%s", describe(a.changed), a.InPlace.evidence())
 		return decision, true
 	case Rejected:
-		return a.holding(ReloadRejected, fmt.Sprintf("Not rolled: the application in pod %s does not accept the new content and keeps the old: %s (%s)",
-			a.InPlace.Pod, a.InPlace.Message, describe(a.changed))), true
-	case Failed, Overdue:
-		why := fmt.Sprintf("reload in pod %s failed: %s", a.InPlace.Pod, a.InPlace.Message)
-		if a.Policy.NoRollout {
-			return a.holding(ReloadFailed, "Not rolled, as inpod.dev/on-failure asks: "+why), true
-		}
-		return a.rollout(ReloadFailed, why), true
-	case Unknown:
+		return a.holding(ReloadRejected, fmt.Sprintf("Not rolled: the application in pod %s does not accept the new content and keeps the old: %s (%s)%s",
+			a.InPlace.Pod, cut(a.InPlace.Message, mostWords), describe(a.changed), a.logs())), true
+	case NeedsRestart:
+		// No failure, so that on-failure does not speak of it: as with a variable, running containers never take it up.
+		return a.rollout(RestartNeeded, fmt.Sprintf("the application in pod %s does not take it up without a restart: %s", a.InPlace.Pod, cut(a.InPlace.Message, mostWords))), true
+	case Unreachable:
+		decision := a.holding(OutOfReach, fmt.Sprintf("Not rolled, and not confirmed: no sidecar of its pods can be reached, such as that of pod %s %s "+
+			"--unreachable=rollout rolls instead. It is asked again and again (%s)", a.InPlace.Pod, cut(a.InPlace.Message, mostWords), describe(a.changed)))
+		decision.Matter = string(OutOfReach) + " " + describe(a.changed)
+		return decision, true
+	case Unknown, Failed, Overdue:
 	}
 	decision := Decision{Action: Reload, Reason: LiveChanged, Causes: a.changed, Baseline: a.baseline}
 	decision.Message = "Reloading in place: " + describe(a.changed)
 	return decision, true
+}
+
+// failed is what follows a reload that has failed.
+func (a *assessment) failed() Decision {
+	why := fmt.Sprintf("reload in pod %s failed: %s%s", a.InPlace.Pod, cut(a.InPlace.Message, mostWords), a.logs())
+	if a.Policy.NoRollout {
+		return a.holding(ReloadFailed, "Not rolled, as inpod.dev/on-failure asks: "+why)
+	}
+	return a.rollout(ReloadFailed, why)
 }
 
 // liveChanged: running containers see the change, and nothing makes their applications take it up.

@@ -1,6 +1,7 @@
 package decide_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -458,6 +459,16 @@ func TestRuleBackOff(t *testing.T) {
 			message: "Not rolled, as inpod.dev/on-failure asks: reload in pod web-1 failed: no",
 			happens: failing(decide.Failed),
 		},
+		"the rollout for what needs a restart waits": {
+			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), reason: decide.BackOff, warning: true, message: message, after: 90 * time.Second, records: a,
+			happens: failing(decide.NeedsRestart),
+		},
+		"where nobody can be asked, nothing waits": {
+			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), reason: decide.OutOfReach, warning: true, records: a,
+			message: "Not rolled, and not confirmed: no sidecar of its pods can be reached, such as that of pod web-1 no " +
+				"--unreachable=rollout rolls instead. It is asked again and again (ConfigMap a changed (k))",
+			happens: failing(decide.Unreachable),
+		},
 		"a rejected reload does not wait": {
 			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), reason: decide.ReloadRejected, warning: true, records: a,
 			message: "Not rolled: the application in pod web-1 does not accept the new content and keeps the old: no (ConfigMap a changed (k))",
@@ -530,9 +541,26 @@ func TestRuleReloadInPlace(t *testing.T) {
 	said := func(verdict decide.Verdict) func(*world) {
 		return func(w *world) {
 			change(w)
-			w.input.InPlace = decide.InPlace{Sidecar: true, Verdict: verdict, Pod: "web-1", Message: "nginx: unknown directive"}
+			w.input.InPlace = decide.InPlace{Sidecar: true, Verdict: verdict, Pod: "web-1", Message: "nginx: unknown directive", Proven: true}
 		}
 	}
+	with := func(f func(*decide.InPlace), happens func(*world)) func(*world) {
+		return func(w *world) { happens(w); f(&w.input.InPlace) }
+	}
+	rolls := func(happens func(*world)) func(*world) {
+		return func(w *world) { happens(w); w.input.Options.RollUnreachable = true }
+	}
+	evidence := func(proven bool, trigger, proof string) func(*world) {
+		return with(func(p *decide.InPlace) { p.Proven, p.Trigger, p.Proof = proven, trigger, proof }, said(decide.Confirmed))
+	}
+	confirmed := func(happens func(*world), message string) ruleCase {
+		return ruleCase{
+			parts: parts, objects: one(), happens: happens, reason: decide.ReloadConfirmed, record: true, records: a,
+			message: "Reloaded in place: ConfigMap a changed (k)" + message,
+		}
+	}
+	const outOfReach = "Not rolled, and not confirmed: no sidecar of its pods can be reached, such as that of pod web-1 nginx: unknown directive " +
+		"--unreachable=rollout rolls instead. It is asked again and again (ConfigMap a changed (k))"
 	checkAll(t, map[string]ruleCase{
 		"nothing is known yet": {
 			parts: parts, objects: one(), happens: said(decide.Unknown), action: decide.Reload, reason: decide.LiveChanged, records: a,
@@ -541,6 +569,41 @@ func TestRuleReloadInPlace(t *testing.T) {
 		"every pod has confirmed": {
 			parts: parts, objects: one(), happens: said(decide.Confirmed), reason: decide.ReloadConfirmed, record: true, records: a,
 			message: "Reloaded in place: ConfigMap a changed (k)",
+		},
+		"that is proven, and it is known by what": confirmed(evidence(true, "SIGHUP to nginx (PID 7)", "workers renewed"), "; SIGHUP to nginx (PID 7), workers renewed"),
+		"that is not proven":                      confirmed(evidence(false, "SIGHUP to bash (PID 7)", "alive"), "; SIGHUP to bash (PID 7), which is alive: not proven"),
+		"an answer alone is no proof":             confirmed(evidence(false, "POST http://127.0.0.1:8080/", ""), "; POST http://127.0.0.1:8080/: not proven"),
+		"only a proof is known":                   confirmed(evidence(true, "", "config hash"), "; config hash"),
+		"an older sidecar says nothing of proofs": confirmed(evidence(false, "", ""), "; not proven"),
+		"long words are cut": confirmed(evidence(true, strings.Repeat("é", 100), strings.Repeat("x", 1000)),
+			"; "+strings.Repeat("é", 75)+"…, "+strings.Repeat("x", 150)+"…"),
+		"an application never re-reads it": {
+			parts: parts, objects: one(), happens: said(decide.NeedsRestart), action: decide.Rollout, reason: decide.RestartNeeded, record: true, records: a,
+			message: "Rolling update started: ConfigMap a changed (k); the application in pod web-1 does not take it up without a restart: nginx: unknown directive",
+		},
+		"that is no failure, so that nothing leaves it alone": {
+			parts: none, objects: one(), happens: said(decide.NeedsRestart), action: decide.Rollout, reason: decide.RestartNeeded, record: true, records: a,
+			message: "Rolling update started: ConfigMap a changed (k); the application in pod web-1 does not take it up without a restart: nginx: unknown directive",
+		},
+		"nobody can be asked": {
+			parts: parts, objects: one(), happens: said(decide.Unreachable), reason: decide.OutOfReach, warning: true, records: a, message: outOfReach,
+		},
+		"nobody can be asked, and a failure is to be left alone": {
+			parts: none, objects: one(), happens: said(decide.Unreachable), reason: decide.OutOfReach, warning: true, records: a, message: outOfReach,
+		},
+		"nobody can be asked, and such workloads are to be rolled": {
+			parts: parts, objects: one(), happens: rolls(said(decide.Unreachable)), action: decide.Rollout, reason: decide.ReloadFailed, record: true, records: a,
+			message: "Rolling update started: ConfigMap a changed (k); reload in pod web-1 failed: nginx: unknown directive",
+		},
+		"nobody can be asked, such workloads are to be rolled, and this one is to be left alone": {
+			parts: none, objects: one(), happens: rolls(said(decide.Unreachable)), reason: decide.ReloadFailed, warning: true, records: a,
+			message: "Not rolled, as inpod.dev/on-failure asks: reload in pod web-1 failed: nginx: unknown directive",
+		},
+		"an application does not accept it, and its container is known": {
+			parts: parts, objects: one(), reason: decide.ReloadRejected, warning: true, records: a,
+			happens: with(func(p *decide.InPlace) { p.Container = "app" }, said(decide.Rejected)),
+			message: "Not rolled: the application in pod web-1 does not accept the new content and keeps the old: nginx: unknown directive " +
+				"(ConfigMap a changed (k)); its own words: kubectl -n shop logs web-1 -c app",
 		},
 		"an application does not accept it": {
 			parts: parts, objects: one(), happens: said(decide.Rejected), reason: decide.ReloadRejected, warning: true, records: a,

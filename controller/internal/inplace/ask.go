@@ -4,13 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net"
 	"net/http"
 	"slices"
-	"strconv"
+	"strings"
 	"time"
 
 	"inpod.dev/inpod/controller/internal/observe"
@@ -22,28 +23,16 @@ const askTimeout = 3 * time.Second
 
 // Asker asks sidecars over HTTP whether they have applied what they should.
 type Asker struct {
-	client *http.Client
-	key    []byte
+	ways []Way
+	key  []byte
 }
 
-// NewAsker returns an asker that opens replies with the key of all digests. Its connections are not kept: a question is
-// rare, and pods are many.
-func NewAsker(digestKey []byte) *Asker {
-	return &Asker{
-		key: digestKey,
-		client: &http.Client{
-			Timeout: askTimeout,
-			Transport: &http.Transport{ // without a proxy: pods are reached directly
-				DialContext:       (&net.Dialer{Timeout: askTimeout}).DialContext,
-				DisableKeepAlives: true, MaxResponseHeaderBytes: 16 << 10,
-			},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-	}
-}
+// NewAsker returns an asker that opens replies with the key of all digests. It reaches sidecars by the first way that
+// works. Its connections are not kept: a question is rare, and pods are many.
+func NewAsker(digestKey []byte, ways ...Way) *Asker { return &Asker{ways: ways, key: digestKey} }
 
 // Ask returns what the sidecar of a pod says of these files. More files than one question may have take several; the
-// application has the content if it has had it at each of them.
+// application has the content if it has had it at each of them. An [UnreachableError] says that nothing was heard of it.
 func (a *Asker) Ask(ctx context.Context, pod observe.Pod, want map[string]string) (confirm.Reply, error) {
 	all := confirm.Reply{Files: map[string]string{}}
 	for i, files := range questions(want) {
@@ -80,7 +69,21 @@ func questions(want map[string]string) [][]string {
 	return all
 }
 
+// ask asks one question, by one way after the other while nothing is heard of the sidecar.
 func (a *Asker) ask(ctx context.Context, pod observe.Pod, files []string) (confirm.Reply, error) {
+	var failed *UnreachableError
+	for _, way := range a.ways {
+		reply, err := a.askBy(ctx, way, pod, files)
+		closed, unreachable := errors.AsType[*UnreachableError](err)
+		if !unreachable || ctx.Err() != nil {
+			return reply, err
+		}
+		failed = failed.and(closed)
+	}
+	return confirm.Reply{}, failed
+}
+
+func (a *Asker) askBy(ctx context.Context, way Way, pod observe.Pod, files []string) (confirm.Reply, error) {
 	question, err := confirm.NewRequest(files)
 	if err != nil {
 		return confirm.Reply{}, fmt.Errorf("asking pod %s: %w", pod.Name, err)
@@ -89,24 +92,101 @@ func (a *Asker) ask(ctx context.Context, pod observe.Pod, files []string) (confi
 	if err != nil {
 		return confirm.Reply{}, fmt.Errorf("asking pod %s: %w", pod.Name, err)
 	}
-	url := "http://" + net.JoinHostPort(pod.Address, strconv.Itoa(int(pod.Port))) + confirm.Path
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	leave, err := way.enter(ctx, pod)
 	if err != nil {
 		return confirm.Reply{}, fmt.Errorf("asking pod %s: %w", pod.Name, err)
 	}
-	request.Header.Set("Content-Type", "application/json")
-	response, err := a.client.Do(request)
+	defer leave()
+	ctx, cancel := context.WithTimeout(ctx, way.timeout)
+	defer cancel()
+	response, err := way.post(ctx, pod, body)
 	if err != nil {
-		return confirm.Reply{}, fmt.Errorf("the sidecar does not answer: %w", err)
+		return confirm.Reply{}, way.unreachable(pod, why(err))
 	}
 	defer func() { _ = response.Body.Close() }()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, confirm.MaxReply+1))
 	if err != nil {
-		return confirm.Reply{}, fmt.Errorf("the sidecar does not answer: %w", err)
+		return confirm.Reply{}, way.unreachable(pod, why(err))
 	}
 	if response.StatusCode != http.StatusOK {
 		const enough = 200 // of what anybody may have said, into an event
-		return confirm.Reply{}, fmt.Errorf("the sidecar answers %d: %.*q", response.StatusCode, enough, bytes.TrimSpace(answer))
+		said := fmt.Sprintf("answers %d: %.*q", response.StatusCode, enough, bytes.TrimSpace(answer))
+		if isSidecars(response.StatusCode, answer) {
+			return confirm.Reply{}, errors.New("the sidecar " + said)
+		}
+		return confirm.Reply{}, way.unreachable(pod, "something else "+said)
 	}
-	return confirm.Open(a.key, question.Nonce, answer)
+	reply, err := confirm.Open(a.key, question.Nonce, answer)
+	if kind := response.Header.Get("Content-Type"); err != nil && kind != "" && kind != sealedType {
+		return confirm.Reply{}, way.unreachable(pod, fmt.Sprintf("something else answers, with %.40q", kind))
+	}
+	return reply, err
+}
+
+// sealedType is the content type of sealed replies.
+const sealedType = "application/octet-stream"
+
+// isSidecars reports whether a refusal is one that a sidecar gives (sidecar/internal/status/confirm.go). Proxies of meshes and
+// load balancers answer 403, 502, 503 and others in its place.
+func isSidecars(status int, answer []byte) bool {
+	switch status {
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusTooManyRequests, http.StatusInternalServerError:
+		return true
+	case http.StatusServiceUnavailable:
+		return bytes.Contains(answer, []byte("has not looked at its volumes"))
+	}
+	return false
+}
+
+// UnreachableError says that nothing was heard of a sidecar: whether the pod has the content is not known. Its text is the same
+// for the same cause at each attempt.
+type UnreachableError struct {
+	// Place is where the sidecar was looked for, such as "at 10.0.0.1:9797".
+	Place string
+	// Why is what came of it, such as "connection refused".
+	Why string
+	// Advice is a sentence about the way out.
+	Advice string
+}
+
+func (e *UnreachableError) Error() string {
+	return fmt.Sprintf("the sidecar cannot be reached %s: %s", e.Place, e.Why)
+}
+
+// and returns what two ways came to.
+func (e *UnreachableError) and(next *UnreachableError) *UnreachableError {
+	if e == nil {
+		return next
+	}
+	return &UnreachableError{
+		Place: e.Place, Why: fmt.Sprintf("%s, nor %s: %s", e.Why, next.Place, next.Why), Advice: e.Advice + " " + next.Advice,
+	}
+}
+
+// why names the cause of a failed request in words that do not change from one attempt to the next, as an error's text with
+// the port of the connection does.
+func why(err error) string {
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		return "no answer in time"
+	}
+	if strings.Contains(err.Error(), "malformed HTTP") || strings.Contains(err.Error(), "HTTP response to") {
+		return "what answers does not speak HTTP, as the TLS of a mesh does not"
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return "the connection was closed without an answer"
+	}
+	cause := err
+	for next := errors.Unwrap(cause); next != nil; next = errors.Unwrap(cause) {
+		cause = next
+	}
+	const enough = 300
+	return cut(cause.Error(), enough)
+}
+
+// cut shortens a text to so many bytes.
+func cut(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }

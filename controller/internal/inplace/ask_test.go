@@ -1,7 +1,9 @@
 package inplace_test
 
 import (
+	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -86,7 +88,7 @@ func files(n int) map[string]string {
 
 func TestAsking(t *testing.T) {
 	t.Parallel()
-	asker := inplace.NewAsker(key(1))
+	asker := inplace.NewAsker(key(1), inplace.Direct("inpod-system"))
 	for name, n := range map[string]int{"no file": 0, "one file": 1, "more files than one question may have": confirm.MaxFiles + 1} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -105,7 +107,7 @@ func TestLongPathsAreSeveralQuestions(t *testing.T) {
 	for i := range 300 {
 		want[fmt.Sprintf("/etc/conf/%s/%d", strings.Repeat("<", 250), i)] = "" // six bytes each, as JSON has it
 	}
-	reply, err := inplace.NewAsker(key(1)).Ask(t.Context(), podAt(t, sidecar(t, key(1), allNew)), want)
+	reply, err := inplace.NewAsker(key(1), inplace.Direct("inpod-system")).Ask(t.Context(), podAt(t, sidecar(t, key(1), allNew)), want)
 	if err != nil || reply.Result != confirm.Applied || len(reply.Files) != len(want) {
 		t.Errorf("%s about %d files, %v; want applied about %d", reply.Result, len(reply.Files), err, len(want))
 	}
@@ -132,7 +134,7 @@ func TestWhatMovedOnBetweenTwoQuestionsIsPending(t *testing.T) {
 				}
 				return reply
 			}))
-			reply, err := inplace.NewAsker(key(1)).Ask(t.Context(), pod, files(2*confirm.MaxFiles+1))
+			reply, err := inplace.NewAsker(key(1), inplace.Direct("inpod-system")).Ask(t.Context(), pod, files(2*confirm.MaxFiles+1))
 			if err != nil || reply.Result != confirm.Pending {
 				t.Errorf("%s, %v; want pending", reply.Result, err)
 			}
@@ -144,7 +146,7 @@ func TestWhatMovedOnBetweenTwoQuestionsIsPending(t *testing.T) {
 func TestRepliesWithoutFiles(t *testing.T) {
 	t.Parallel()
 	pod := podAt(t, sidecar(t, key(1), func(confirm.Request) confirm.Reply { return confirm.Reply{Result: confirm.Applied} }))
-	reply, err := inplace.NewAsker(key(1)).Ask(t.Context(), pod, files(confirm.MaxFiles+1))
+	reply, err := inplace.NewAsker(key(1), inplace.Direct("inpod-system")).Ask(t.Context(), pod, files(confirm.MaxFiles+1))
 	if err != nil || len(reply.Files) != 0 {
 		t.Errorf("%+v, %v; want no files", reply, err)
 	}
@@ -160,7 +162,7 @@ func TestTheNewestVolumeCounts(t *testing.T) {
 		}
 		return reply
 	}))
-	reply, err := inplace.NewAsker(key(1)).Ask(t.Context(), pod, files(confirm.MaxFiles+1))
+	reply, err := inplace.NewAsker(key(1), inplace.Direct("inpod-system")).Ask(t.Context(), pod, files(confirm.MaxFiles+1))
 	if err != nil || !reply.Changed.Equal(newest) {
 		t.Errorf("changed at %s, %v; want %s", reply.Changed, err, newest)
 	}
@@ -175,8 +177,11 @@ func TestAnswersThatAreNone(t *testing.T) {
 		"no key":         {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "confirms nothing", http.StatusNotFound) }, `404: "confirms nothing"`},
 		"another key":    {sidecar(t, key(2), allNew), "cannot be opened"},
 		"too many":       {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) }, "429"},
-		"somebody else":  {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }, "cannot be opened"},
+		"somebody else":  {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }, `something else answers, with "text/html`},
 		"more than fits": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, confirm.MaxReply+100)) }, "more than"},
+		"a sidecar that has just started": {func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "the sidecar has not looked at its volumes yet", http.StatusServiceUnavailable)
+		}, "the sidecar answers 503"},
 		"words that are no words": {func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "\x1b[2J\xff"+strings.Repeat("a", 1000), http.StatusBadRequest)
 		}, `400: "\x1b[2J\xff` + strings.Repeat("a", 200-5) + `"`},
@@ -186,11 +191,123 @@ func TestAnswersThatAreNone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := inplace.NewAsker(key(1)).Ask(t.Context(), podAt(t, c.handler), files(1))
+			_, err := inplace.NewAsker(key(1), inplace.Direct("inpod-system")).Ask(t.Context(), podAt(t, c.handler), files(1))
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error: %v, want one with %q", err, c.want)
 			}
+			if is, want := isUnreachable(err), name == "somebody else" || name == "leads elsewhere"; is != want {
+				t.Errorf("%v: unreachable is %t, want %t", err, is, want)
+			}
 		})
+	}
+}
+
+func isUnreachable(err error) bool {
+	_, is := errors.AsType[*inplace.UnreachableError](err)
+	return is
+}
+
+// raw is a pod at whose port each connection is handled by a function.
+func raw(t *testing.T, handle func(net.Conn)) observe.Pod {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			handle(c)
+		}
+	}()
+	address, _ := listener.Addr().(*net.TCPAddr)
+	return observe.Pod{Namespace: "shop", Name: "web-0", UID: "uid-0", Address: "127.0.0.1", Port: int32(address.Port)}
+}
+
+// question takes a question off a connection, all of it: what is left unread would reset the connection when that is closed.
+func question(c net.Conn) {
+	request, err := http.ReadRequest(bufio.NewReader(c))
+	if err == nil {
+		_, _ = io.Copy(io.Discard, request.Body)
+	}
+}
+
+// Whatever stands in the way of the question says nothing of the pod, and says so in the same words each time: the text goes into
+// an event.
+func TestWhatNothingIsHeardOfIsUnreachable(t *testing.T) {
+	t.Parallel()
+	status := func(code int, text string) func(t *testing.T) observe.Pod {
+		return func(t *testing.T) observe.Pod {
+			return podAt(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, text, code) }))
+		}
+	}
+	for name, c := range map[string]struct {
+		pod  func(t *testing.T) observe.Pod
+		want string
+	}{
+		"nobody listens": {func(t *testing.T) observe.Pod {
+			server := httptest.NewServer(http.NotFoundHandler())
+			defer server.Close()
+			address, _ := server.Listener.Addr().(*net.TCPAddr)
+			return observe.Pod{Name: "web-0", Address: "127.0.0.1", Port: int32(address.Port)}
+		}, "connection refused"},
+		"the connection is reset": {func(t *testing.T) observe.Pod {
+			return raw(t, func(c net.Conn) {
+				question(c)
+				_ = c.(*net.TCPConn).SetLinger(0)
+				_ = c.Close()
+			})
+		}, "connection reset by peer"},
+		"the connection is closed": {func(t *testing.T) observe.Pod {
+			return raw(t, func(c net.Conn) {
+				question(c)
+				_ = c.Close()
+			})
+		}, "the connection was closed without an answer"},
+		"a mesh wants TLS": {func(t *testing.T) observe.Pod {
+			return raw(t, func(c net.Conn) {
+				question(c)
+				_, _ = c.Write([]byte("\x15\x03\x01\x00\x02\x02\x16"))
+				_ = c.Close()
+			})
+		}, "does not speak HTTP, as the TLS of a mesh"},
+		"a mesh forbids it":            {status(http.StatusForbidden, "RBAC: access denied"), `something else answers 403: "RBAC: access denied"`},
+		"the proxy of a mesh is alone": {status(http.StatusServiceUnavailable, "upstream connect error"), `something else answers 503: "upstream connect error"`},
+		"a gateway is alone":           {status(http.StatusBadGateway, ""), "something else answers 502"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pod, texts := c.pod(t), map[string]bool{}
+			for range 3 {
+				_, err := inplace.NewAsker(key(1), inplace.Direct("inpod-system")).Ask(t.Context(), pod, files(1))
+				unreachable, is := errors.AsType[*inplace.UnreachableError](err)
+				if !is || !strings.Contains(err.Error(), c.want) {
+					t.Fatalf("error: %v, want that it is unreachable, with %q", err, c.want)
+				}
+				texts[err.Error()] = true
+				for _, part := range []string{"NetworkPolicy", "mesh", strconv.Itoa(int(pod.Port)), "inpod-system", "--confirm-through"} {
+					if !strings.Contains(unreachable.Advice, part) {
+						t.Errorf("advice %q, want %q in it", unreachable.Advice, part)
+					}
+				}
+			}
+			if len(texts) != 1 {
+				t.Errorf("texts %v, want one", texts)
+			}
+		})
+	}
+}
+
+func TestADroppedPacketIsNoAnswerInTime(t *testing.T) {
+	t.Parallel()
+	pod := raw(t, func(c net.Conn) { t.Cleanup(func() { _ = c.Close() }) }) // it takes the question, and says nothing
+	_, err := inplace.NewAsker(key(1), inplace.Direct("inpod-system")).Ask(t.Context(), pod, files(1))
+	if !isUnreachable(err) || !strings.Contains(err.Error(), "no answer in time") {
+		t.Errorf("error: %v", err)
 	}
 }
 

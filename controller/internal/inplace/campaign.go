@@ -2,8 +2,8 @@ package inplace
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -12,6 +12,7 @@ import (
 
 	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/controller/internal/observe"
+	"inpod.dev/inpod/internal/confirm"
 	"inpod.dev/inpod/internal/source"
 	"inpod.dev/inpod/internal/workload"
 )
@@ -31,6 +32,13 @@ const (
 	gathering = 5 * time.Second
 	// atOnce bounds the questions under way at the same time for one workload.
 	atOnce = 16
+	// firstKnock and lastKnock bound the time until a workload is tried again of which no sidecar can be reached, and knocks
+	// is how many of its pods are tried then: that may go on for days.
+	firstKnock = 5 * time.Second
+	lastKnock  = 30 * time.Second
+	knocks     = 3
+	// closedNudges is how often a pod is nudged whose sidecar cannot be reached: enough for a kubelet that was not up to date.
+	closedNudges = 3
 )
 
 // campaign makes the pods of one workload take up one content.
@@ -48,6 +56,9 @@ type campaign struct {
 	pods         map[string]*podState // by UID
 	lackingSince time.Time            // since when there are fewer pods with the sidecar than pods
 	leaving      bool                 // they may be as many as there are pods, with those that end
+	reached      bool                 // a sidecar of the workload has answered in the last round
+	knocked      int                  // pods that were tried while none could be reached
+	outdatedAt   time.Time            // since when a pod needs a restart
 
 	mu      sync.Mutex
 	current decide.InPlace
@@ -58,6 +69,8 @@ type podState struct {
 	pod       observe.Pod
 	standing  standing
 	message   string
+	reply     confirm.Reply // the last one
+	answered  bool          // in this round
 	nudges    int
 	nudgeAt   time.Time // when to nudge again
 	failingAt time.Time // since when it fails
@@ -72,24 +85,26 @@ func (c *campaign) state() decide.InPlace {
 
 // run goes on until every pod has confirmed or ctx ends.
 func (c *campaign) run(ctx context.Context) {
-	pause := firstPause
+	pause, knock := firstPause, firstKnock
 	for ctx.Err() == nil {
 		c.round(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		state := c.sum(time.Now())
-		if c.changed(state) {
-			c.reloader.metrics.verdict(state.Verdict)
-			c.reloader.options.Notify(c.key)
-		}
+		c.announce(state)
 		if state.Verdict == decide.Confirmed {
 			return
 		}
 		pause = min(pause*3/2, lastPause)
 		wait := pause
-		if state.Verdict != decide.Unknown || !state.Sidecar {
+		switch {
+		case state.Verdict == decide.Unreachable:
+			wait, knock, pause = knock, min(2*knock, lastKnock), firstPause
+		case state.Verdict != decide.Unknown || !state.Sidecar:
 			wait = slowPause
+		default:
+			knock = firstKnock
 		}
 		if !sleep(ctx, wait) {
 			return
@@ -97,31 +112,114 @@ func (c *campaign) run(ctx context.Context) {
 	}
 }
 
-// changed notes the state, and tells whether it is another one.
-func (c *campaign) changed(state decide.InPlace) bool {
+// announce notes the state, and asks for a decision if it is another one.
+func (c *campaign) announce(state decide.InPlace) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	changed := c.current != state
+	before := c.current
 	c.current = state
-	return changed
+	c.mu.Unlock()
+	if before.Verdict != state.Verdict {
+		c.reloader.metrics.verdict(state)
+	}
+	if before != state {
+		c.reloader.options.Notify(c.key)
+	}
 }
 
-// round asks every pod that has not confirmed.
+// round asks every pod that has not confirmed. Where no sidecar could be reached it asks a few first.
 func (c *campaign) round(ctx context.Context) {
 	c.muster(time.Now())
+	for _, state := range c.pods {
+		state.answered = false
+	}
+	open := c.podsThat(func(s *podState) bool { return s.standing != confirmed })
+	if c.state().Verdict == decide.Unreachable {
+		few := c.few(open)
+		c.visitAll(ctx, few)
+		if c.reached = anyAnswered(few); !c.reached {
+			return
+		}
+		c.reopen(open, time.Now())
+	}
+	c.visitAll(ctx, open)
+	if c.reached = anyAnswered(open); !c.reached && slices.ContainsFunc(open, isClosed) {
+		// Those that have confirmed say whether it is the one pod, or that none can be reached any more. What was heard before
+		// does not count: another process would not know of it.
+		done := c.few(c.podsThat(func(s *podState) bool { return s.standing == confirmed && s.pod.Address != "" && !s.pod.Lost }))
+		c.greet(ctx, done)
+		c.reached = anyAnswered(done)
+	}
+}
+
+// reopen gives all pods their whole time again, since a sidecar answers of a workload of which none could be reached.
+func (c *campaign) reopen(open []*podState, now time.Time) {
+	for _, state := range open {
+		if !state.runningAt.IsZero() {
+			state.runningAt, state.nudgeAt = now, time.Time{}
+		}
+	}
+}
+
+// podsThat returns the pods for which is holds, sorted by name.
+func (c *campaign) podsThat(is func(*podState) bool) []*podState {
+	var all []*podState
+	for _, state := range c.pods {
+		if is(state) {
+			all = append(all, state)
+		}
+	}
+	slices.SortFunc(all, func(a, b *podState) int { return strings.Compare(a.pod.Name, b.pod.Name) })
+	return all
+}
+
+// few returns some of the pods, others each time.
+func (c *campaign) few(pods []*podState) []*podState {
+	if len(pods) <= knocks {
+		return pods
+	}
+	var some []*podState
+	for range knocks {
+		some = append(some, pods[c.knocked%len(pods)])
+		c.knocked++
+	}
+	return some
+}
+
+func anyAnswered(pods []*podState) bool {
+	return slices.ContainsFunc(pods, func(s *podState) bool { return s.answered })
+}
+
+func isClosed(s *podState) bool { return s.standing == closed }
+
+// visitAll visits pods, a limited number at the same time.
+func (c *campaign) visitAll(ctx context.Context, pods []*podState) {
+	each(pods, func(s *podState) { c.visit(ctx, s) })
+}
+
+// greet finds out whether sidecars can be reached of pods that have confirmed.
+func (c *campaign) greet(ctx context.Context, pods []*podState) {
+	each(pods, func(s *podState) {
+		_, err := c.reloader.options.Ask(ctx, s.pod, nil)
+		s.answered = !isUnreachable(err)
+	})
+}
+
+func each(pods []*podState, do func(*podState)) {
 	var work sync.WaitGroup
 	slots := make(chan struct{}, atOnce)
-	for _, state := range c.pods {
-		if state.standing == confirmed {
-			continue
-		}
+	for _, state := range pods {
 		work.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			c.visit(ctx, state)
+			do(state)
 		})
 	}
 	work.Wait()
+}
+
+func isUnreachable(err error) bool {
+	_, is := errors.AsType[*UnreachableError](err)
+	return is
 }
 
 // muster takes over which pods there are, and notes whether some lack the sidecar.
@@ -173,19 +271,21 @@ func (c *campaign) visit(ctx context.Context, s *podState) {
 		s.standing, s.message = waiting, "the pod does not run"
 		s.runningAt = time.Time{}
 		return
+	case s.pod.Lost:
+		s.standing, s.message = waiting, "its node is not heard of"
+		s.runningAt = time.Time{}
+		return
 	}
 	if s.runningAt.IsZero() {
 		s.runningAt = now
 	}
 	reply, err := c.reloader.options.Ask(ctx, s.pod, want.files)
-	if err != nil {
-		s.standing, s.message = waiting, err.Error()
-		s.failingAt = time.Time{}
-		c.nudge(ctx, s, now)
+	if s.answered = !isUnreachable(err); err != nil {
+		c.failedToAsk(ctx, s, err, now)
 		return
 	}
 	standing, refreshed := judge(reply, want, c.age(time.Now()), s.pod.Started)
-	s.standing, s.message = standing, saying(reply, standing, refreshed)
+	s.standing, s.message, s.reply = standing, saying(reply, standing, refreshed), reply
 	switch {
 	case standing != failing:
 		s.failingAt = time.Time{}
@@ -195,6 +295,23 @@ func (c *campaign) visit(ctx context.Context, s *podState) {
 	if !refreshed {
 		c.nudge(ctx, s, now)
 	}
+}
+
+// failedToAsk notes that a sidecar has not said anything of use.
+func (c *campaign) failedToAsk(ctx context.Context, s *podState, err error, now time.Time) {
+	s.standing, s.message, s.failingAt = waiting, err.Error(), time.Time{}
+	unreachable, is := errors.AsType[*UnreachableError](err)
+	switch {
+	case !is:
+	case s.pod.SidecarDown:
+		s.message = "its sidecar does not run"
+	default:
+		s.standing, s.message = closed, fmt.Sprintf("%s: %s. %s", unreachable.Place, unreachable.Why, unreachable.Advice)
+		if s.nudges >= closedNudges {
+			return
+		}
+	}
+	c.nudge(ctx, s, now)
 }
 
 // age is how long ago the content came to be wanted. If that was before this replica led, any volume counts as new enough
@@ -227,27 +344,71 @@ func (c *campaign) nudge(ctx context.Context, s *podState, now time.Time) {
 // sum makes one verdict of what the pods say. A rejection counts more than anything else, since a rollout would break what
 // works; a failure counts more than being late.
 func (c *campaign) sum(now time.Time) decide.InPlace {
-	all := slices.SortedFunc(maps.Values(c.pods), func(a, b *podState) int { return strings.Compare(a.pod.Name, b.pod.Name) })
+	all := c.podsThat(func(*podState) bool { return true })
 	state := decide.InPlace{Sidecar: true}
 	first := func(verdict decide.Verdict, is func(*podState) bool) bool {
 		at := slices.IndexFunc(all, is)
 		if at >= 0 {
-			state.Verdict, state.Pod, state.Message = verdict, all[at].pod.Name, all[at].message
+			state.Verdict, state.Message = verdict, all[at].message
+			state.Pod, state.Container = all[at].pod.Name, all[at].pod.Container
 		}
 		return at >= 0
+	}
+	overdue := func(s *podState) bool {
+		return s.standing != confirmed && !s.runningAt.IsZero() && now.Sub(s.runningAt) >= c.reloader.options.Deadline
 	}
 	switch {
 	case first(decide.Rejected, func(s *podState) bool { return s.standing == rejected }):
 	case c.lacks(now):
 		state.Sidecar = false
+	case c.isOutdated(all, now) && first(decide.NeedsRestart, isOutdated):
 	case first(decide.Failed, func(s *podState) bool {
 		return s.standing == uncovered || s.standing == failing && now.Sub(s.failingAt) >= patience
 	}):
-	case first(decide.Overdue, func(s *podState) bool {
-		return s.standing != confirmed && !s.runningAt.IsZero() && now.Sub(s.runningAt) >= c.reloader.options.Deadline
-	}):
-	case c.lackingSince.IsZero() && !slices.ContainsFunc(all, func(s *podState) bool { return c.holdsUp(s, now) }):
-		state.Verdict = decide.Confirmed
+	case c.isOut(all, overdue) && first(decide.Unreachable, overdue):
+	case first(decide.Overdue, overdue):
+	case c.lackingSince.IsZero() && !slices.ContainsFunc(all, func(s *podState) bool { return c.holdsUp(s, now) }) && heardOf(all):
+		return confirmation(all)
+	}
+	return state
+}
+
+// isOut tells that no sidecar of the workload can be reached, and that nothing else is the matter with those that are late.
+func (c *campaign) isOut(all []*podState, overdue func(*podState) bool) bool {
+	return !c.reached && !slices.ContainsFunc(all, func(s *podState) bool { return overdue(s) && s.standing != closed })
+}
+
+func isOutdated(s *podState) bool { return s.standing == outdated }
+
+// isOutdated tells that pods need a restart, and that the others have had the time to say whether they accept the content: a
+// restart would break those that do not.
+func (c *campaign) isOutdated(all []*podState, now time.Time) bool {
+	if !slices.ContainsFunc(all, isOutdated) {
+		c.outdatedAt = time.Time{}
+		return false
+	}
+	if c.outdatedAt.IsZero() {
+		c.outdatedAt = now
+	}
+	undecided := slices.ContainsFunc(all, func(s *podState) bool { return s.standing == waiting && !s.runningAt.IsZero() })
+	return !undecided || now.Sub(c.outdatedAt) >= patience
+}
+
+// heardOf tells that a pod has confirmed, or that none is out of sight: of pods whose nodes are all lost nothing is known.
+func heardOf(all []*podState) bool {
+	return slices.ContainsFunc(all, func(s *podState) bool { return s.standing == confirmed }) ||
+		!slices.ContainsFunc(all, func(s *podState) bool { return s.pod.Lost && s.standing != confirmed })
+}
+
+// confirmation is the verdict where every pod has confirmed: how far that is known, and by what.
+func confirmation(all []*podState) decide.InPlace {
+	state := decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true}
+	for _, s := range all {
+		isApplied := s.standing == confirmed && s.reply.Result == confirm.Applied
+		if isApplied && (state.Pod == "" || state.Proven && !s.reply.Proven) {
+			state.Pod, state.Container = s.pod.Name, s.pod.Container
+			state.Trigger, state.Proof, state.Proven = s.reply.Trigger, s.reply.Proof, s.reply.Proven
+		}
 	}
 	return state
 }

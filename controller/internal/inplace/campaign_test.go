@@ -36,6 +36,7 @@ type ward struct {
 	pods     map[string]*patient
 	notified int
 	nudges   []string
+	asked    int
 }
 
 // patient is a pod with its sidecar.
@@ -45,6 +46,10 @@ type patient struct {
 	has    string // the content of its file
 	takes  int    // nudges until its kubelet has the new content
 	fails  error  // what asking it comes to
+	closed bool   // nothing is heard of its sidecar
+	// unproven, trigger and proof are what it says of a reload.
+	unproven       bool
+	trigger, proof string
 }
 
 const newContent = "new"
@@ -111,10 +116,14 @@ func (w *ward) ask(_ context.Context, pod observe.Pod, want map[string]string) (
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	p := w.pods[pod.Name]
+	w.asked++
+	if p != nil && p.closed {
+		return confirm.Reply{}, &inplace.UnreachableError{Place: "at " + pod.Address, Why: "no answer in time", Advice: "Open it."}
+	}
 	if p == nil || p.fails != nil {
 		return confirm.Reply{}, errors.New("the sidecar does not answer")
 	}
-	reply := confirm.Reply{Result: p.result, Message: "said by " + pod.Name, Files: map[string]string{}, At: time.Now(), Changed: time.Now()}
+	reply := confirm.Reply{Result: p.result, Proven: !p.unproven, Trigger: p.trigger, Proof: p.proof, Message: "said by " + pod.Name, Files: map[string]string{}, At: time.Now(), Changed: time.Now()}
 	for file := range want {
 		reply.Files[file] = confirm.Digest(source.DigestOf([]byte(p.has)))
 	}
@@ -163,7 +172,11 @@ func after(d time.Duration) {
 // states checks what is known of a target.
 func (w *ward) states(t *testing.T, target string, want decide.InPlace) {
 	t.Helper()
-	if diff := cmp.Diff(want, w.state(target)); diff != "" {
+	got := w.state(target)
+	if got.Verdict == decide.Confirmed && got.Proven {
+		got.Pod = "" // any of them
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("state after %d nudges (-want +got):\n%s", len(w.nudges), diff)
 	}
 }
@@ -176,7 +189,7 @@ func TestEveryPodConfirms(t *testing.T) {
 		w.pursue(t, "t1")
 		w.states(t, "t1", decide.InPlace{Sidecar: true})
 		after(10 * time.Second)
-		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed})
+		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true})
 		if w.notified != 1 || len(w.nudges) != 21 {
 			t.Errorf("%d notifications and %d nudges, want 1 and 21", w.notified, len(w.nudges))
 		}
@@ -204,7 +217,7 @@ func TestARejectionIsToldAndItsEndToo(t *testing.T) {
 		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Rejected, Pod: "web-1", Message: "said by web-1"})
 		w.change(func() { w.pods["web-1"].result = confirm.Applied }) // another file of it was corrected
 		after(31 * time.Second)
-		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed})
+		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true})
 		if w.notified != 2 {
 			t.Errorf("%d notifications, want 2", w.notified)
 		}
@@ -217,7 +230,7 @@ func TestAFailureHasTimeToMend(t *testing.T) {
 		mends time.Duration // 0: never
 		want  decide.InPlace
 	}{
-		"it mends":         {10 * time.Second, decide.InPlace{Sidecar: true, Verdict: decide.Confirmed}},
+		"it mends":         {10 * time.Second, decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true}},
 		"it does not mend": {0, decide.InPlace{Sidecar: true, Verdict: decide.Failed, Pod: "web-0", Message: "said by web-0"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -279,7 +292,7 @@ func TestNewContentReplacesTheCampaign(t *testing.T) {
 		w.reloader.Pursue(web, "t2", []source.Use{use()}, changes(), time.Now())
 		w.reloader.Pursue(web, "t2", []source.Use{use()}, changes(), time.Now()) // again, which changes nothing
 		after(5 * time.Second)
-		w.states(t, "t2", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed})
+		w.states(t, "t2", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true})
 		w.states(t, "t1", decide.InPlace{Sidecar: true})
 		w.reloader.Drop(web)
 		w.states(t, "t2", decide.InPlace{Sidecar: true})

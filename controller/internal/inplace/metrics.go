@@ -17,10 +17,14 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 			Name: "inpod_nudges_total", Help: "Pods that were asked to refresh their volumes at once, by whether the API server accepted it: accepted or refused.",
 		}, []string{"result"}),
 		verdicts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "inpod_reload_verdicts_total", Help: "What reloads in the pods of a workload came to: Confirmed, Rejected, Failed or Overdue.",
+			Name: "inpod_reload_verdicts_total",
+			Help: "What reloads in the pods of a workload came to: Confirmed, Unproven, Rejected, NeedsRestart, Failed, Overdue or Unreachable.",
 		}, []string{"verdict"}),
 	}
 	registerer.MustRegister(m.nudges, m.verdicts)
+	for _, verdict := range append(decide.Verdicts(), unproven) {
+		m.verdicts.WithLabelValues(string(verdict)) // from zero on, so that the first of a kind is seen as an increase
+	}
 	return m
 }
 
@@ -32,8 +36,15 @@ func (m *metrics) nudged(accepted bool) {
 	m.nudges.WithLabelValues(result).Inc()
 }
 
-func (m *metrics) verdict(verdict decide.Verdict) {
-	if verdict != decide.Unknown {
-		m.verdicts.WithLabelValues(string(verdict)).Inc()
+// unproven is the label of a confirmation that nothing proves.
+const unproven decide.Verdict = "Unproven"
+
+func (m *metrics) verdict(state decide.InPlace) {
+	switch {
+	case state.Verdict == decide.Unknown:
+	case state.Verdict == decide.Confirmed && !state.Proven:
+		m.verdicts.WithLabelValues(string(unproven)).Inc()
+	default:
+		m.verdicts.WithLabelValues(string(state.Verdict)).Inc()
 	}
 }

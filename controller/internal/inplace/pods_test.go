@@ -39,7 +39,7 @@ func TestAPodThatNeverStartsHoldsNobodyUp(t *testing.T) {
 		after(deadline - 10*time.Second)
 		w.states(t, "t1", decide.InPlace{Sidecar: true})
 		after(20 * time.Second)
-		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed})
+		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true})
 	})
 }
 
@@ -61,7 +61,7 @@ func TestAPodWithNothingOfTheChangeIsNotAsked(t *testing.T) {
 		w := newWard(1)
 		w.pods["web-0"].pod.Mounts, w.pods["web-0"].fails = nil, errors.New("asked all the same")
 		w.pursue(t, "t1")
-		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed})
+		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true})
 	})
 }
 
@@ -80,7 +80,7 @@ func TestPodsComeAndGo(t *testing.T) {
 			ended.pod.Over, ended.fails = true, errors.New("over")
 		})
 		after(10 * time.Second)
-		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed})
+		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true})
 	})
 }
 
@@ -118,7 +118,7 @@ func TestPodsWithoutASidecar(t *testing.T) {
 				}
 				w.change(func() { w.admit("web-2").has = newContent })
 				after(time.Minute)
-				w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed})
+				w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true})
 				if w.notified != 2 {
 					t.Errorf("%d notifications, want 2", w.notified)
 				}
@@ -150,6 +150,6 @@ func TestAWorkloadWithoutPodsHasNothingToReload(t *testing.T) {
 		w := newWard(0)
 		w.pursue(t, "t1")
 		after(time.Second)
-		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed})
+		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true})
 	})
 }

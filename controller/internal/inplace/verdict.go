@@ -15,6 +15,8 @@ const (
 	waiting   standing = "waiting"   // its kubelet has not brought the content, or the sidecar has not finished
 	confirmed standing = "confirmed" // its application has the content
 	rejected  standing = "rejected"  // its application does not accept the content
+	outdated  standing = "outdated"  // its application never re-reads what changed: it needs a restart
+	closed    standing = "closed"    // its sidecar cannot be reached
 	failing   standing = "failing"   // its application could not be told, or died
 	uncovered standing = "uncovered" // a container has the content that the sidecar does not look after
 )
@@ -48,9 +50,11 @@ func judge(reply confirm.Reply, want expectation, age time.Duration, started tim
 		return confirmed, true
 	case confirm.Rejected:
 		return rejected, true
+	case confirm.NeedsRestart:
+		return outdated, true
 	case confirm.Failed, confirm.Died:
 		return failing, true
-	case confirm.Pending:
+	case confirm.Pending, confirm.Late: // the sidecar asks again what is late, and triggers nothing
 	}
 	return waiting, true
 }
@@ -72,6 +76,8 @@ func saying(reply confirm.Reply, s standing, refreshed bool) string {
 		return "its kubelet has not brought the new content"
 	case s == waiting && reply.Result == confirm.None:
 		return "the sidecar started after the change, and cannot tell whether the application has it"
+	case s == waiting && reply.Result == confirm.Late:
+		return cmp.Or(reply.Message, "its application has not answered yet")
 	case s == waiting:
 		return cmp.Or(reply.Message, "the sidecar has not finished")
 	}

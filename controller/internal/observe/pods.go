@@ -42,6 +42,13 @@ type Pod struct {
 	Over bool
 	// Started is when the application that the sidecar looks after started, zero if that is not known.
 	Started time.Time
+	// Container is the application's container, "" if that is not known.
+	Container string
+	// SidecarDown tells that the sidecar's container does not run.
+	SidecarDown bool
+	// Lost tells that the pod's node is not heard of: the node controller has said that the pod is not ready, while by its
+	// kubelet's last word all of its containers are.
+	Lost bool
 	// Mounts are what the sidecar watches. Of those with the same path a later one wins.
 	Mounts []Mount
 	// Ignored are the files that the sidecar leaves out.
@@ -163,7 +170,9 @@ func (o *Observer) reducePod(object any) (any, error) {
 		}
 	}
 	item.Beyond = notIn(item.Mounts, others)
-	item.Started = startOf(pod)
+	item.Container, item.Started = applicationOf(pod)
+	item.SidecarDown = sidecarIsDown(pod)
+	item.Lost = isLost(pod)
 	return item, nil
 }
 
@@ -179,18 +188,49 @@ func notIn(watched, mounts []Mount) []source.Ref {
 	return slices.Compact(refs)
 }
 
-// startOf returns when the container started that the injector has noted as the application's.
-func startOf(pod *corev1.Pod) time.Time {
+// applicationOf returns the container that the injector has noted as the application's, and when it started.
+func applicationOf(pod *corev1.Pod) (name string, started time.Time) {
 	record, err := annotation.ParseRecord(pod.Annotations[annotation.InjectionRecord])
 	if err != nil {
-		return time.Time{} // somebody else's
+		return "", time.Time{} // somebody else's
 	}
+	if status, ok := statusOf(pod, record.Container); ok && status.State.Running != nil {
+		started = status.State.Running.StartedAt.Time
+	}
+	return record.Container, started
+}
+
+func statusOf(pod *corev1.Pod, container string) (corev1.ContainerStatus, bool) {
 	for _, status := range slices.Concat(pod.Status.ContainerStatuses, pod.Status.InitContainerStatuses) {
-		if status.Name == record.Container && status.State.Running != nil {
-			return status.State.Running.StartedAt.Time
+		if status.Name == container {
+			return status, true
 		}
 	}
-	return time.Time{}
+	return corev1.ContainerStatus{}, false
+}
+
+// sidecarIsDown tells that the kubelet says of the sidecar that it does not run.
+func sidecarIsDown(pod *corev1.Pod) bool {
+	status, ok := statusOf(pod, SidecarName)
+	return ok && status.State.Running == nil
+}
+
+// isLost tells that the pod's node is not heard of. A kubelet makes Ready of ContainersReady and the readiness gates alone; that
+// the one is false and the other true is what the node controller leaves (k8s.io/kubernetes/pkg/controller/util/node).
+func isLost(pod *corev1.Pod) bool {
+	if len(pod.Spec.ReadinessGates) > 0 {
+		return false
+	}
+	return conditionOf(pod, corev1.PodReady) == corev1.ConditionFalse && conditionOf(pod, corev1.ContainersReady) == corev1.ConditionTrue
+}
+
+func conditionOf(pod *corev1.Pod, kind corev1.PodConditionType) corev1.ConditionStatus {
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == kind {
+			return condition.Status
+		}
+	}
+	return ""
 }
 
 // ownerOf returns the workload of a pod. Kinds that own pods through a ReplicaSet name that after themselves and a label of

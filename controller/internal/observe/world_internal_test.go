@@ -261,7 +261,38 @@ func TestWhatIsKeptOfAPod(t *testing.T) {
 					{Name: "app", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Unix(1, 0)}}},
 				}
 			},
-			func(p *Pod) { p.Started = time.Unix(1, 0) },
+			func(p *Pod) { p.Container, p.Started = "app", time.Unix(1, 0) },
+		},
+		"its sidecar runs": {
+			func(p *corev1.Pod) {
+				p.Status.InitContainerStatuses = []corev1.ContainerStatus{
+					{Name: SidecarName, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}},
+				}
+			},
+			func(*Pod) {},
+		},
+		"its sidecar has crashed": {
+			func(p *corev1.Pod) {
+				p.Status.InitContainerStatuses = []corev1.ContainerStatus{
+					{Name: SidecarName, State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}},
+				}
+			},
+			func(p *Pod) { p.SidecarDown = true },
+		},
+		"the node controller says that it is not ready, and its kubelet said that it is": {
+			func(p *corev1.Pod) { p.Status.Conditions = ready(corev1.ConditionFalse, corev1.ConditionTrue) },
+			func(p *Pod) { p.Lost = true },
+		},
+		"its kubelet says that it is not ready": {
+			func(p *corev1.Pod) { p.Status.Conditions = ready(corev1.ConditionFalse, corev1.ConditionFalse) },
+			func(*Pod) {},
+		},
+		"a gate of somebody else says that it is not ready": {
+			func(p *corev1.Pod) {
+				p.Spec.ReadinessGates = []corev1.PodReadinessGate{{ConditionType: "example.com/open"}}
+				p.Status.Conditions = ready(corev1.ConditionFalse, corev1.ConditionTrue)
+			},
+			func(*Pod) {},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -284,6 +315,10 @@ func TestWhatIsKeptOfAPod(t *testing.T) {
 			}
 		})
 	}
+}
+
+func ready(pod, containers corev1.ConditionStatus) []corev1.PodCondition {
+	return []corev1.PodCondition{{Type: corev1.ContainersReady, Status: containers}, {Type: corev1.PodReady, Status: pod}}
 }
 
 // The label of a namespace asks for the sidecar as well, and the workload says nothing of it.

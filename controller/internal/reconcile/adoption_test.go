@@ -239,6 +239,7 @@ func mounting(name string, configMaps ...string) metav1.Object {
 type sidecars struct {
 	mu      sync.Mutex
 	verdict decide.Verdict
+	words   string // what is said after "because"
 	wanted  map[workload.Key]string
 	dropped []workload.Key
 }
@@ -248,7 +249,7 @@ func (s *sidecars) State(view workload.View, _ bool, target string) decide.InPla
 	defer s.mu.Unlock()
 	state := decide.InPlace{Sidecar: true}
 	if s.wanted[view.Key] == target {
-		state.Verdict, state.Pod, state.Message = s.verdict, view.Key.Name+"-1", "because"
+		state.Verdict, state.Pod, state.Message = s.verdict, view.Key.Name+"-1", "because"+s.words
 	}
 	return state
 }
@@ -279,6 +280,12 @@ func (s *sidecars) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.wanted = nil
+}
+
+func (s *sidecars) because(words string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.words = words
 }
 
 func (s *sidecars) say(verdict decide.Verdict) {

@@ -40,7 +40,7 @@ func changedIn(decision decide.Decision, ref source.Ref) bool {
 // or something else is in the way, and nobody waits for the content that the pods were to have.
 func underWay(reason decide.Reason) bool {
 	switch reason {
-	case decide.ReloadConfirmed, decide.ReloadRejected, decide.ReloadFailed:
+	case decide.ReloadConfirmed, decide.ReloadRejected, decide.ReloadFailed, decide.OutOfReach:
 		return true
 	default:
 		return false
@@ -60,14 +60,14 @@ func (l *Loop) drop(key workload.Key) {
 	}
 }
 
-// reloaded tells that every pod has taken up a change in place.
+// reloaded tells that every pod has taken up a change in place, and whether that is proven.
 func (l *Loop) reloaded(w observe.Workload, s *state, decision decide.Decision) {
 	l.drop(w.View.Key)
 	l.metrics.reloads.WithLabelValues(w.View.Key.Kind).Inc()
 	if took, ok := l.tookSince(s); ok {
 		l.metrics.reloadLatency.Observe(took.Seconds())
 	}
-	l.options.Log.Info("reloaded in place", "workload", w.View.Key, "causes", causesOf(decision))
+	l.options.Log.Info("reloaded in place", "workload", w.View.Key, "causes", causesOf(decision), "message", decision.Message)
 	l.event(w, corev1.EventTypeNormal, EventReloaded, decision.Message)
 	l.alert(w, decision, "reloaded in place", EventReloaded, decision.Message, true)
 }

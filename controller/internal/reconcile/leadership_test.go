@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
+	"inpod.dev/inpod/controller/internal/alert"
 	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/controller/internal/reconcile"
 	"inpod.dev/inpod/internal/objtest"
@@ -242,10 +244,18 @@ func TestAReloadInPlaceIsToldWhenEveryPodHasConfirmed(t *testing.T) {
 		"confirmed": {
 			decide.Confirmed,
 			[]string{"recorded web"},
-			[]string{"Normal ReloadedInPlace web: Reloaded in place: ConfigMap a changed (k)"},
+			[]string{"Normal ReloadedInPlace web: Reloaded in place: ConfigMap a changed (k); not proven"},
 		},
 		"rejected": {decide.Rejected, nil, []string{"Warning ReloadRejected web: Not rolled: the application in pod web-1 does not " +
 			"accept the new content and keeps the old: because (ConfigMap a changed (k))"}},
+		"out of reach": {decide.Unreachable, nil, []string{"Warning SidecarUnreachable web: Not rolled, and not confirmed: no sidecar of its pods " +
+			"can be reached, such as that of pod web-1 because --unreachable=rollout rolls instead. It is asked again and again (ConfigMap a changed (k))"}},
+		"needs a restart": {
+			decide.NeedsRestart,
+			[]string{"rolled web"},
+			[]string{"Normal Reloaded web: Rolling update started: ConfigMap a changed (k); the application in pod web-1 does not take it up " +
+				"without a restart: because"},
+		},
 		"failed": {
 			decide.Failed,
 			[]string{"rolled web"},
@@ -281,6 +291,51 @@ func TestAReloadInPlaceIsToldWhenEveryPodHasConfirmed(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The pod that the warning names may go, and others be named: one event for each content is enough, and another one after a restart.
+func TestThatNobodyCanBeAskedIsReportedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		pods := &sidecars{}
+		var alerts []string
+		w := newTown(t, func(o *reconcile.Options) {
+			o.InPlace = pods
+			o.Alert = func(m alert.Message) { alerts = append(alerts, m.Reason) }
+		})
+		w.apply(objtest.ConfigMap("a", "k", "0"), mounting("web", "a"))
+		stop := w.lead()
+		time.Sleep(time.Minute)
+		w.apply(objtest.ConfigMap("a", "k", "1"))
+		time.Sleep(time.Minute)
+		pods.say(decide.Unreachable)
+		for i := range 20 {
+			pods.because(fmt.Sprintf("other words %d", i))
+			w.loop.Notify(deployment("web"), "WorkloadChanged")
+			time.Sleep(time.Minute)
+		}
+		if n := len(w.told()); n != 1 || len(alerts) != 1 {
+			t.Errorf("%d events and %d alerts, want one of each:\n%s", n, len(alerts), strings.Join(w.told(), "\n"))
+		}
+		stop()
+		pods.forget()
+		w.lead()
+		time.Sleep(time.Minute)
+		if n := len(pods.pursued()); n != 1 {
+			t.Errorf("the next leader pursues %d reloads, want 1: what was asked stays open", n)
+		}
+		w.loop.Notify(deployment("web"), "WorkloadChanged")
+		time.Sleep(time.Minute)
+		if n := len(w.told()); n != 2 {
+			t.Errorf("%d events after the next leader has come to the same, want 2", n)
+		}
+		pods.say(decide.Confirmed)
+		w.loop.Notify(deployment("web"), "WorkloadChanged")
+		time.Sleep(time.Hour)
+		if diff := cmp.Diff([]string{"recorded web", "recorded web"}, w.done()); diff != "" {
+			t.Errorf("writes (-want +got):\n%s", diff)
+		}
+	})
 }
 
 func TestAReloadEndsWithItsWorkload(t *testing.T) {

@@ -77,9 +77,9 @@ func (l *Loop) notify(ctx context.Context, w observe.Workload, s *state, in deci
 	return nil
 }
 
-// failedInPlace tells that a reload has failed, and that the rollout which is to follow is held up. What failed is
-// remembered until then: it is not tried again.
+// failedInPlace tells that the rollout is held up which is to follow a reload. What came of the reload is remembered until then:
+// it is not tried again.
 func failedInPlace(in decide.Input, decision decide.Decision) bool {
-	failed := in.InPlace.Verdict == decide.Failed || in.InPlace.Verdict == decide.Overdue
-	return failed && (decision.Reason.PutOff() || decision.Reason == decide.BackOff || decision.Reason == decide.SourceMissing)
+	return in.InPlace.AsksForRollout(in.Options) &&
+		(decision.Reason.PutOff() || decision.Reason == decide.BackOff || decision.Reason == decide.SourceMissing)
 }

@@ -238,9 +238,19 @@ func live(annotations map[string]string) metav1.Object {
 	return d
 }
 
-// The rollout after a reload that failed waits for its window, and what failed is not tried again until then.
+// The rollout after a reload that failed, or that does not suffice, waits for its window, and nothing is tried again until then.
 func TestAReloadThatFailedIsRememberedWhileItsRolloutWaits(t *testing.T) {
 	t.Parallel()
+	for _, verdict := range []decide.Verdict{decide.Failed, decide.NeedsRestart} {
+		t.Run(string(verdict), func(t *testing.T) {
+			t.Parallel()
+			remembered(t, verdict)
+		})
+	}
+}
+
+func remembered(t *testing.T, verdict decide.Verdict) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		inPlace := &reloads{}
 		w := newTown(t, func(o *reconcile.Options) { o.InPlace, o.Workers = inPlace, 1 })
@@ -249,7 +259,7 @@ func TestAReloadThatFailedIsRememberedWhileItsRolloutWaits(t *testing.T) {
 		time.Sleep(time.Hour)
 		w.apply(objtest.ConfigMap("a", "k", "1"))
 		time.Sleep(time.Minute)
-		inPlace.begin(decide.Failed)
+		inPlace.begin(verdict)
 		for range 5 {
 			w.loop.Notify(deployment("web"), observe.WorkloadChanged)
 			time.Sleep(time.Minute)

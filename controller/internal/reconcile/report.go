@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"time"
 	"unicode/utf8"
 
@@ -56,26 +57,27 @@ func bounded(message string) string {
 // to tell is left for later.
 func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision, early, shared bool) {
 	told := map[string]bool{}
-	warn := func(reason, message string) {
-		told[message] = true
-		if s.told[message] {
+	warn := func(reason, matter, message string) {
+		told[matter] = true
+		if s.told[matter] {
 			return
 		}
 		l.options.Log.Warn("a workload needs attention", "workload", w.View.Key, "reason", reason, "message", message)
 		l.event(w, corev1.EventTypeWarning, reason, message)
 	}
 	for _, problem := range w.Problems {
-		warn(EventInvalidAnnotation, problem.String())
+		warn(EventInvalidAnnotation, problem.String(), problem.String())
 	}
 	if shared {
-		warn(EventShared, "Another installation of inpod follows this workload too and has replaced the annotation "+annotation.Observed+
+		warn(EventShared, EventShared, "Another installation of inpod follows this workload too and has replaced the annotation "+annotation.Observed+
 			": both may roll it. Limit one of them, by namespaces or by annotation keys")
 	}
 	if decision.Warning && decision.Action == decide.None && !early {
-		if isReload(decision.Reason) && !s.told[decision.Message] {
+		matter := cmp.Or(decision.Matter, decision.Message)
+		if isReload(decision.Reason) && !s.told[matter] {
 			l.alert(w, decision, "reloaded in place", string(decision.Reason), decision.Message, false)
 		}
-		warn(string(decision.Reason), decision.Message)
+		warn(string(decision.Reason), matter, decision.Message)
 	}
 	if decision.Reason.PutOff() && decision.Reason != decide.NotifyOnly {
 		l.tell(w, s, decision, told)
@@ -85,9 +87,9 @@ func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision, ea
 		"causes", causesOf(decision))
 }
 
-// isReload tells of a warning that a reload did not work.
+// isReload tells of a warning that a reload did not work, or that nobody knows.
 func isReload(reason decide.Reason) bool {
-	return reason == decide.ReloadRejected || reason == decide.ReloadFailed
+	return reason == decide.ReloadRejected || reason == decide.ReloadFailed || reason == decide.OutOfReach
 }
 
 // rolled tells that a rollout was accepted.

@@ -169,6 +169,12 @@ the chart knows itself.
 - apiGroups: [""]
   resources: [pods/status]
   verbs: [patch]
+{{- if ne .Values.controller.config.confirmThrough "direct" }}
+# To ask sidecars through the API server. Which of the two it wants depends on its version.
+- apiGroups: [""]
+  resources: [pods/portforward]
+  verbs: [get, create]
+{{- end }}
 {{- end }}
 - apiGroups: [""]
   resources: [events]

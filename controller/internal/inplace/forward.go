@@ -1,0 +1,264 @@
+package inplace
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	wire "k8s.io/apimachinery/pkg/util/portforward"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/portforward"
+	"k8s.io/client-go/transport/websocket"
+	"k8s.io/streaming/pkg/httpstream"
+	"k8s.io/streaming/pkg/httpstream/spdy"
+
+	"inpod.dev/inpod/controller/internal/observe"
+)
+
+const (
+	// forwardTimeout bounds one question through the API server.
+	forwardTimeout = 4 * time.Second
+	// forwards is how many questions go through the API server at the same time. Each has a connection of its own there and
+	// one at a kubelet; where every one of them hangs, a place is free every 60 ms.
+	forwards = 64
+)
+
+// Forward reaches sidecars by port-forwards through the API server and the kubelets, which no NetworkPolicy and no mesh stops:
+// what arrives comes from within the pod. It needs the right to get and create pods/portforward, and Kubernetes 1.31.
+func Forward(config *rest.Config, api rest.Interface) Way {
+	f := &forwarder{config: config, api: api}
+	places := newPlaces(forwards)
+	return Way{
+		dial: f.dial,
+		admit: func(ctx context.Context, pod observe.Pod) (func(), error) {
+			if err := places.take(ctx, pod.Namespace); err != nil {
+				return nil, err
+			}
+			return places.give, nil
+		},
+		place: func(pod observe.Pod) string { return fmt.Sprintf("by a port-forward to its port %d", pod.Port) },
+		advice: func(observe.Pod) string {
+			return "A port-forward needs the right to get and create pods/portforward, Kubernetes 1.31, and an API server that reaches the kubelets."
+		},
+		timeout: forwardTimeout,
+	}
+}
+
+type forwarder struct {
+	config *rest.Config
+	api    rest.Interface
+}
+
+// dial opens a port-forward of its own for one connection. All of it ends with ctx or with the connection.
+func (f *forwarder) dial(ctx context.Context, pod observe.Pod) (net.Conn, error) {
+	url := f.api.Post().Resource("pods").Namespace(pod.Namespace).Name(pod.Name).SubResource("portforward").URL()
+	transport, holder, err := websocket.RoundTripperFor(f.config)
+	if err != nil {
+		return nil, fmt.Errorf("preparing a port-forward: %w", err)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url.String(), http.NoBody)
+	if err != nil {
+		return nil, fmt.Errorf("preparing a port-forward: %w", err)
+	}
+	socket, err := websocket.Negotiate(transport, holder, request, wire.WebsocketsSPDYTunnelingPortForwardV1)
+	if err != nil {
+		return nil, refusal(err)
+	}
+	tunnel := portforward.NewTunnelingConnection("inpod", socket)
+	stop := context.AfterFunc(ctx, func() { _ = tunnel.Close() })
+	connection, err := spdy.NewClientConnection(tunnel)
+	if err != nil {
+		stop()
+		_ = tunnel.Close()
+		return nil, fmt.Errorf("opening a port-forward: %w", err)
+	}
+	forwarded, err := connect(connection, pod.Port)
+	if err != nil {
+		stop()
+		_ = connection.Close()
+		return nil, fmt.Errorf("opening a port-forward: %w", err)
+	}
+	forwarded.Conn, forwarded.stop = tunnel, stop
+	return forwarded, nil
+}
+
+// saidError is what the API server or a kubelet says in the place of a port-forward, in its own words.
+type saidError string
+
+func (e saidError) Error() string { return string(e) }
+
+// refusal is what the API server says instead of opening a port-forward.
+func refusal(err error) error {
+	upgrade, ok := errors.AsType[*httpstream.UpgradeFailureError](err)
+	if !ok {
+		return err
+	}
+	return saidError("the API server says: " + upgrade.Cause.Error())
+}
+
+// connect has the kubelet connect to a port of the pod.
+func connect(connection httpstream.Connection, port int32) (*forwarded, error) {
+	headers := http.Header{}
+	headers.Set(corev1.PortHeader, strconv.Itoa(int(port)))
+	headers.Set(corev1.PortForwardRequestIDHeader, "0")
+	headers.Set(corev1.StreamType, corev1.StreamTypeError)
+	faults, err := connection.CreateStream(headers)
+	if err != nil {
+		return nil, err
+	}
+	if err := faults.Close(); err != nil { // nothing is written to it
+		return nil, err
+	}
+	headers.Set(corev1.StreamType, corev1.StreamTypeData)
+	data, err := connection.CreateStream(headers)
+	if err != nil {
+		return nil, err
+	}
+	f := &forwarded{connection: connection, data: data, fault: make(chan string, 1)}
+	go func() { // ends with the connection
+		const enough = 1 << 10
+		said, _ := io.ReadAll(io.LimitReader(faults, enough))
+		f.fault <- string(bytes.TrimSpace(said))
+	}()
+	return f, nil
+}
+
+// forwarded is a connection through a port-forward.
+type forwarded struct {
+	net.Conn // the tunnel: its addresses
+
+	connection httpstream.Connection
+	data       httpstream.Stream
+	fault      chan string // what the kubelet says when it cannot connect
+	heard      atomic.Bool
+	stop       func() bool
+}
+
+// faultWait is how long the words of the kubelet may take after the end of the data.
+const faultWait = time.Second
+
+// Read reads what the sidecar sends.
+func (f *forwarded) Read(p []byte) (int, error) {
+	n, err := f.data.Read(p)
+	if n > 0 {
+		f.heard.Store(true)
+	}
+	return n, f.because(err)
+}
+
+func (f *forwarded) Write(p []byte) (int, error) {
+	n, err := f.data.Write(p)
+	return n, f.because(err)
+}
+
+// because returns the words of the kubelet for an error that came before anything was heard of the sidecar.
+func (f *forwarded) because(err error) error {
+	if err == nil || f.heard.Load() {
+		return err
+	}
+	timer := time.NewTimer(faultWait)
+	defer timer.Stop()
+	select {
+	case said := <-f.fault:
+		f.fault <- said // for whoever else asks
+		switch {
+		case strings.Contains(said, "connection refused"):
+			return saidError("connection refused in the pod")
+		case said != "":
+			return saidError("the kubelet says: " + said)
+		}
+	case <-timer.C:
+	}
+	return err
+}
+
+func (f *forwarded) Close() error {
+	f.stop()
+	return f.connection.Close()
+}
+
+// SetDeadline does nothing, as the two below: closing the connection ends what is under way.
+func (f *forwarded) SetDeadline(time.Time) error      { return nil }
+func (f *forwarded) SetReadDeadline(time.Time) error  { return nil }
+func (f *forwarded) SetWriteDeadline(time.Time) error { return nil }
+
+// places bounds what is under way at the same time. Those that wait get a place namespace by namespace in turn, so that nobody
+// waits for all the pods of somebody else.
+type places struct {
+	mu    sync.Mutex
+	free  int
+	queue map[string][]chan struct{} // by namespace
+	next  []string                   // the namespaces in queue, in the order in which they are served
+}
+
+func newPlaces(n int) *places { return &places{free: n, queue: map[string][]chan struct{}{}} }
+
+// take waits for a place, until ctx ends.
+func (p *places) take(ctx context.Context, namespace string) error {
+	p.mu.Lock()
+	if p.free > 0 {
+		p.free--
+		p.mu.Unlock()
+		return nil
+	}
+	granted := make(chan struct{})
+	if len(p.queue[namespace]) == 0 {
+		p.next = append(p.next, namespace)
+	}
+	p.queue[namespace] = append(p.queue[namespace], granted)
+	p.mu.Unlock()
+	select {
+	case <-granted:
+		return nil
+	case <-ctx.Done():
+		p.leave(namespace, granted)
+		return context.Cause(ctx)
+	}
+}
+
+// leave takes one that waits out, and passes its place on if it has got one meanwhile.
+func (p *places) leave(namespace string, granted chan struct{}) {
+	p.mu.Lock()
+	for i, waiting := range p.queue[namespace] {
+		if waiting == granted {
+			p.queue[namespace] = append(p.queue[namespace][:i:i], p.queue[namespace][i+1:]...)
+			p.mu.Unlock()
+			return
+		}
+	}
+	p.mu.Unlock()
+	p.give()
+}
+
+// give gives a place back.
+func (p *places) give() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.next) > 0 {
+		namespace := p.next[0]
+		p.next = p.next[1:]
+		waiting := p.queue[namespace]
+		if len(waiting) == 0 {
+			delete(p.queue, namespace)
+			continue
+		}
+		if p.queue[namespace] = waiting[1:]; len(waiting) > 1 {
+			p.next = append(p.next, namespace)
+		} else {
+			delete(p.queue, namespace)
+		}
+		close(waiting[0])
+		return
+	}
+	p.free++
+}

@@ -1,0 +1,245 @@
+package inplace_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/internal/confirm"
+	"inpod.dev/inpod/internal/source"
+)
+
+// outOfReach is the state in which nothing is known of a workload whose pods are named web-N.
+func outOfReach(pod string) decide.InPlace {
+	return decide.InPlace{
+		Sidecar: true, Verdict: decide.Unreachable, Pod: pod, Message: "at 10.0.0.1: no answer in time. Open it.",
+	}
+}
+
+// closes makes pods closed or open.
+func (w *ward) closes(closed bool, names ...string) {
+	w.change(func() {
+		for name, p := range w.pods {
+			for _, one := range names {
+				if name == one {
+					p.closed = closed
+				}
+			}
+			if len(names) == 0 {
+				p.closed = closed
+			}
+		}
+	})
+}
+
+func TestAWorkloadWhoseSidecarsCannotBeReached(t *testing.T) {
+	t.Parallel()
+	overdue := decide.InPlace{
+		Sidecar: true, Verdict: decide.Overdue, Pod: "web-1", Message: "at 10.0.0.1: no answer in time. Open it.",
+	}
+	for name, c := range map[string]struct {
+		change func(w *ward)
+		want   decide.InPlace
+	}{
+		"none can be reached": {func(w *ward) { w.closes(true) }, outOfReach("web-0")},
+		"one can be reached, and has not confirmed": {func(w *ward) {
+			w.closes(true, "web-1", "web-2")
+			w.pods["web-0"].result = confirm.Pending
+		}, decide.InPlace{Sidecar: true, Verdict: decide.Overdue, Pod: "web-0", Message: "said by web-0"}},
+		"one cannot be reached, and the others have confirmed": {func(w *ward) { w.closes(true, "web-1") }, overdue},
+		"the sidecar of one does not run, and the others cannot be reached": {func(w *ward) {
+			w.closes(true)
+			w.pods["web-1"].pod.SidecarDown = true
+		}, decide.InPlace{Sidecar: true, Verdict: decide.Overdue, Pod: "web-0", Message: "at 10.0.0.1: no answer in time. Open it."}},
+		"none runs by its kubelet's word": {func(w *ward) {
+			w.closes(true)
+			for _, p := range w.pods {
+				p.pod.SidecarDown = true
+			}
+		}, decide.InPlace{Sidecar: true, Verdict: decide.Overdue, Pod: "web-0", Message: "its sidecar does not run"}},
+		"the node of one is lost, and the others have confirmed": {func(w *ward) {
+			w.closes(true, "web-1")
+			w.pods["web-1"].pod.Lost = true
+		}, decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true}},
+		"the nodes of all are lost": {func(w *ward) {
+			w.closes(true)
+			for _, p := range w.pods {
+				p.pod.Lost = true
+			}
+		}, decide.InPlace{Sidecar: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWard(3)
+				c.change(w)
+				w.pursue(t, "t1")
+				after(deadline - 10*time.Second)
+				w.states(t, "t1", decide.InPlace{Sidecar: true})
+				after(30 * time.Second)
+				w.states(t, "t1", c.want)
+			})
+		})
+	}
+}
+
+// It may go on for days, and costs little.
+func TestWhatCannotBeReachedIsAskedAgainAndConfirmedWhenThePortOpens(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(100)
+		w.closes(true)
+		w.pursue(t, "t1")
+		after(deadline + 30*time.Second)
+		w.states(t, "t1", outOfReach("web-0"))
+		var asked, nudges int
+		w.change(func() { asked, nudges, w.notified = w.asked, len(w.nudges), 0 })
+		after(24 * time.Hour)
+		w.states(t, "t1", outOfReach("web-0"))
+		w.change(func() {
+			if n := w.asked - asked; n > 3*2*60*24+20 {
+				t.Errorf("%d questions in a day, want at most three in half a minute", n)
+			}
+			if n := len(w.nudges) - nudges; n > 0 {
+				t.Errorf("%d nudges in a day of pods that cannot be reached", n)
+			}
+			if w.notified > 0 {
+				t.Errorf("%d decisions were asked for, with nothing new", w.notified)
+			}
+		})
+		w.closes(false)
+		after(31 * time.Second)
+		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true})
+	})
+}
+
+// Pods that were out of reach have not been late.
+func TestThePodsHaveTheirTimeOnceThePortOpens(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(5)
+		w.closes(true)
+		w.change(func() { w.pods["web-1"].result = confirm.Late })
+		w.pursue(t, "t1")
+		after(time.Hour)
+		w.states(t, "t1", outOfReach("web-0"))
+		w.closes(false)
+		after(deadline - 10*time.Second)
+		w.states(t, "t1", decide.InPlace{Sidecar: true})
+		after(time.Minute)
+		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Overdue, Pod: "web-1", Message: "said by web-1"})
+	})
+}
+
+// What was heard before the port was closed is in the memory of one process only, and changes nothing.
+func TestAnotherProcessComesToTheSameVerdict(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(w *ward){
+		"two have confirmed before the port was closed": func(w *ward) { w.closes(true) },
+		"one cannot be reached":                         func(w *ward) { w.closes(true, "web-0") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWard(3)
+				w.change(func() { w.pods["web-0"].result = confirm.Pending })
+				stop := w.lead(t)
+				pursue := func() decide.InPlace {
+					w.reloader.Pursue(web, "t1", []source.Use{use()}, changes(), time.Now())
+					after(20 * time.Second)
+					change(w)
+					after(deadline + time.Minute)
+					return w.state("t1")
+				}
+				first := pursue()
+				stop()
+				w.lead(t)
+				if second := pursue(); first != second || first.Verdict == decide.Unknown {
+					t.Errorf("one process says %+v, and the next %+v", first, second)
+				}
+			})
+		})
+	}
+}
+
+func TestAConfirmationSaysHowMuchIsKnown(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(w *ward)
+		want   decide.InPlace
+	}{
+		"one of many is not proven": {func(w *ward) {
+			for i := range 3 {
+				p := w.pods[fmt.Sprintf("web-%d", i)]
+				p.trigger, p.proof, p.unproven = fmt.Sprintf("SIGHUP to bash (PID %d)", i), "alive", i == 1
+			}
+		}, decide.InPlace{
+			Sidecar: true, Verdict: decide.Confirmed, Pod: "web-1", Container: "app", Trigger: "SIGHUP to bash (PID 1)", Proof: "alive",
+		}},
+		"an older sidecar says nothing of proofs": {func(w *ward) {
+			for _, p := range w.pods {
+				p.unproven = true
+			}
+		}, decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Pod: "web-0", Container: "app"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWard(3)
+				for _, p := range w.pods {
+					p.pod.Container = "app"
+				}
+				c.change(w)
+				w.pursue(t, "t1")
+				after(10 * time.Second)
+				w.states(t, "t1", c.want)
+			})
+		})
+	}
+}
+
+func TestWhatAReloadNeverReReadsNeedsARestart(t *testing.T) {
+	t.Parallel()
+	outdated := decide.InPlace{Sidecar: true, Verdict: decide.NeedsRestart, Pod: "web-1", Message: "said by web-1"}
+	for name, c := range map[string]struct {
+		other confirm.Result // of web-0
+		after time.Duration
+		want  decide.InPlace
+	}{
+		"the other one has confirmed":       {confirm.Applied, 5 * time.Second, outdated},
+		"the other one may still reject it": {confirm.Pending, 10 * time.Second, decide.InPlace{Sidecar: true}},
+		"the other one has had its time":    {confirm.Pending, 40 * time.Second, outdated},
+		"the other one rejects it, and a restart would break it": {confirm.Rejected, time.Minute, decide.InPlace{
+			Sidecar: true, Verdict: decide.Rejected, Pod: "web-0", Message: "said by web-0",
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWard(2)
+				w.pods["web-0"].result, w.pods["web-1"].result = c.other, confirm.NeedsRestart
+				w.pursue(t, "t1")
+				after(c.after)
+				w.states(t, "t1", c.want)
+			})
+		})
+	}
+}
+
+func TestWhatIsLateIsWaitedForUntilTheDeadline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(1)
+		w.pods["web-0"].result = confirm.Late
+		w.pursue(t, "t1")
+		after(deadline - 10*time.Second)
+		w.states(t, "t1", decide.InPlace{Sidecar: true})
+		after(30 * time.Second)
+		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Overdue, Pod: "web-0", Message: "said by web-0"})
+		w.change(func() { w.pods["web-0"].result = confirm.Applied })
+		after(31 * time.Second)
+		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true})
+	})
+}
