@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/cache"
 
 	"inpod.dev/inpod/internal/annotation"
@@ -46,17 +45,11 @@ func (o *Observer) makerOf(object any) workload.Key {
 		return workload.Key{}
 	}
 	for _, kind := range o.options.Kinds {
-		if kind.Path != nil && isOf(owner, kind) {
+		if kind.Path != nil && kind.Owns(owner) {
 			return workload.Key{Kind: kind.Name, Namespace: meta.GetNamespace(), Name: owner.Name}
 		}
 	}
 	return workload.Key{}
-}
-
-// isOf tells whether an owner is of a kind, of whichever version.
-func isOf(owner *metav1.OwnerReference, kind workload.Kind) bool {
-	group, err := schema.ParseGroupVersion(owner.APIVersion)
-	return err == nil && owner.Kind == kind.APIKind() && group.Group == kind.Resource.Group
 }
 
 // isMade tells that the workload which makes this one acts for it: that asks for something, or both are followed without

@@ -185,7 +185,7 @@ func TestPodsOfKindsThatAreAdded(t *testing.T) {
 		"a kind that is not known":      {"Job", "web", nil, ""},
 	} {
 		pod := owned("web-1", c.kind, c.owner, c.parts...)
-		key := ownerOf(pod, all)
+		key := all.OwnerOf(pod)
 		if got := key.String(); got != c.want && (c.want != "" || key != workload.Key{}) {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}

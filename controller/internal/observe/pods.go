@@ -152,7 +152,7 @@ func (o *Observer) reducePod(object any) (any, error) {
 		return object, nil
 	}
 	item := &podItem{ObjectMeta: identity(pod), Pod: Pod{
-		Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, Workload: ownerOf(pod, o.options.Kinds), Address: pod.Status.PodIP, Port: sidecarPort,
+		Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, Workload: o.options.Kinds.OwnerOf(pod), Address: pod.Status.PodIP, Port: sidecarPort,
 		Running: pod.Status.Phase == corev1.PodRunning,
 		Over:    pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
 	}}
@@ -231,35 +231,6 @@ func conditionOf(pod *corev1.Pod, kind corev1.PodConditionType) corev1.Condition
 		}
 	}
 	return ""
-}
-
-// ownerOf returns the workload of a pod. Kinds that own pods through a ReplicaSet name that after themselves and a label of
-// its pods. The ReplicationController of a DeploymentConfig has the number of the revision at the end of its name, and its
-// pods have the name of the DeploymentConfig in a label (openshift/api, apps/v1/consts.go DeploymentConfigLabel).
-func ownerOf(pod *corev1.Pod, kinds workload.Table) workload.Key {
-	owner := metav1.GetControllerOf(pod)
-	if owner == nil {
-		return workload.Key{}
-	}
-	for _, kind := range kinds {
-		key := workload.Key{Kind: kind.Name, Namespace: pod.Namespace, Name: owner.Name}
-		if isOf(owner, kind) {
-			return key
-		}
-		switch hash := pod.Labels[kind.HashLabel]; {
-		case owner.Kind == "ReplicaSet" && kind.HashLabel != "" && hash != "":
-			if name, cut := strings.CutSuffix(owner.Name, "-"+hash); cut {
-				key.Name = name
-				return key
-			}
-		case owner.Kind == "ReplicationController" && kind.Name == "DeploymentConfig":
-			if name := pod.Labels["deploymentconfig"]; name != "" && strings.HasPrefix(owner.Name, name+"-") {
-				key.Name = name
-				return key
-			}
-		}
-	}
-	return workload.Key{}
 }
 
 // mountsOf lists the sources that a container mounts without subPath.

@@ -6,6 +6,7 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	"inpod.dev/inpod/injector/internal/inject"
+	"inpod.dev/inpod/internal/workload"
 )
 
 // EventReason is the reason of the events about pods without a sidecar. The reason of [inject.Report] begins the message.
@@ -14,9 +15,9 @@ const EventReason = "InjectionSkipped"
 // longestMessage bounds the message of an event; the API server refuses more than 1024 bytes.
 const longestMessage = 1000
 
-// Tell returns a function that tells of every pod that gets no sidecar, but for those that nobody asked about, by an
-// event on the pod's controller: the pod does not exist yet, and its controller is where one looks when pods are not
-// as expected.
+// Tell returns a function that reports every pod that gets no sidecar, but for those that nobody asked about, by events on the
+// pod's controller and on the workload behind it: the pod does not exist yet, and these are where one looks when pods are not as
+// expected.
 func Tell(recorder record.EventRecorder) func(pod *corev1.Pod, namespace string, report inject.Report) {
 	return func(pod *corev1.Pod, namespace string, report inject.Report) {
 		if report.Reason == inject.Injected || report.Reason.Quiet() {
@@ -26,8 +27,26 @@ func Tell(recorder record.EventRecorder) func(pod *corev1.Pod, namespace string,
 		if report.Reason.Expected() {
 			severity = corev1.EventTypeNormal
 		}
-		recorder.Event(owner(pod, namespace), severity, EventReason, cut(string(report.Reason)+": "+report.Message))
+		message := cut(string(report.Reason) + ": " + report.Message)
+		controller := owner(pod, namespace)
+		recorder.Event(controller, severity, EventReason, message)
+		if behind := workloadOf(pod, namespace); behind != nil && behind.Kind != controller.Kind {
+			recorder.Event(behind, severity, EventReason, message)
+		}
 	}
+}
+
+// workloadOf is the workload of a pod whose controller is a ReplicaSet or a ReplicationController of one; nil if there is none. Its
+// name is known without asking for anything, its UID is not: no right is needed, and kubectl events --for finds the event, while
+// kubectl describe, which goes by the UID, does not.
+func workloadOf(pod *corev1.Pod, namespace string) *corev1.ObjectReference {
+	kinds := workload.Kinds().With(workload.Rollout()).With(workload.DeploymentConfig())
+	key := kinds.OwnerOf(pod)
+	kind, known := kinds.Of(key.Kind)
+	if !known {
+		return nil
+	}
+	return &corev1.ObjectReference{APIVersion: kind.APIVersion(), Kind: kind.APIKind(), Namespace: namespace, Name: key.Name}
 }
 
 // owner is the controller of the pod, or the pod itself by its name.

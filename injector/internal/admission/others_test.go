@@ -105,6 +105,14 @@ func TestEvents(t *testing.T) {
 	owned := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{GenerateName: "web-1-", OwnerReferences: []metav1.OwnerReference{
 		{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web-1", UID: "u1", Controller: new(true)},
 	}}}
+	rolled := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+		GenerateName: "web-6d4c-", Labels: map[string]string{"pod-template-hash": "6d4c"}, OwnerReferences: []metav1.OwnerReference{
+			{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web-6d4c", UID: "u1", Controller: new(true)},
+		},
+	}}
+	set := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "db-0", OwnerReferences: []metav1.OwnerReference{
+		{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "db", UID: "u2", Controller: new(true)},
+	}}}
 	alone := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "alone"}}
 	for name, tc := range map[string]struct {
 		pod    *corev1.Pod
@@ -113,6 +121,13 @@ func TestEvents(t *testing.T) {
 	}{
 		"a mistake is a warning on the controller": {
 			owned, inject.Report{Reason: inject.BadAnnotation, Message: "no"}, "ReplicaSet|shop|web-1|u1|Warning|InjectionSkipped|BadAnnotation: no",
+		},
+		"on the Deployment behind a ReplicaSet, too": {
+			rolled, inject.Report{Reason: inject.BadAnnotation, Message: "no"}, "ReplicaSet|shop|web-6d4c|u1|Warning|InjectionSkipped|BadAnnotation: no\n" +
+				"Deployment|shop|web||Warning|InjectionSkipped|BadAnnotation: no",
+		},
+		"on a StatefulSet once": {
+			set, inject.Report{Reason: inject.BadAnnotation, Message: "no"}, "StatefulSet|shop|db|u2|Warning|InjectionSkipped|BadAnnotation: no",
 		},
 		"what is as it should be is none": {
 			owned, inject.Report{Reason: inject.OnlyFrozen, Message: "no"}, "ReplicaSet|shop|web-1|u1|Normal|InjectionSkipped|OnlyFrozenUsages: no",
