@@ -1,0 +1,136 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"inpod.dev/inpod/e2e/internal/kit"
+)
+
+// block drops what is sent to the sidecars of these pods from outside of them, as a NetworkPolicy does, until open is called or
+// the test ends: the network of the local cluster enforces no policies.
+func (s *space) block(pods []corev1.Pod) (open func()) {
+	s.t.Helper()
+	netns := netnsOf(s.t)
+	table := "inpod_e2e_" + strings.ReplaceAll(s.ns, "-", "_")
+	var rules bytes.Buffer
+	for _, family := range []string{"bridge", "inet"} { // pods of one node are bridged, or forwarded
+		fmt.Fprintf(&rules, "table %s %s {\n chain forward {\n  type filter hook forward priority 0;\n", family, table)
+		for _, pod := range pods {
+			fmt.Fprintf(&rules, "  ip daddr %s tcp dport 9797 drop\n", pod.Status.PodIP)
+		}
+		rules.WriteString(" }\n}\n")
+	}
+	nft := func(ctx context.Context, script string) error {
+		command := exec.CommandContext(ctx, "nsenter", "--net="+netns, "--", "nft", "-f", "-")
+		command.Stdin = strings.NewReader(script)
+		if out, err := command.CombinedOutput(); err != nil {
+			return fmt.Errorf("nft: %w: %s", err, out)
+		}
+		return nil
+	}
+	s.must(nft(s.ctx, rules.String()))
+	isOpen := false
+	open = func() {
+		if isOpen {
+			return
+		}
+		isOpen = true
+		if err := nft(context.WithoutCancel(s.ctx), fmt.Sprintf("delete table bridge %s\ndelete table inet %s\n", table, table)); err != nil {
+			s.t.Error(err)
+		}
+	}
+	s.t.Cleanup(open)
+	return open
+}
+
+// netnsOf is the network namespace of the local cluster (e2e/cluster/internal/place).
+func netnsOf(t *testing.T) string {
+	t.Helper()
+	kubeconfig, err := filepath.EvalSymlinks(os.Getenv("KUBECONFIG"))
+	if err != nil {
+		t.Skipf("KUBECONFIG is no file of a local cluster: %v", err)
+	}
+	checkout := filepath.Dir(filepath.Dir(kubeconfig))
+	sum := sha256.Sum256([]byte(checkout))
+	netns := "/run/netns/inpod-" + hex.EncodeToString(sum[:3])
+	if _, err := os.Stat(netns); err != nil || os.Geteuid() != 0 {
+		t.Skipf("the network of the cluster can be cut only where it is the local one, and by root: %s: %v", netns, err)
+	}
+	return netns
+}
+
+func closedTo(through string) kit.Values {
+	return kit.Values{"config": kit.Values{
+		"settle": "500ms", "logLevel": "debug", "reloadDeadline": "20s", "confirmThrough": through,
+	}}
+}
+
+// The sidecars reload without the controller, which knows nothing then: it says what to open, rolls nothing, and confirms what it
+// has asked once the port is open.
+func TestAClosedPortRollsNothing(t *testing.T) {
+	t.Parallel()
+	s := installBothWith(t, closedTo("direct"))
+	s.apply(configMap("site", "default.conf", site("first")))
+	pods := s.start(ofPod(nginxPod("web", "preset", "nginx"), 2))["web"]
+	web := kit.Deployment(s.ns, "web")
+	before := s.state(web)
+	open := s.block(pods)
+
+	for i, text := range []string{"second", "third"} {
+		s.apply(configMap("site", "default.conf", site(text)))
+		s.everyPodServes(pods, text)
+		s.awaitEvent("web", "SidecarUnreachable", "10.", ":9797", "NetworkPolicy", "mesh", "--confirm-through=portforward", "--unreachable=rollout")
+		s.eventually("one event for each edit", func() (string, bool) {
+			n := s.told(web, "SidecarUnreachable")
+			return fmt.Sprintf("%d events after %d edits", n, i+1), n == i+1
+		})
+	}
+	if s.observed(web) != before.Annotations["inpod.dev/observed"] {
+		t.Error("what nobody has confirmed is recorded as what the pods have")
+	}
+	s.sameTemplate(before, web)
+
+	open()
+	s.awaitEvent("web", "ReloadedInPlace", "default.conf")
+	s.awaitRecorded(web, before.Annotations["inpod.dev/observed"])
+	s.sameTemplate(before, web)
+	s.allUndisturbed(pods)
+}
+
+// Through the API server and the kubelet it is confirmed where the network is closed, also where only that works of two ways.
+func TestAClosedPortIsAskedThroughTheAPIServer(t *testing.T) {
+	t.Parallel()
+	for _, through := range []string{"portforward", "auto"} {
+		t.Run(through, func(t *testing.T) {
+			t.Parallel()
+			s := installBothWith(t, closedTo(through))
+			s.apply(configMap("site", "default.conf", site("first")))
+			pods := s.start(ofPod(nginxPod("web", "preset", "nginx"), 2))["web"]
+			web := kit.Deployment(s.ns, "web")
+			before := s.state(web)
+			s.block(pods)
+			s.apply(configMap("site", "default.conf", site("second")))
+			s.everyPodServes(pods, "second")
+			s.awaitEvent("web", "ReloadedInPlace", "default.conf")
+			s.awaitRecorded(web, before.Annotations["inpod.dev/observed"])
+			if n := s.told(web, "SidecarUnreachable"); n > 0 {
+				t.Errorf("%d events that nobody can be asked", n)
+			}
+			s.sameTemplate(before, web)
+			s.allUndisturbed(pods)
+		})
+	}
+}
