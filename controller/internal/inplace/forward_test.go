@@ -2,11 +2,12 @@ package inplace_test
 
 import (
 	"encoding/json"
-	"fmt"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -99,7 +100,7 @@ func forwardedPod() observe.Pod {
 func TestAskingThroughTheAPIServer(t *testing.T) {
 	t.Parallel()
 	there := podAt(t, sidecar(t, key(1), allNew))
-	address := net.JoinHostPort(there.Address, fmt.Sprint(there.Port))
+	address := net.JoinHostPort(there.Address, strconv.Itoa(int(there.Port)))
 	for name, n := range map[string]int{"one question": 1, "several": confirm.MaxFiles + 1} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -132,7 +133,7 @@ func TestAskingThroughTheAPIServer(t *testing.T) {
 func TestAPortForwardThatDoesNotWork(t *testing.T) {
 	t.Parallel()
 	forbidden := apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "web-0",
-		fmt.Errorf(`User "inpod" cannot create resource "pods/portforward" in API group "" in the namespace "shop"`))
+		errors.New(`User "inpod" cannot create resource "pods/portforward" in API group "" in the namespace "shop"`))
 	for name, c := range map[string]struct {
 		server http.Handler
 		want   string
@@ -147,8 +148,10 @@ func TestAPortForwardThatDoesNotWork(t *testing.T) {
 		"the API server does not know it": {http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "you must use SPDY", http.StatusBadRequest)
 		}), "400 Bad Request"},
-		"nobody listens in the pod": {apiServer(t, "", `error forwarding port 9797 to pod x, uid : dial tcp4 127.0.0.1:9797: connect: connection refused`),
-			"connection refused in the pod"},
+		"nobody listens in the pod": {
+			apiServer(t, "", `error forwarding port 9797 to pod x, uid : dial tcp4 127.0.0.1:9797: connect: connection refused`),
+			"connection refused in the pod",
+		},
 		"the pod is gone":          {apiServer(t, "", "pod not found"), "the kubelet says: pod not found"},
 		"the kubelet says nothing": {apiServer(t, "127.0.0.1:1", ""), "web-0"},
 		"the API server hangs":     {http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), "no answer in time"},
