@@ -129,7 +129,7 @@ func pod() string {
 }
 
 func once(ctx context.Context, watcher *watch.Watcher, worker *agent.Agent) error {
-	state, err := watcher.Look()
+	state, err := watcher.Look(ctx)
 	if err != nil {
 		return err
 	}

@@ -3,9 +3,13 @@
 // It hashes the wanted files, framed so that no two different sets of files give the same input, and leaves out what
 // changes without meaning: service account tokens that the kubelet renews, times and modes. It reads through an
 // io/fs.FS that the caller has confined (os.Root), and knows no clock and no watcher.
+//
+// A file is read again only when its metadata moved since the look before, or so shortly before it that a later write
+// might not show in them. One of more than 64 MiB is never read, and counts by its metadata.
 package digest
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -26,6 +30,7 @@ type Sum [sha256.Size]byte
 const (
 	maxEntries = 20_000
 	maxDepth   = 32
+	maxRead    = 64 << 20
 )
 
 // ErrTooLarge means that a tree has more entries or levels than anybody keeps configuration in.
@@ -36,45 +41,49 @@ type Tree struct {
 	Sum Sum
 	// Changed is the newest status change time among what was looked at.
 	Changed time.Time
-	// Files, Opaque, Tokens, Outside and Missing are described at Volume.
-	Files, Opaque, Tokens, Outside int
-	Missing                        []string
+	// Files, Opaque, Large, Tokens, Outside and Missing are described at Volume.
+	Files, Opaque, Large, Tokens, Outside int
+	Missing                               []string
+	// Pseudo are the places that were passed over because Look.Pseudo said so.
+	Pseudo []string
 	// Entries are the files that were looked at, by their slash-separated paths, and directories that may not be read.
 	Entries map[string]Entry
 	// Dirs are the directories that were entered, "." among them: where events must be asked for.
 	Dirs []string
-	// Print identifies the metadata of everything seen. Equal prints mean equal content, unless a file was written
-	// within the last clock tick before the look.
-	Print Sum
+	// Known is for the next look at the same place.
+	Known Known
 }
 
-// Of looks at fsys. With keys (slash-separated paths) only these are looked at, without the whole tree is.
+// Look says what to look at, and what is known already. The zero value looks at everything.
+type Look struct {
+	// Keys are slash-separated paths. With keys only these are looked at, without the whole tree is.
+	Keys []string
+	// Known is of the look before at the same place, nil for the first.
+	Known Known
+	// Now is the time of the look, on a clock that never goes back.
+	Now time.Time
+	// Pseudo reports whether something lies on a file system without files of its own, such as that of /proc. It is
+	// asked where another file system begins. Nil stands for no.
+	Pseudo func(name string) bool
+}
+
+// Of looks at fsys. It returns soon after ctx ends, unless the file system itself hangs.
 //
 // Names that start with ".." are the kubelet's own bookkeeping and are skipped. A symbolic link that leads to a file
 // inside fsys stands for that file; any other link stands for its text, so what it points to is never opened.
-func Of(fsys fs.FS, keys []string) (Tree, error) {
-	return (&walker{fsys: fsys}).walk(keys)
-}
-
-// Skim is Of without opening a file: all but Sum, Tokens and Entries is filled in.
-func Skim(fsys fs.FS, keys []string) (Tree, error) {
-	return (&walker{fsys: fsys, skim: true}).walk(keys)
-}
-
-func (w *walker) walk(keys []string) (Tree, error) {
-	w.content, w.print = sha256.New(), sha256.New()
-	w.tree.Entries = map[string]Entry{}
+func Of(ctx context.Context, fsys fs.FS, l Look) (Tree, error) {
+	w := &walker{ctx: ctx, fsys: fsys, look: l, content: sha256.New()}
+	w.tree.Entries, w.tree.Known = map[string]Entry{}, Known{}
 	var err error
-	if len(keys) == 0 {
+	if len(l.Keys) == 0 {
 		err = w.dir(".", 0)
 	} else {
-		err = w.keys(keys)
+		err = w.keys(l.Keys)
 	}
 	if err != nil {
 		return Tree{}, err
 	}
 	w.content.Sum(w.tree.Sum[:0])
-	w.print.Sum(w.tree.Print[:0])
 	return w.tree, nil
 }
 
@@ -84,17 +93,20 @@ const (
 	frameDir    = 'd'
 	frameLink   = 'l'
 	frameOpaque = 'o'
+	frameLarge  = 'b'
 	frameOther  = 'x'
 	frameAbsent = '-'
 )
 
 type walker struct {
+	ctx     context.Context //nolint:containedctx // a walker lives for one call
 	fsys    fs.FS
-	skim    bool
+	look    Look
 	content hash.Hash
-	print   hash.Hash
 	tree    Tree
 	entries int
+	// device is of the directory that the walk is in.
+	device uint64
 }
 
 func (w *walker) keys(keys []string) error {
@@ -137,13 +149,21 @@ func (w *walker) dir(name string, depth int) error {
 	if depth > maxDepth {
 		return ErrTooLarge
 	}
+	if err := w.ctx.Err(); err != nil {
+		return err
+	}
 	info, err := fs.Stat(w.fsys, name)
 	if err != nil {
 		return fmt.Errorf("look at directory %s: %w", name, err)
 	}
+	if name != "." && w.pseudo(name, info) {
+		return nil
+	}
+	around := w.device
+	w.device = device(info)
+	defer func() { w.device = around }()
 	// The directory's own time moves when an entry is removed, which no remaining entry shows.
-	w.stat(name, info)
-	w.tree.Dirs = append(w.tree.Dirs, name)
+	w.stat(info)
 	entries, err := fs.ReadDir(w.fsys, name)
 	if errors.Is(err, fs.ErrPermission) && name != "." {
 		w.frame(frameOpaque, name, nil)
@@ -154,6 +174,7 @@ func (w *walker) dir(name string, depth int) error {
 	if err != nil {
 		return fmt.Errorf("list directory %s: %w", name, err)
 	}
+	w.tree.Dirs = append(w.tree.Dirs, name)
 	for _, entry := range entries {
 		if strings.HasPrefix(entry.Name(), "..") {
 			continue
@@ -169,6 +190,9 @@ func (w *walker) entry(name string, entry fs.DirEntry, depth int) error {
 	w.entries++
 	if w.entries > maxEntries {
 		return ErrTooLarge
+	}
+	if err := w.ctx.Err(); err != nil {
+		return err
 	}
 	switch {
 	case entry.IsDir():
@@ -205,7 +229,7 @@ func (w *walker) link(name string, cause error) error {
 		return fmt.Errorf("look at %s: %w", name, cause)
 	}
 	if info, err := fs.Lstat(w.fsys, name); err == nil {
-		w.stat(name, info)
+		w.stat(info)
 	}
 	w.frame(frameLink, name, []byte(text))
 	w.found(name, EntryOpaque)
@@ -215,25 +239,44 @@ func (w *walker) link(name string, cause error) error {
 	return nil
 }
 
+// pseudo reports whether name begins a file system without files of its own, and passes over it.
+func (w *walker) pseudo(name string, info fs.FileInfo) bool {
+	if w.look.Pseudo == nil || device(info) == w.device || !w.look.Pseudo(name) {
+		return false
+	}
+	w.frame(frameOther, name, nil)
+	w.found(name, EntryOpaque)
+	w.tree.Pseudo = append(w.tree.Pseudo, name)
+	return true
+}
+
 // file adds one file. wanted means that the user named it, which also makes a token count.
 func (w *walker) file(name string, info fs.FileInfo, wanted bool) error {
-	w.stat(name, info)
-	if w.skim {
-		return nil
-	}
+	w.stat(info)
 	if !info.Mode().IsRegular() {
 		// Opening a pipe would block, and a device has no content to compare.
 		w.frame(frameOther, name, nil)
 		w.found(name, EntryOpaque)
 		return nil
 	}
-	sum, token, err := w.read(name, info, wanted)
+	if w.pseudo(name, info) {
+		return nil
+	}
+	now := metadata(info)
+	if info.Size() > maxRead {
+		w.large(name, now)
+		return nil
+	}
+	sum, token, err := w.fileSum(name, info, wanted)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		w.tree.Files++
 		w.tree.Opaque++
-		w.frame(frameOpaque, name, metadata(info))
+		w.frame(frameOpaque, name, now[:])
 		w.found(name, EntryOpaque)
+		return nil
+	case errors.Is(err, errGrows):
+		w.large(name, now)
 		return nil
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
@@ -252,12 +295,38 @@ func (w *walker) file(name string, info fs.FileInfo, wanted bool) error {
 	return nil
 }
 
+func (w *walker) large(name string, now [metadataSize]byte) {
+	w.tree.Files++
+	w.tree.Large++
+	w.frame(frameLarge, name, now[:])
+	w.found(name, EntryOpaque)
+}
+
+// errGrows means that a file was small enough when it was opened, and is not any more.
+var errGrows = errors.New("too large to be read")
+
+// fileSum is the digest of one file, or that it is a token: from the look before, or by reading it.
+func (w *walker) fileSum(name string, info fs.FileInfo, wanted bool) (sum Sum, token bool, err error) {
+	now := w.look.Known.next(name, metadata(info), w.look.Now)
+	if !now.fresh {
+		now.sum, now.token, err = w.read(name, info, wanted)
+		if err != nil {
+			return Sum{}, false, err
+		}
+	}
+	w.tree.Known[name] = now
+	return now.sum, now.token, nil
+}
+
 func (w *walker) read(name string, info fs.FileInfo, wanted bool) (sum Sum, token bool, err error) {
 	f, err := w.fsys.Open(name)
 	if err != nil {
 		return Sum{}, false, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
+	if opened, err := f.Stat(); err != nil || !opened.Mode().IsRegular() {
+		return Sum{}, false, fs.ErrNotExist // replaced by something else meanwhile, which the next look finds
+	}
 	h := sha256.New()
 	if !wanted && info.Size() > 0 && info.Size() <= maxTokenSize {
 		text, err := io.ReadAll(io.LimitReader(f, maxTokenSize))
@@ -269,11 +338,28 @@ func (w *walker) read(name string, info fs.FileInfo, wanted bool) (sum Sum, toke
 		}
 		h.Write(text)
 	}
-	if _, err := io.Copy(h, f); err != nil {
+	n, err := io.Copy(h, io.LimitReader(until{w.ctx, f}, maxRead))
+	if err != nil {
 		return Sum{}, false, err
+	}
+	if n == maxRead && info.Size() < maxRead {
+		return Sum{}, false, errGrows
 	}
 	h.Sum(sum[:0])
 	return sum, false, nil
+}
+
+// until reads until a context ends.
+type until struct {
+	ctx context.Context //nolint:containedctx // it lives for one copy
+	io.Reader
+}
+
+func (u until) Read(p []byte) (int, error) {
+	if err := u.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return u.Reader.Read(p)
 }
 
 func (w *walker) found(name string, kind EntryKind) { w.tree.Entries[name] = Entry{Kind: kind} }
@@ -290,11 +376,8 @@ func (w *walker) frame(kind byte, name string, rest []byte) {
 	w.content.Write(rest)
 }
 
-func (w *walker) stat(name string, info fs.FileInfo) {
+func (w *walker) stat(info fs.FileInfo) {
 	if t := changeTime(info); t.After(w.tree.Changed) {
 		w.tree.Changed = t
 	}
-	w.print.Write([]byte(name))
-	w.print.Write([]byte{0})
-	w.print.Write(metadata(info))
 }

@@ -21,7 +21,7 @@ func token(subject string) string {
 
 func of(t *testing.T, fsys fs.FS, keys ...string) digest.Tree {
 	t.Helper()
-	tree, err := digest.Of(fsys, keys)
+	tree, err := digest.Of(t.Context(), fsys, digest.Look{Keys: keys})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,6 +33,8 @@ type Volume struct {
 	Files int
 	// Opaque is the number of wanted files that may not be read, and are compared by their metadata.
 	Opaque int
+	// Large is the number of wanted files that are too large to be read, and are compared by their metadata.
+	Large int
 	// Tokens is the number of service account tokens that were left out.
 	Tokens int
 	// Outside is the number of wanted keys that are links to somewhere outside, of which only the link itself counts.

@@ -22,7 +22,7 @@ func TestWhatIsLeftOutChangesNothing(t *testing.T) {
 	ignored := []string{"pod/labels", "gone"}
 	look := func(fsys fs.FS, keys ...string) digest.Sum {
 		t.Helper()
-		tree, err := digest.Of(digest.Without(fsys, ignored), keys)
+		tree, err := digest.Of(t.Context(), digest.Without(fsys, ignored), digest.Look{Keys: keys})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -45,7 +45,7 @@ func TestWhatIsLeftOutChangesNothing(t *testing.T) {
 			t.Errorf("%s: a change %t, want %t", name, got, tc.want)
 		}
 	}
-	tree, err := digest.Of(digest.Without(base, ignored), []string{"pod/labels"})
+	tree, err := digest.Of(t.Context(), digest.Without(base, ignored), digest.Look{Keys: []string{"pod/labels"}})
 	if diff := cmp.Diff([]string{"pod/labels"}, tree.Missing); err != nil || diff != "" {
 		t.Errorf("a key that is ignored too: %v (-want +got):\n%s", err, diff)
 	}

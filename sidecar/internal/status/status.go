@@ -87,6 +87,7 @@ type Volume struct {
 	ChangedAt string   `json:"changedAt,omitempty"`
 	Files     int      `json:"files"`
 	Opaque    int      `json:"unreadable,omitempty"`
+	Large     int      `json:"tooLargeToRead,omitempty"`
 	Tokens    int      `json:"tokensIgnored,omitempty"`
 	Outside   int      `json:"linksOutside,omitempty"`
 	Missing   []string `json:"missing,omitempty"`
@@ -107,7 +108,7 @@ func (s Source) page() Page {
 	for _, v := range a.State.Volumes {
 		page.Volumes = append(page.Volumes, Volume{
 			Path: v.Path, Kind: string(v.Kind), ChangedAt: stamp(v.Changed), Files: v.Files, Opaque: v.Opaque,
-			Tokens: v.Tokens, Outside: v.Outside, Missing: v.Missing,
+			Large: v.Large, Tokens: v.Tokens, Outside: v.Outside, Missing: v.Missing,
 		})
 	}
 	return page

@@ -1,11 +1,14 @@
 package watch
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"inpod.dev/inpod/sidecar/internal/digest"
 )
@@ -26,71 +29,133 @@ type Target struct {
 // look is what one look at a target found.
 type look struct {
 	volume digest.Volume
-	// dirs are the directories whose events announce a change.
-	dirs []string
-	// link is the text of "..data", print the identity of the metadata, for the shortcuts of the next look.
-	link  string
-	trace digest.Sum
-	// steady is true when the look before had the same trace: what is written after that shows in the trace, while a
-	// write in the same clock tick as a single look might not.
-	steady bool
+	// dirs are the directories in which every event may be a change, links the single paths of which that is so.
+	dirs, links []string
+	// real is the directory that was looked at, without links in its path, and link the text of "..data" in it.
+	real, link string
+	// known saves the next look from reading what has not changed.
+	known digest.Known
+	// pseudo are the directories that were passed over since they have no files of their own.
+	pseudo []string
 }
 
-// at looks at a target. prev is the look before; with quick set, content is not read again where the "..data" link
-// or the metadata prove that it is the same.
-func (t Target) at(prev look, quick bool) (look, error) {
-	dir, keys, kind := t.Path, t.Keys, digest.KindFolder
-	if info, err := os.Stat(t.Path); err == nil && !info.IsDir() || err != nil && prev.volume.Kind == digest.KindFile {
-		dir, keys, kind = filepath.Dir(t.Path), []string{filepath.Base(t.Path)}, digest.KindFile
-		t.Ignored = nil
+// at looks at a target. prev is the look before; with quick set, a volume of the kubelet is not looked at again where its
+// "..data" link proves that it is the same.
+func (t Target) at(ctx context.Context, prev look, quick bool) (look, error) {
+	const attempts = 3
+	for attempt := 1; ; attempt++ {
+		dir, keys, kind := t.Path, t.Keys, digest.KindFolder
+		if info, err := os.Stat(t.Path); err == nil && !info.IsDir() || err != nil && prev.volume.Kind == digest.KindFile {
+			dir, keys, kind = filepath.Dir(t.Path), []string{filepath.Base(t.Path)}, digest.KindFile
+			t.Ignored = nil
+		}
+		way, err := resolve(dir)
+		found := look{}
+		if err == nil {
+			found, err = t.look(ctx, way.real, keys, kind, prev, quick)
+			// Where a link was replaced meanwhile, this was a look at what is being removed.
+			if now, _ := resolve(dir); now.real != way.real && attempt < attempts {
+				continue
+			}
+		} else if errors.Is(err, fs.ErrNotExist) {
+			err = errAbsent
+		}
+		if errors.Is(err, errAbsent) {
+			found, err = t.absent(prev), nil
+		}
+		if err != nil {
+			return look{}, fmt.Errorf("look at watched path %s: %w", t.Path, err)
+		}
+		found.links = way.links
+		if found.link == "" {
+			found.behind(way.real, keys)
+		}
+		return found, nil
+	}
+}
+
+// errAbsent means that a watched directory is not there.
+var errAbsent = errors.New("not there")
+
+// behind adds what lies between the keys in a directory and their files: a key may be a link, or behind one.
+func (l *look) behind(dir string, keys []string) {
+	inside := func(path string) bool { return strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/") }
+	for _, key := range keys {
+		way, err := resolve(filepath.Join(dir, key))
+		if err == nil && inside(way.real) {
+			l.dirs = append(l.dirs, filepath.Dir(way.real))
+		}
+		for _, link := range way.links {
+			if inside(link) {
+				l.links = append(l.links, link)
+			}
+		}
+	}
+}
+
+// look looks at a target in a directory whose path has no links.
+func (t Target) look(ctx context.Context, dir string, keys []string, kind digest.Kind, prev look, quick bool) (look, error) {
+	if prev.real != dir {
+		prev, quick = look{}, false
 	}
 	root, err := os.OpenRoot(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return t.absent(prev), nil
+		return look{}, errAbsent
 	}
 	if err != nil {
-		return look{}, fmt.Errorf("open watched path %s: %w", t.Path, err)
+		return look{}, err
 	}
 	defer func() { _ = root.Close() }()
-
+	if err := t.refuse(root); err != nil {
+		return look{}, err
+	}
 	if link, err := root.Readlink(dataLink); err == nil {
-		return t.volume(root, dir, keys, link, prev, quick)
+		return t.volume(ctx, root, dir, keys, link, prev, quick)
 	}
-	if quick && prev.steady {
-		if skim, err := digest.Skim(t.seen(root), keys); err == nil && skim.Print == prev.trace {
-			return prev, nil
-		}
-	}
-	tree, err := digest.Of(t.seen(root), keys)
+	fsys := treeOf(root)
+	tree, err := digest.Of(ctx, digest.Without(fsys, t.Ignored), digest.Look{Keys: keys, Known: prev.known, Now: time.Now(), Pseudo: fsys.pseudo})
 	if err != nil {
-		return look{}, fmt.Errorf("look at watched path %s: %w", t.Path, err)
+		return look{}, err
 	}
 	found := t.result(kind, dir, tree, "")
-	found.steady = tree.Print == prev.trace
+	found.known = tree.Known
 	return found, nil
+}
+
+func (t Target) refuse(root *os.Root) error {
+	f, err := root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	if kind := pseudoName(f); kind != "" {
+		return pseudoError{path: t.Path, kind: kind}
+	}
+	return nil
 }
 
 // volume looks at a directory written by the kubelet. The generation that "..data" points to is opened once, so that
 // a swap in the middle cannot mix two generations.
-func (t Target) volume(root *os.Root, dir string, keys []string, link string, prev look, quick bool) (look, error) {
+func (t Target) volume(ctx context.Context, root *os.Root, dir string, keys []string, link string, prev look, quick bool) (look, error) {
 	const attempts = 3
 	for attempt := 1; ; attempt++ {
 		if quick && prev.link == link && len(prev.volume.Missing) == 0 {
+			prev.dirs = []string{dir}
 			return prev, nil // the kubelet never edits a generation in place: same link, same content
 		}
-		found, err := t.generation(root, dir, keys, link)
+		found, err := t.generation(ctx, root, dir, keys, link)
 		if err == nil {
 			return found, nil
 		}
 		now, linkErr := root.Readlink(dataLink)
 		if linkErr != nil || now == link || attempt == attempts {
-			return look{}, fmt.Errorf("look at watched volume %s: %w", t.Path, err)
+			return look{}, err
 		}
 		link, quick = now, false
 	}
 }
 
-func (t Target) generation(root *os.Root, dir string, keys []string, link string) (look, error) {
+func (t Target) generation(ctx context.Context, root *os.Root, dir string, keys []string, link string) (look, error) {
 	swapped, err := root.Lstat(dataLink)
 	if err != nil {
 		return look{}, err
@@ -100,7 +165,7 @@ func (t Target) generation(root *os.Root, dir string, keys []string, link string
 		return look{}, err
 	}
 	defer func() { _ = generation.Close() }()
-	tree, err := digest.Of(t.seen(generation), keys)
+	tree, err := digest.Of(ctx, digest.Without(treeOf(generation), t.Ignored), digest.Look{Keys: keys})
 	if err != nil {
 		return look{}, err
 	}
@@ -111,17 +176,18 @@ func (t Target) generation(root *os.Root, dir string, keys []string, link string
 	return found, nil
 }
 
-// seen is what counts of a directory.
-func (t Target) seen(root *os.Root) fs.FS { return digest.Without(root.FS(), t.Ignored) }
-
 func (t Target) result(kind digest.Kind, dir string, tree digest.Tree, link string) look {
-	found := look{link: link, trace: tree.Print, volume: digest.Volume{
+	found := look{link: link, real: dir, pseudo: tree.Pseudo, volume: digest.Volume{
 		Path: t.Path, Kind: kind, Sum: tree.Sum, Changed: tree.Changed,
-		Files: tree.Files, Opaque: tree.Opaque, Tokens: tree.Tokens, Outside: tree.Outside,
+		Files: tree.Files, Opaque: tree.Opaque, Large: tree.Large, Tokens: tree.Tokens, Outside: tree.Outside,
 		Keys: t.Keys, Ignored: t.Ignored, Entries: tree.Entries,
 	}}
 	for _, key := range tree.Missing {
-		found.volume.Missing = append(found.volume.Missing, filepath.Join(dir, key))
+		missing := filepath.Join(t.Path, key)
+		if kind == digest.KindFile {
+			missing = t.Path
+		}
+		found.volume.Missing = append(found.volume.Missing, missing)
 	}
 	for _, d := range tree.Dirs {
 		found.dirs = append(found.dirs, filepath.Join(dir, d))

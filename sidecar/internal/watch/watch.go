@@ -8,7 +8,11 @@
 //	re-check ─┘
 //
 // There is one inotify instance for everything, since the node has only 128 per user. When there is none left, or it
-// stays silent about a change that the re-check finds (network and FUSE file systems), the package polls.
+// stays silent about a change that the re-check finds (network and FUSE file systems), the package polls, and tries again
+// now and then: inotify that was silent is trusted again when it has announced a change.
+//
+// A path may go through links. They are watched where they lie, since a link that is replaced (git-sync) says nothing
+// where it leads.
 //
 // It does not settle, and does not know what is done with a change.
 package watch
@@ -33,9 +37,6 @@ const (
 	gatherMax = time.Second
 )
 
-// reopenAfter is the number of polls after which an inotify instance is asked for again.
-const reopenAfter = 100
-
 // Watcher watches targets. The zero value of the optional fields is usable.
 type Watcher struct {
 	Targets []Target
@@ -45,21 +46,26 @@ type Watcher struct {
 	// NoEvents is for tests and hopeless file systems: poll always.
 	NoEvents bool
 
-	mode   atomic.Pointer[Mode]
-	errors atomic.Int64
-	looks  []look
-	fs     *fsnotify.Watcher
-	added  map[string]bool
-	last   digest.State
-	failed string
-	pause  time.Duration
-	polls  int
-	silent bool
+	mode    atomic.Pointer[Mode]
+	errors  atomic.Int64
+	looks   []look
+	fs      *fsnotify.Watcher
+	trouble trouble
+	// wanted are the directories to watch, added those that are watched. links are the paths that count in directories
+	// that are only watched for them, and these directories.
+	wanted, added, links map[string]bool
+	// gone is true when a directory was not there any more when it should be watched, unreadable one that may not be
+	// watched.
+	gone       bool
+	unreadable string
+	last       digest.State
+	failed     string
+	pause      time.Duration
 }
 
 // Mode says how changes are noticed.
 type Mode struct {
-	// Polling is true without working inotify.
+	// Polling is true while inotify alone does not do.
 	Polling bool `json:"polling"`
 	// Reason is why, empty when not polling.
 	Reason string `json:"reason,omitempty"`
@@ -79,21 +85,30 @@ func (w *Watcher) Mode() Mode {
 func (w *Watcher) Errors() int64 { return w.errors.Load() }
 
 // Look looks once at everything, without watching.
-func (w *Watcher) Look() (digest.State, error) {
-	if err := w.lookAll(false); err != nil {
+func (w *Watcher) Look(ctx context.Context) (digest.State, error) {
+	if err := w.lookAll(ctx, false); err != nil {
 		return digest.State{}, err
 	}
 	return w.state(), nil
+}
+
+// hopeless reports whether an error comes from a mistake that no time heals.
+func hopeless(err error) bool {
+	_, pseudo := errors.AsType[pseudoError](err)
+	return pseudo || errors.Is(err, digest.ErrTooLarge)
 }
 
 // Run reports the first state and each one that differs, until the context ends. out must have capacity one; a state
 // that was not taken yet is replaced by the newer one.
 func (w *Watcher) Run(ctx context.Context, out chan digest.State) error {
 	w.openEvents(ctx)
-	defer w.closeEvents("stopped")
+	defer func() {
+		w.closeEvents()
+		w.mode.Store(&Mode{Polling: true, Reason: "stopped"})
+	}()
 	// What cannot be looked at is reported and looked at again: a sidecar that ends makes its pod unready. Only a mistake
 	// that no time heals ends it.
-	if err := w.check(ctx, out, false); errors.Is(err, digest.ErrTooLarge) {
+	if err := w.check(ctx, out, false); hopeless(err) {
 		return err
 	}
 	timer := time.NewTimer(w.interval())
@@ -108,9 +123,11 @@ func (w *Watcher) Run(ctx context.Context, out chan digest.State) error {
 		case <-ctx.Done():
 			return nil
 		case event := <-events:
+			if !w.concerns(event) {
+				continue
+			}
 			w.Log.DebugContext(ctx, "file event", "path", event.Name, "op", event.Op.String())
-			w.drain(ctx, events)
-			_ = w.check(ctx, out, false)
+			w.heard(ctx, out, events)
 		case err := <-failures:
 			// An overflow loses events; a look finds what they would have said.
 			w.errors.Add(1)
@@ -123,21 +140,35 @@ func (w *Watcher) Run(ctx context.Context, out chan digest.State) error {
 	}
 }
 
+// heard is the look that an event asked for.
+func (w *Watcher) heard(ctx context.Context, out chan digest.State, events <-chan fsnotify.Event) {
+	w.drain(ctx, events)
+	before := w.last.Sum
+	_ = w.check(ctx, out, false)
+	if w.last.Sum != before && w.fs != nil {
+		w.trust(ctx)
+	}
+}
+
 // tick is the look that no event asked for.
 func (w *Watcher) tick(ctx context.Context, out chan digest.State) {
-	before := w.last
-	_ = w.check(ctx, out, true)
 	if w.fs == nil {
-		if w.polls++; w.polls%reopenAfter == 0 && !w.silent {
-			w.openEvents(ctx)
-			w.follow(ctx)
-		}
+		w.retry(ctx)
+		_ = w.check(ctx, out, true)
 		return
 	}
-	if w.last.Sum != before.Sum && before.Volumes != nil && len(before.Missing()) == 0 && !w.pending() {
-		w.silent = true
-		w.closeEvents("inotify said nothing about a change that a re-check found")
-		w.Log.WarnContext(ctx, "polling from now on", "reason", w.Mode().Reason)
+	before, known := w.last, !w.gone && w.unreadable == ""
+	_ = w.check(ctx, out, true)
+	if w.fs == nil || w.last.Sum == before.Sum || before.Volumes == nil || len(before.Missing()) > 0 {
+		return
+	}
+	switch {
+	case w.pending():
+		w.trust(ctx)
+		_ = w.check(ctx, out, false) // the event may be of something that came after the look
+	case known:
+		w.giveUp(ctx, "inotify said nothing about a change that a re-check found")
+		w.trouble.trial = true
 	}
 }
 
@@ -145,11 +176,15 @@ func (w *Watcher) tick(ctx context.Context, out chan digest.State) {
 func (w *Watcher) pending() bool {
 	grace := time.NewTimer(gather)
 	defer grace.Stop()
-	select {
-	case <-w.fs.Events:
-		return true
-	case <-grace.C:
-		return false
+	for {
+		select {
+		case event := <-w.fs.Events:
+			if w.concerns(event) {
+				return true
+			}
+		case <-grace.C:
+			return false
+		}
 	}
 }
 
@@ -171,6 +206,9 @@ func (w *Watcher) drain(ctx context.Context, events <-chan fsnotify.Event) {
 
 func (w *Watcher) check(ctx context.Context, out chan digest.State, quick bool) error {
 	err := w.report(ctx, out, quick)
+	if ctx.Err() != nil {
+		return nil // stopped, which is no trouble
+	}
 	text := ""
 	if err != nil {
 		w.errors.Add(1)
@@ -184,19 +222,19 @@ func (w *Watcher) check(ctx context.Context, out chan digest.State, quick bool) 
 }
 
 func (w *Watcher) report(ctx context.Context, out chan digest.State, quick bool) error {
+	const rounds = 3
 	first := w.looks == nil
-	if err := w.lookAll(quick); err != nil {
-		return err
-	}
-	if first {
-		w.warnOutside(ctx)
-	}
-	added := w.follow(ctx)
-	if added && !first {
-		// Files may have come to a new directory before its watch did.
-		if err := w.lookAll(false); err != nil {
+	for range rounds {
+		if err := w.lookAll(ctx, quick); err != nil {
 			return err
 		}
+		if !w.follow(ctx) {
+			break
+		}
+		quick = true
+	}
+	if first {
+		w.warn(ctx)
 	}
 	state := w.state()
 	if !first && state.Sum == w.last.Sum && len(state.Missing()) == len(w.last.Missing()) {
@@ -214,33 +252,63 @@ func (w *Watcher) report(ctx context.Context, out chan digest.State, quick bool)
 	return nil
 }
 
-func (w *Watcher) warnOutside(ctx context.Context) {
+// warn says of what is watched that it is not compared by its content.
+func (w *Watcher) warn(ctx context.Context) {
 	for _, l := range w.looks {
 		if l.volume.Outside > 0 {
 			w.Log.WarnContext(ctx, "a watched link leads out of its directory, so only a change of the link itself is seen; "+
 				"watch what it points to as well", "path", l.volume.Path)
 		}
+		if l.volume.Large > 0 {
+			w.Log.WarnContext(ctx, "files of more than 64 MiB are not read, so any write to them counts as a change; "+
+				"name the wanted keys if they are none", "path", l.volume.Path, "files", l.volume.Large)
+		}
+		if len(l.pseudo) > 0 {
+			w.Log.WarnContext(ctx, "file systems of the kernel are passed over", "path", l.volume.Path, "below", l.pseudo)
+		}
 	}
 }
 
-func (w *Watcher) lookAll(quick bool) error {
-	looks := make([]look, len(w.Targets))
-	for i, target := range w.Targets {
-		var prev look
-		if w.looks != nil {
-			prev = w.looks[i]
+// lookAll looks at every target. When the context ends it returns at once, even where a file system hangs.
+func (w *Watcher) lookAll(ctx context.Context, quick bool) error {
+	type answer struct {
+		looks []look
+		err   error
+	}
+	answers := make(chan answer, 1)
+	prev := w.looks
+	go func() {
+		looks, err := lookAt(ctx, w.Targets, prev, quick)
+		answers <- answer{looks, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case a := <-answers:
+		if a.err == nil {
+			w.looks = a.looks
 		}
-		found, err := target.at(prev, quick)
+		return a.err
+	}
+}
+
+func lookAt(ctx context.Context, targets []Target, before []look, quick bool) ([]look, error) {
+	looks := make([]look, len(targets))
+	for i, target := range targets {
+		var prev look
+		if before != nil {
+			prev = before[i]
+		}
+		found, err := target.at(ctx, prev, quick)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if prev.volume.Sum == found.volume.Sum && !prev.volume.Changed.IsZero() {
 			found.volume.Changed = prev.volume.Changed // touched, not changed
 		}
 		looks[i] = found
 	}
-	w.looks = looks
-	return nil
+	return looks, nil
 }
 
 func (w *Watcher) state() digest.State {
@@ -252,7 +320,7 @@ func (w *Watcher) state() digest.State {
 }
 
 func (w *Watcher) interval() time.Duration {
-	if w.fs == nil || w.looks == nil {
+	if w.fs == nil || w.looks == nil || w.trouble.trial || w.gone || w.unreadable != "" {
 		return w.Poll
 	}
 	for _, l := range w.looks {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -58,6 +59,11 @@ func (v *volume) swap(t *testing.T, files map[string]string) {
 func write(t *testing.T, path, text string) {
 	t.Helper()
 	must(t, os.WriteFile(path, []byte(text), 0o600))
+}
+
+func makePipe(t *testing.T, path string) {
+	t.Helper()
+	must(t, syscall.Mkfifo(path, 0o600))
 }
 
 func must(t *testing.T, err error) {
@@ -207,12 +213,12 @@ func TestEditsOfFolder(t *testing.T) {
 			write(t, filepath.Join(dir, "sub", "b"), "1")
 			w := &watch.Watcher{Targets: []watch.Target{{Path: dir}}}
 			out := start(t, w)
-			before, err := (&watch.Watcher{Targets: w.Targets}).Look()
+			before, err := (&watch.Watcher{Targets: w.Targets}).Look(t.Context())
 			must(t, err)
 			edit(t, dir)
 			deadline := time.After(5 * time.Second)
 			for state := range out { // an edit of several steps may be reported in several steps
-				want, err := (&watch.Watcher{Targets: w.Targets}).Look()
+				want, err := (&watch.Watcher{Targets: w.Targets}).Look(t.Context())
 				must(t, err)
 				if state.Sum == want.Sum && state.Sum != before.Sum {
 					return
@@ -336,7 +342,7 @@ func TestLatestStateWins(t *testing.T) {
 		v.swap(t, map[string]string{"a": fmt.Sprint("x", i)})
 		time.Sleep(60 * time.Millisecond)
 	}
-	want, err := (&watch.Watcher{Targets: w.Targets}).Look()
+	want, err := (&watch.Watcher{Targets: w.Targets}).Look(t.Context())
 	must(t, err)
 	for got := next(t, out); got.Sum != want.Sum; { // on a slow machine the last swap may still be on its way
 		got = next(t, out)
