@@ -20,12 +20,11 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/net/netutil"
-
 	"inpod.dev/inpod/sidecar/internal/agent"
 	"inpod.dev/inpod/sidecar/internal/command"
 	"inpod.dev/inpod/sidecar/internal/config"
 	"inpod.dev/inpod/sidecar/internal/digest"
+	"inpod.dev/inpod/sidecar/internal/listen"
 	"inpod.dev/inpod/sidecar/internal/process"
 	"inpod.dev/inpod/sidecar/internal/reload"
 	"inpod.dev/inpod/sidecar/internal/rest"
@@ -211,7 +210,8 @@ func listenAndServe(ctx context.Context, address string, server *http.Server, lo
 		return err
 	}
 	log.InfoContext(ctx, "listening", "address", listener.Addr().String())
-	return server.Serve(netutil.LimitListener(listener, maxConnections))
+	bounds := listen.Bounds{Total: maxConnections, PerAddress: maxPerAddress}
+	return listen.New(listener, bounds).Serve(server)
 }
 
 // tidy gives memory back once the first look is over, and again now and then after work.
@@ -232,13 +232,17 @@ func tidy(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// maxConnections bounds the memory that other pods can make the sidecar use: 64 KiB for each at most.
-const maxConnections = 64
+// maxConnections bounds the memory that other pods can make the sidecar use: 64 KiB for each at most. No address can have
+// more than maxPerAddress of them.
+const (
+	maxConnections = 64
+	maxPerAddress  = 8
+)
 
 func newServer(source status.Source) *http.Server {
-	const timeout, maxHeader = 5 * time.Second, 16 << 10
+	const timeout, headerTimeout, maxHeader = 5 * time.Second, time.Second, 16 << 10
 	return &http.Server{
-		Handler: status.Handler(source), ReadHeaderTimeout: timeout, ReadTimeout: timeout, WriteTimeout: timeout,
+		Handler: status.Handler(source), ReadHeaderTimeout: headerTimeout, ReadTimeout: timeout, WriteTimeout: timeout,
 		IdleTimeout: 2 * timeout, MaxHeaderBytes: maxHeader,
 	}
 }
