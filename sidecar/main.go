@@ -46,10 +46,18 @@ func main() {
 	debug.SetGCPercent(gcPercent)
 	runtime.GOMAXPROCS(1) // there is never much to do, and caches per processor add up on a large node
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	stopHard := context.AfterFunc(ctx, func() {
+		time.Sleep(hardStop) // no wait of this program takes so long, but one of the kernel's may
+		os.Exit(exitFail)
+	})
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stopHard()
 	stop()
 	os.Exit(code)
 }
+
+// hardStop is the time after which a program that was asked to stop ends whatever it does.
+const hardStop = 8 * time.Second
 
 // gcPercent collects garbage before the heap has grown by more than a megabyte: reloads are rare and may cost a little
 // more, while the memory at rest is paid for in every pod.
@@ -109,7 +117,7 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger) error {
 		worker.Memory = agent.File{Path: c.StateFile, ReadOnly: c.DryRun}
 	}
 	if c.Once {
-		return once(ctx, watcher, worker)
+		return once(ctx, watcher, worker, trigger)
 	}
 	return forever(ctx, c, log, watcher, worker, trigger)
 }
@@ -127,7 +135,9 @@ func pod() string {
 	return name
 }
 
-func once(ctx context.Context, watcher *watch.Watcher, worker *agent.Agent) error {
+// once ends without an error only when the application is known to have the content, or has been reloaded. In a dry run,
+// when nothing stands against a reload.
+func once(ctx context.Context, watcher *watch.Watcher, worker *agent.Agent, trigger *reload.Reloader) error {
 	state, err := watcher.Look(ctx)
 	if err != nil {
 		return err
@@ -135,10 +145,15 @@ func once(ctx context.Context, watcher *watch.Watcher, worker *agent.Agent) erro
 	if missing := state.Missing(); len(missing) > 0 {
 		return fmt.Errorf("wanted files are missing: %v", missing)
 	}
+	if err := trigger.Reachable(); err != nil {
+		return fmt.Errorf("nothing was reloaded: %w", err)
+	}
+	worker.Certain = true
 	if !worker.Start(ctx, state) {
+		worker.Log.InfoContext(ctx, "nothing to do: the application has this content")
 		return nil
 	}
-	if out := worker.Attempt(ctx); out.Result != agent.Applied {
+	if out := worker.Attempt(ctx); out.Result != agent.Applied && out.Result != agent.DryRun {
 		return errNotApplied
 	}
 	return nil
@@ -173,11 +188,29 @@ func forever(ctx context.Context, c config.Config, log *slog.Logger, watcher *wa
 	<-ctx.Done()
 	cause := context.Cause(ctx)
 	log.InfoContext(ctx, "stopping", "cause", cause)
-	tasks.Wait()
+	finish(ctx, &tasks, log)
 	if parent.Err() != nil {
 		return nil // asked to stop
 	}
 	return cause
+}
+
+// finish waits until all is ended in good order, a command among it, but no longer: what hangs in a file system that does
+// not answer would hang for ever.
+func finish(ctx context.Context, tasks *sync.WaitGroup, log *slog.Logger) {
+	const patience = 5 * time.Second
+	done := make(chan struct{})
+	go func() {
+		tasks.Wait()
+		close(done)
+	}()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+		log.WarnContext(ctx, "stopped in the middle of something that does not end", "after", patience)
+	}
 }
 
 // servePages serves until the context ends. An address that cannot be had (the application may have it) is tried again

@@ -43,6 +43,7 @@ func TestScripts(t *testing.T) {
 			"lines":  lines,
 			"logged": logged,
 			"swap":   swap,
+			"pipe":   pipe,
 
 			"publickey": publicKey,
 			"confirmed": confirmed,
@@ -98,6 +99,14 @@ func swap(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.Symlink(generation, filepath.Join(dir, "..data_tmp")))
 	ts.Check(os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")))
 	_ = os.Symlink(filepath.Join("..data", name), filepath.Join(dir, name))
+}
+
+// pipe FILE makes a named pipe.
+func pipe(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: pipe file")
+	}
+	ts.Check(syscall.Mkfifo(ts.MkAbs(args[0]), 0o600))
 }
 
 // digestKey is the installation's key of the controller that the scripts play.

@@ -21,9 +21,12 @@ type Agent struct {
 	Trigger Trigger
 	// Memory may be nil.
 	Memory Memory
-	Log    *slog.Logger
-	Now    func() time.Time
-	Timing Timing
+	// Certain asks for a reload where nothing tells whether the application has the first content. Otherwise it is taken
+	// to have it, and asked again.
+	Certain bool
+	Log     *slog.Logger
+	Now     func() time.Time
+	Timing  Timing
 	// OwnClock reports whether the times in a state are of the clock that Now shows; nil for one that always are.
 	OwnClock func(digest.State) bool
 
@@ -44,7 +47,7 @@ type Agent struct {
 // Status describes one moment. All but the digests in State may be shown to anybody.
 type Status struct {
 	// Phase is Starting, "idle", "settling", "reloading", "retrying", "late" (the answer to the last attempt is asked for),
-	// "held" (wanted files are missing) or "given up" (until the content changes).
+	// "held" (wanted files are missing), or, until the content changes, "given up" or "dry run".
 	Phase string
 	// Pending is true while the application does not have the latest content.
 	Pending bool
@@ -162,6 +165,9 @@ func (a *Agent) Start(ctx context.Context, first digest.State) (pending bool) {
 		why = "compared with when the application read its configuration"
 	} else if recorded {
 		pending, why = true, "another content is recorded"
+	}
+	if why == whyAssumed && a.Certain {
+		pending, why = true, "nothing tells whether the application has it"
 	}
 	a.machine.start(first, pending, a.Now())
 	a.has, a.hasKnown = first, !pending
@@ -347,7 +353,7 @@ func (a *Agent) report(ctx context.Context, outcome Outcome, took time.Duration,
 		level = slog.LevelDebug
 	case outcome.Result == Late:
 		level = slog.LevelWarn
-	case outcome.Result != Applied:
+	case outcome.Result != Applied && outcome.Result != DryRun:
 		level = slog.LevelError
 	}
 	attrs := []slog.Attr{
@@ -380,6 +386,8 @@ func (a *Agent) note() {
 		a.status.Phase = "held"
 	case m.late():
 		a.status.Phase = "late"
+	case m.never && a.status.Last.Result == DryRun:
+		a.status.Phase = "dry run"
 	case m.never:
 		a.status.Phase = "given up"
 	case !m.retryAt.IsZero():

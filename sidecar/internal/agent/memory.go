@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 
 	"inpod.dev/inpod/sidecar/internal/digest"
+	"inpod.dev/inpod/sidecar/internal/file"
 )
 
 // File is a Memory in a file that outlives the sidecar's container, such as one on an emptyDir. It holds a digest keyed
@@ -32,7 +33,7 @@ const recordVersion = 1
 
 // Applied says whether there is a record, and whether it is of sum. A record that cannot be understood is none.
 func (f File) Applied(sum digest.Sum) (recorded, same bool) {
-	text, err := os.ReadFile(f.Path)
+	text, err := file.Read(f.Path)
 	if err != nil {
 		return false, false
 	}

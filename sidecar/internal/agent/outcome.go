@@ -26,10 +26,12 @@ const (
 	Failed Result = "failed"
 	// Died means that the application ended when it was told.
 	Died Result = "died"
+	// DryRun means that nothing stands against a reload, which was not asked for.
+	DryRun Result = "dry run"
 )
 
 // Results lists all of them, for metrics.
-func Results() []Result { return []Result{Applied, Rejected, NeedsRestart, Late, Failed, Died} }
+func Results() []Result { return []Result{Applied, Rejected, NeedsRestart, Late, Failed, Died, DryRun} }
 
 // Outcome is one attempt's result, fit to be logged and shown.
 type Outcome struct {

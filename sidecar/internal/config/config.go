@@ -21,6 +21,7 @@ import (
 	"github.com/spf13/viper"
 
 	"inpod.dev/inpod/internal/confirm"
+	"inpod.dev/inpod/sidecar/internal/file"
 )
 
 // EnvPrefix begins the names of environment variables.
@@ -120,7 +121,7 @@ func flags() *pflag.FlagSet {
 	f.String("log-format", "json", "`FORMAT` of log lines: json or text")
 	f.String("log-level", "info", "least `LEVEL` of log lines: debug, info, warn or error")
 	f.String(flagConfig, "", "`FILE` with settings, keys named as flags (YAML, JSON or TOML)")
-	f.Bool("once", false, "look once, reload if the content is newer than what the application has, and exit")
+	f.Bool("once", false, "look once, reload unless the application is known to have the content, and exit")
 	f.Bool("dry-run", false, "do everything but the reload itself")
 	f.String("install", "", "copy this program to `FILE` and exit, for an init container: the image has no cp")
 	f.Bool("version", false, "print the version and exit")
@@ -181,19 +182,22 @@ func Parse(args []string) (Config, error) {
 
 // readFile refuses keys that are no flags. Unknown environment variables are not refused: Kubernetes itself makes
 // INPOD_..._SERVICE_HOST for a service whose name begins so.
-func readFile(v *viper.Viper, f *pflag.FlagSet, file string) error {
+func readFile(v *viper.Viper, f *pflag.FlagSet, path string) error {
+	if err := file.Check(path); err != nil {
+		return fmt.Errorf("config file: %w", err)
+	}
 	alone := viper.New()
 	for _, each := range []*viper.Viper{alone, v} {
-		each.SetConfigFile(file)
+		each.SetConfigFile(path)
 		if err := each.ReadInConfig(); err != nil {
-			return fmt.Errorf("config file %s: %w", file, err)
+			return fmt.Errorf("config file %s: %w", path, err)
 		}
 	}
 	keys := alone.AllKeys()
 	slices.Sort(keys)
 	for _, key := range keys {
 		if f.Lookup(key) == nil || slices.Contains([]string{flagConfig, "help", "version"}, key) {
-			return fmt.Errorf("config file %s: unknown key %q; allowed are the names of flags (--help)", file, key)
+			return fmt.Errorf("config file %s: unknown key %q; allowed are the names of flags (--help)", path, key)
 		}
 	}
 	return nil
@@ -241,8 +245,24 @@ func (r *reader) config() Config {
 	if c.StateFile != "" && !filepath.IsAbs(c.StateFile) {
 		r.fail("state-file", fmt.Errorf("%q is not absolute", c.StateFile))
 	}
+	r.regular(c)
 	r.watches(&c)
 	return c
+}
+
+// regular refuses files that are of another kind: a named pipe would be waited for, and is written by nobody.
+func (r *reader) regular(c Config) {
+	for key, path := range map[string]string{"state-file": c.StateFile, "reload-body-from": c.BodyFrom, "reload-ca-file": c.CAFile} {
+		if err := file.Check(path); err != nil {
+			r.fail(key, err)
+		}
+	}
+	for _, pair := range c.HeaderFrom {
+		_, path, _ := strings.Cut(pair, "=")
+		if err := file.Check(path); err != nil {
+			r.fail(flagHeaders, err)
+		}
+	}
 }
 
 func (r *reader) confirmation(c *Config) {

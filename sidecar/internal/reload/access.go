@@ -7,10 +7,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"sync"
 	"time"
+
+	"inpod.dev/inpod/sidecar/internal/file"
 )
 
 // Access is what all requests about one application have in common: the one that reloads it, the verify URL, and those
@@ -90,8 +91,8 @@ func (r *Reloader) fetch(ctx context.Context, url string) ([]byte, error) {
 // fromFiles reads the headers whose values are in files.
 func (e *Endpoint) fromFiles() (map[string]string, error) {
 	headers := map[string]string{}
-	for name, file := range e.HeaderFiles {
-		value, err := os.ReadFile(file) //nolint:gosec // the user names the file
+	for name, from := range e.HeaderFiles {
+		value, err := file.Read(from)
 		if err != nil {
 			return nil, fmt.Errorf("read header %s: %w", name, err)
 		}

@@ -10,13 +10,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"os"
 	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
 
 	"inpod.dev/inpod/sidecar/internal/agent"
+	"inpod.dev/inpod/sidecar/internal/file"
 )
 
 // call is a request on its way. Its end is waited for as long as there is somebody who asks: a server that takes its time
@@ -192,7 +192,7 @@ func (e *Endpoint) client(sent *atomic.Bool, progress func(time.Duration)) (clie
 	}
 	transport.TLSClientConfig.InsecureSkipVerify = e.SkipVerify
 	if e.CAFile != "" {
-		pem, err := os.ReadFile(e.CAFile)
+		pem, err := file.Read(e.CAFile)
 		if err != nil {
 			return nil, "", fmt.Errorf("read the CA: %w", err)
 		}

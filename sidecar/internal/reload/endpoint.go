@@ -7,13 +7,13 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
 
+	"inpod.dev/inpod/sidecar/internal/file"
 	"inpod.dev/inpod/sidecar/internal/redact"
 )
 
@@ -76,7 +76,7 @@ func (e *Endpoint) request(ctx context.Context, target string, headers map[strin
 	var body any
 	switch {
 	case e.BodyFile != "":
-		text, err := os.ReadFile(e.BodyFile)
+		text, err := file.Read(e.BodyFile)
 		if err != nil {
 			return nil, fmt.Errorf("read the body: %w", err)
 		}

@@ -112,7 +112,7 @@ func (r *Reloader) reload(ctx context.Context, change agent.Change) agent.Outcom
 		return out
 	}
 	if r.Plan.DryRun {
-		return agent.Outcome{Result: agent.Applied, Proof: "dry run", Message: "would " + r.describe(target)}
+		return agent.Outcome{Result: agent.DryRun, Final: true, Message: "would " + r.describe(target)}
 	}
 	a, out, done := r.prepare(ctx, target, change)
 	if done {
@@ -275,6 +275,16 @@ func failed(err error) agent.Outcome {
 
 func died(a *attempt) agent.Outcome {
 	return agent.Outcome{Result: agent.Died, Told: true, Trigger: a.trigger, Message: fmt.Sprintf("%s ended after %s", a.target, a.trigger)}
+}
+
+// Reachable returns an error when the process to be signaled is not there, or several could be meant. A URL or a command
+// needs no process.
+func (r *Reloader) Reachable() error {
+	if r.Plan.Signal == 0 {
+		return nil
+	}
+	_, err := r.Table.Meant(r.Plan.Process, r.Plan.Signal)
+	return err
 }
 
 // How says in a few words how the application is told, before any process has been seen.

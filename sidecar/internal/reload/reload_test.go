@@ -139,7 +139,7 @@ func TestNothingIsSentWhenItIsNotNeededOrNotWise(t *testing.T) {
 		"the validator says no":                   {row: no, state: changed().State, want: agent.Rejected, wantText: "bad line 7"},
 		"there is no validator":                   {row: none, state: changed().State, want: agent.Failed, wantText: "nothing was sent", wantFinal: true},
 		"the validator would look elsewhere":      {row: hidden, state: changed().State, want: agent.Failed, wantText: "nothing was sent", wantFinal: true},
-		"a dry run":                               {state: changed().State, dry: true, want: agent.Applied, wantText: "would send SIGHUP"},
+		"a dry run":                               {state: changed().State, dry: true, want: agent.DryRun, wantText: "would send SIGHUP", wantFinal: true},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

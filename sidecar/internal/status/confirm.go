@@ -131,6 +131,7 @@ func outcomes() map[agent.Result]confirm.Result {
 	return map[agent.Result]confirm.Result{
 		agent.Applied: confirm.Applied, agent.Rejected: confirm.Rejected, agent.NeedsRestart: confirm.NeedsRestart,
 		agent.Late: confirm.Late, agent.Failed: confirm.Failed, agent.Died: confirm.Died,
+		agent.DryRun: confirm.Pending,
 	}
 }
 

@@ -139,8 +139,8 @@ func (s Source) metrics() string {
 	one("reloads_unproven_total", "counter", "Attempts that were applied, and that nothing proved.", float64(a.Unproven))
 	one("changes_total", "counter", "Changes of watched content.", float64(a.Changes))
 	one("pending", "gauge", "1 while the application does not have the latest content.", truth(a.Pending))
-	one("last_reload_successful", "gauge", "1 unless the last attempt was not applied.",
-		truth(a.LastAt.IsZero() || a.Last.Result == agent.Applied))
+	one("last_reload_successful", "gauge", "1 unless the last attempt was not applied. A dry run counts as none.",
+		truth(a.LastAt.IsZero() || a.Last.Result == agent.Applied || a.Last.Result == agent.DryRun))
 	one("last_reload_timestamp_seconds", "gauge", "End of the last attempt, 0 before the first.", seconds(a.LastAt))
 	one("last_reload_success_timestamp_seconds", "gauge", "End of the last attempt that was applied, 0 before the first.",
 		seconds(a.AppliedAt))
