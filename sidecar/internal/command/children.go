@@ -76,11 +76,11 @@ func (r *registry) sweep() {
 // Reap reaps orphans until the context ends. A value on ended, such as SIGCHLD, means that a child may have ended.
 func Reap(ctx context.Context, ended <-chan os.Signal) {
 	for {
-		children.sweep()
 		select {
 		case <-ctx.Done():
 			return
 		case <-ended:
+			children.sweep()
 		}
 	}
 }

@@ -106,12 +106,21 @@ func pseudoName(f *os.File) string {
 	if err := syscall.Fstatfs(int(f.Fd()), &info); err != nil { //nolint:gosec // a descriptor is a small number
 		return ""
 	}
-	return map[uint32]string{
-		0x9fa0: "proc", 0x62656572: "sysfs", 0x27e0eb: "cgroup", 0x63677270: "cgroup2", 0x1cd1: "devpts",
-		0x64626720: "debugfs", 0x74726163: "tracefs", 0x73636673: "securityfs", 0xcafe4a11: "bpf", 0x62656570: "configfs",
-		0x19800202: "mqueue", 0x6165676c: "pstore", 0xde5e81e4: "efivarfs", 0xf97cff8c: "selinuxfs", 0x42494e4d: "binfmt_misc",
-		0x65735543: "fusectl", 0x6e736673: "nsfs",
-	}[uint32(info.Type)] //nolint:gosec // the numbers have 32 bits
+	switch uint32(info.Type) { //nolint:gosec // the numbers have 32 bits
+	case 0x9fa0:
+		return "proc"
+	case 0x62656572:
+		return "sysfs"
+	case 0x27e0eb, 0x63677270:
+		return "cgroup"
+	case 0x1cd1:
+		return "devpts"
+	case 0x64626720, 0x74726163:
+		return "debugfs or tracefs"
+	case 0x73636673, 0xf97cff8c, 0xcafe4a11, 0x62656570, 0x19800202, 0x6165676c, 0xde5e81e4, 0x42494e4d, 0x65735543, 0x6e736673:
+		return "securityfs, selinuxfs, bpf, configfs, mqueue, pstore, efivarfs, binfmt_misc, fusectl or nsfs"
+	}
+	return ""
 }
 
 // pseudoError means that a path was given in which nobody keeps configuration.
