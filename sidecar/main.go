@@ -47,8 +47,8 @@ func main() {
 	runtime.GOMAXPROCS(1) // there is never much to do, and caches per processor add up on a large node
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	stopHard := context.AfterFunc(ctx, func() {
-		time.Sleep(hardStop) // no wait of this program takes so long, but one of the kernel's may
-		os.Exit(exitFail)
+		// No wait of this program takes so long, but one of the kernel's may.
+		time.AfterFunc(hardStop, func() { os.Exit(exitFail) })
 	})
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stopHard()

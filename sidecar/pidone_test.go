@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -87,7 +88,7 @@ func descendants(t *testing.T, pid int) (count int) {
 			children[fields[1]] = append(children[fields[1]], filepath.Base(filepath.Dir(stat)))
 		}
 	}
-	for list := children[fmt.Sprint(pid)]; len(list) > 0; count++ {
+	for list := children[strconv.Itoa(pid)]; len(list) > 0; count++ {
 		list = append(list[1:], children[list[0]]...)
 	}
 	return count

@@ -121,7 +121,7 @@ func (e *ending) until(limit time.Duration, look func() []proc) (left int) {
 		select {
 		case <-over.C:
 			return left
-		case <-e.ended:
+		case <-e.ended: //nolint:errcheck // how it ended counts no more
 			e.done, e.ended = true, nil
 		case <-again.C:
 		}

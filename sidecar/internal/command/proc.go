@@ -86,8 +86,8 @@ func (p proc) descendants() []proc {
 	own := syscall.Getpgrp()
 	add(p.pid, func(proc) bool { return true })
 	add(self, func(orphan proc) bool { return orphan.start >= p.start && orphan.group != own })
-	for i := 0; i < len(found); i++ {
-		add(found[i].pid, func(proc) bool { return true })
+	for next := 0; next < len(found); next++ { //nolint:intrange // it grows
+		add(found[next].pid, func(proc) bool { return true })
 	}
 	return found
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -58,9 +59,7 @@ func TestWhatIsKnownIsNotReadAgain(t *testing.T) {
 	}
 	var before digest.Tree
 	for _, step := range steps {
-		for name, file := range step.edit {
-			fsys.MapFS[name] = file
-		}
+		maps.Copy(fsys.MapFS, step.edit)
 		fsys.names = nil
 		now, err := digest.Of(t.Context(), fsys, digest.Look{Known: before.Known, Now: begin.Add(step.after)})
 		if err != nil {

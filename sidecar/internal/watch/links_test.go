@@ -72,7 +72,7 @@ func TestLinkThatIsReplaced(t *testing.T) {
 				reaches(t, w, out)
 				must(t, os.RemoveAll(filepath.Join(git, old))) // its removal is no hint that would be needed
 			}
-			write(t, filepath.Join(git, "worktrees/d/conf/app.conf"), "in place")
+			write(t, filepath.Join(git, "worktrees", "d", "conf", "app.conf"), "in place")
 			reaches(t, w, out)
 			if mode := w.Mode(); mode.Polling {
 				t.Errorf("mode = %+v, want inotify", mode)

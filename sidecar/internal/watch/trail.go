@@ -103,7 +103,7 @@ func (t tree) pseudo(name string) bool {
 // and are without end. The numbers are of statfs(2).
 func pseudoName(f *os.File) string {
 	var info syscall.Statfs_t
-	if err := syscall.Fstatfs(int(f.Fd()), &info); err != nil { //nolint:gosec // a descriptor is a small number
+	if err := syscall.Fstatfs(int(f.Fd()), &info); err != nil {
 		return ""
 	}
 	switch uint32(info.Type) { //nolint:gosec // the numbers have 32 bits

@@ -207,7 +207,7 @@ func (w *Watcher) drain(ctx context.Context, events <-chan fsnotify.Event) {
 func (w *Watcher) check(ctx context.Context, out chan digest.State, quick bool) error {
 	err := w.report(ctx, out, quick)
 	if ctx.Err() != nil {
-		return nil // stopped, which is no trouble
+		return nil //nolint:nilerr // stopped, which is no trouble
 	}
 	text := ""
 	if err != nil {
