@@ -56,18 +56,20 @@ func (s *space) block(pods []corev1.Pod) (open func()) {
 	return open
 }
 
-// netnsOf is the network namespace of the local cluster (e2e/cluster/internal/place).
+// netnsOf is the network namespace of the cluster that this checkout starts (e2e/cluster/internal/place).
 func netnsOf(t *testing.T) string {
 	t.Helper()
-	kubeconfig, err := filepath.EvalSymlinks(os.Getenv("KUBECONFIG"))
-	if err != nil {
-		t.Skipf("KUBECONFIG is no file of a local cluster: %v", err)
+	root, err := kit.Checkout()
+	if err == nil {
+		root, err = filepath.EvalSymlinks(root)
 	}
-	checkout := filepath.Dir(filepath.Dir(kubeconfig))
-	sum := sha256.Sum256([]byte(checkout))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256([]byte(root))
 	netns := "/run/netns/inpod-" + hex.EncodeToString(sum[:3])
-	if _, err := os.Stat(netns); err != nil || os.Geteuid() != 0 {
-		t.Skipf("the network of the cluster can be cut only where it is the local one, and by root: %s: %v", netns, err)
+	if _, err := os.Stat(netns); err != nil || os.Geteuid() != 0 || !suite.cluster.Env.Local() {
+		t.Skipf("the network can be cut only where the cluster is the one of this checkout, and by root: %s: %v", netns, err)
 	}
 	return netns
 }
