@@ -106,6 +106,7 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger) error {
 		Plan: plan, Table: process.Table{Root: "/proc", Self: os.Getpid()}, Now: time.Now, Log: log, Pod: pod(),
 	}
 	watcher := &watch.Watcher{Log: log, Poll: c.Poll, Recheck: c.Recheck}
+	trigger.Looks = watcher.Steps
 	for _, w := range c.Watch {
 		watcher.Targets = append(watcher.Targets, watch.Target{Path: w.Path, Keys: w.Keys, Ignored: w.Ignored})
 		trigger.Secrets = append(trigger.Secrets, w.Path)

@@ -69,6 +69,9 @@ func table() string {
 				asked += ", always"
 			}
 		}
+		if p.Guard {
+			asked = strings.TrimPrefix(asked+"; ", "–; ") + "whether a file that it names is gone"
+		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", p.Name, told, asked, p.Proof.Kind, p.BadFile, p.NotReread)
 	}
 	return b.String() + "\nRefused, with the reason:\n\n| preset | why |\n|---|---|\n" + refused.String() + "\n"

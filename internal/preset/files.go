@@ -20,6 +20,8 @@ type FileRule struct {
 	Defaults []string
 	// Directives are words of the server's configuration that name such a file, or a folder or pattern of such files.
 	Directives []string
+	// With is an argument of the server without which the rule does not count, "" for a rule that always does.
+	With string
 	// Effect is what a reload does with it.
 	Effect Effect
 	// Reason says of AtStart, in words that follow "because", why a reload does not take it.
@@ -64,4 +66,23 @@ func EndsLike(file, glob string) bool {
 	}
 	ok, _ := path.Match(glob, strings.Join(segments[len(segments)-n:], "/"))
 	return ok
+}
+
+// Configuration is where the configuration of a server begins, and how it names further files.
+type Configuration struct {
+	// Options name the first files, or folders of files. Defaults are taken without them: the first that exists.
+	Options, Defaults []string
+	// Loose is Options for a server whose Grammar is not known: "--ini FILE", "--ini=FILE", and every argument that ends with
+	// such a word (".ini").
+	Loose []string
+	// Bases are options, and directives, from whose values relative paths begin, besides the folder of the file that names
+	// them, and the directory of the process.
+	Bases []string
+	// Includes are the directives that name further files of the configuration. What other directives name counts as read
+	// by the server, but is not looked into.
+	Includes []string
+	// Comments are the characters that begin a comment.
+	Comments string
+	// Complete: by the time that the proof is seen, the server has opened every file that a reload makes it read.
+	Complete bool
 }

@@ -23,6 +23,8 @@ type Preset struct {
 	Assured bool
 	// URL asks for a reload instead, with Method (POST when empty) and Body.
 	URL, Method, Body, ContentType string
+	// Headers are sent with it.
+	Headers map[string]string
 	// BodyFrom is the name of the watched file that is sent as the body.
 	BodyFrom string
 	// Validators are commands of which the first that exists must accept the configuration before anything is sent.
@@ -37,12 +39,19 @@ type Preset struct {
 	// since they can fail for reasons of their own (nginx -t wants to open logs).
 	Explainers [][]string
 	Proof      Proof
+	// Guard means that the server does not survive a file that is gone although its configuration names it, which its
+	// validator does not notice, or there is none: so the sidecar itself looks.
+	Guard bool
+	// NeedsDirectory means that it does not survive a reload without its working directory.
+	NeedsDirectory bool
 	// NeedsWorkers refuses a process without children: a mode in which the trigger means something else.
 	NeedsWorkers bool
 	// Linger is how long the process must stay alive after the trigger.
 	Linger time.Duration
 	// BadFile is what the server does with a file that it does not understand.
 	BadFile BadFile
+	// Configuration is where its configuration begins; nil where nobody has looked it up.
+	Configuration *Configuration
 	// Files are the kinds of files that the server takes, and what a reload does with each.
 	Files []FileRule
 	// NotReread says in a sentence what a reload leaves as it was.

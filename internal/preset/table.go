@@ -14,6 +14,20 @@ func webServers() []Preset {
 			Name: "nginx", Processes: []string{"nginx"}, Signal: "HUP",
 			Grammar: new(nginxGrammar()), Explainers: [][]string{{"nginx", "-t", "-q", Options}},
 			Proof: Proof{Kind: ProofWorkers, Draining: "worker process is shutting down", Masked: true}, BadFile: Keeps,
+			Configuration: &Configuration{
+				Options: []string{"-c"}, Bases: []string{"-p"}, Includes: []string{"include"}, Comments: "#", Complete: true,
+				Defaults: []string{"/etc/nginx/nginx.conf", "/usr/local/openresty/nginx/conf/nginx.conf", "/usr/local/nginx/conf/nginx.conf"},
+			},
+			Files: []FileRule{
+				{
+					// The entrypoint of the official image, and of what is built on it.
+					Name: "template rendered at the start", Globs: []string{"templates/*.template", "templates/*/*.template"},
+					Effect: AtStart, Reason: "a template is rendered into the configuration when the container starts",
+				},
+				{Name: "user list", Directives: []string{"auth_basic_user_file"}, Effect: AtUse},
+				{Name: "static file", Directives: []string{"root", "alias"}, Effect: AtUse},
+				{Name: "certificate and key", Directives: []string{"ssl_certificate", "ssl_certificate_key"}, Effect: Reread},
+			},
 			NotReread: "what needs another binary or other command line flags",
 		},
 		{
@@ -23,6 +37,9 @@ func webServers() []Preset {
 			Grammar: new(haproxyGrammar()), Explainers: [][]string{{"haproxy", "-c", Options}},
 			// The end of a worker is the end of it all, so a new one comes of a reload.
 			Proof: Proof{Kind: ProofWorkers, NoRespawn: true, Masked: true}, Linger: time.Second, BadFile: Keeps,
+			Configuration: &Configuration{
+				Options: []string{"-f", "--"}, Bases: []string{"-C"}, Comments: "#",
+			},
 			NotReread: "nothing, in master-worker mode (-W)",
 		},
 		{
@@ -30,17 +47,29 @@ func webServers() []Preset {
 			// apachectl brings the variables of the distribution (envvars), if the sidecar has not the same as the server.
 			Grammar: new(apacheGrammar()), Validators: [][]string{{"apachectl", "-t", Options}, {Comm, "-t", Options}},
 			MustValidate: true, Proof: Proof{Kind: ProofWorkers}, Linger: time.Second, BadFile: Exits,
+			Configuration: &Configuration{
+				Options: []string{"-f"}, Bases: []string{"-d", "ServerRoot"}, Includes: []string{"Include", "IncludeOptional"}, Comments: "#",
+				Defaults: []string{"/etc/apache2/apache2.conf", "/usr/local/apache2/conf/httpd.conf", "/etc/httpd/conf/httpd.conf"},
+				Complete: true,
+			},
 			NotReread: "ServerLimit and ThreadLimit",
 		},
 		{
 			Name: "caddy", Processes: []string{"caddy"}, URL: "http://127.0.0.1:2019/load", BodyFrom: "Caddyfile",
-			ContentType: "text/caddyfile", Proof: Proof{Kind: ProofAnswer}, BadFile: Keeps,
+			// Without the header, a configuration that is the same as before is not loaded, and with it not the certificates
+			// that it names.
+			ContentType: "text/caddyfile", Headers: map[string]string{"Cache-Control": "must-revalidate"},
+			// It answers well also when a certificate cannot be loaded.
+			Proof: Proof{Kind: ProofAnswer}, BadFile: Keeps, Guard: true,
 			NotReread: "nothing; files that the Caddyfile imports are read by the server itself",
 		},
 		{
 			Name: "squid", Processes: []string{"squid"}, Signal: "HUP",
 			Grammar: new(squidGrammar()), Validators: [][]string{{"squid", "-k", "parse", Options}}, MustValidate: true,
-			Proof: Proof{Kind: ProofAlive}, Linger: 2 * time.Second, BadFile: Exits,
+			Proof: Proof{Kind: ProofAlive}, Linger: 2 * time.Second, BadFile: Exits, Guard: true,
+			Configuration: &Configuration{
+				Options: []string{"-f"}, Defaults: []string{"/etc/squid/squid.conf"}, Includes: []string{"include"}, Comments: "#",
+			},
 			NotReread: "workers and chroot",
 		},
 		{
@@ -53,14 +82,29 @@ func webServers() []Preset {
 		},
 		{
 			Name: "uwsgi", Processes: []string{"uwsgi", "uwsgi-core", "uWSGI"}, Signal: "HUP",
-			Proof: Proof{Kind: ProofWorkers}, Linger: time.Second, BadFile: Keeps,
+			// The options that name a file of configuration; it has hundreds of others.
+			Proof: Proof{Kind: ProofWorkers}, Linger: time.Second, BadFile: Exits, Guard: true,
+			Configuration: &Configuration{
+				Loose: []string{"--ini", "-i", "--yaml", "--yml", "-y", "--xml", "-x", "--json", "-j", "--include"},
+				Bases: []string{"chdir"}, Includes: []string{"ini", "yaml", "yml", "xml", "json", "include", "inherit"}, Comments: "#;",
+			},
+			Files: []FileRule{
+				{Name: "static file", Directives: []string{"static-map", "static-map2", "check-static", "static-index"}, Effect: AtUse},
+			},
 			NotReread: "the application when it is loaded lazily; unknown keys are accepted in silence",
 		},
 		{
 			// The master and its workers look the same, and HUP kills a worker: the parent is the one.
 			Name: "gunicorn", Processes: []string{"gunicorn"}, Signal: "HUP",
 			Validators: [][]string{{"gunicorn", "--check-config", Args}}, MustValidate: true,
-			Proof: Proof{Kind: ProofWorkers}, Linger: 3 * time.Second, BadFile: Exits,
+			Proof: Proof{Kind: ProofWorkers}, Linger: 3 * time.Second, BadFile: Exits, NeedsDirectory: true,
+			Files: []FileRule{
+				{Name: "main", Globs: []string{"*.conf.py", "gunicorn.py", "gunicorn_config.py", "gunicorn_conf.py"}, Effect: Reread},
+				{
+					Name: "script", Globs: []string{"*.py"}, With: "--preload", Effect: AtStart,
+					Reason: "with --preload the code is loaded once, by the master",
+				},
+			},
 			NotReread: "settings given on the command line, and code loaded with --preload",
 		},
 	}

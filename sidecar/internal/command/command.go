@@ -26,6 +26,8 @@ type Command struct {
 	Argv []string
 	// Dir is the working directory, "" for this process's own.
 	Dir string
+	// Env is its environment, nil for this process's own.
+	Env []string
 	// Timeout is how long it may take.
 	Timeout time.Duration
 	// Grace is the time between SIGTERM and SIGKILL, 2 s when zero.
@@ -65,7 +67,7 @@ func Run(ctx context.Context, c Command) Result {
 	defer leave()
 	var output limited
 	cmd := exec.Command(c.Argv[0], c.Argv[1:]...) //nolint:gosec,noctx // the user's command is the purpose; finish ends it
-	cmd.Stdout, cmd.Stderr, cmd.Dir, cmd.WaitDelay = &output, &output, c.Dir, drain
+	cmd.Stdout, cmd.Stderr, cmd.Dir, cmd.Env, cmd.WaitDelay = &output, &output, c.Dir, c.Env, drain
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	root, err := children.start(cmd)
 	if err != nil {

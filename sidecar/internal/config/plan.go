@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -126,6 +127,7 @@ func (c Config) url(plan *reload.Plan) error {
 	if err := reload.CheckURL(e.URL); err != nil {
 		return fmt.Errorf("reload-url: %w", err)
 	}
+	maps.Copy(e.Headers, row.Headers)
 	if row.ContentType != "" {
 		e.Headers["Content-Type"] = row.ContentType
 	}

@@ -81,7 +81,28 @@ func TestGuard(t *testing.T) {
 					return []string{"env", "GUNICORN_CMD_ARGS=--config=" + e.conf + "/gunicorn.conf.py", "gunicorn", "inpodapp:application"}
 				},
 			},
-			want: "failed", message: "did not read",
+			want: "rejected", message: "invalid syntax",
+		},
+		"gunicorn: its directory is in the volume": {
+			server: server{
+				preset: "gunicorn", program: "gunicorn", shows: page("/"), setup: writeApp, bad: func(e env) map[string]string { return inVolume(e, "v2") },
+				files: inVolume,
+				argv: func(e env) []string {
+					return []string{"gunicorn", "-c", e.conf + "/gunicorn.conf.py", "inpodapp:app"}
+				},
+			},
+			want: "needs restart", message: "directory",
+		},
+		"apache: a certificate that is not of its key": {
+			server: server{
+				preset: "apache2", program: "apache2", files: secure, shows: page("/gone"), argv: apacheApp().argv,
+				bad: func(e env) map[string]string {
+					files := secure(e, "v2")
+					files["tls/tls.key"] = pairOf("v1").key
+					return files
+				},
+			},
+			want: "rejected", message: "tls.key",
 		},
 	}
 	for name, tc := range cases {
@@ -99,7 +120,7 @@ func TestGuard(t *testing.T) {
 			afterTheStart()
 			// The machine may run another server of the kind.
 			pattern := filepath.Base(e.conf)
-			if s.preset == "gunicorn" {
+			if strings.HasPrefix(name, "gunicorn: its configuration") {
 				pattern = "inpodapp:application"
 			}
 			s.sidecar = func(env) []string { return []string{"--reload-cmdline", pattern} }
@@ -111,6 +132,22 @@ func TestGuard(t *testing.T) {
 			}
 			s.wantShown(t, e, "v1")
 		})
+	}
+}
+
+func secure(e env, v string) map[string]string {
+	return map[string]string{
+		"httpd.conf": apacheBase(e) + modules("socache_shmcb", "ssl") + "SSLEngine on\nSSLCertificateFile " + e.conf + "/tls/tls.crt\nSSLCertificateKeyFile " +
+			e.conf + "/tls/tls.key\n<VirtualHost " + e.listen() + ">\nSSLEngine off\nErrorDocument 404 inpod-" + v + "\n</VirtualHost>\n",
+		"tls/tls.crt": pairOf(v).cert, "tls/tls.key": pairOf(v).key,
+	}
+}
+
+// inVolume is a gunicorn that works in the folder of its configuration.
+func inVolume(e env, v string) map[string]string {
+	return map[string]string{
+		"gunicorn.conf.py": "bind = '" + e.listen() + "'\nchdir = '" + e.conf + "/app'\nraw_env = ['INPOD_TEST=inpod-" + v + "']\n",
+		"app/inpodapp.py":  wsgiApp,
 	}
 }
 

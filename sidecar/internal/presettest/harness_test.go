@@ -63,7 +63,8 @@ func newEnv(t *testing.T) env {
 // patience is how long is waited for what must happen: a slow machine makes these tests slow, not red.
 var patience = 2 * time.Minute
 
-// afterTheStart lets the clock move on: a change within its resolution of the server's start counts as read at the start.
+// afterTheStart lets the clock move on: a change within its resolution of the server's start counts as read at the start,
+// and what is there before may count as changed.
 func afterTheStart() { time.Sleep(300 * time.Millisecond) }
 
 func (e env) listen() string { return fmt.Sprintf("127.0.0.1:%d", e.port) }
@@ -179,6 +180,7 @@ func (s server) edit(t *testing.T, e env, ended <-chan outcome, put func(map[str
 // start runs the server until the test ends. Its output is shown when the test fails.
 func (s server) start(t *testing.T, e env) {
 	t.Helper()
+	afterTheStart() // and before it: start times have a resolution of 10 ms
 	argv := s.as(s.argv(e))
 	cmd := exec.Command(argv[0], argv[1:]...)
 	logFile, err := os.Create(filepath.Join(e.data, "server.log"))

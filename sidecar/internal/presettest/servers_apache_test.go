@@ -52,7 +52,7 @@ func apacheApp() app {
 			{
 				name: "map", text: mapped, shows: redirect("/map"), cells: map[editKind]want{
 					good: {result: proven}, bad: not("a map has no wrong lines"), restartOnly: use,
-					deleted: {result: rejected}, mixed: {result: proven, main: newOne},
+					deleted: {result: rejected, serves: nothing}, mixed: {result: proven, main: newOne}, // it is read when it is used
 				},
 			},
 			{
@@ -101,7 +101,9 @@ Group www-data
 ServerLimit LIMIT
 StartServers 1
 DocumentRoot CONF/html
-ErrorDocument 404 VERSION
+<Location /gone>
+ ErrorDocument 404 VERSION
+</Location>
 <Directory CONF/html>
  AllowOverride All
 </Directory>

@@ -18,6 +18,7 @@ func nginxApp() app {
 	mapped := oneFile("maps/users.map", "default inpod-%s;\n")
 	static := oneFile("html/index.txt", "inpod-%s\n")
 	users := oneFile("users", "%[1]s:{PLAIN}secret\n")
+	copied := oneFile("source/copied.conf", "location = /copied { return 200 inpod-%s; }\n")
 	template := oneFile("templates/site.conf.template", "location = /template { return 200 inpod-%s; }\n")
 	all := not("every directive is re-read")
 	return app{
@@ -26,9 +27,11 @@ func nginxApp() app {
 			argv: func(e env) []string { return []string{"nginx", "-p", e.data, "-c", e.conf + "/nginx.conf"} },
 			// As the entrypoint of the official image does: templates become configuration when the container starts.
 			setup: func(t *testing.T, e env) {
-				text, err := os.ReadFile(filepath.Join(e.conf, "templates/site.conf.template"))
-				must(t, err)
-				must(t, os.WriteFile(filepath.Join(e.data, "site.conf"), text, 0o644))
+				for from, to := range map[string]string{"templates/site.conf.template": "site.conf", "source/copied.conf": "copied.conf"} {
+					text, err := os.ReadFile(filepath.Join(e.conf, from))
+					must(t, err)
+					must(t, os.WriteFile(filepath.Join(e.data, to), text, 0o644))
+				}
 			},
 		},
 		version: []string{"nginx", "-v"},
@@ -93,6 +96,14 @@ func nginxApp() app {
 					deleted: {result: needsRestart}, mixed: {result: needsRestart, main: oldOne},
 				},
 			},
+			{
+				name: "file copied at the start", text: copied, shows: page("/copied"), bad: broken(copied, "nonsense here;"),
+				cells: map[editKind]want{
+					good: {result: needsRestart}, bad: {result: needsRestart}, restartOnly: not("all of it needs a restart"),
+					// Nobody can open what is gone, so that nothing is known.
+					deleted: {result: unproven, serves: oldOne}, mixed: {result: unproven, serves: oldOne, main: newOne},
+				},
+			},
 		},
 	}
 }
@@ -113,6 +124,7 @@ http {
     location = /map { return 200 $mapped; }
     location /private { auth_basic x; auth_basic_user_file CONF/users; }
     include DATA/site.conf;
+    include DATA/copied.conf;
     include CONF/conf.d/deep/*.conf;
   }
 }

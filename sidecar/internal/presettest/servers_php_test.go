@@ -48,7 +48,7 @@ func phpApp() app {
 				bad: broken(pool, "nonsense = here"),
 				cells: map[editKind]want{
 					good: {result: proven}, bad: {result: rejected}, restartOnly: all,
-					deleted: {result: proven, serves: nothing}, mixed: {result: rejected, main: oldOne},
+					deleted: {result: rejected}, mixed: {result: rejected, main: oldOne}, // a pattern has to match
 				},
 			},
 			{

@@ -4,7 +4,9 @@ package presettest
 
 import (
 	"fmt"
+	"os"
 	"strings"
+	"testing"
 )
 
 const versionedApp = `import os
@@ -47,16 +49,16 @@ static-map = /static=CONF/html
 		kinds: []fileKind{
 			{
 				name: "main", text: main, shows: page("/main"), bad: broken(main, "plugin = nonsense"),
-				cells: map[editKind]want{
-					good: {result: proven}, bad: {result: rejected}, restartOnly: all, deleted: {result: rejected},
-					mixed: {result: rejected},
+				cells: map[editKind]want{ // what it does not know, it skips
+					good: {result: proven}, bad: {result: proven}, restartOnly: all, deleted: {result: rejected},
+					mixed: {result: proven},
 				},
 			},
 			{
 				name: "include in a nested folder", text: include, shows: page("/include"), bad: broken(include, "plugin = nonsense"),
 				cells: map[editKind]want{
-					good: {result: proven}, bad: {result: rejected}, restartOnly: all, deleted: {result: rejected},
-					mixed: {result: rejected, main: oldOne},
+					good: {result: proven}, bad: {result: proven}, restartOnly: all, deleted: {result: rejected},
+					mixed: {result: proven, main: newOne},
 				},
 			},
 			{
@@ -70,7 +72,7 @@ static-map = /static=CONF/html
 			{
 				name: "script", text: script, shows: page("/script"), bad: broken(script, "nonsense here ((("),
 				cells: map[editKind]want{
-					good: {result: proven}, bad: {result: proven, serves: nothing}, restartOnly: all, deleted: {result: proven, serves: nothing},
+					good: {result: proven}, bad: {result: proven, serves: nothing}, restartOnly: all, deleted: {result: rejected},
 					mixed: {result: proven, serves: nothing, main: nothing},
 				},
 			},
@@ -106,10 +108,10 @@ func gunicornPreloads() app {
 
 func gunicornWith(variant string, args []string) app {
 	main := func(e env, v string) map[string]string {
-		return map[string]string{"gunicorn.conf.py": fmt.Sprintf("exec(open(%[1]q).read())\nbind = %[2]q\nworkers = 2\nchdir = %[3]q\npythonpath = %[3]q\n"+
-			"raw_env = [%[4]q, more]\n", e.conf+"/conf.d/deep/more.py", e.listen(), e.conf+"/app", "INPOD_MAIN=inpod-"+v)}
+		return map[string]string{"gunicorn.conf.py": fmt.Sprintf("exec(open(%[1]q).read())\nbind = %[2]q\nworkers = 2\nchdir = %[3]q\n"+
+			"raw_env = [%[4]q, more]\n", e.conf+"/conf.d/deep/more.inc", e.listen(), e.data, "INPOD_MAIN=inpod-"+v)}
 	}
-	include := oneFile("conf.d/deep/more.py", "more = 'INPOD_INCLUDE=inpod-%s'\n")
+	include := oneFile("conf.d/deep/more.inc", "more = 'INPOD_INCLUDE=inpod-%s'\n")
 	script := oneFile("app/page.py", versionedApp)
 	all := not("every setting in a file is re-read")
 	return app{
@@ -118,6 +120,10 @@ func gunicornWith(variant string, args []string) app {
 			preset: "gunicorn", program: "gunicorn",
 			argv: func(e env) []string {
 				return append(append([]string{"gunicorn", "-c", e.conf + "/gunicorn.conf.py"}, args...), "page:app")
+			},
+			// Its directory may not be in the volume: see TestGuard.
+			setup: func(t *testing.T, e env) {
+				must(t, os.WriteFile(e.data+"/page.py", []byte("exec(open('"+e.conf+"/app/page.py').read())\n"), 0o644))
 			},
 		},
 		version: []string{"gunicorn", "--version"},

@@ -28,7 +28,11 @@ func (c ran) String() string {
 
 // run runs a command, and adds its own words to an error for which they may be the reason.
 func run(ctx context.Context, argv []string, dir string, timeout time.Duration) ran {
-	done := command.Run(ctx, command.Command{Argv: argv, Dir: dir, Timeout: timeout})
+	return runAs(ctx, command.Command{Argv: argv, Dir: dir, Timeout: timeout})
+}
+
+func runAs(ctx context.Context, c command.Command) ran {
+	argv, done := c.Argv, command.Run(ctx, c)
 	result := ran{argv: argv, output: done.Output, err: done.Err, exited: done.Exited}
 	if result.err == nil || result.exited {
 		return result

@@ -41,8 +41,10 @@ type attempt struct {
 	// witness is asked what the server made of its files; nil for a server that is not asked in a way of its own. Then look
 	// looks for the proof called name, nil when there is none to be seen.
 	witness witness
-	look    func(context.Context) verdict
-	name    string
+	// files judge what was applied by the files that changed; nil where they say nothing.
+	files *changedFiles
+	look  func(context.Context) verdict
+	name  string
 	// begun is when the trigger was sent, bootTime the same as time since boot.
 	begun    time.Time
 	bootTime time.Duration
@@ -156,6 +158,8 @@ func (r *Reloader) ask(ctx context.Context, a *attempt) agent.Outcome {
 func (r *Reloader) close(ctx context.Context, a *attempt, out agent.Outcome) agent.Outcome {
 	r.open = nil
 	out.Told, out.Trigger = true, a.trigger
+	out = a.files.after(out)
+	a.files.close()
 	return r.explain(ctx, a.target, out)
 }
 

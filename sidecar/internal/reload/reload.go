@@ -62,6 +62,9 @@ type Reloader struct {
 	Log   *slog.Logger
 	// Secrets are the watched paths. The content of those that may hold a Secret is taken out of messages.
 	Secrets []string
+	// Looks counts the beginnings and ends of the looks at the watched files, of which opening a file is not the
+	// application's; nil when nobody looks.
+	Looks func() int64
 	// Pod is the name of the pod, "" outside of one.
 	Pod string
 
@@ -100,9 +103,19 @@ func (r *Reloader) finish(out agent.Outcome) agent.Outcome {
 
 func (r *Reloader) reload(ctx context.Context, change agent.Change) agent.Outcome {
 	overlaps := r.open != nil
-	r.open = nil
+	if overlaps {
+		r.open.files.close()
+		r.open = nil
+	}
 	target, out, done := r.target(change)
 	if done {
+		return out
+	}
+	files := r.filesOf(target, change)
+	if out, done := files.before(); done {
+		return out
+	}
+	if out, done := files.guard(); done {
 		return out
 	}
 	if out, done := r.validate(ctx, target); done {
@@ -118,12 +131,14 @@ func (r *Reloader) reload(ctx context.Context, change agent.Change) agent.Outcom
 	if done {
 		return out
 	}
-	a.overlaps = overlaps
+	a.overlaps, a.files = overlaps, files
+	files.watch()
 	r.Log.DebugContext(ctx, "triggering a reload", "trigger", a.trigger)
 	out = r.fire(ctx, a)
 	out.Trigger = a.trigger
 	if out.Result != agent.Applied && out.Result != agent.Late {
 		r.open = nil
+		files.close()
 		return r.explain(ctx, target, r.orDied(a, out))
 	}
 	return r.await(ctx, a)

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 
 	"inpod.dev/inpod/internal/preset"
 	"inpod.dev/inpod/sidecar/internal/agent"
+	"inpod.dev/inpod/sidecar/internal/command"
 	"inpod.dev/inpod/sidecar/internal/process"
 )
 
@@ -37,7 +40,7 @@ func (r *Reloader) validate(ctx context.Context, target *process.Process) (out a
 		return failed(fmt.Errorf("%w: %s %s on a bad file, so nothing was sent; run the sidecar in the application's "+
 			"image, or set a validate-command", errNoValidator, row.Name, row.BadFile)), true
 	}
-	result := run(ctx, argv, r.directory(target), r.Plan.CommandTimeout)
+	result := r.runLike(ctx, target, argv)
 	switch {
 	case result.err == nil:
 		return agent.Outcome{}, false
@@ -45,6 +48,33 @@ func (r *Reloader) validate(ctx context.Context, target *process.Process) (out a
 		return agent.Outcome{Result: agent.Rejected, Proof: "validator", Message: result.String()}, true
 	}
 	return failed(result.err), true
+}
+
+// runLike runs a command where the process works, and with its variables, since its arguments may be relative to the one,
+// and its configuration made of the others.
+func (r *Reloader) runLike(ctx context.Context, target *process.Process, argv []string) ran {
+	return runAs(ctx, command.Command{
+		Argv: argv, Dir: r.directory(target), Env: r.variables(target), Timeout: r.Plan.CommandTimeout,
+	})
+}
+
+// variables are those that the process was started with. nil, which is the sidecar's own, stands for those that may not be
+// read, or that a title has overwritten: in a pod the sidecar has the same as the application whose image it runs.
+func (r *Reloader) variables(target *process.Process) []string {
+	if target == nil {
+		return nil
+	}
+	text, err := os.ReadFile(filepath.Join(r.Table.Root, strconv.Itoa(target.PID), "environ"))
+	if err != nil || len(text) == 0 {
+		return nil
+	}
+	all := strings.Split(strings.TrimRight(string(text), "\x00"), "\x00")
+	for _, each := range all {
+		if name, _, ok := strings.Cut(each, "="); !ok || name == "" || strings.ContainsAny(name, " :/") {
+			return nil
+		}
+	}
+	return all
 }
 
 // directory is where the process works, since its arguments may be relative to that. "" is the sidecar's own, when that

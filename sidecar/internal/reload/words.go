@@ -26,7 +26,7 @@ func (r *Reloader) explain(ctx context.Context, target *process.Process, out age
 // askWhy is what the server's own check says of its files, "" when it says nothing against them, or cannot be asked.
 func (r *Reloader) askWhy(ctx context.Context, target *process.Process) string {
 	if argv, _ := r.firstOf(r.Plan.Row.Explainers, target); argv != nil {
-		if result := run(ctx, argv, r.directory(target), r.Plan.CommandTimeout); result.exited {
+		if result := r.runLike(ctx, target, argv); result.exited {
 			return result.String()
 		}
 	}

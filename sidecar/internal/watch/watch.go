@@ -48,6 +48,7 @@ type Watcher struct {
 
 	mode    atomic.Pointer[Mode]
 	errors  atomic.Int64
+	steps   atomic.Int64
 	looks   []look
 	fs      *fsnotify.Watcher
 	trouble trouble
@@ -269,6 +270,10 @@ func (w *Watcher) warn(ctx context.Context) {
 	}
 }
 
+// Steps counts the beginnings and the ends of looks: it is odd while one is under way, in which watched files are opened.
+// It may be called at any time.
+func (w *Watcher) Steps() int64 { return w.steps.Load() }
+
 // lookAll looks at every target. When the context ends it returns at once, even where a file system hangs.
 func (w *Watcher) lookAll(ctx context.Context, quick bool) error {
 	type answer struct {
@@ -278,6 +283,8 @@ func (w *Watcher) lookAll(ctx context.Context, quick bool) error {
 	answers := make(chan answer, 1)
 	prev := w.looks
 	go func() {
+		w.steps.Add(1)
+		defer w.steps.Add(1)
 		looks, err := lookAt(ctx, w.Targets, prev, quick)
 		answers <- answer{looks, err}
 	}()

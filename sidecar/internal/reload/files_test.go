@@ -1,0 +1,168 @@
+package reload
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"inpod.dev/inpod/internal/preset"
+	"inpod.dev/inpod/sidecar/internal/agent"
+	"inpod.dev/inpod/sidecar/internal/digest"
+	"inpod.dev/inpod/sidecar/internal/process"
+)
+
+// runningNginx is a Reloader that sees an nginx with that configuration, and a folder of watched files.
+func runningNginx(t *testing.T, conf string, watched ...string) (r *Reloader, target process.Process, dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	for _, name := range watched {
+		write(t, filepath.Join(dir, name), "x")
+	}
+	write(t, filepath.Join(dir, "etc/nginx.conf"), strings.ReplaceAll(conf, "DIR", dir))
+	row, err := preset.ByName("nginx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	target = process.Process{PID: 7, Comm: "nginx", Args: []string{"nginx: master process nginx -c " + dir + "/etc/nginx.conf"}}
+	return &Reloader{Plan: Plan{Row: row}, Table: process.Table{Root: filepath.Join(dir, "proc")}}, target, dir
+}
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAReloadIsJudgedByTheFilesThatChanged(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		conf        string
+		changed     []string
+		opened      []string // by the application, after the trigger
+		disturbed   bool
+		unknown     bool
+		wantBefore  agent.Result
+		want        agent.Result
+		wantProven  bool
+		wantMessage string
+	}{
+		"the main file":                     {changed: []string{"etc/nginx.conf"}, want: agent.Applied, wantProven: true},
+		"an include by a pattern":           {conf: "include DIR/etc/conf.d/*.conf;", changed: []string{"etc/conf.d/a.conf"}, want: agent.Applied, wantProven: true},
+		"an include relative to the folder": {conf: "http { include conf.d/*.conf; }", changed: []string{"etc/conf.d/a.conf"}, want: agent.Applied, wantProven: true},
+		"a certificate":                     {conf: "ssl_certificate DIR/tls/a.crt;", changed: []string{"tls/a.crt"}, want: agent.Applied, wantProven: true},
+		"a page below the root":             {conf: "location / { root DIR/html; }", changed: []string{"html/a/b.html"}, want: agent.Applied, wantProven: true},
+		"a file that is named nowhere, and opened": {
+			changed: []string{"etc/other.conf"}, opened: []string{"etc/other.conf"}, want: agent.Applied, wantProven: true,
+		},
+		"a file that is copied at the start": {changed: []string{"source/a.conf"}, want: agent.NeedsRestart, wantMessage: "source/a.conf"},
+		"a file named in a comment only":     {conf: "# include DIR/source/a.conf;", changed: []string{"source/a.conf"}, want: agent.NeedsRestart},
+		"a copied file beside the main one": {
+			changed: []string{"etc/nginx.conf", "source/a.conf"}, want: agent.Applied, wantMessage: "not proven for",
+		},
+		"a copied file, opened while the sidecar looked": {
+			changed: []string{"source/a.conf"}, opened: []string{"source/a.conf"}, disturbed: true, want: agent.Applied, wantMessage: "not proven for",
+		},
+		"a copied file, with a configuration that is not all to be seen": {
+			conf: "include DIR/elsewhere/b.conf;", changed: []string{"source/a.conf"}, want: agent.Applied, wantMessage: "elsewhere/b.conf is not to be seen here",
+		},
+		"a template": {changed: []string{"templates/a.template"}, wantBefore: agent.NeedsRestart, wantMessage: "rendered"},
+		"a template beside the main file": {
+			changed: []string{"etc/nginx.conf", "templates/a.template"}, wantBefore: agent.NeedsRestart, wantMessage: "nothing was sent",
+		},
+		"nobody knows what changed, and there is a template": {
+			changed: []string{"etc/nginx.conf", "templates/a.template"}, unknown: true, want: agent.Applied, wantMessage: "nobody knows",
+		},
+		"nobody knows what changed": {changed: []string{"etc/nginx.conf"}, unknown: true, want: agent.Applied, wantProven: true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, target, dir := runningNginx(t, tc.conf, tc.changed...)
+			write(t, filepath.Join(dir, "etc/nginx.conf"), strings.ReplaceAll(tc.conf, "DIR", dir))
+			var change agent.Change
+			volume := digest.Volume{Path: dir, Kind: digest.KindFolder, Entries: map[string]digest.Entry{}}
+			for _, file := range tc.changed {
+				change.Files = append(change.Files, filepath.Join(dir, file))
+				volume.Entries[file] = digest.Entry{}
+			}
+			if tc.unknown {
+				change = agent.Change{FilesUnknown: true, State: digest.State{Volumes: []digest.Volume{volume}}}
+			}
+			looks := int64(0)
+			r.Looks = func() int64 { return looks }
+			files := r.filesOf(&target, change)
+			out, done := files.before()
+			if done != (tc.wantBefore != "") || out.Result != tc.wantBefore || done && !strings.Contains(out.Message, tc.wantMessage) {
+				t.Fatalf("before: %+v, want %q with %q", out, tc.wantBefore, tc.wantMessage)
+			}
+			if done {
+				return
+			}
+			files.watch()
+			defer files.close()
+			for _, file := range tc.opened {
+				if _, err := os.ReadFile(filepath.Join(dir, file)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if tc.disturbed {
+				looks += 2
+			}
+			out = files.after(agent.Outcome{Result: agent.Applied, Proven: true, Message: "sent"})
+			if out.Result != tc.want || out.Proven != tc.wantProven || !strings.Contains(out.Message, tc.wantMessage) {
+				t.Errorf("after: %+v; want %s, proven %v, %q", out, tc.want, tc.wantProven, tc.wantMessage)
+			}
+		})
+	}
+}
+
+func TestTheConfigurationIsReadThroughTheProcessWhereThatIsAllowed(t *testing.T) {
+	t.Parallel()
+	r, target, dir := runningNginx(t, "", "source/a.conf")
+	root := filepath.Join(dir, "proc", strconv.Itoa(target.PID), "root")
+	write(t, filepath.Join(root, dir, "etc/nginx.conf"), "include "+dir+"/source/a.conf;")
+	m := r.mentionsOf(target, []string{filepath.Join(dir, "source/a.conf")})
+	if len(m.by) != 1 || m.why != nil && !strings.Contains(m.why.Error(), "a.conf") {
+		t.Errorf("named %v, %v; want the file that the application's own configuration names", m.by, m.why)
+	}
+}
+
+func TestPairs(t *testing.T) {
+	t.Parallel()
+	one, two := newPair(t), newPair(t)
+	cases := map[string]struct {
+		files   map[string]string
+		changed string
+		want    string
+	}{
+		"they fit":                       {files: map[string]string{"tls.crt": one[0], "tls.key": one[1]}, changed: "tls.crt"},
+		"a key of another certificate":   {files: map[string]string{"tls.crt": one[0], "tls.key": two[1]}, changed: "tls.crt", want: "does not match"},
+		"the other one changed":          {files: map[string]string{"tls.crt": one[0], "tls.key": two[1]}, changed: "tls.key", want: "does not match"},
+		"both in one file":               {files: map[string]string{"a.pem": one[0] + two[1]}, changed: "a.pem", want: "does not match"},
+		"a certificate that is none":     {files: map[string]string{"tls.crt": "x", "tls.key": one[1]}, changed: "tls.crt", want: "no certificate"},
+		"a key that is none":             {files: map[string]string{"tls.crt": one[0], "tls.key": "x"}, changed: "tls.key", want: "no key"},
+		"a key with a password":          {files: map[string]string{"tls.crt": one[0], "tls.key": "-----BEGIN ENCRYPTED PRIVATE KEY-----"}, changed: "tls.key"},
+		"certificates of two names":      {files: map[string]string{"a.crt": one[0], "b.key": two[1]}, changed: "a.crt"},
+		"a CA beside them":               {files: map[string]string{"ca.crt": two[0], "tls.crt": one[0], "tls.key": one[1]}, changed: "ca.crt"},
+		"what has nothing to do with it": {files: map[string]string{"tls.txt": "x", "tls.key": one[1]}, changed: "tls.txt"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			for file, text := range tc.files {
+				write(t, filepath.Join(dir, file), text)
+			}
+			got := pairFaultOf(filepath.Join(dir, tc.changed))
+			if (got == "") != (tc.want == "") || !strings.Contains(got, tc.want) {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+}

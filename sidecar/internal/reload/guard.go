@@ -1,0 +1,124 @@
+package reload
+
+import (
+	"bytes"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"inpod.dev/inpod/internal/preset"
+	"inpod.dev/inpod/sidecar/internal/agent"
+)
+
+// guard finds what validators do not, and what ends a server: a certificate that is not of its key, a file that is gone,
+// a working directory that is gone. done means that nothing may be sent.
+func (c *changedFiles) guard() (out agent.Outcome, done bool) {
+	if c == nil {
+		return agent.Outcome{}, false
+	}
+	row := c.reloader.Plan.Row
+	if row.NeedsDirectory && c.target != nil && strings.HasSuffix(c.reloader.Table.Directory(*c.target), " (deleted)") {
+		return agent.Outcome{Result: agent.NeedsRestart, Final: true, Message: fmt.Sprintf("the working directory of %s "+
+			"was replaced by the kubelet, and it would end when it looks for it; nothing was sent", c.who())}, true
+	}
+	if !row.MustValidate && !row.Guard {
+		return agent.Outcome{}, false
+	}
+	for _, file := range c.change.Files {
+		_, err := os.Stat(file)
+		if row.Guard && os.IsNotExist(err) && c.needed(file) {
+			return guarded(c.who(), file+" is gone, and its configuration needs it"), true
+		}
+		if fault := pairFaultOf(file); fault != "" {
+			return guarded(c.who(), fault), true
+		}
+	}
+	return agent.Outcome{}, false
+}
+
+// needed reports whether a server that reads its files again would miss one: its configuration names it, or where that
+// cannot be seen, it is called like a certificate or a key.
+func (c *changedFiles) needed(file string) bool {
+	if c.named == nil {
+		return slices.Contains([]string{".crt", ".key", ".pem"}, filepath.Ext(file))
+	}
+	rule, ok := c.rule(file)
+	return len(c.named.by[file]) > 0 && (!ok || rule.Effect != preset.AtUse)
+}
+
+func guarded(who, fault string) agent.Outcome {
+	return agent.Outcome{
+		Result: agent.Rejected, Proof: "files looked at",
+		Message: fmt.Sprintf("%s; nothing was sent, since %s does not refuse that by itself", fault, who),
+	}
+}
+
+// pairFaultOf is what is wrong with a certificate and the key beside it, "" when nothing is, or nothing is known: both in
+// one file, or in two files of one name but for the ending, as in a TLS Secret.
+func pairFaultOf(file string) string {
+	text := readPEM(file)
+	if text == nil {
+		return ""
+	}
+	if hasCert(text) && hasKey(text) {
+		return mismatch(file, file, text, text)
+	}
+	stem := strings.TrimSuffix(file, filepath.Ext(file))
+	mates, _ := filepath.Glob(escaped(stem) + ".*")
+	for _, mate := range mates {
+		other := readPEM(mate)
+		switch {
+		case mate == file || other == nil:
+		case hasCert(text) && hasKey(other):
+			return mismatch(file, mate, text, other)
+		case hasKey(text) && hasCert(other):
+			return mismatch(mate, file, other, text)
+		case hasKey(other) && !hasCert(text) && slices.Contains([]string{".crt", ".cert", ".cer"}, filepath.Ext(file)):
+			return file + " holds no certificate"
+		case hasCert(other) && !hasKey(text) && filepath.Ext(file) == ".key" && !bytes.Contains(text, []byte("PRIVATE KEY")):
+			return file + " holds no key"
+		}
+	}
+	return ""
+}
+
+// escaped is a path as a pattern that matches nothing else.
+func escaped(path string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
+}
+
+func hasCert(text []byte) bool { return bytes.Contains(text, []byte("-----BEGIN CERTIFICATE-----")) }
+
+// hasKey reports whether there is a key that can be read without a password.
+func hasKey(text []byte) bool {
+	return bytes.Contains(text, []byte("PRIVATE KEY-----")) && !bytes.Contains(text, []byte("ENCRYPTED"))
+}
+
+func mismatch(cert, key string, certText, keyText []byte) string {
+	if _, err := tls.X509KeyPair(certText, keyText); err != nil {
+		return fmt.Sprintf("certificate %s and key %s: %v", cert, key, err)
+	}
+	return ""
+}
+
+// readPEM reads a file that is small enough to be a certificate, nil when it is not.
+func readPEM(file string) []byte {
+	const most = 256 << 10
+	f, err := os.Open(file) //nolint:gosec // a watched file
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = f.Close() }()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() > most {
+		return nil
+	}
+	text, err := io.ReadAll(io.LimitReader(f, most))
+	if err != nil {
+		return nil
+	}
+	return text
+}

@@ -1,0 +1,257 @@
+package reload
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"inpod.dev/inpod/internal/preset"
+	"inpod.dev/inpod/sidecar/internal/process"
+)
+
+// mentions finds out which files a server's configuration names, in whatever syntax: every word that may be a path is
+// compared with the files that changed. A word that only looks like a path makes a file count as read, which is what was
+// taken for granted before; a file that no word leads to is not read.
+type mentions struct {
+	configuration preset.Configuration
+	// root is where the process's file system is to be seen, "" for the sidecar's own.
+	root string
+	// bases are where relative paths begin.
+	bases []string
+	files []string
+	// by are the first words of the lines that name each file.
+	by map[string][]string
+	// why says why there may be more, nil when all was read.
+	why  error
+	seen map[string]bool
+}
+
+// Bounds of what is read of a configuration.
+const (
+	maxConfigFile  = 1 << 20
+	maxConfigFiles = 500
+)
+
+// mentionsOf reads the configuration of a running process.
+func (r *Reloader) mentionsOf(target process.Process, files []string) *mentions {
+	m := &mentions{
+		configuration: *r.Plan.Row.Configuration, files: files, by: map[string][]string{}, seen: map[string]bool{},
+		root: filepath.Join(r.Table.Root, strconv.Itoa(target.PID), "root"),
+	}
+	parsed, err := preset.Parsed{}, error(nil)
+	switch {
+	case r.Plan.Row.Grammar != nil && target.Titled() && r.Plan.Row.Grammar.Title == "":
+		if file := target.InTitle(); file != "" {
+			m.begin(file, "")
+		}
+	case r.Plan.Row.Grammar != nil:
+		parsed, err = r.arguments(target)
+	}
+	if err != nil {
+		m.why = err
+		return m
+	}
+	if _, err := os.ReadDir(m.root); err != nil {
+		m.root = ""
+	}
+	m.bases = append(m.bases, r.directory(&target))
+	m.bases = append(m.bases, parsed.Values(m.configuration.Bases...)...)
+	first := append(parsed.Values(m.configuration.Options...), m.loose(target.Words())...)
+	for _, file := range first {
+		m.begin(file, strings.Join(m.configuration.Options, " "))
+	}
+	if len(m.seen) == 0 {
+		m.begin(m.usual(), "")
+	}
+	return m
+}
+
+// loose are the files that the arguments of a server name whose grammar is not known.
+func (m *mentions) loose(words []string) []string {
+	var files []string
+	for _, name := range m.configuration.Loose {
+		files = append(files, valuesOf(words, name)...)
+		for _, word := range words {
+			if strings.HasSuffix(word, "."+strings.TrimLeft(name, "-")) && !strings.HasPrefix(word, "-") {
+				files = append(files, word)
+			}
+		}
+	}
+	return files
+}
+
+// usual is the first default that exists.
+func (m *mentions) usual() string {
+	for _, file := range m.configuration.Defaults {
+		if _, err := os.Stat(m.at(file)); err == nil {
+			return file
+		}
+	}
+	return ""
+}
+
+func (m *mentions) at(file string) string { return filepath.Join(m.root, file) }
+
+// begin takes a file, or a folder of files, that the server begins with.
+func (m *mentions) begin(file, by string) {
+	if file == "" {
+		m.why = errors.New("its configuration is not to be seen here")
+		return
+	}
+	for _, path := range m.absolute(file, "") {
+		m.note(path, by) // also when it is gone
+		info, err := os.Stat(m.at(path))
+		if err != nil {
+			continue
+		}
+		m.bases = append(m.bases, filepath.Dir(path))
+		if info.IsDir() {
+			m.folder(path)
+			return
+		}
+		m.read(path)
+		return
+	}
+	m.why = errors.New("its configuration " + file + " is not to be seen here")
+}
+
+// absolute are the paths that a word may stand for.
+func (m *mentions) absolute(word, from string) []string {
+	if filepath.IsAbs(word) {
+		return []string{filepath.Clean(word)}
+	}
+	var all []string
+	for _, base := range append([]string{from}, m.bases...) {
+		if base != "" {
+			all = append(all, filepath.Join(base, word))
+		}
+	}
+	return all
+}
+
+// note notes which of the changed files a path stands for: itself, a folder above, or a pattern.
+func (m *mentions) note(path, by string) {
+	for _, file := range m.files {
+		matched, _ := filepath.Match(path, file)
+		if (file == path || matched || strings.HasPrefix(file, strings.TrimSuffix(path, "/")+"/")) && path != "/" {
+			m.by[file] = append(m.by[file], by)
+		}
+	}
+}
+
+func (m *mentions) folder(path string) {
+	entries, err := os.ReadDir(m.at(path))
+	if err != nil {
+		m.why = err
+		return
+	}
+	for _, entry := range entries {
+		if !strings.HasPrefix(entry.Name(), ".") && !entry.IsDir() {
+			m.read(filepath.Join(path, entry.Name()))
+		}
+	}
+}
+
+// read looks at the words of one file of the configuration.
+func (m *mentions) read(path string) {
+	if m.seen[path] {
+		return
+	}
+	m.seen[path] = true
+	info, err := os.Stat(m.at(path))
+	switch {
+	case err != nil:
+		m.why = err
+		return
+	case info.IsDir():
+		m.folder(path)
+		return
+	case len(m.seen) > maxConfigFiles || info.Size() > maxConfigFile || !info.Mode().IsRegular():
+		m.why = errors.New("its configuration is too large to be read here")
+		return
+	}
+	text, err := os.ReadFile(m.at(path))
+	if err != nil {
+		m.why = err
+		return
+	}
+	for line := range bytes.Lines(text) {
+		m.line(string(line), filepath.Dir(path))
+	}
+}
+
+func (m *mentions) line(line, from string) {
+	words := m.words(line)
+	if len(words) == 0 {
+		return
+	}
+	for i, word := range words {
+		by := words[0]
+		if i > 0 && slices.Contains(m.configuration.Includes, words[i-1]) {
+			by = words[i-1] // "map $a $b { include FILE; }"
+		}
+		if i > 0 && slices.Contains(m.configuration.Bases, words[i-1]) && filepath.IsAbs(word) {
+			m.bases = append(m.bases, word)
+		}
+		for _, path := range m.absolute(word, from) {
+			m.note(path, by)
+		}
+		if i := strings.IndexByte(word, '/'); i > 0 {
+			m.note(filepath.Clean(word[i:]), by) // "txt:/etc/a.map", "@/etc/a"
+		}
+		m.variable(word, by)
+		if i > 0 && slices.Contains(m.configuration.Includes, by) {
+			m.include(word, from)
+		}
+	}
+}
+
+// variable notes files of which a word with a variable, of which the value is not known here, may be the path: those that
+// end like it.
+func (m *mentions) variable(word, by string) {
+	_, end, ok := strings.Cut(word, "$")
+	if i := strings.IndexByte(end, '/'); ok && i >= 0 && len(end) > i+1 {
+		for _, file := range m.files {
+			if strings.HasSuffix(file, end[i:]) {
+				m.by[file] = append(m.by[file], by)
+			}
+		}
+	}
+}
+
+// words splits a line at what separates words in the syntax of any server, without its comment.
+func (m *mentions) words(line string) []string {
+	separator := func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune("\"'`;{}()=,|<>", r) }
+	var words []string
+	line = strings.TrimSpace(line)
+	if line == "" || strings.ContainsRune(m.configuration.Comments, rune(line[0])) {
+		return nil
+	}
+	for word := range strings.FieldsFuncSeq(line, separator) {
+		if strings.ContainsRune(m.configuration.Comments, rune(word[0])) && word[0] == '#' {
+			break
+		}
+		words = append(words, word)
+	}
+	return words
+}
+
+// include reads the files that an include names. A pattern may match nothing.
+func (m *mentions) include(word, from string) {
+	found := false
+	for _, path := range m.absolute(word, from) {
+		matches, _ := filepath.Glob(m.at(path))
+		for _, match := range matches {
+			found = true
+			m.read(strings.TrimPrefix(match, m.root))
+		}
+	}
+	if !found && !strings.ContainsAny(word, "*?[") {
+		m.why = errors.New(word + " is not to be seen here")
+	}
+}
