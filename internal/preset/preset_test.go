@@ -51,7 +51,7 @@ func TestWhatAPodNeeds(t *testing.T) {
 	for name, want := range map[string]struct{ signals, needsImage, usesImage bool }{
 		"nginx":      {signals: true, usesImage: true}, // for the words of nginx -t
 		"apache2":    {signals: true, needsImage: true, usesImage: true},
-		"postgresql": {signals: true, usesImage: true},
+		"postgresql": {signals: true}, // it is asked through its socket
 		"mosquitto":  {signals: true}, //nolint:misspell // its name
 		"prometheus": {},
 		"redis":      {},

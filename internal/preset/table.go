@@ -114,9 +114,9 @@ func dataAndNames() []Preset {
 	return []Preset{
 		{
 			Name: "postgresql", Processes: []string{"postgres"}, Signal: "HUP",
-			Validators: [][]string{{"postgres", "{-D=}", "{-c=}", "--config-file={--config-file}", "-C", "config_file"}},
-			SameUser:   true, // it refuses to run as root
-			Proof:      Proof{Kind: ProofPostgres}, BadFile: Partly,
+			// "postgres -C" would need the data directory, and finds nothing that the views do not show.
+			SameUser: true, // whom its socket lets in without a password
+			Proof:    Proof{Kind: ProofPostgres}, BadFile: Partly,
 			NotReread: "parameters of context postmaster (shared_buffers, listen_addresses, …), which wait for a restart",
 		},
 		{
@@ -127,32 +127,38 @@ func dataAndNames() []Preset {
 		},
 		{
 			Name: "nats-server", Processes: []string{"nats-server"}, Signal: "HUP", Assured: true,
-			Validators: [][]string{{"nats-server", "-t", "{-c=}", "{--config=}"}},
-			Proof:      Proof{Kind: ProofField, URL: "http://127.0.0.1:8222/varz", Field: "config_load_time"}, BadFile: Keeps,
-			NotReread: "listen addresses, cluster name, and others that the server names in its log",
+			Validators: [][]string{{"nats-server", "-t", "{-c=}", "{--c=}", "{-config=}", "{--config=}"}},
+			Proof:      Proof{Kind: ProofNATS, URL: "http://127.0.0.1:8222/varz", Field: "config_load_time"}, BadFile: Keeps,
+			NotReread: "listen addresses, server and cluster name, and others: it refuses a reload as a whole when one of them differs",
 		},
 		{
 			// The signal tables show HUP as unhandled: BIND takes it with sigwait.
 			Name: "bind9", Processes: []string{"named"}, Signal: "HUP",
-			Validators: [][]string{{"named-checkconf", "{-c}"}},
-			Proof:      Proof{Kind: ProofAlive}, BadFile: Keeps,
+			// -z loads the zones, too: of one that is bad, the server keeps the old content, and takes all others.
+			Grammar: new(namedGrammar()), Validators: [][]string{{"named-checkconf", "-z", "{-t=}", "{-c}"}},
+			Proof: Proof{Kind: ProofBind}, BadFile: Keeps,
 			NotReread: "what named was started with on its command line",
 		},
 		{
 			Name: "unbound", Processes: []string{"unbound"}, Signal: "HUP",
-			Validators: [][]string{{"unbound-checkconf", "{-c}"}}, MustValidate: true,
-			Proof: Proof{Kind: ProofAlive}, Linger: time.Second, BadFile: Degrades,
-			NotReread: "chroot and user; the cache is emptied",
+			// Without its file it goes on with its defaults, and with a bad one it exits.
+			Grammar: new(unboundGrammar()), Validators: [][]string{{"unbound-checkconf", "{-c}"}}, MustValidate: true,
+			Proof: Proof{Kind: ProofAlive}, Linger: time.Second, BadFile: Exits,
+			Files: []FileRule{{
+				Name: "certificate and key", Globs: []string{"tls.crt", "tls.key", "*.pem"}, Effect: AtStart,
+				Reason: "Unbound 1.17 reads the certificate that it shows its clients only when it starts",
+			}},
+			NotReread: "interfaces, ports, certificate, chroot and user; the cache is emptied",
 		},
 		{
 			Name: "dnsmasq", Processes: []string{"dnsmasq"}, Signal: "HUP",
-			Proof: Proof{Kind: ProofAlive}, BadFile: Keeps,
-			NotReread: "dnsmasq.conf and its conf-dir: only hosts, ethers, dhcp-hosts, dhcp-options and resolv files are",
+			Proof: Proof{Kind: ProofDnsmasq}, BadFile: Partly,
+			NotReread: "dnsmasq.conf and what it includes: only hosts, ethers, dhcp-hosts, dhcp-options, servers and resolv files are",
 		},
 		{
 			Name: "mosquitto", Processes: []string{"mosquitto"}, Signal: "HUP", //nolint:misspell // its name
-			Proof: Proof{Kind: ProofAlive}, BadFile: Keeps,
-			NotReread: "listeners, bridges and persistence",
+			Proof: Proof{Kind: ProofMosquitto}, BadFile: Partly,
+			NotReread: "listeners, bridges, persistence and max_inflight_messages",
 		},
 	}
 }

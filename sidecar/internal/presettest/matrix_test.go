@@ -298,6 +298,7 @@ func (a app) try(t *testing.T, k fileKind, how editKind, w want) observedCell {
 	if a.setup != nil {
 		a.setup(t, e)
 	}
+	afterTheStart() // a server that starts at once would not be younger than its files
 	a.start(t, e)
 	for _, other := range a.kinds {
 		wantUsed(t, e, other, oldOne)

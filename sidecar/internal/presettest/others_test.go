@@ -67,7 +67,7 @@ func pgbouncer() server {
 		func(e env, v string) []any { return []any{e.port, number(v)} })
 	return server{
 		preset: "pgbouncer", program: "pgbouncer", user: "postgres", files: files, wantProof: "alive",
-		bad: broken(files, "[nonsense"),
+		bad:  broken(files, "[nonsense"),
 		argv: func(e env) []string { return []string{"pgbouncer", e.conf + "/pgbouncer.ini"} },
 		shows: func(e env) (string, error) {
 			out, err := output("psql", "-h", "127.0.0.1", "-p", strconv.Itoa(e.port), "-U", "admin", "-tAc", "SHOW CONFIG", "pgbouncer")
@@ -191,7 +191,7 @@ func mqttBroker() server {
 	return server{
 		preset: "mosquitto", program: "mosquitto", //nolint:misspell // its name
 		files:     func(e env, v string) map[string]string { last = v; return files(e, v) },
-		wantProof: "alive", bad: broken(files, "nonsense here"), wantBad: "applied", // it only logs the refusal
+		wantProof: "alive", bad: broken(files, "nonsense here"), wantBad: "applied", // not proven: it only logs the refusal
 		argv: func(e env) []string { return []string{"mosquitto", "-c", e.conf + "/mosquitto.conf"} }, //nolint:misspell // its name
 		shows: func(e env) (string, error) {
 			conn, err := net.DialTimeout("tcp", e.listen(), time.Second)

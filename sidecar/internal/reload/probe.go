@@ -84,14 +84,14 @@ func (r *Reloader) reportedTime(ctx context.Context) (time.Time, bool) {
 			whole, part := math.Modf(m.time)
 			return time.Unix(int64(whole), int64(part*float64(time.Second))), true
 		}
-	case preset.ProofField:
+	case preset.ProofField, preset.ProofNATS:
 		if text, err := r.readField(ctx); err == nil {
 			var at time.Time
 			if err := json.Unmarshal([]byte(text), &at); err == nil {
 				return at, true
 			}
 		}
-	case preset.ProofAlive, preset.ProofWorkers, preset.ProofAnswer, preset.ProofPostgres, preset.ProofPgbouncer:
+	case preset.ProofAlive, preset.ProofWorkers, preset.ProofAnswer, preset.ProofPostgres, preset.ProofPgbouncer, preset.ProofBind, preset.ProofDnsmasq, preset.ProofMosquitto:
 	}
 	return time.Time{}, false
 }

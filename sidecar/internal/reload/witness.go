@@ -52,9 +52,30 @@ func (r *Reloader) witnessOf(target *process.Process, change agent.Change) witne
 		return &postgres{server: r.server(target, change)}
 	case preset.ProofPgbouncer:
 		return newPgbouncer(r.server(target, change), r.Table)
+	case preset.ProofBind:
+		return &bind{server: r.server(target, change)}
+	case preset.ProofNATS:
+		return &nats{reloader: r}
+	case preset.ProofDnsmasq:
+		return &dnsmasq{server: r.server(target, change), workDir: r.Table.Directory(*target)}
+	case preset.ProofMosquitto:
+		return &mosquitto{server: r.server(target, change), workDir: r.Table.Directory(*target)}
 	default:
 		return nil
 	}
+}
+
+// atStart ends the attempt for files of which the preset knows that only a start reads them.
+func (r *Reloader) atStart(change agent.Change) (out agent.Outcome, done bool) {
+	for _, file := range change.Files {
+		if rule, ok := r.Plan.Row.RuleFor(file); ok && rule.Effect == preset.AtStart {
+			return agent.Outcome{
+				Result: agent.NeedsRestart, Final: true,
+				Message: fmt.Sprintf("nothing was sent: %s (%s) needs a restart, because %s", file, rule.Name, rule.Reason),
+			}, true
+		}
+	}
+	return agent.Outcome{}, false
 }
 
 // server is what every witness has: the process, the change, and the file system that the process sees.
@@ -74,17 +95,37 @@ func (r *Reloader) server(target *process.Process, change agent.Change) server {
 // see is where this process finds what the other calls path. Its root is only shown to the same user; a volume that both
 // mount at the same path needs it not.
 func (s server) see(path string) string {
-	through := filepath.Join(s.dir, "root", path)
-	if _, err := os.Lstat(through); err == nil {
-		return through
+	const most = 20 // links
+	root, rest, links := filepath.Join(s.dir, "root"), path, 0
+	through := root
+	for rest != "" {
+		var name string
+		name, rest, _ = strings.Cut(strings.TrimLeft(rest, "/"), "/")
+		next := filepath.Join(through, name)
+		info, err := os.Lstat(next)
+		if err != nil {
+			return path
+		}
+		if info.Mode()&os.ModeSymlink == 0 {
+			through = next
+			continue
+		}
+		target, err := os.Readlink(next)
+		if links++; err != nil || links > most {
+			return path
+		}
+		if filepath.IsAbs(target) { // which the kernel would take for one of this process's own root
+			through = root
+		}
+		rest = target + "/" + rest
 	}
-	return path
+	return through
 }
 
 // read reads a file of the process, up to a bound.
 func (s server) read(path string) ([]byte, error) {
 	const most = 4 << 20
-	for _, at := range []string{path, filepath.Join(s.dir, "root", path)} {
+	for _, at := range []string{path, s.see(path)} {
 		info, err := os.Stat(at)
 		if err != nil {
 			continue
