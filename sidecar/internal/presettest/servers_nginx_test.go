@@ -44,7 +44,7 @@ func nginxApp() app {
 					return map[string]string{"nginx.conf": nginxConf(e, "v2", "$uri")}
 				},
 				cells: map[editKind]want{
-					good: {result: proven}, bad: {result: rejected}, restartOnly: {result: late},
+					good: {result: proven}, bad: {result: rejected}, restartOnly: {result: rejected},
 					deleted: {result: rejected}, mixed: {result: rejected},
 				},
 			},

@@ -155,14 +155,15 @@ func (c *changedFiles) after(out agent.Outcome) agent.Outcome {
 	if c.named == nil {
 		return out // the proof of such a server is all that is known
 	}
-	var unread []string
+	var unread, gone []string
 	sure, there := true, 0
 	for _, file := range c.change.Files {
 		_, err := os.Stat(file)
 		switch {
 		case c.read(file):
 			there++
-		case err != nil: // deleted: nobody can open it
+		case err != nil: // nobody can open it
+			gone = append(gone, file)
 		default:
 			there++
 			unread = append(unread, file)
@@ -171,7 +172,11 @@ func (c *changedFiles) after(out agent.Outcome) agent.Outcome {
 	}
 	configuration := c.reloader.Plan.Row.Configuration
 	switch {
+	case len(unread) == 0 && len(gone) == 0:
+		return out
 	case len(unread) == 0:
+		out.Proven = false
+		out.Message = and(out.Message, "not proven for "+listed(gone)+": it is gone, and the configuration does not name it")
 		return out
 	case len(unread) < there, c.named.why != nil, !sure, !configuration.Complete:
 		out.Proven = false

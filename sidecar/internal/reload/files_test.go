@@ -20,7 +20,7 @@ func runningNginx(t *testing.T, conf string, watched ...string) (r *Reloader, ta
 	for _, name := range watched {
 		write(t, filepath.Join(dir, name), "x")
 	}
-	write(t, filepath.Join(dir, "etc/nginx.conf"), strings.ReplaceAll(conf, "DIR", dir))
+	write(t, dir+"/etc/nginx.conf", strings.ReplaceAll(conf, "DIR", dir))
 	row, err := preset.ByName("nginx")
 	if err != nil {
 		t.Fatal(err)
@@ -46,6 +46,7 @@ func TestAReloadIsJudgedByTheFilesThatChanged(t *testing.T) {
 		changed     []string
 		opened      []string // by the application, after the trigger
 		disturbed   bool
+		remove      bool // before the reload
 		unknown     bool
 		wantBefore  agent.Result
 		want        agent.Result
@@ -71,7 +72,8 @@ func TestAReloadIsJudgedByTheFilesThatChanged(t *testing.T) {
 		"a copied file, with a configuration that is not all to be seen": {
 			conf: "include DIR/elsewhere/b.conf;", changed: []string{"source/a.conf"}, want: agent.Applied, wantMessage: "elsewhere/b.conf is not to be seen here",
 		},
-		"a template": {changed: []string{"templates/a.template"}, wantBefore: agent.NeedsRestart, wantMessage: "rendered"},
+		"a copied file that is gone": {changed: []string{"source/a.conf"}, remove: true, want: agent.Applied, wantMessage: "gone"},
+		"a template":                 {changed: []string{"templates/a.template"}, wantBefore: agent.NeedsRestart, wantMessage: "rendered"},
 		"a template beside the main file": {
 			changed: []string{"etc/nginx.conf", "templates/a.template"}, wantBefore: agent.NeedsRestart, wantMessage: "nothing was sent",
 		},
@@ -84,7 +86,7 @@ func TestAReloadIsJudgedByTheFilesThatChanged(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r, target, dir := runningNginx(t, tc.conf, tc.changed...)
-			write(t, filepath.Join(dir, "etc/nginx.conf"), strings.ReplaceAll(tc.conf, "DIR", dir))
+			write(t, dir+"/etc/nginx.conf", strings.ReplaceAll(tc.conf, "DIR", dir))
 			var change agent.Change
 			volume := digest.Volume{Path: dir, Kind: digest.KindFolder, Entries: map[string]digest.Entry{}}
 			for _, file := range tc.changed {
@@ -93,6 +95,11 @@ func TestAReloadIsJudgedByTheFilesThatChanged(t *testing.T) {
 			}
 			if tc.unknown {
 				change = agent.Change{FilesUnknown: true, State: digest.State{Volumes: []digest.Volume{volume}}}
+			}
+			if tc.remove {
+				if err := os.RemoveAll(filepath.Join(dir, tc.changed[0])); err != nil {
+					t.Fatal(err)
+				}
 			}
 			looks := int64(0)
 			r.Looks = func() int64 { return looks }
@@ -126,8 +133,8 @@ func TestTheConfigurationIsReadThroughTheProcessWhereThatIsAllowed(t *testing.T)
 	t.Parallel()
 	r, target, dir := runningNginx(t, "", "source/a.conf")
 	root := filepath.Join(dir, "proc", strconv.Itoa(target.PID), "root")
-	write(t, filepath.Join(root, dir, "etc/nginx.conf"), "include "+dir+"/source/a.conf;")
-	m := r.mentionsOf(target, []string{filepath.Join(dir, "source/a.conf")})
+	write(t, root+dir+"/etc/nginx.conf", "include "+dir+"/source/a.conf;")
+	m := r.mentionsOf(target, []string{dir+"/source/a.conf"})
 	if len(m.by) != 1 || m.why != nil && !strings.Contains(m.why.Error(), "a.conf") {
 		t.Errorf("named %v, %v; want the file that the application's own configuration names", m.by, m.why)
 	}
