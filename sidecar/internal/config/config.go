@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -22,6 +23,7 @@ import (
 
 	"inpod.dev/inpod/internal/confirm"
 	"inpod.dev/inpod/sidecar/internal/file"
+	"inpod.dev/inpod/sidecar/internal/redact"
 )
 
 // EnvPrefix begins the names of environment variables.
@@ -190,7 +192,7 @@ func readFile(v *viper.Viper, f *pflag.FlagSet, path string) error {
 	for _, each := range []*viper.Viper{alone, v} {
 		each.SetConfigFile(path)
 		if err := each.ReadInConfig(); err != nil {
-			return fmt.Errorf("config file %s: %w", path, err)
+			return fmt.Errorf("config file %s: %s", path, withoutContent(path, err))
 		}
 	}
 	keys := alone.AllKeys()
@@ -201,6 +203,20 @@ func readFile(v *viper.Viper, f *pflag.FlagSet, path string) error {
 		}
 	}
 	return nil
+}
+
+// withoutContent is what a parser says of a file, without what it quotes of it: a URL there may have a password.
+func withoutContent(path string, err error) string {
+	if _, missing := errors.AsType[*fs.PathError](err); missing {
+		return err.Error()
+	}
+	content, readErr := os.ReadFile(path) //nolint:gosec // the user names the file
+	if readErr != nil {
+		return readErr.Error()
+	}
+	r := redact.New(err.Error(), redact.Legible{Paths: []string{path}})
+	r.Hide(string(content))
+	return r.String()
 }
 
 // reader collects errors, so that the user sees all of them at once.

@@ -48,7 +48,6 @@ func TestRefusals(t *testing.T) {
 		"a settle time of nothing":     {args: append(ok, "--preset", "nginx", "--settle", "0"), want: []string{"settle", "500ms"}},
 		"a relative state file":        {args: append(ok, "--preset", "nginx", "--state-file", "x"), want: []string{"state-file", "absolute"}},
 		"keys of a file":               {args: []string{"--watch", "/etc/passwd:a", "--preset", "nginx"}, want: []string{"/etc/passwd", "directory"}},
-		"an unknown key":               {args: append(ok, "--preset", "nginx", "--config", file), want: []string{"settel"}},
 		"a file that cannot be parsed": {args: append(ok, "--preset", "nginx", "--config", broken), want: []string{broken}},
 		"a file that is not there":     {args: append(ok, "--preset", "nginx", "--config", "/no/such.yaml"), want: []string{"/no/such.yaml"}},
 		"a probe without a use":        {args: append(ok, "--preset", "nginx", "--probe-url", "http://x/"), want: []string{"probe-url"}},
@@ -317,5 +316,34 @@ func write(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A URL may have a password, and so has the file or the variable that holds the URL.
+func TestErrorsQuoteNoPassword(t *testing.T) {
+	t.Parallel()
+	file := func(name, text string) string {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for name, args := range map[string][]string{
+		"a port that is none":      {"--watch", "/etc", "--reload-url", "http://user:hunter2hunter2/x@127.0.0.1/"},
+		"an escape that is none":   {"--watch", "/etc", "--reload-url", "http://user:hunter2hunter2%zz@127.0.0.1/"},
+		"a header that is no file": {"--watch", "/etc", "--reload-url", "http://127.0.0.1/", "--reload-header-from", "Bearer hunter2hunter2"},
+		"YAML":                     {"--config", file("c.yaml", "watch: [/etc]\nreload-url: \"http://user:hunter2hunter2@x/\n")},
+		"YAML that is a value":     {"--config", file("c.yaml", "hunter2hunter2\n")},
+		"JSON":                     {"--config", file("c.json", `{"watch": "/etc", "reload-url": hunter2hunter2}`)},
+		"TOML":                     {"--config", file("c.toml", "watch = \"/etc\"\nreload-url = hunter2hunter2\n")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := config.Parse(args)
+			if err == nil || strings.Contains(err.Error(), "unter2") {
+				t.Errorf("error: %v, want one without the password", err)
+			}
+		})
 	}
 }

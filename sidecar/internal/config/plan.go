@@ -149,7 +149,7 @@ func (c Config) access() (reload.Access, error) {
 	for _, pair := range c.HeaderFrom {
 		name, file, ok := strings.Cut(pair, "=")
 		if !ok || name == "" || file == "" {
-			return a, fmt.Errorf("%s: %q is not NAME=FILE", flagHeaders, pair)
+			return a, fmt.Errorf("%s: want NAME=FILE, with a file that holds the value, and not the value itself", flagHeaders)
 		}
 		a.HeaderFiles[http.CanonicalHeaderKey(name)] = file
 	}
