@@ -18,6 +18,25 @@ import (
 // too many, 503 before the first look.
 const Path = "/confirm"
 
+// What a sidecar says in clear text instead of a reply. By it the controller knows a sidecar from whatever else may listen
+// in its place, whose words may hold content and are never passed on.
+const (
+	SaysNoKey      = "this sidecar confirms nothing: it was started without --confirm-key"
+	SaysNotYet     = "the sidecar has not looked at its volumes yet"
+	SaysTooMany    = "too many requests a second from one address"
+	SaysNotWatched = "nothing watches " // and then the path, and those that are watched
+)
+
+// Sentence is what a sidecar said in clear text, as one line; ok is false for words that no sidecar says.
+func Sentence(body []byte) (sentence string, ok bool) {
+	sentence = bound(strings.TrimSpace(string(body)))
+	switch {
+	case sentence == SaysNoKey, sentence == SaysNotYet, sentence == SaysTooMany, strings.HasPrefix(sentence, SaysNotWatched):
+		return sentence, true
+	}
+	return "", false
+}
+
 // Limits of what is sent, in bytes, and of the number of files. They bound what a stranger can make a sidecar do.
 const (
 	MaxRequest = 64 << 10

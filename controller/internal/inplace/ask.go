@@ -109,12 +109,10 @@ func (a *Asker) askBy(ctx context.Context, way Way, pod observe.Pod, files []str
 		return confirm.Reply{}, way.unreachable(pod, why(err))
 	}
 	if response.StatusCode != http.StatusOK {
-		const enough = 200 // of what anybody may have said, into an event
-		said := fmt.Sprintf("answers %d: %.*q", response.StatusCode, enough, bytes.TrimSpace(answer))
 		if isSidecars(response.StatusCode, answer) {
-			return confirm.Reply{}, errors.New("the sidecar " + said)
+			return confirm.Reply{}, errors.New("the sidecar " + answered(response.StatusCode, answer))
 		}
-		return confirm.Reply{}, way.unreachable(pod, "something else "+said)
+		return confirm.Reply{}, way.unreachable(pod, "something else "+answered(response.StatusCode, answer))
 	}
 	reply, err := confirm.Open(a.key, question.Nonce, answer)
 	if kind := response.Header.Get("Content-Type"); err != nil && kind != "" && kind != sealedType {
@@ -169,11 +167,14 @@ func why(err error) string {
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 		return "no answer in time"
 	}
-	if strings.Contains(err.Error(), "malformed HTTP") || strings.Contains(err.Error(), "HTTP response to") {
-		return "what answers does not speak HTTP, as the TLS of a mesh does not"
-	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return "the connection was closed without an answer"
+	}
+	// Errors of the network quote nothing of what was received, and the API server says what it says; others may quote.
+	_, network := errors.AsType[*net.OpError](err)
+	_, said := errors.AsType[saidError](err)
+	if !network && !said && strings.Contains(err.Error(), "HTTP") {
+		return "what answers does not speak HTTP, as the TLS of a mesh does not"
 	}
 	cause := err
 	for next := errors.Unwrap(cause); next != nil; next = errors.Unwrap(cause) {
@@ -189,4 +190,18 @@ func cut(text string, most int) string {
 		return text
 	}
 	return strings.ToValidUTF8(text[:most], "") + "…"
+}
+
+// answered says that an answer is no reply. Its words are passed on where a sidecar or the proxy of a mesh has them. Where
+// something else listens, such as the application itself, they may hold what is in a secret, and the text goes into events.
+func answered(status int, answer []byte) string {
+	if said, ok := confirm.Sentence(answer); ok {
+		return fmt.Sprintf("answers %d: %s", status, said)
+	}
+	for _, said := range []string{"RBAC: access denied", "upstream connect error", "no healthy upstream", "upstream request timeout"} {
+		if bytes.HasPrefix(bytes.TrimSpace(answer), []byte(said)) {
+			return fmt.Sprintf("answers %d: %q", status, said)
+		}
+	}
+	return fmt.Sprintf("answers %d, in words that are withheld: they may be the application's, and quote a secret", status)
 }

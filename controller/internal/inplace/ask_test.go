@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -174,7 +175,10 @@ func TestAnswersThatAreNone(t *testing.T) {
 		handler http.HandlerFunc
 		want    string
 	}{
-		"no key":         {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "confirms nothing", http.StatusNotFound) }, `404: "confirms nothing"`},
+		"no key": {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, confirm.SaysNoKey, http.StatusNotFound) }, "404: " + confirm.SaysNoKey},
+		"a file that nobody watches": {func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, confirm.SaysNotWatched+`"/etc/a"; watched are none`, http.StatusBadRequest)
+		}, `400: nothing watches "/etc/a"; watched are none`},
 		"another key":    {sidecar(t, key(2), allNew), "cannot be opened"},
 		"too many":       {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) }, "429"},
 		"somebody else":  {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }, `something else answers, with "text/html`},
@@ -182,9 +186,23 @@ func TestAnswersThatAreNone(t *testing.T) {
 		"a sidecar that has just started": {func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "the sidecar has not looked at its volumes yet", http.StatusServiceUnavailable)
 		}, "the sidecar answers 503"},
-		"words that are no words": {func(w http.ResponseWriter, _ *http.Request) {
-			http.Error(w, "\x1b[2J\xff"+strings.Repeat("a", 1000), http.StatusBadRequest)
-		}, `400: "\x1b[2J\xff` + strings.Repeat("a", 200-5) + `"`},
+		"words that no sidecar says": {func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "\x1b[2J\xff debug page: password=hunter2", http.StatusBadRequest)
+		}, "answers 400, in words that are withheld"},
+		"a header that is no HTTP": {func(w http.ResponseWriter, _ *http.Request) {
+			connection, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				_, _ = io.WriteString(connection, "HTTP/1.1 200 OK\r\npassword hunter2\r\n\r\n")
+				_ = connection.Close()
+			}
+		}, "does not speak HTTP"},
+		"a line that is no HTTP": {func(w http.ResponseWriter, _ *http.Request) {
+			connection, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				_, _ = io.WriteString(connection, "password=hunter2\r\n")
+				_ = connection.Close()
+			}
+		}, "does not speak HTTP"},
 		"leads elsewhere": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound)
 		}, "302"},
@@ -192,10 +210,10 @@ func TestAnswersThatAreNone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, err := inplace.NewAsker(key(1), inplace.Direct("inpod-system")).Ask(t.Context(), podAt(t, c.handler), files(1))
-			if err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("error: %v, want one with %q", err, c.want)
+			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("error: %v, want one with %q and without anything of the application", err, c.want)
 			}
-			if is, want := isUnreachable(err), name == "somebody else" || name == "leads elsewhere"; is != want {
+			if is, want := isUnreachable(err), slices.Contains([]string{"somebody else", "leads elsewhere", "a line that is no HTTP", "a header that is no HTTP"}, name); is != want {
 				t.Errorf("%v: unreachable is %t, want %t", err, is, want)
 			}
 		})

@@ -25,13 +25,13 @@ type confirmer struct {
 
 func (c *confirmer) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	if c.source.Confirm == nil {
-		http.Error(w, "this sidecar confirms nothing: it was started without --confirm-key", http.StatusNotFound)
+		http.Error(w, confirm.SaysNoKey, http.StatusNotFound)
 		return
 	}
 	caller, _, _ := net.SplitHostPort(request.RemoteAddr)
 	if !c.admit(caller) {
 		w.Header().Set("Retry-After", "1")
-		http.Error(w, fmt.Sprintf("at most %d requests a second are answered", callsPerAddress), http.StatusTooManyRequests)
+		http.Error(w, confirm.SaysTooMany, http.StatusTooManyRequests)
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, request.Body, confirm.MaxRequest))
@@ -64,7 +64,7 @@ func (c *confirmer) answer(body []byte) (sealed []byte, status int, err error) {
 	}
 	now := c.source.Agent()
 	if now.Phase == agent.Starting {
-		return nil, http.StatusServiceUnavailable, errors.New("the sidecar has not looked at its volumes yet")
+		return nil, http.StatusServiceUnavailable, errors.New(confirm.SaysNotYet)
 	}
 	reply, err := c.source.reply(now, request.Files)
 	if err != nil {
@@ -92,7 +92,7 @@ func (s Source) reply(a agent.Status, files []string) (confirm.Reply, error) {
 	for _, file := range files {
 		entry, volume, watched := a.State.File(file)
 		if !watched {
-			return confirm.Reply{}, fmt.Errorf("nothing watches %q; watched are %s", file, watchedPaths(a.State))
+			return confirm.Reply{}, fmt.Errorf(confirm.SaysNotWatched+"%q; watched are %s", file, watchedPaths(a.State))
 		}
 		r.Files[file] = text(entry)
 		if volume.Changed.After(r.Changed) {
