@@ -104,6 +104,7 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger) error {
 	}
 	trigger := &reload.Reloader{
 		Plan: plan, Table: process.Table{Root: "/proc", Self: os.Getpid()}, Now: time.Now, Log: log, Pod: pod(),
+		Environment: os.Environ(),
 	}
 	watcher := &watch.Watcher{Log: log, Poll: c.Poll, Recheck: c.Recheck}
 	trigger.Looks = watcher.Steps
@@ -111,6 +112,7 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger) error {
 		watcher.Targets = append(watcher.Targets, watch.Target{Path: w.Path, Keys: w.Keys, Ignored: w.Ignored})
 		trigger.Secrets = append(trigger.Secrets, w.Path)
 	}
+	trigger.Hold()
 	worker := &agent.Agent{
 		Trigger: trigger, Log: log, Now: time.Now, Timing: agent.DefaultTiming(c.Settle), OwnClock: watch.OwnClock,
 	}

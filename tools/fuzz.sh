@@ -22,7 +22,7 @@ case $mode in
     for file in "${files[@]}"; do
       for name in $(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$file"); do
         echo "fuzzing $name of $(dirname "$file") for $1"
-        go test -run '^$' -fuzz "^$name\$" -fuzztime "$1" "./$(dirname "$file")"
+        go test -run '^$' -fuzz "^$name\$" -fuzztime "$1" -fuzzminimizetime 100x "./$(dirname "$file")"
       done
     done
     ;;

@@ -1,6 +1,7 @@
 package redact
 
 import (
+	"bytes"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -8,6 +9,10 @@ import (
 
 // unescape takes off one layer of what Go, JSON, C, shells, URLs and HTML put around characters.
 func unescape(src reading) (out reading, changed bool) {
+	if !bytes.ContainsAny(src.bytes, `\%&`) {
+		return src, false
+	}
+	out = like(&src)
 	for i := 0; i < len(src.bytes); {
 		rest := src.bytes[i:]
 		var value []byte
@@ -38,8 +43,11 @@ func hexByte(b []byte, at int) (value []byte, size int) {
 	if !ok {
 		return nil, 0
 	}
-	return []byte{byte(n)}, at + 2
+	return []byte{low(n)}, at + 2
 }
+
+// low is the lowest byte of a number.
+func low(n rune) byte { return byte(n & 0xff) }
 
 // number reads exactly so many digits.
 func number(b []byte, at, digits int, base rune) (n rune, ok bool) {
@@ -87,13 +95,13 @@ func backslash(b []byte) (value []byte, size int) {
 	switch c := b[1]; {
 	case c == 'x':
 		if n, count := digits(b[2:], 16, 2); count > 0 {
-			return []byte{byte(n)}, 2 + count
+			return []byte{low(n)}, 2 + count
 		}
 	case c == 'u' || c == 'U':
 		return unicodeEscape(b)
 	case c >= '0' && c <= '7':
 		n, count := digits(b[1:], 8, 3)
-		return []byte{byte(n)}, 1 + count
+		return []byte{low(n)}, 1 + count
 	case strings.IndexByte("abefnrtv", c) >= 0:
 		return []byte{'\n'}, 2
 	case !isAlnum(c) && c < utf8.RuneSelf:
@@ -122,8 +130,8 @@ func unicodeEscape(b []byte) (value []byte, size int) {
 	}
 	size = 2 + width
 	if utf16.IsSurrogate(n) && len(b) >= size+6 && b[size] == '\\' && b[size+1] == 'u' {
-		if low, ok := number(b, size+2, short, 16); ok && utf16.DecodeRune(n, low) != utf8.RuneError {
-			return utf8.AppendRune(nil, utf16.DecodeRune(n, low)), size + 6
+		if second, ok := number(b, size+2, short, 16); ok && utf16.DecodeRune(n, second) != utf8.RuneError {
+			return utf8.AppendRune(nil, utf16.DecodeRune(n, second)), size + 6
 		}
 	}
 	return utf8.AppendRune(nil, n), size
@@ -153,8 +161,16 @@ func entity(b []byte) (value []byte, size int) {
 		return nil, 0
 	}
 	for _, known := range [][2]string{
-		{"&amp", "&"}, {"&lt", "<"}, {"&gt", ">"}, {"&quot", `"`}, {"&apos", "'"}, {"&nbsp", " "}, {"&hellip", "…"},
-		{"&sol", "/"}, {"&plus", "+"}, {"&equals", "="},
+		{"&amp", "&"},
+		{"&lt", "<"},
+		{"&gt", ">"},
+		{"&quot", `"`},
+		{"&apos", "'"},
+		{"&nbsp", " "},
+		{"&hellip", "…"},
+		{"&sol", "/"},
+		{"&plus", "+"},
+		{"&equals", "="},
 	} {
 		if name == known[0] {
 			return []byte(known[1]), len(name) + 1
@@ -182,14 +198,14 @@ func decoded(level, dense reading, do func(reading)) {
 }
 
 // sextet is the value of a digit of base64, in either alphabet, -1 for none.
-func sextet(c byte) int {
+func sextet(c byte) rune {
 	switch {
 	case c >= 'A' && c <= 'Z':
-		return int(c - 'A')
+		return rune(c - 'A')
 	case c >= 'a' && c <= 'z':
-		return int(c-'a') + 26
+		return rune(c-'a') + 26
 	case c >= '0' && c <= '9':
-		return int(c-'0') + 52
+		return rune(c-'0') + 52
 	case c == '+' || c == '-':
 		return 62
 	case c == '/' || c == '_':
@@ -201,7 +217,8 @@ func sextet(c byte) int {
 // fromBase64 decodes all that may be base64, after so many digits of each run.
 func fromBase64(src reading, skip int) reading {
 	const least = 6
-	out := reading{slack: 3}
+	out := like(&src)
+	out.slack = 3
 	for i := 0; i < len(src.bytes); i++ {
 		end := i
 		for end < len(src.bytes) && sextet(src.bytes[end]) >= 0 {
@@ -211,12 +228,12 @@ func fromBase64(src reading, skip int) reading {
 			i = end
 			continue
 		}
-		bits, have := 0, 0
+		bits, have := rune(0), 0
 		for j := i + skip; j < end; j++ {
 			bits, have = bits<<6|sextet(src.bytes[j]), have+6
 			if have >= 8 {
 				have -= 8
-				out.put(&src, j-1, j+1, byte(bits>>have))
+				out.put(&src, j-1, j+1, low(bits>>have))
 				bits &= 1<<have - 1
 			}
 		}
@@ -236,7 +253,7 @@ func fromHex(src reading, skip int) reading {
 	flush := func(next int) {
 		if len(at) >= least {
 			for j := skip; j+1 < len(at); j += 2 {
-				out.put(&src, at[j], at[j+1]+1, byte(digit(src.bytes[at[j]])<<4|digit(src.bytes[at[j+1]])))
+				out.put(&src, at[j], at[j+1]+1, low(digit(src.bytes[at[j]])<<4|digit(src.bytes[at[j+1]])))
 			}
 			if next < len(src.bytes) {
 				out.separate(&src, next)
@@ -278,7 +295,7 @@ func fromNumbers(src reading) reading {
 		n, count := digits(src.bytes[i:], 10, 4)
 		switch {
 		case count > 0 && n < 256:
-			list.put(&src, i, i+count, byte(n))
+			list.put(&src, i, i+count, low(n))
 		case count > 0 || strings.IndexByte(", \t\n", src.bytes[i]) < 0:
 			flush(i)
 			count = max(count, 1)

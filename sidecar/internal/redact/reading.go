@@ -1,7 +1,7 @@
 package redact
 
 import (
-	"strings"
+	"bytes"
 	"unicode"
 	"unicode/utf8"
 )
@@ -22,8 +22,18 @@ func located(text string) reading {
 	for i := range text {
 		_, size := utf8.DecodeRuneInString(text[i:])
 		for j := range size {
-			g.from[i+j], g.to[i+j] = int32(i), int32(i+size) // no half of a character is hidden
+			// No half of a character is hidden. A text has a few thousand bytes.
+			g.from[i+j], g.to[i+j] = int32(i), int32(i+size) //nolint:gosec // see above
 		}
+	}
+	return g
+}
+
+// like is an empty reading with room for as much as another has.
+func like(src *reading) reading {
+	g := reading{bytes: make([]byte, 0, len(src.bytes)), slack: src.slack, wide: src.wide}
+	if src.from != nil {
+		g.from, g.to = make([]int32, 0, len(src.bytes)), make([]int32, 0, len(src.bytes))
 	}
 	return g
 }
@@ -69,26 +79,55 @@ func eachLevel(whole reading, do func(reading)) {
 
 // eachReading gives all readings of a text, in lower case.
 func eachReading(whole reading, do func(reading)) {
-	eachLevel(whole, func(level reading) {
-		dense := squeeze(level, isNothing)
-		lower := fold(dense)
-		do(lower)
-		if plain, differs := plainASCII(lower); differs {
-			do(plain)
+	eachLevel(whole, func(level reading) { readLevel(level, do) })
+}
+
+// eachWrapped gives what is read where lines were broken within escapes.
+func eachWrapped(whole reading, do func(reading)) {
+	if bytes.IndexFunc(whole.bytes, isSpace) < 0 {
+		return
+	}
+	joined, changed := unescape(squeeze(whole, isSpace))
+	if changed {
+		eachReading(joined, do)
+	}
+}
+
+func readLevel(level reading, do func(reading)) {
+	readPlain(level, do)
+	decoded(level, squeeze(level, isNothing), func(g reading) {
+		g.wide = true
+		if g.from == nil { // a secret, of which only the whole is encoded
+			readPlain(g, do)
+			return
 		}
-		if strings.IndexByte(string(dense.bytes), '+') >= 0 { // a space in a form
-			do(fold(squeeze(level, func(c rune) bool { return c == '+' || isNothing(c) })))
-		}
-		if hasQuotes(level.bytes) { // of which a value may consist
-			do(fold(squeeze(level, isSpace)))
-		}
-		decoded(level, dense, func(g reading) {
-			g = fold(squeeze(g, isSpace))
-			g.wide = true
-			do(g)
-		})
+		eachLevel(g, func(level reading) { readPlain(level, do) })
 	})
 }
+
+// readPlain gives the readings that need no decoding.
+func readPlain(level reading, do func(reading)) {
+	dense := squeeze(level, isNothing)
+	lower := fold(dense)
+	do(lower)
+	if plain, differs := plainASCII(lower); differs && !level.wide {
+		do(plain)
+	}
+	if narrow, differs := latin1(level); differs && !level.wide {
+		do(fold(squeeze(narrow, isNothing)))
+	}
+	if bytes.IndexByte(dense.bytes, '+') >= 0 && !level.wide { // a space in a form
+		do(fold(squeeze(level, func(c rune) bool { return c == '+' || isNothing(c) })))
+	}
+	if bytes.ContainsAny(level.bytes, quotes) { // of which a value may consist
+		do(fold(squeeze(level, isSpace)))
+	}
+	if spaced, some := oneSpace(level); some {
+		do(fold(spaced))
+	}
+}
+
+const quotes = "\"'`\\"
 
 // folded is the first reading.
 func folded(text string) []byte {
@@ -108,11 +147,14 @@ func isSpace(c rune) bool {
 	return c != separator && (c <= ' ' || c == 0x7f) || c > 0x7f && (unicode.IsSpace(c) || unicode.IsControl(c) || unicode.Is(unicode.Cf, c))
 }
 
-func hasQuotes(b []byte) bool { return strings.ContainsAny(string(b), "\"'`\\") }
-
 func squeeze(src reading, nothing func(rune) bool) reading {
-	out := reading{slack: src.slack, wide: src.wide}
+	out := like(&src)
 	for i := 0; i < len(src.bytes); {
+		if c := src.bytes[i]; isAlnum(c) {
+			out.put(&src, i, i+1, c)
+			i++
+			continue
+		}
 		c, size := utf8.DecodeRune(src.bytes[i:])
 		if c == utf8.RuneError && size == 1 || !nothing(c) {
 			out.put(&src, i, i+size, src.bytes[i:i+size]...)
@@ -122,10 +164,36 @@ func squeeze(src reading, nothing func(rune) bool) reading {
 	return out
 }
 
+// oneSpace makes all space between words the same. some is false where there is none.
+func oneSpace(src reading) (out reading, some bool) {
+	out = like(&src)
+	for i := 0; i < len(src.bytes); {
+		c, size := utf8.DecodeRune(src.bytes[i:])
+		n := len(out.bytes)
+		switch {
+		case c == utf8.RuneError || !isSpace(c):
+			out.put(&src, i, i+size, src.bytes[i:i+size]...)
+		case n == 0 || out.bytes[n-1] != ' ':
+			out.put(&src, i, i+size, ' ')
+			some = true
+		}
+		i += size
+	}
+	return out, some
+}
+
 // fold makes upper and lower case the same.
 func fold(src reading) reading {
-	out := reading{slack: src.slack, wide: src.wide}
+	out := like(&src)
 	for i := 0; i < len(src.bytes); {
+		if c := src.bytes[i]; c < utf8.RuneSelf {
+			if c >= 'A' && c <= 'Z' {
+				c += 'a' - 'A'
+			}
+			out.put(&src, i, i+1, c)
+			i++
+			continue
+		}
 		c, size := utf8.DecodeRune(src.bytes[i:])
 		if c == utf8.RuneError {
 			out.put(&src, i, i+size, src.bytes[i:i+size]...)
@@ -139,7 +207,7 @@ func fold(src reading) reading {
 
 // plainASCII is what is left of a text where nobody knows its encoding: question marks.
 func plainASCII(src reading) (out reading, differs bool) {
-	out = reading{slack: src.slack, wide: src.wide}
+	out = like(&src)
 	for i, c := range src.bytes {
 		if c != '?' && c < utf8.RuneSelf {
 			out.put(&src, i, i+1, c)
@@ -151,6 +219,23 @@ func plainASCII(src reading) (out reading, differs bool) {
 		} else if out.to != nil {
 			out.to[n-1] = src.to[i]
 		}
+	}
+	return out, differs
+}
+
+// latin1 is the text whose bytes somebody took for characters.
+func latin1(src reading) (out reading, differs bool) {
+	const most = 0xff
+	out = like(&src)
+	for i := 0; i < len(src.bytes); {
+		c, size := utf8.DecodeRune(src.bytes[i:])
+		if c >= utf8.RuneSelf && c <= most {
+			out.put(&src, i, i+size, byte(c))
+			differs = true
+		} else {
+			out.put(&src, i, i+size, src.bytes[i:i+size]...)
+		}
+		i += size
 	}
 	return out, differs
 }

@@ -87,10 +87,9 @@ func New(text string, legible Legible) *Redactor {
 	r.ends[len(text)] = true
 	whole := located(text)
 	eachLevel(whole, r.findCuts)
-	eachReading(whole, func(g reading) {
-		g.bytes, g.from, g.to = slices.Clone(g.bytes), slices.Clone(g.from), slices.Clone(g.to)
-		r.readings = append(r.readings, g)
-	})
+	take := func(g reading) { r.readings = append(r.readings, g) }
+	eachReading(whole, take)
+	eachWrapped(whole, take)
 	r.index()
 	return r
 }
@@ -169,23 +168,42 @@ func (r *Redactor) Hide(secret string) {
 
 // withoutFrames leaves out the lines that begin and end PEM, which are the same everywhere.
 func withoutFrames(secret string) string {
-	const dashes = "-----"
-	if !strings.Contains(secret, dashes) {
+	if !strings.Contains(secret, "-----") {
 		return secret
 	}
 	var kept strings.Builder
 	for line := range strings.Lines(secret) {
-		kind, ok := strings.CutSuffix(strings.TrimSpace(line), dashes)
-		_, begins := strings.CutPrefix(kind, dashes+"BEGIN ")
-		_, ends := strings.CutPrefix(kind, dashes+"END ")
-		small := func(c rune) bool { return (c < 'A' || c > 'Z') && c != ' ' && c != '-' }
-		if ok && (begins || ends) && !strings.ContainsFunc(kind, small) {
+		if isFrame(strings.TrimSpace(line)) {
 			line = "\n"
 		}
 		kept.WriteString(line)
 	}
 	return kept.String()
 }
+
+// isFrame recognizes "-----BEGIN PRIVATE KEY-----" and the like.
+func isFrame(line string) bool {
+	const dashes = "-----"
+	kind, begins := strings.CutPrefix(line, dashes+"BEGIN ")
+	if !begins {
+		var ends bool
+		if kind, ends = strings.CutPrefix(line, dashes+"END "); !ends {
+			return false
+		}
+	}
+	kind, closed := strings.CutSuffix(kind, dashes)
+	if !closed {
+		return false
+	}
+	for word := range strings.SplitSeq(kind, " ") {
+		if !strings.Contains(frameWords, " "+word+" ") {
+			return false
+		}
+	}
+	return true
+}
+
+const frameWords = " BLOCK CERTIFICATE CRL DH DSA EC ENCRYPTED KEY MESSAGE NEW OPENSSH PARAMETERS PGP PKCS7 PRIVATE PUBLIC REQUEST RSA SSH2 TRUSTED X509 "
 
 // parts divides a long secret, with overlaps so that each run is in one of them as a whole, in whatever encoding.
 func parts(secret string) func(yield func(string) bool) {
@@ -255,17 +273,20 @@ func first(runs []run, k uint64) (at int, found bool) {
 	})
 }
 
-// trivial says whether a run is the same character again and again, as in a line of dashes, or holds a control
-// character, which separates what does not belong together.
+// trivial reports whether a run says nothing: it is the same character again and again, as in a line of dashes, or little
+// but spaces and quotes, or holds what separates two things that do not belong together.
 func trivial(b []byte) bool {
-	same := true
+	same, telling := true, 0
 	for _, c := range b {
-		if c < ' ' {
+		switch {
+		case c < ' ':
 			return true
+		case strings.IndexByte(" \"'`\\", c) < 0:
+			telling++
 		}
 		same = same && c == b[0]
 	}
-	return same && !isAlnum(b[0])
+	return telling < cutLen || same && !isAlnum(b[0])
 }
 
 func (r *Redactor) hide(at run, length int, decoded bool) {
@@ -318,7 +339,7 @@ func (r *Redactor) value(value string, least int, whole bool) {
 		}
 	}
 	const longest = 8 * runLen // in the longest encoding
-	plain := !strings.ContainsFunc(bare, func(c rune) bool { return c >= utf8.RuneSelf || strings.ContainsRune("\\%&\"'`+", c) })
+	plain := !strings.ContainsFunc(bare, func(c rune) bool { return c >= utf8.RuneSelf || strings.ContainsRune("\\%&\"'`", c) })
 	switch {
 	case len(bare) < minValue:
 		r.short[strings.Clone(bare)] = true
@@ -353,6 +374,7 @@ func (r *Redactor) hideShort(value []byte) {
 func (r *Redactor) String() string {
 	r.hideAlone()
 	r.showPaths()
+	r.showSpace()
 	r.widen()
 	r.showNames()
 	var clean strings.Builder
@@ -505,7 +527,6 @@ func isWord(c rune) bool {
 
 // showNames shows a common word, or the name of a file, that is all there is to a place: it tells nothing.
 func (r *Redactor) showNames() {
-	const around = " \t\r\n:;,=.\"'`"
 	for i := 0; i < len(r.text); i++ {
 		if !r.hidden[i] {
 			continue
@@ -514,9 +535,42 @@ func (r *Redactor) showNames() {
 		for to < len(r.text) && r.hidden[to] {
 			to++
 		}
-		if word := strings.Trim(r.text[i:to], around); r.names[strings.ToLower(word)] {
+		if r.tellsNothing(r.text[i:to]) {
 			r.set(i, to, false)
 		}
 		i = to
+	}
+}
+
+// tellsNothing reports whether a text is a legible word, perhaps with small words of grammar beside it.
+func (r *Redactor) tellsNothing(text string) bool {
+	const around, most = ":;,=.\"'`", 4
+	words, names := 0, 0
+	for word := range strings.FieldsSeq(strings.ToLower(text)) {
+		word = strings.Trim(word, around)
+		switch {
+		case word == "":
+			continue
+		case r.names[word]:
+			names++
+		case !strings.Contains(smallWords, " "+word+" "):
+			return false
+		}
+		words++
+	}
+	return words > 0 && words <= most && names <= 1
+}
+
+// showSpace shows the space before and after what is hidden.
+func (r *Redactor) showSpace() {
+	for i, c := range []byte(r.text) {
+		if c <= ' ' && (i == 0 || !r.hidden[i-1]) {
+			r.hidden[i] = false
+		}
+	}
+	for i := len(r.text) - 1; i >= 0; i-- {
+		if r.text[i] <= ' ' && (i == len(r.text)-1 || !r.hidden[i+1]) {
+			r.hidden[i] = false
+		}
 	}
 }

@@ -33,7 +33,7 @@ func TestValuesAreTakenOut(t *testing.T) {
 		"several words of a line":      {"it is me\n", `bad phrase: it is me`, `bad phrase: [redacted]`},
 		"what a line sets":             {"user = a b\n", `cannot parse "a b"`, `cannot parse "[redacted]"`},
 		"a short thing that is set":    {"pin: 42\n", `no number: 42, line 142`, `no number: [redacted], line 142`},
-		"the longest first":            {"abcd\nabcdefgh\n", "abcdefgh abcd", "[redacted] [redacted]"},
+		"the longest first":            {"abcd\nabcdefgh\n", "abcdefgh, abcd", "[redacted], [redacted]"},
 		"nothing of it":                {"hunter2", "unknown directive", "unknown directive"},
 		"an empty file":                {"\n", "unknown directive", "unknown directive"},
 		"five characters in a word":    {"ab1cd", "xab1cdx", "[redacted]"},
@@ -54,7 +54,7 @@ func TestValuesAreTakenOut(t *testing.T) {
 		"escaped as in Go":                          {"tab\tand\"quote\" §", fmt.Sprintf("no %q!", "tab\tand\"quote\" §"), `no "[redacted]"!`},
 		"escaped as in JSON":                        {"<a&b>\u2028§12", `no "\u003ca\u0026b\u003e\u2028§12"!`, `no "[redacted]"!`},
 		"escaped in octal":                          {"§12§34", `no \302\24712\302\24734!`, `no [redacted]!`},
-		"escaped twice":                             {`a"b"c"d"e"f"`, fmt.Sprintf("no %q!", fmt.Sprintf("%q", `a"b"c"d"e"f"`)), `no "\"[redacted]\""!`},
+		"escaped twice":                             {`a"b"c"d"e"f"`, fmt.Sprintf("no %q!", fmt.Sprintf("%q", `a"b"c"d"e"f"`)), `no "\"[redacted]\\\"\""!`},
 		"escaped by a shell":                        {"it's-m3-y0u", `no 'it'\''s-m3-y0u'!`, `no '[redacted]'!`},
 		"escaped for HTML":                          {"<a&b'c>\"1", "no " + html.EscapeString("<a&b'c>\"1") + "!", "no [redacted]!"},
 		"escaped for a URL":                         {"p@ss/wörd!", "no " + url.PathEscape("p@ss/wörd!") + "!", "no [redacted]!"},
@@ -67,7 +67,7 @@ func TestValuesAreTakenOut(t *testing.T) {
 		"the Secret has base64, the server decodes": {"aHVudGVyMmh1bnRlcjI=", "no hunter2hunter2!", "no [redacted]!"},
 		"hexadecimal":                               {"hunter2hunter2", "no " + hex.EncodeToString([]byte("hunter2hunter2")) + "!", "no [redacted]!"},
 		"hexadecimal with colons":                   {"hunter2", "no 68:75:6e:74:65:72:32!", "no [redacted]!"},
-		"a list of numbers":                         {"hunter2", fmt.Sprint("no ", []byte("hunter2")), "no [[redacted]]"},
+		"a list of numbers":                         {"hunter2", "no " + numbers("hunter2"), "no [[redacted]]"},
 		"no text":                                   {"abc\xffdefg\xfe", "no abc?defg?", "no [redacted]"},
 		"a key in PEM, wrapped otherwise":           {"-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMG\nByqGSM49AgEG\n-----END PRIVATE KEY-----\n", "PRIVATE KEY: gEAMBMGByq", "PRIVATE KEY: [redacted]"},
 		"a common word beside what is secret":       {"listen hunter2\n", `unknown "listen" before hunter2`, `unknown "listen" before [redacted]`},
@@ -98,3 +98,5 @@ func TestWhereAMistakeIsStaysLegible(t *testing.T) {
 		}
 	}
 }
+
+func numbers(text string) string { return fmt.Sprintf("%v", []byte(text)) }

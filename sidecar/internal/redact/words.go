@@ -1,5 +1,7 @@
 package redact
 
+import "strings"
+
 // commonWords stay legible where they stand alone, although a configuration that is kept in a Secret has them, too: by
 // them a server says what is wrong. A word that is the whole of a value is hidden all the same.
 const commonWords = `
@@ -24,3 +26,9 @@ time timeout title token tokens true trying type undefined unexpected unknown un
 update upstream usage used user username users using valid value values variable version virtual wait warn warning when
 where which while whole wildcard will with without word worker workers works world write wrong yaml zone
 `
+
+// smallWords say nothing by themselves.
+const smallWords = " a an and are as at be but by can for from has have if in is it no not of on or so than that the to was "
+
+// CommonWords lists the words that stay legible, for documents and tests.
+func CommonWords() []string { return strings.Fields(commonWords + smallWords) }

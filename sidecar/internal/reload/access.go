@@ -136,3 +136,15 @@ func (c *Credentials) other(files, headers map[string]string) map[string]string 
 	}
 	return c.values
 }
+
+// each gives the values, which a server may quote.
+func (c *Credentials) each(do func(value string)) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, value := range c.values {
+		do(value)
+	}
+}

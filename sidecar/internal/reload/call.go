@@ -172,7 +172,43 @@ func (e *Endpoint) once(ctx context.Context, headers map[string]string, progress
 		return nil, false, err
 	}
 	response, err := client.Do(request)
-	return response, sent.Load(), err
+	if err != nil {
+		return nil, sent.Load(), notOurs(unwrapURL(err))
+	}
+	return response, false, nil
+}
+
+// notOurs marks the words of an error that may quote what the other side sent, such as a line that is no HTTP.
+func notOurs(err error) error {
+	if known(err) || quote(err.Error()) == "" {
+		return err
+	}
+	return foreign{err}
+}
+
+// foreign is an error whose words may be those of somebody else.
+type foreign struct{ error }
+
+func (f foreign) Error() string { return quote(f.error.Error()) }
+func (f foreign) Unwrap() error { return f.error }
+
+// known reports whether an error is of the kernel, of TLS or of a clock, none of which quote content.
+func known(err error) bool {
+	if _, ok := errors.AsType[*net.OpError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return true
+	}
+	if slow, ok := errors.AsType[net.Error](err); ok && slow.Timeout() {
+		return true
+	}
+	for _, plain := range []error{context.Canceled, context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF, http.ErrSchemeMismatch} {
+		if errors.Is(err, plain) {
+			return true
+		}
+	}
+	return false
 }
 
 // client makes a client of its own for each call: reloads are rare, and idle connections and their buffers are not

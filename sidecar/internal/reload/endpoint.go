@@ -46,13 +46,24 @@ type Endpoint struct {
 const maxAnswer = 4 << 10
 
 // String is for messages; it leaves out what may be a password.
-func (e *Endpoint) String() string {
-	shown := e.URL
-	if u, err := url.Parse(e.URL); err == nil {
-		u.RawQuery, u.User = "", nil
-		shown = u.String()
+func (e *Endpoint) String() string { return e.method() + " " + shownURL(e.URL) }
+
+// shownURL is a URL without user, query and fragment, any of which may be a password.
+func shownURL(text string) string {
+	text, _, _ = strings.Cut(text, "#")
+	text, _, _ = strings.Cut(text, "?")
+	scheme, rest, ok := strings.Cut(text, "//")
+	if !ok {
+		return text
 	}
-	return e.method() + " " + shown
+	host, path, slash := strings.Cut(rest, "/")
+	if at := strings.LastIndexByte(host, '@'); at >= 0 {
+		host = host[at+1:]
+	}
+	if slash {
+		path = "/" + path
+	}
+	return scheme + "//" + host + path
 }
 
 func (e *Endpoint) method() string {
@@ -120,8 +131,8 @@ func CheckURL(text string) error {
 		return nil
 	}
 	u, err := url.Parse(text)
-	if err != nil {
-		return unwrapURL(err)
+	if err != nil { // which quotes what may be a password
+		return errors.New("is no URL; in a user, a password or a query, write other characters than letters and digits as % and two digits")
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return errors.New("want http://…, https://… or unix:/path/to.sock:/path/in/request")

@@ -27,7 +27,7 @@ func (r *Reloader) readMetrics(ctx context.Context) (metrics, error) {
 	success, ok1 := gauge(text, proof.Success)
 	at, ok2 := gauge(text, proof.Time)
 	if !ok1 || !ok2 {
-		return metrics{}, fmt.Errorf("%s does not show %s and %s", proof.URL, proof.Success, proof.Time)
+		return metrics{}, fmt.Errorf("%s does not show %s and %s", shownURL(proof.URL), proof.Success, proof.Time)
 	}
 	return metrics{success, at}, nil
 }
@@ -57,11 +57,11 @@ func (r *Reloader) readField(ctx context.Context) (string, error) {
 	}
 	var document map[string]json.RawMessage
 	if err := json.Unmarshal(text, &document); err != nil {
-		return "", fmt.Errorf("%s gives no JSON object: %w", proof.URL, err)
+		return "", fmt.Errorf("%s gives no JSON object: %w", shownURL(proof.URL), err)
 	}
 	value, ok := document[proof.Field]
 	if !ok {
-		return "", fmt.Errorf("%s has no field %s", proof.URL, proof.Field)
+		return "", fmt.Errorf("%s has no field %s", shownURL(proof.URL), proof.Field)
 	}
 	return string(value), nil
 }

@@ -70,34 +70,41 @@ type Reloader struct {
 
 	// open is the attempt whose answer has not come yet.
 	open *attempt
+
+	// Environment is that of this process, NAME=VALUE. Commands inherit it, and may show it.
+	Environment []string
+
+	// held is the content of Secrets that the application may have.
+	held generation
 }
 
 var _ agent.Trigger = (*Reloader)(nil)
 
 // Reload makes one attempt.
 func (r *Reloader) Reload(ctx context.Context, change agent.Change) agent.Outcome {
-	return r.finish(r.reload(ctx, change))
+	return r.shown(func() agent.Outcome { return r.reload(ctx, change) })
 }
 
 // Ask looks for the answer to the last attempt.
 func (r *Reloader) Ask(ctx context.Context, change agent.Change) agent.Outcome {
-	if r.open == nil {
-		if _, out, done := r.target(change); done && out.Result == agent.Applied {
-			return r.finish(out)
+	return r.shown(func() agent.Outcome {
+		if r.open == nil {
+			if _, out, done := r.target(change); done && out.Result == agent.Applied {
+				return out
+			}
+			return agent.Outcome{Result: agent.Late, Message: "no newer process is to be seen"}
 		}
-		return agent.Outcome{Result: agent.Late, Message: "no newer process is to be seen"}
-	}
-	return r.finish(r.ask(ctx, r.open))
+		return r.ask(ctx, r.open)
+	})
 }
 
-// finish makes an outcome fit to be shown.
-func (r *Reloader) finish(out agent.Outcome) agent.Outcome {
+// asRequired makes a failure of an outcome that lacks the proof which the user requires.
+func (r *Reloader) asRequired(out agent.Outcome) agent.Outcome {
 	if out.Result == agent.Applied && !out.Proven && r.Plan.RequireProof && !r.Plan.DryRun {
 		out.Result, out.Final = agent.Failed, true
 		out.Message += ", and a proof is required (require-proof); give a verify-url that answers 2xx only with the new content, or a " +
 			"preset whose proof can be seen here"
 	}
-	out.Message, out.Trigger = r.scrub(out.Message), r.scrub(out.Trigger)
 	return out
 }
 

@@ -1,15 +1,12 @@
 package reload
 
 import (
-	"errors"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
+	"inpod.dev/inpod/sidecar/internal/agent"
 	"inpod.dev/inpod/sidecar/internal/redact"
 )
 
@@ -87,6 +84,9 @@ func (r *Reloader) names() []string {
 	names := []string{r.Plan.Row.Name}
 	for _, path := range r.Secrets {
 		names = append(names, filepath.Base(path))
+		if info, err := os.Stat(path); err != nil || !info.IsDir() {
+			continue
+		}
 		dir, err := os.Open(path) //nolint:gosec // the user names the directory
 		if err != nil {
 			continue
@@ -123,71 +123,35 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// secrets gives the content of all watched Secrets and of the files that headers are made of. all is false when one of
-// them may not be read.
-func (r *Reloader) secrets(each func(content string)) (all bool) {
-	all = true
-	for _, path := range r.Secrets {
-		if onTmpfs(path) {
-			all = eachFile(path, each) && all
-		}
+// shown makes an attempt and takes out of what it says what must not be shown.
+func (r *Reloader) shown(attempt func() agent.Outcome) agent.Outcome {
+	r.hold() // what the attempt begins with
+	out := r.asRequired(attempt())
+	for _, text := range []*string{&out.Message, &out.Proof, &out.Trigger} {
+		*text = r.scrub(*text)
 	}
-	if r.Plan.URL != nil {
-		for _, file := range r.Plan.URL.HeaderFiles {
-			text, err := os.ReadFile(file) //nolint:gosec // the user names the file
-			if err == nil {
-				each(string(text))
-			}
-		}
+	if out.Result == agent.Applied {
+		r.held.close()
+		r.hold()
 	}
+	return out
+}
+
+// Hold keeps the present content of the watched Secrets within reach, as open files. After a change it is what the
+// application still has, and may quote. It is for the start; attempts do so by themselves.
+func (r *Reloader) Hold() { r.hold() }
+
+func (r *Reloader) hold() {
+	now := r.present()
+	r.held.merge(&now)
+}
+
+// secrets gives what must not be shown: the content of the watched Secrets, as it was since the application took it up and
+// as it is now, since a message may quote either; and what the settings hold. all is false when a part of it may not be
+// read.
+func (r *Reloader) secrets(do func(content string)) (all bool) {
+	r.hold()
+	all = r.held.each(do)
+	r.settings(do)
 	return all
-}
-
-// tmpfsMagic is the type of a tmpfs in statfs(2). The kubelet keeps Secret and projected volumes on one, and ConfigMap
-// volumes on disk.
-const tmpfsMagic = 0x01021994
-
-func onTmpfs(path string) bool {
-	var info syscall.Statfs_t
-	return syscall.Statfs(path, &info) == nil && info.Type == tmpfsMagic
-}
-
-// maxSecret bounds what is read of one file, in bytes; a Secret has no more.
-const maxSecret = 1 << 20
-
-// eachFile gives all files below a directory, or beside a watched file. all is false when one may not be read.
-func eachFile(dir string, each func(content string)) (all bool) {
-	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
-		dir = filepath.Dir(dir)
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return false
-	}
-	defer func() { _ = root.Close() }()
-	all = true
-	_ = fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			all = false
-		case entry.Type().IsRegular():
-			all = oneFile(root, name, each) && all
-		}
-		return nil
-	})
-	return all
-}
-
-func oneFile(root *os.Root, name string, each func(content string)) (whole bool) {
-	f, err := root.Open(name)
-	if err != nil {
-		return errors.Is(err, fs.ErrNotExist) // replaced by the kubelet meanwhile
-	}
-	defer func() { _ = f.Close() }()
-	text, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
-	if err != nil || len(text) > maxSecret {
-		return false
-	}
-	each(string(text))
-	return true
 }
