@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
@@ -25,6 +25,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"k8s.io/client-go/kubernetes/scheme"
+
+	"inpod.dev/inpod/internal/patience"
 )
 
 // apiServer is as much of an API server as the controller uses: real HTTP with lists, streamed lists, watches and
@@ -396,14 +398,18 @@ func fail(w http.ResponseWriter, status int, reason metav1.StatusReason, message
 // await waits until a condition on the server's state holds.
 func (s *apiServer) await(what string, holds func() bool) {
 	s.t.Helper()
-	late := time.AfterFunc(30*time.Second, func() { s.changed.Broadcast() })
-	defer late.Stop()
-	end := time.Now().Add(30 * time.Second)
+	ctx, cancel := patience.Context(s.t.Context(), patience.Usual)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.changed.Broadcast()
+	})()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for !holds() {
-		if time.Now().After(end) {
-			s.t.Fatalf("not within 30 s: %s; requests: %s", what, strings.Join(s.requests, ", "))
+		if ctx.Err() != nil {
+			s.t.Fatalf("waited for: %s: %v; requests: %s", what, context.Cause(ctx), strings.Join(s.requests, ", "))
 		}
 		s.changed.Wait()
 	}

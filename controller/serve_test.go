@@ -16,6 +16,7 @@ import (
 
 	"inpod.dev/inpod/internal/annotation"
 	obj "inpod.dev/inpod/internal/objtest"
+	"inpod.dev/inpod/internal/patience"
 )
 
 func configMap(value string) *corev1.ConfigMap { return obj.ConfigMap("conf", "k", value) }
@@ -25,12 +26,13 @@ func deployment(name string) runtime.Object {
 	return obj.Deployment(name, obj.Annotation("reloader.stakater.com/auto", "true"), obj.EnvFrom(obj.CM("conf")))
 }
 
-// quick starts a controller for a server, in namespace shop and with little patience.
+// quick starts a controller for a server, in namespace shop and with leases that are short for this machine.
 func quick(t *testing.T, s *apiServer, name string, more ...string) *process {
 	t.Helper()
 	args := append([]string{
 		"--kubeconfig", kubeconfig(t, s.server.URL), "--listen-address=127.0.0.1:0", "--settle=100ms", "--adoption-rate=1000",
-		"--lease-duration=2s", "--lease-renew-deadline=1s", "--lease-retry-period=100ms", "--enable-ha",
+		"--lease-duration=" + patience.Stretch(3*time.Second).String(), "--lease-renew-deadline=" + patience.Stretch(2*time.Second).String(),
+		"--lease-retry-period=100ms", "--enable-ha",
 	}, more...)
 	return start(t, []string{"POD_NAME=" + name, "POD_NAMESPACE=inpod-system"}, args...)
 }

@@ -2,12 +2,11 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"strings"
 	"testing"
-	"time"
 
 	"inpod.dev/inpod/injector/internal/config"
+	"inpod.dev/inpod/internal/patience"
 )
 
 func TestWhatNeedsNoCluster(t *testing.T) {
@@ -32,7 +31,7 @@ func TestWhatNeedsNoCluster(t *testing.T) {
 				t.Parallel()
 			}
 			var out, failure bytes.Buffer
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := patience.Context(t.Context(), patience.Usual)
 			defer cancel()
 			code := run(ctx, tc.args, tc.environ, &out, &failure)
 			if code != tc.wantCode || !strings.Contains(out.String(), tc.wantOut) || !strings.Contains(failure.String(), tc.wantErr) {

@@ -2,15 +2,16 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -20,6 +21,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"inpod.dev/inpod/internal/confirm"
+	"inpod.dev/inpod/internal/patience"
 )
 
 // A shell cannot trap a signal that it was started without, which is what nohup does with SIGHUP.
@@ -46,6 +48,7 @@ func TestScripts(t *testing.T) {
 			"pipe":   pipe,
 
 			"publickey": publicKey,
+			"port":      port,
 			"confirmed": confirmed,
 		},
 	})
@@ -59,12 +62,11 @@ func lines(ts *testscript.TestScript, neg bool, args []string) {
 	want, err := strconv.Atoi(args[1])
 	ts.Check(err)
 	got := -1
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	await(func() bool {
 		text, _ := os.ReadFile(ts.MkAbs(args[0]))
-		if got = strings.Count(string(text), "\n"); got >= want {
-			break
-		}
-	}
+		got = strings.Count(string(text), "\n")
+		return got >= want
+	})
 	if got != want {
 		ts.Fatalf("%s has %d lines, want %d", args[0], got, want)
 	}
@@ -76,13 +78,19 @@ func logged(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: logged file text")
 	}
 	var got []byte
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	if !await(func() bool {
 		got, _ = os.ReadFile(ts.MkAbs(args[0]))
-		if strings.Contains(string(got), args[1]) {
-			return
-		}
+		return strings.Contains(string(got), args[1])
+	}) {
+		ts.Fatalf("%s does not contain %q:\n%s", args[0], args[1], got)
 	}
-	ts.Fatalf("%s does not contain %q:\n%s", args[0], args[1], got)
+}
+
+// await reports whether a condition comes to hold.
+func await(holds func() bool) bool {
+	ctx, cancel := patience.Context(context.Background(), patience.Usual)
+	defer cancel()
+	return patience.Until(ctx, holds)
 }
 
 // swap DIR FILE writes a file into a volume the way the kubelet does: a new generation, and "..data" moved to it.
@@ -112,17 +120,29 @@ func pipe(ts *testscript.TestScript, neg bool, args []string) {
 // digestKey is the installation's key of the controller that the scripts play.
 func digestKey() []byte { return bytes.Repeat([]byte{7}, 32) }
 
-// publicKey sets CONFIRM_KEY to what the injector gives a sidecar, and PORT to a free one.
+// publicKey sets CONFIRM_KEY to what the injector gives a sidecar.
 func publicKey(ts *testscript.TestScript, _ bool, _ []string) {
 	key, err := confirm.PublicKey(digestKey())
 	ts.Check(err)
 	ts.Setenv("CONFIRM_KEY", key)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	ts.Check(err)
-	ts.Check(l.Close())
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	ts.Check(err)
-	ts.Setenv("PORT", port)
+}
+
+// port LOG sets PORT to where the sidecar with that log listens. It has chosen the port itself, since nobody can keep a
+// free one for it.
+func port(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: port log")
+	}
+	listening := regexp.MustCompile(`"msg":"listening","address":"127\.0\.0\.1:(\d+)"`)
+	var found []string
+	if !await(func() bool {
+		text, _ := os.ReadFile(ts.MkAbs(args[0]))
+		found = listening.FindStringSubmatch(string(text))
+		return found != nil
+	}) {
+		ts.Fatalf("%s names no port", args[0])
+	}
+	ts.Setenv("PORT", found[1])
 }
 
 // confirmed RESULT FILE CONTENT waits until the sidecar confirms a result for a watched file with the content of another:
@@ -135,14 +155,13 @@ func confirmed(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	sum := sha256.Sum256(content)
 	file, last := ts.MkAbs(args[1]), ""
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(110 * time.Millisecond) {
+	if !await(func() bool {
 		reply, err := ask("http://127.0.0.1:"+ts.Getenv("PORT")+confirm.Path, file)
-		if err == nil && string(reply.Result) == args[0] && reply.Files[file] == confirm.Digest([16]byte(sum[:16])) {
-			return
-		}
 		last = fmt.Sprintf("%+v, %v", reply, err)
+		return err == nil && string(reply.Result) == args[0] && reply.Files[file] == confirm.Digest([16]byte(sum[:16]))
+	}) {
+		ts.Fatalf("not confirmed as %s: %s", args[0], last)
 	}
-	ts.Fatalf("not confirmed as %s: %s", args[0], last)
 }
 
 func ask(url, file string) (confirm.Reply, error) {

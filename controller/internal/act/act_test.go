@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
@@ -201,7 +200,6 @@ func TestAWriteEndsWithItsContext(t *testing.T) {
 	arrived := make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-arrived; cancel() }()
-	begin := time.Now()
 	err := serve(t, config.EnvVars, func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body) // only then does the server see that the client goes away
 		close(arrived)
@@ -210,8 +208,8 @@ func TestAWriteEndsWithItsContext(t *testing.T) {
 		_, err := w.Rollout(ctx, view, decision, noon)
 		return err
 	})
-	if !errors.Is(err, context.Canceled) || time.Since(begin) > 10*time.Second {
-		t.Errorf("after %s: %v", time.Since(begin), err)
+	if !errors.Is(err, context.Canceled) {
+		t.Error(err)
 	}
 }
 

@@ -5,10 +5,12 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
 
+	"inpod.dev/inpod/internal/patience"
 	"inpod.dev/inpod/sidecar/internal/process"
 )
 
@@ -116,18 +118,19 @@ func child(t *testing.T, comm string, args ...string) process.Process {
 		t.Skipf("cannot run %s: %v", args[0], err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if p, err := table().Get(cmd.Process.Pid); err == nil && p.Comm == comm {
-			return p
-		}
-	}
-	t.Fatalf("%s did not start", comm)
-	return process.Process{}
+	var p process.Process
+	patience.Await(t, comm+" runs", func() bool {
+		var err error
+		p, err = table().Get(cmd.Process.Pid)
+		// Between fork and exec the process is a copy of this one.
+		return err == nil && p.Comm == comm && slices.Equal(p.Args, args)
+	})
+	return p
 }
 
 func TestSignalThatWouldKill(t *testing.T) {
 	t.Parallel()
-	p := child(t, "sleep", "sleep", "60")
+	p := child(t, "sleep", "sleep", "600")
 	err := table().Allowed(t.Context(), p, syscall.SIGHUP, process.PresetAssurance)
 	if !errors.Is(err, process.ErrRefused) {
 		t.Errorf("error = %v, want a refusal: sleep dies of SIGHUP", err)
@@ -148,16 +151,9 @@ func TestSignalThatIsBlockedForMoments(t *testing.T) {
 func TestSignalThatIsHandled(t *testing.T) {
 	t.Parallel()
 	p := child(t, "sh", "sh", "-c", `trap 'exit 7' HUP; while :; do sleep 0.05; done`)
-	var err error
-	for range 100 { // until the trap is set
-		if err = table().Allowed(t.Context(), p, syscall.SIGHUP, process.NoAssurance); err == nil {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	patience.Await(t, "the trap is set", func() bool {
+		return table().Allowed(t.Context(), p, syscall.SIGHUP, process.NoAssurance) == nil
+	})
 	if err := table().Send(p, syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +161,7 @@ func TestSignalThatIsHandled(t *testing.T) {
 
 func TestSendNeverHitsAnother(t *testing.T) {
 	t.Parallel()
-	p := child(t, "sleep", "sleep", "60")
+	p := child(t, "sleep", "sleep", "600")
 	p.Start += time.Second // as if the number had gone to another process
 	if err := table().Send(p, syscall.SIGTERM); !process.Gone(err) {
 		t.Errorf("error = %v, want gone", err)
@@ -191,14 +187,15 @@ func TestGoProgramNeedsAWord(t *testing.T) {
 
 func TestStartTime(t *testing.T) {
 	t.Parallel()
-	p := child(t, "sleep", "sleep", "60")
-	at, err := table().StartedAt(p, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if ago := time.Since(at); ago < -100*time.Millisecond || ago > 10*time.Second {
-		t.Errorf("started %v ago, want just now", ago)
-	}
+	const resolution = 100 * time.Millisecond
+	before := time.Now().Add(-resolution)
+	p := child(t, "sleep", "sleep", "600")
+	after := time.Now().Add(resolution)
+	// The time and the time since boot are read one after the other, with a pause where the machine is slow.
+	patience.Await(t, "it started when it was started", func() bool {
+		at, err := table().StartedAt(p, time.Now())
+		return err == nil && at.After(before) && at.Before(after)
+	})
 }
 
 func TestListHasNoPID1AndNotItself(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"inpod.dev/inpod/internal/patience"
 	"inpod.dev/inpod/internal/preset"
 	"inpod.dev/inpod/sidecar/internal/agent"
 	"inpod.dev/inpod/sidecar/internal/digest"
@@ -44,20 +45,23 @@ func start(t *testing.T, script string) *reload.Reloader {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); _ = cmd.Wait() })
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		if _, err := os.Stat(marker); err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the program did not start")
-		}
-	}
+	patience.Await(t, "the program has come to its last line", func() bool { return exists(marker) })
 	selector := process.Selector{Cmdline: regexp.MustCompile(regexp.QuoteMeta(marker))}
-	return newReloader(reload.Plan{Process: selector, Signal: syscall.SIGHUP})
+	r := newReloader(reload.Plan{Process: selector, Signal: syscall.SIGHUP})
+	patience.Await(t, "it is the program that is meant", func() bool { _, err := r.Table.Meant(selector, syscall.SIGHUP); return err == nil })
+	return r
 }
 
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// noProof is how long a proof is waited for that does not come. A test in which one has to come waits for longer.
+const noProof = 400 * time.Millisecond
+
 func newReloader(plan reload.Plan) *reload.Reloader {
-	plan.VerifyTimeout, plan.CommandTimeout = 400*time.Millisecond, 5*time.Second
+	plan.VerifyTimeout, plan.CommandTimeout = noProof, patience.Usual
 	return &reload.Reloader{
 		Plan: plan, Table: process.Table{Root: "/proc", Self: os.Getpid()}, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	}
@@ -109,6 +113,12 @@ func TestSignal(t *testing.T) {
 			t.Parallel()
 			r := start(t, tc.script)
 			r.Plan.Row = tc.row
+			switch {
+			case tc.wantProven || tc.want == agent.Died:
+				r.Plan.VerifyTimeout = patience.Usual
+			case tc.script == grows, tc.script == respawns: // something is to be seen, and it is no proof
+				r.Plan.VerifyTimeout = patience.Stretch(time.Second)
+			}
 			out := r.Reload(t.Context(), changed())
 			if out.Result != tc.want || out.Proven != tc.wantProven || tc.wantProof != "" && out.Proof != tc.wantProof || !strings.Contains(out.Message, tc.wantText) {
 				t.Errorf("%+v, want %s by %q with %q", out, tc.want, tc.wantProof, tc.wantText)
@@ -173,20 +183,16 @@ func TestLoadedAtIsTheAgeOfTheWorkers(t *testing.T) {
 	t.Parallel()
 	r := start(t, renews)
 	r.Plan.Row = preset.Preset{Proof: preset.Proof{Kind: preset.ProofWorkers}, BadFile: preset.Keeps}
+	r.Plan.VerifyTimeout = patience.Usual
 	time.Sleep(300 * time.Millisecond)
 	told := time.Now()
 	if out := r.Reload(t.Context(), changed()); out.Result != agent.Applied {
 		t.Fatalf("%+v", out)
 	}
-	for deadline := told.Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) { // until the old worker is gone
+	patience.Await(t, "the old worker is gone, and the new one has read the configuration", func() bool {
 		at, known := r.LoadedAt(t.Context())
-		if known && at.After(told.Add(-50*time.Millisecond)) { // start times have a resolution of 10 ms
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("read its configuration at %v, known %v; want after %v", at, known, told)
-		}
-	}
+		return known && at.After(told.Add(-50*time.Millisecond)) // start times have a resolution of 10 ms
+	})
 }
 
 //nolint:paralleltest // a command whose time is up ends all that this process has started since, the other tests' servers too
@@ -203,9 +209,9 @@ func TestCommand(t *testing.T) {
 		"not there, as a shell says it": {argv: []string{"sh", "-c", "no-such-program-here"}, want: agent.Failed, wantText: "not found"},
 		"killed by a signal":            {argv: []string{"sh", "-c", "kill -9 $$"}, want: agent.Failed},
 		"too slow, and its children with it": {
-			argv: []string{"sh", "-c", "sleep 60 & wait"}, timeout: 100 * time.Millisecond, want: agent.Failed, wantText: "not done within",
+			argv: []string{"sh", "-c", "sleep 600 & wait"}, timeout: 100 * time.Millisecond, want: agent.Failed, wantText: "not done within",
 		},
-		"a child that keeps the output": {argv: []string{"sh", "-c", "sleep 5 & exit 0"}, want: agent.Applied},
+		"a child that keeps the output": {argv: []string{"sh", "-c", "sleep 120 & exit 0"}, want: agent.Applied},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -218,8 +224,8 @@ func TestCommand(t *testing.T) {
 			if out.Result != tc.want || !strings.Contains(out.Message, tc.wantText) {
 				t.Errorf("%+v, want %s with %q", out, tc.want, tc.wantText)
 			}
-			if took := time.Since(begin); took > 4*time.Second {
-				t.Errorf("took %v", took)
+			if took := time.Since(begin); took > 100*time.Second {
+				t.Errorf("took %v, which is as long as its child", took)
 			}
 		})
 	}
@@ -251,7 +257,10 @@ func TestProofFromMetricsAndFields(t *testing.T) {
 				fmt.Fprintf(w, `{"count": %s}`, value)
 			}))
 			defer server.Close()
-			r := newReloader(reload.Plan{URL: &reload.Endpoint{URL: server.URL + "/reload", Timeout: time.Second}})
+			r := newReloader(reload.Plan{URL: &reload.Endpoint{URL: server.URL + "/reload", Timeout: patience.Usual}})
+			if tc.wantField == agent.Applied {
+				r.Plan.VerifyTimeout = patience.Usual
+			}
 			r.Plan.Row = preset.Preset{
 				BadFile: preset.Keeps, Proof: preset.Proof{Kind: preset.ProofField, URL: server.URL + "/", Field: "count"},
 			}
@@ -273,8 +282,11 @@ func TestVerifyURL(t *testing.T) {
 	defer server.Close()
 	for path, want := range map[string]agent.Result{"/good": agent.Applied, "/soon": agent.Applied, "/bad": agent.Failed} {
 		r := newReloader(reload.Plan{
-			Command: []string{"true"}, VerifyURL: &reload.Endpoint{URL: server.URL + path, Method: http.MethodGet, Timeout: time.Second},
+			Command: []string{"true"}, VerifyURL: &reload.Endpoint{URL: server.URL + path, Method: http.MethodGet, Timeout: patience.Usual},
 		})
+		if want == agent.Applied {
+			r.Plan.VerifyTimeout = patience.Usual
+		}
 		if out := r.Reload(t.Context(), changed()); out.Result != want || !out.Told {
 			t.Errorf("%s: %+v, want %s", path, out, want)
 		}

@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"inpod.dev/inpod/internal/patience"
 	"inpod.dev/inpod/sidecar/internal/digest"
 	"inpod.dev/inpod/sidecar/internal/watch"
 )
@@ -106,13 +107,7 @@ func run(t *testing.T, w *watch.Watcher) <-chan digest.State {
 
 func next(t *testing.T, out <-chan digest.State) digest.State {
 	t.Helper()
-	select {
-	case state := <-out:
-		return state
-	case <-time.After(5 * time.Second):
-		t.Fatal("no state within 5 s")
-		return digest.State{}
-	}
+	return patience.Receive(t, "a state", out)
 }
 
 func silent(t *testing.T, out <-chan digest.State) {
@@ -216,17 +211,12 @@ func TestEditsOfFolder(t *testing.T) {
 			before, err := (&watch.Watcher{Targets: w.Targets}).Look(t.Context())
 			must(t, err)
 			edit(t, dir)
-			deadline := time.After(5 * time.Second)
-			for state := range out { // an edit of several steps may be reported in several steps
+			for { // an edit of several steps may be reported in several steps
+				state := next(t, out)
 				want, err := (&watch.Watcher{Targets: w.Targets}).Look(t.Context())
 				must(t, err)
 				if state.Sum == want.Sum && state.Sum != before.Sum {
 					return
-				}
-				select {
-				case <-deadline:
-					t.Fatal("the final content was not reported")
-				default:
 				}
 			}
 		})
@@ -288,10 +278,8 @@ func TestTroubleAtTheStartHeals(t *testing.T) {
 	write(t, parent, "not a directory")
 	w := &watch.Watcher{Targets: []watch.Target{{Path: filepath.Join(parent, "conf")}}}
 	out := run(t, w)
+	patience.Await(t, "something says that there is trouble", func() bool { return w.Errors() > 0 })
 	silent(t, out)
-	if w.Errors() == 0 {
-		t.Error("nothing says that there is trouble")
-	}
 	must(t, os.Remove(parent))
 	must(t, os.MkdirAll(filepath.Join(parent, "conf"), 0o755))
 	write(t, filepath.Join(parent, "conf", "a"), "1")
@@ -363,11 +351,7 @@ func TestSilentInotifyLeadsToPolling(t *testing.T) {
 	out := start(t, w)
 	write(t, other, "2")
 	next(t, out)
-	for deadline := time.Now().Add(5 * time.Second); !w.Mode().Polling; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("mode = %+v, want polling", w.Mode())
-		}
-	}
+	patience.Await(t, "polling", func() bool { return w.Mode().Polling })
 	write(t, other, "3")
 	next(t, out)
 }

@@ -1,0 +1,78 @@
+package patience
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestSpent(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		slowness float64
+		want     time.Duration
+	}{
+		"an idle machine":                                  {1, time.Second},
+		"one that is five times slower is waited for long": {5, 200 * time.Millisecond},
+		"one that is faster gains nothing":                 {0.5, time.Second},
+	} {
+		if got := spent(time.Second, tc.slowness); got != tc.want {
+			t.Errorf("%s: a second counts %s, want %s", name, got, tc.want)
+		}
+	}
+}
+
+func TestWorkIsDone(t *testing.T) {
+	t.Parallel()
+	var here speed
+	slowness := here.slowness()
+	t.Logf("this machine is %.1f times slower than an idle one", slowness)
+	if slowness < 1 || here.sink == 0 {
+		t.Errorf("slowness %v after the work gave %d", slowness, here.sink)
+	}
+	before := here.at
+	if here.slowness() != slowness || here.at != before {
+		t.Error("the machine was measured twice within seconds")
+	}
+}
+
+func TestASlowMachineIsWaitedForInProportion(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ slowness, want float64 }{
+		"an idle machine":               {1, 1},
+		"one that is five times slower": {5, 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := on(func() float64 { return tc.slowness }, t.Context(), time.Minute)
+				defer cancel()
+				begin := time.Now()
+				if Until(ctx, func() bool { return false }) {
+					t.Error("what does not hold is said to")
+				}
+				if took := time.Since(begin).Minutes(); took < tc.want*0.99 || took > tc.want*1.01 {
+					t.Errorf("gave up after %.2f minutes, want %.0f", took, tc.want)
+				}
+				if err := context.Cause(ctx); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("cause %v", err)
+				}
+			})
+		})
+	}
+}
+
+func TestContextEndsWithItsParent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		parent, stop := context.WithCancel(t.Context())
+		ctx, cancel := Context(parent, time.Minute)
+		defer cancel()
+		stop()
+		if Until(ctx, func() bool { return false }) || !errors.Is(context.Cause(ctx), context.Canceled) {
+			t.Errorf("cause %v", context.Cause(ctx))
+		}
+	})
+}
