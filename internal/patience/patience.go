@@ -12,6 +12,7 @@ package patience
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 	"testing"
 	"time"
@@ -56,9 +57,14 @@ func spent(while time.Duration, slowness float64) time.Duration {
 	return time.Duration(float64(while) / max(slowness, 1))
 }
 
-// Stretch makes a limit longer in proportion to how slow the machine is now.
+// Stretch makes a limit longer in proportion to how slow the machine is now. The result has whole seconds, in which most
+// settings count.
 func Stretch(limit time.Duration) time.Duration {
-	return time.Duration(float64(limit) * machine.slowness())
+	return stretched(limit, machine.slowness())
+}
+
+func stretched(limit time.Duration, slowness float64) time.Duration {
+	return time.Duration(math.Ceil(limit.Seconds()*max(slowness, 1))) * time.Second
 }
 
 // Until asks until the condition holds and reports whether it does. It gives up when ctx ends.

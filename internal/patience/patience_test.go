@@ -8,18 +8,28 @@ import (
 	"time"
 )
 
+func TestWholeSeconds(t *testing.T) {
+	t.Parallel()
+	if got := stretched(2*time.Second, 1.3); got != 3*time.Second {
+		t.Errorf("2 s on a machine that is 1.3 times slower become %s, want 3 s", got)
+	}
+}
+
 func TestSpent(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		slowness float64
-		want     time.Duration
+		slowness         float64
+		want, wantMinute time.Duration
 	}{
-		"an idle machine":                                  {1, time.Second},
-		"one that is five times slower is waited for long": {5, 200 * time.Millisecond},
-		"one that is faster gains nothing":                 {0.5, time.Second},
+		"an idle machine": {1, time.Second, time.Minute},
+		"one that is five times slower is waited for long": {5, 200 * time.Millisecond, 5 * time.Minute},
+		"one that is faster gains nothing":                 {0.5, time.Second, time.Minute},
 	} {
 		if got := spent(time.Second, tc.slowness); got != tc.want {
 			t.Errorf("%s: a second counts %s, want %s", name, got, tc.want)
+		}
+		if got := stretched(time.Minute, tc.slowness); got != tc.wantMinute {
+			t.Errorf("%s: a minute becomes %s, want %s", name, got, tc.wantMinute)
 		}
 	}
 }
