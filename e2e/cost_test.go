@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/internal/patience"
 )
 
 // What one edit costs does not depend on how many workloads there are: one PATCH for each that uses the source, one
@@ -67,8 +68,10 @@ func (s *space) costOf(pod string, user kit.Workload, source runtime.Object) map
 	s.awaitQuiet(pod)
 	audit, hasAudit := s.Audit(s.ctx)
 	before, rolled := s.requests(pod), s.rollouts()
+	told := len(s.events(user, ""))
 	s.apply(source)
 	s.rolled(rolled, user)
+	s.eventually("the event of the rollout", func() (string, bool) { now := len(s.events(user, "")); return fmt.Sprint(now), now > told })
 	s.awaitQuiet(pod)
 	calls := difference(before, s.requests(pod))
 	if hasAudit {
@@ -121,7 +124,7 @@ func (s *space) requests(pod string) map[string]float64 {
 // that they tell of.
 func (s *space) awaitQuiet(pod string) {
 	s.t.Helper()
-	const quiet = 2 * time.Second
+	quiet := patience.Stretch(2 * time.Second)
 	last, since := s.requests(pod), time.Now()
 	err := wait.PollUntilContextCancel(s.ctx, 200*time.Millisecond, false, func(context.Context) (bool, error) {
 		now := s.requests(pod)

@@ -12,13 +12,16 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/internal/patience"
 )
 
 func TestNothingIsLostOrDoneTwiceWhenTheLeaderGoes(t *testing.T) {
 	t.Parallel()
 	s := ownSpace(t)
 	// A short lease, so that the test does not wait a quarter of a minute for a leader that is dead.
-	s.install(kit.Values{"leaseDuration": "4s", "leaseRenewDeadline": "3s", "leaseRetryPeriod": "1s"}, kit.Values{"replicas": 2})
+	s.install(kit.Values{
+		"leaseDuration": patience.Stretch(4 * time.Second).String(), "leaseRenewDeadline": patience.Stretch(3 * time.Second).String(), "leaseRetryPeriod": "1s",
+	}, kit.Values{"replicas": 2})
 	const size = 40
 	var workloads []kit.Workload
 	for i := range size {

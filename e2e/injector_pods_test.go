@@ -19,6 +19,7 @@ import (
 
 	"inpod.dev/inpod/e2e/internal/kit"
 	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/patience"
 )
 
 // injectorLabel is on the namespaces whose pods an injector of the tests sees; its value is the namespace of the release.
@@ -42,15 +43,16 @@ func installInjector(t *testing.T, config kit.Values) (kit.Release, kit.Values) 
 		"commonLabels": kit.Values{runLabel: suite.run},
 		"controller":   kit.Values{"replicas": 0},
 		"injector": kit.Values{
-			"config":         all,
-			"webhook":        kit.Values{"namespaceSelector": kit.Values{"matchLabels": kit.Values{injectorLabel: home.ns}}},
+			"config": all,
+			// Longest that there is: who is not asked in time gets a pod without the sidecar.
+			"webhook":        kit.Values{"timeoutSeconds": 30, "namespaceSelector": kit.Values{"matchLabels": kit.Values{injectorLabel: home.ns}}},
 			"readinessProbe": kit.Values{"periodSeconds": 1},
 		},
 	}
 	home.must(home.Install(home.ctx, release, values))
 	// The configuration of the webhook is cluster-wide, and does not go with the namespace.
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
+		ctx, cancel := patience.Context(context.WithoutCancel(t.Context()), cleanLimit)
 		defer cancel()
 		if err := suite.cluster.Uninstall(ctx, release); err != nil {
 			t.Error(err)
@@ -62,7 +64,7 @@ func installInjector(t *testing.T, config kit.Values) (kit.Release, kit.Values) 
 // openInjected makes a namespace that the injector of a release sees.
 func openInjected(t *testing.T, release kit.Release, level string, labels map[string]string) *space {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := patience.Context(t.Context(), limit)
 	t.Cleanup(cancel)
 	s := &space{Cluster: suite.cluster, t: t, ctx: ctx, charge: charge{Release: release}}
 	all := map[string]string{runLabel: suite.run, injectorLabel: release.Namespace, "pod-security.kubernetes.io/enforce": level}
@@ -98,7 +100,7 @@ func site(text string) string {
 func nginxPod(name string, keysAndValues ...string) *corev1.Pod {
 	pod := podWith(name, corev1.Container{
 		Name: "web", Image: suite.cluster.Env.NginxImage(), ImagePullPolicy: corev1.PullIfNotPresent,
-		ReadinessProbe: &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/", Port: fromInt(8080)}}},
+		ReadinessProbe: &corev1.Probe{PeriodSeconds: 1, TimeoutSeconds: 10, ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/", Port: fromInt(8080)}}},
 	}, keysAndValues...)
 	volume(ofConfigMap("site"))(&pod.Spec)
 	pod.Spec.Containers[0].VolumeMounts[0].MountPath = "/etc/nginx/conf.d"
@@ -113,7 +115,7 @@ func prometheusPod(name string) *corev1.Pod {
 		SecurityContext: &corev1.SecurityContext{
 			AllowPrivilegeEscalation: new(false), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 		},
-		ReadinessProbe: &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/-/ready", Port: fromInt(9090)}}},
+		ReadinessProbe: &corev1.Probe{PeriodSeconds: 1, TimeoutSeconds: 10, ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/-/ready", Port: fromInt(9090)}}},
 	}, "preset", "prometheus")
 	pod.Spec.SecurityContext.RunAsNonRoot = new(true)
 	volume(ofConfigMap("prometheus"))(&pod.Spec)
@@ -226,13 +228,15 @@ func (s *space) nudge(pod, why string) {
 func (s *space) eventually(what string, ask func() (answer string, ok bool)) {
 	s.t.Helper()
 	var last string
-	err := wait.PollUntilContextTimeout(s.ctx, 200*time.Millisecond, 90*time.Second, true, func(context.Context) (bool, error) {
+	ctx, cancel := patience.Context(s.ctx, 3*patience.Usual)
+	defer cancel()
+	err := wait.PollUntilContextCancel(ctx, 200*time.Millisecond, true, func(context.Context) (bool, error) {
 		answer, ok := ask()
 		last = answer
 		return ok, nil
 	})
 	if err != nil {
-		s.t.Fatalf("waited for %s: %v; the last answer was:\n%s", what, err, last)
+		s.t.Fatalf("waited for %s: %v; the last answer was:\n%s", what, context.Cause(ctx), last)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"inpod.dev/inpod/e2e/internal/kit"
 	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/patience"
 )
 
 // anyLevel is the Pod Security level for an nginx as root.
@@ -35,7 +36,7 @@ func installBothWith(t *testing.T, controller kit.Values) *space {
 	s := openInjected(t, release, anyLevel, nil)
 	values["namespaces"] = []string{s.ns}
 	values["controller"] = kit.Values{
-		"config":         kit.Values{"settle": "500ms", "logLevel": "debug", "reloadDeadline": "1m0s"},
+		"config":         kit.Values{"settle": "500ms", "logLevel": "debug", "reloadDeadline": patience.Stretch(time.Minute).String()},
 		"readinessProbe": kit.Values{"periodSeconds": 1},
 	}
 	maps.Copy(values["controller"].(kit.Values), controller)

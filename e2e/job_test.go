@@ -169,8 +169,8 @@ func TestAJobIsNotLostWhenTheControllerStopsHalfway(t *testing.T) {
 	s := ownSpace(t)
 	s.install(nil, nil)
 	slow := s.job("migrate", "sleep")
-	slow.Spec.Template.Spec.TerminationGracePeriodSeconds = new(int64(60))
-	slow.Spec.Template.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: 45}}}
+	slow.Spec.Template.Spec.TerminationGracePeriodSeconds = new(int64(1800)) // it ends when the test deletes it
+	slow.Spec.Template.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: 1800}}}
 	s.apply(configMap("config", "key", "1"), slow)
 	first := s.recordedJob("migrate")
 	pod := s.runningPod(first)

@@ -22,6 +22,7 @@ import (
 
 	"inpod.dev/inpod/e2e/internal/kit"
 	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/patience"
 	"inpod.dev/inpod/internal/workload"
 )
 
@@ -62,7 +63,7 @@ func (s *space) define(definition *unstructured.Unstructured) {
 	created, err := s.Define(s.ctx, definition)
 	if created {
 		s.t.Cleanup(func() {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), time.Minute)
+			ctx, cancel := patience.Context(context.WithoutCancel(s.ctx), cleanLimit)
 			defer cancel()
 			if err := s.Undefine(ctx, definition.GetName()); err != nil {
 				s.t.Error(err)

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/internal/patience"
 )
 
 // runLabel is on every object that a run leaves at the top level of the cluster; its value is the run.
@@ -72,7 +73,7 @@ func setParallel() error {
 
 // setUp connects, removes what runs that were killed left behind, and installs the controllers of the suite.
 func setUp(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	ctx, cancel := patience.Context(ctx, limit)
 	defer cancel()
 	cluster, err := kit.Connect()
 	if err != nil {
@@ -99,14 +100,15 @@ func setUp(ctx context.Context) error {
 	if err := cluster.Install(ctx, suite.quick.Release, values(suite.quick.keys, kit.Values{"namespaceDefaults": true})); err != nil {
 		return err
 	}
-	return cluster.Install(ctx, suite.patient.Release, values(suite.patient.keys, kit.Values{"settle": "5s"}))
+	settle := patience.Stretch(5 * time.Second)
+	return cluster.Install(ctx, suite.patient.Release, values(suite.patient.keys, kit.Values{"settle": settle.String(), "settleMax": max(2*settle, 10*time.Second).String()}))
 }
 
 func tearDown(ctx context.Context) error {
 	if suite.quick.Namespace == "" {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := patience.Context(ctx, cleanLimit)
 	defer cancel()
 	return errors.Join(
 		suite.cluster.Uninstall(ctx, suite.quick.Release),

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/internal/patience"
 )
 
 // What changes within the pause of a workload is one rollout at its end, also if inpod is replaced meanwhile.
@@ -22,9 +23,10 @@ func TestAPausePeriodHoldsForEveryKindAndThroughARestart(t *testing.T) {
 	s := ownSpace(t)
 	s.apply(configMap("config", "key", "1"))
 	var all []kit.Workload
+	pause := patience.Stretch(40 * time.Second)
 	for _, kind := range kinds() {
 		a := newApp(kind, strings.ToLower(kind), []use{env("KEY", ofConfigMap("config"), "key")}).idle().
-			annotated(s.keys.auto, "true").annotated(s.keys.pausePeriod, "40s")
+			annotated(s.keys.auto, "true").annotated(s.keys.pausePeriod, pause.String())
 		s.apply(a.object())
 		all = append(all, a.in(s.ns))
 	}
@@ -54,7 +56,7 @@ func TestAPausePeriodHoldsForEveryKindAndThroughARestart(t *testing.T) {
 	for _, w := range all {
 		at, err := time.Parse(time.RFC3339, s.state(w).Annotations[s.keys.pausedAt])
 		s.must(err)
-		if after := at.Sub(rolledAt[w]); after < 40*time.Second {
+		if after := at.Sub(rolledAt[w]); after < pause {
 			t.Errorf("%s was rolled %s after the time before", w, after)
 		}
 	}
@@ -153,7 +155,7 @@ func TestAMaintenanceWindowHoldsAndOpens(t *testing.T) {
 	s.apply(configMap("config", "key", "1"))
 	uses := []use{env("KEY", ofConfigMap("config"), "key")}
 	now := time.Now().UTC()
-	opens := now.Truncate(time.Minute).Add(2 * time.Minute)
+	opens := now.Add(patience.Stretch(time.Minute)).Truncate(time.Minute).Add(time.Minute)
 	span := func(from, to time.Time) string { return from.Format("15:04") + "-" + to.Format("15:04") }
 	soon := deployment("soon", uses...).idle().annotated(s.keys.auto, "true").annotated("inpod.dev/window", span(opens, opens.Add(time.Hour))+" UTC")
 	later := daemonSet("later", uses...).idle().annotated(s.keys.auto, "true").onTemplate("inpod.dev/window", span(now.Add(-2*time.Hour), now.Add(-time.Hour)))
@@ -207,7 +209,7 @@ func TestAWorkloadSettlesForItself(t *testing.T) {
 	t.Parallel()
 	s := newSpace(t)
 	quick := deployment("quick", env("KEY", ofConfigMap("config"), "key")).idle().annotated(s.keys.auto, "true")
-	slow := deployment("slow", env("KEY", ofConfigMap("config"), "key")).idle().annotated(s.keys.auto, "true").annotated("inpod.dev/settle", "20s")
+	slow := deployment("slow", env("KEY", ofConfigMap("config"), "key")).idle().annotated(s.keys.auto, "true").annotated("inpod.dev/settle", patience.Stretch(20*time.Second).String())
 	s.apply(configMap("config", "key", "1"), quick.object(), slow.object())
 	s.adopted(quick.in(s.ns), slow.in(s.ns))
 	before := s.rollouts()

@@ -19,10 +19,14 @@ import (
 
 	"inpod.dev/inpod/e2e/internal/kit"
 	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/patience"
 )
 
-// patience bounds one test. Nothing waits for it to pass; a busy machine needs a lot.
-const patience = 6 * time.Minute
+// limit bounds one test, in the time of an idle machine. Nothing waits for it to pass.
+const limit = 6 * time.Minute
+
+// cleanLimit bounds what is done after a test.
+const cleanLimit = 3 * time.Minute
 
 // space is the namespace of one test, the keys that the controller in charge of it follows, and what tests do there.
 // What goes wrong ends the test.
@@ -47,7 +51,7 @@ func newSpace(t *testing.T) *space {
 // openSpace makes a namespace. What is seen when a test fails is written to dist/test/e2e/.
 func openSpace(t *testing.T, in charge) *space {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := patience.Context(t.Context(), limit)
 	t.Cleanup(cancel)
 	s := &space{Cluster: suite.cluster, t: t, ctx: ctx, charge: in}
 	ns, err := s.CreateNamespace(ctx, suite.run+"-"+slug(t.Name())+"-", map[string]string{
@@ -90,7 +94,7 @@ func (s *space) values(config, controller kit.Values) kit.Values {
 
 // close says what there is when the test has failed, and deletes the namespace.
 func (s *space) close() {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), time.Minute)
+	ctx, cancel := patience.Context(context.WithoutCancel(s.ctx), cleanLimit)
 	defer cancel()
 	if s.t.Failed() {
 		s.report(ctx)

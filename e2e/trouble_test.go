@@ -209,7 +209,7 @@ func (s *space) awaitFrozen(name string, want bool) {
 	s.t.Helper()
 	edit := []byte(`{"spec":{"template":{"metadata":{"annotations":{"e2e.inpod.dev/probe":"x"}}}}}`)
 	options := metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: kit.FieldManager}
-	err := wait.PollUntilContextTimeout(s.ctx, 100*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextCancel(s.ctx, 100*time.Millisecond, true, func(ctx context.Context) (bool, error) {
 		_, err := s.Client.AppsV1().Deployments(s.ns).Patch(ctx, name, types.MergePatchType, edit, options)
 		if err != nil && !apierrors.IsInvalid(err) && !apierrors.IsForbidden(err) {
 			return false, err

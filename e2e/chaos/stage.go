@@ -19,13 +19,14 @@ import (
 
 	"inpod.dev/inpod/e2e/chaos/internal/plan"
 	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/internal/patience"
 	"inpod.dev/inpod/internal/source"
 )
 
 const (
-	space    = "inpod-chaos"
-	settle   = 2 * time.Second
-	patience = 3 * time.Minute
+	space  = "inpod-chaos"
+	settle = 2 * time.Second
+	limit  = 5 * time.Minute
 	// argoRollouts has the real CustomResourceDefinition of Rollouts.
 	argoRollouts = "github.com/argoproj/argo-rollouts@v1.10.1"
 )
@@ -83,7 +84,7 @@ func set(ctx context.Context, p plan.Plan, strategy string) (*stage, error) {
 
 func (s *stage) install(ctx context.Context, strategy string) error {
 	fmt.Println("chaos: installing")
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := patience.Context(ctx, limit)
 	defer cancel()
 	if err := s.build(ctx); err != nil {
 		return err
@@ -208,7 +209,7 @@ func (s *stage) key(ctx context.Context) error {
 
 // clear removes everything that is here, or that a run before has left.
 func (s *stage) clear(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := patience.Context(ctx, limit)
 	defer cancel()
 	return errors.Join(
 		persist(ctx, func() error { return s.Uninstall(ctx, s.release) }),

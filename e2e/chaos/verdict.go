@@ -18,6 +18,7 @@ import (
 
 	"inpod.dev/inpod/e2e/chaos/internal/plan"
 	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/internal/patience"
 )
 
 // row is the result of one workload.
@@ -28,7 +29,7 @@ type row struct {
 
 // judge waits until everything is at rest, and says what is not as it has to be.
 func (s *stage) judge(ctx context.Context) []error {
-	wait, cancel := context.WithTimeout(ctx, patience)
+	wait, cancel := patience.Context(ctx, limit)
 	defer cancel()
 	s.say("waiting until every workload has the final content")
 	var problems []error

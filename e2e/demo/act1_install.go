@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/internal/patience"
 )
 
 // install puts inpod on the cluster.
@@ -56,7 +57,7 @@ func (s *stage) helm(ctx context.Context, config kit.Values) error {
 	if config != nil {
 		values["controller"] = kit.Values{"config": config}
 	}
-	wait, cancel := context.WithTimeout(ctx, startPatience)
+	wait, cancel := patience.Context(ctx, startPatience)
 	defer cancel()
 	if err := s.cluster.Install(wait, release(), values); err != nil {
 		return &failure{"the controller becomes ready", err.Error(), []string{fmt.Sprintf("kubectl -n %s describe pods", release().Namespace)}}
@@ -76,7 +77,7 @@ func (s *stage) cleanUp(ctx context.Context) error {
 	s.voice.Say("An earlier walkthrough has left its namespace; it is removed first.")
 	s.voice.Command("kubectl delete namespace %s", namespace)
 	begun := time.Now()
-	wait, cancel := context.WithTimeout(ctx, rolloutPatience)
+	wait, cancel := patience.Context(ctx, startPatience)
 	defer cancel()
 	if err := s.cluster.RemoveNamespace(wait, namespace); err != nil {
 		return &failure{"namespace " + namespace + " is deleted", err.Error(), []string{"kubectl get namespace " + namespace + " -o yaml"}}

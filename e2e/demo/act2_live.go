@@ -14,6 +14,7 @@ import (
 
 	"inpod.dev/inpod/e2e/internal/kit"
 	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/patience"
 )
 
 // Reasons of inpod's events about reloads in place.
@@ -82,7 +83,7 @@ func (s *stage) reloadLive(ctx context.Context, c *client) (time.Duration, error
 	if err != nil {
 		return 0, err
 	}
-	wait, cancel := context.WithTimeout(ctx, rolloutPatience)
+	wait, cancel := patience.Context(ctx, rolloutPatience)
 	defer cancel()
 	first, last, err := c.switched(wait, "v1.0", "v2.0")
 	if err != nil {
@@ -121,7 +122,7 @@ func (s *stage) haveSidecar(ctx context.Context, w kit.Workload) error {
 
 // clientRuns waits for the pod of the client.
 func (s *stage) clientRuns(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	ctx, cancel := patience.Context(ctx, startPatience)
 	defer cancel()
 	_, err := kit.AwaitObject(ctx, s.cluster.Client.CoreV1().RESTClient(), "pods", namespace, "client", func(object runtime.Object) bool {
 		pod, ok := object.(*corev1.Pod)
@@ -135,7 +136,7 @@ func (s *stage) clientRuns(ctx context.Context) error {
 
 // hears waits until the client gets an answer.
 func (s *stage) hears(ctx context.Context, c *client, answer string) error {
-	wait, cancel := context.WithTimeout(ctx, rolloutPatience)
+	wait, cancel := patience.Context(ctx, rolloutPatience)
 	defer cancel()
 	if err := c.until(wait, func() bool { return !c.first[answer].IsZero() }); err != nil {
 		return &failure{"the client gets " + answer, err.Error(), []string{"kubectl -n " + namespace + " logs client"}}
@@ -176,7 +177,7 @@ func brokenEdit(ctx context.Context, s *stage) error {
 
 // stillServes checks that the client gets what it got before, and nothing else.
 func (s *stage) stillServes(ctx context.Context, c *client, answer string) error {
-	wait, cancel := context.WithTimeout(ctx, rolloutPatience)
+	wait, cancel := patience.Context(ctx, rolloutPatience)
 	defer cancel()
 	now := time.Now()
 	if err := c.until(wait, func() bool { return c.last[answer].After(now) }); err != nil {

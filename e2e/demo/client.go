@@ -23,6 +23,9 @@ type client struct {
 	failures []string
 	// first and last are the times of the first and of the latest answer with a text.
 	first, last map[string]time.Time
+	// latest is the text of the latest answer, inRow how many answers in a row had it.
+	latest string
+	inRow  int
 	// changed is closed and made anew with each line.
 	changed chan struct{}
 }
@@ -68,6 +71,10 @@ func (c *client) take(line string, now time.Time) {
 			c.first[answer] = now
 		}
 		c.last[answer] = now
+		if answer != c.latest {
+			c.latest, c.inRow = answer, 0
+		}
+		c.inRow++
 	} else {
 		c.failures = append(c.failures, line)
 	}
@@ -97,11 +104,9 @@ func (c *client) until(ctx context.Context, condition func() bool) error {
 // switched waits until no pod has given the old answer for a while, and returns when the first new one and the last
 // old one came.
 func (c *client) switched(ctx context.Context, before, after string) (first, last time.Time, err error) {
-	// With three pods behind the service, a second of about 15 answers without one of an old pod has a chance of 0.2 %.
-	const quiet = time.Second
-	err = c.until(ctx, func() bool {
-		return !c.first[after].IsZero() && c.last[after].Sub(c.last[before]) > quiet
-	})
+	// With three pods behind the service, so many answers without one of an old pod have a chance of 0.2 %.
+	const enough = 15
+	err = c.until(ctx, func() bool { return c.latest == after && c.inRow >= enough })
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.first[after], c.last[before], err

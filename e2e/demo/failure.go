@@ -24,7 +24,7 @@ func (s *stage) report(ctx context.Context, title string, err error) {
 	v := s.voice
 	f, planned := errors.AsType[*failure](err)
 	switch {
-	case errors.Is(ctx.Err(), context.Canceled):
+	case ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded):
 		v.Failed("%s: interrupted", title)
 		return
 	case !planned:

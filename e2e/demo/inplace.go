@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/internal/patience"
 )
 
 // outcome is how a change of content that running containers see ended.
@@ -24,7 +25,7 @@ type outcome struct {
 // untilEvent makes a change and waits until inpod says on the workload what came of it. It fails if the pods are not the
 // same afterwards: by name, by UID, and without a restart.
 func (s *stage) untilEvent(ctx context.Context, name, kind, reason string, change func(context.Context) error) (outcome, error) {
-	ctx, cancel := context.WithTimeout(ctx, rolloutPatience)
+	ctx, cancel := patience.Context(ctx, rolloutPatience)
 	defer cancel()
 	w := kit.Deployment(namespace, name)
 	before, err := s.identities(ctx, w)

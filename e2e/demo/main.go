@@ -27,14 +27,15 @@ import (
 
 	"inpod.dev/inpod/e2e/demo/internal/voice"
 	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/internal/patience"
 )
 
-// patience bounds the whole story. It takes under two minutes; a slow machine gets more.
-const patience = 10 * time.Minute
+// limit bounds the whole story, which takes under two minutes on an idle machine.
+const limit = 15 * time.Minute
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := patience.Context(ctx, limit)
 	code := run(ctx, voice.New(os.Stdout, colorful(os.Stdout)))
 	cancel()
 	stop()

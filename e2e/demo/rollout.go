@@ -19,13 +19,14 @@ import (
 
 	"inpod.dev/inpod/e2e/demo/internal/rolling"
 	"inpod.dev/inpod/e2e/demo/internal/voice"
+	"inpod.dev/inpod/internal/patience"
 )
 
 const (
-	// rolloutPatience bounds the wait for one rollout, which takes seconds.
-	rolloutPatience = time.Minute
-	// startPatience bounds the wait for first pods, whose image may have to be pulled.
-	startPatience = 2 * time.Minute
+	// rolloutPatience bounds the wait for one rollout, which takes seconds on an idle machine.
+	rolloutPatience = 2 * time.Minute
+	// startPatience bounds the wait for first pods, whose image may have to be pulled, and for a namespace to go.
+	startPatience = 4 * time.Minute
 )
 
 // upgrade is one rolling upgrade, as it was seen.
@@ -51,7 +52,7 @@ func (u upgrade) hasVariable(name string) bool {
 // roll makes a change and watches the rolling upgrade that follows. It fails if there is none, if there is more than
 // one, if ever fewer pods served than the Deployment allows, or if no event says why.
 func (s *stage) roll(ctx context.Context, name string, change func(context.Context) error) (upgrade, error) {
-	ctx, cancel := context.WithTimeout(ctx, rolloutPatience)
+	ctx, cancel := patience.Context(ctx, rolloutPatience)
 	defer cancel()
 	follower, err := s.follow(ctx, name)
 	if err != nil {
@@ -209,7 +210,7 @@ func (f *follower) late(ctx context.Context) error {
 	if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) {
 		return cause
 	}
-	expected := fmt.Sprintf("a complete rolling upgrade of %s within %.0f s", name, rolloutPatience.Seconds())
+	expected := fmt.Sprintf("a complete rolling upgrade of %s, waited %.0f s", name, f.since().Seconds())
 	switch {
 	case f.seen.decided == 0:
 		return &failure{expected, "its pod template did not change", []string{eventsOf(name)}}

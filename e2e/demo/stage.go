@@ -17,6 +17,7 @@ import (
 	"inpod.dev/inpod/e2e/demo/internal/voice"
 	"inpod.dev/inpod/e2e/internal/kit"
 	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/patience"
 )
 
 // namespace is where everything but inpod itself runs.
@@ -59,7 +60,7 @@ func (s *stage) apply(ctx context.Context, file, deployment string) error {
 		return err
 	}
 	w := kit.Deployment(namespace, deployment)
-	wait, cancel := context.WithTimeout(ctx, startPatience)
+	wait, cancel := patience.Context(ctx, startPatience)
 	defer cancel()
 	if err := s.cluster.AwaitRollout(wait, w); err != nil {
 		return &failure{"the pods of " + deployment + " become ready", err.Error(), []string{podsOf(deployment)}}

@@ -14,12 +14,13 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/internal/patience"
 )
 
 const (
 	space    = "inpod-soak"
 	replicas = 3
-	patience = 3 * time.Minute
+	limit    = 5 * time.Minute
 )
 
 // soak is the stage: a release that is limited to one namespace, and two workloads in it.
@@ -49,7 +50,7 @@ func set(ctx context.Context) (*soak, error) {
 			return nil, err
 		}
 	}
-	wait, cancel := context.WithTimeout(ctx, patience)
+	wait, cancel := patience.Context(ctx, limit)
 	defer cancel()
 	if err := s.Install(wait, s.release, kit.Values{"namespaces": []string{space}}); err != nil {
 		return nil, err
@@ -140,7 +141,7 @@ func (s *soak) pods(ctx context.Context, name string) ([]corev1.Pod, error) {
 
 // settled waits until every pod has the last edits, and says which have not.
 func (s *soak) settled(ctx context.Context, e edits) []error {
-	wait, cancel := context.WithTimeout(ctx, patience)
+	wait, cancel := patience.Context(ctx, limit)
 	defer cancel()
 	for _, w := range []struct {
 		name, path string

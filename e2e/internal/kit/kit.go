@@ -4,7 +4,7 @@
 // look inside, and say what was there when something went wrong. It knows Kubernetes and the chart, and no test.
 //
 // Every function takes a context and gives up when it ends; nothing sleeps, all waiting is done by watching. The error
-// of a wait says what was waited for and what was seen last.
+// of a wait says what was waited for and what was seen last. A GET that reached nobody is repeated.
 //
 //	c, err := kit.Connect()
 //	ns, err := c.CreateNamespace(ctx, "demo", nil)
@@ -108,6 +108,7 @@ func Connect() (*Cluster, error) {
 	}
 	config.QPS = -1 // the server's own fairness is the limit
 	config.UserAgent = FieldManager
+	config.Wrap(repeating)
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig %s: %w", env.Kubeconfig, err)

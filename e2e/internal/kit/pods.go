@@ -4,6 +4,7 @@ package kit
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/httpstream"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/remotecommand"
@@ -29,7 +31,14 @@ func (c *Cluster) Exec(ctx context.Context, namespace, pod, container string, co
 		return "", fmt.Errorf("exec in %s/%s: %w", namespace, pod, err)
 	}
 	var stdout, stderr bytes.Buffer
-	err = executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: &stdout, Stderr: &stderr})
+	err = repeat(ctx, func() (bool, error) {
+		stdout.Reset()
+		stderr.Reset()
+		err := executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: &stdout, Stderr: &stderr})
+		// A connection that was not made has run nothing.
+		return err != nil && stdout.Len() == 0 && (unreached(err) || strings.Contains(err.Error(), "dialing backend") ||
+			httpstream.IsUpgradeFailure(err)), err
+	})
 	if err != nil {
 		return stdout.String(), fmt.Errorf("exec %q in %s/%s: %w: %s", strings.Join(command, " "), namespace, pod, err, strings.TrimSpace(stderr.String()))
 	}
@@ -66,7 +75,7 @@ func (c *Cluster) AwaitLog(ctx context.Context, w Workload, text string) (string
 		return false, nil
 	})
 	if err != nil {
-		return "", fmt.Errorf("%s: waited for %q in the log: %w\n%s", w, text, err, c.Describe(context.WithoutCancel(ctx), w.Namespace))
+		return "", fmt.Errorf("%s: waited for %q in the log: %w\n%s", w, text, cmp.Or(context.Cause(ctx), err), c.Describe(context.WithoutCancel(ctx), w.Namespace))
 	}
 	return log, nil
 }

@@ -39,7 +39,7 @@ func New(server, pki string) (*Client, error) {
 		TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{admin}, MinVersion: tls.VersionTLS12},
 		Proxy:           nil, // the server is on this machine, whatever the environment says
 	}
-	return &Client{server: server, http: &http.Client{Transport: transport, Timeout: 5 * time.Second}}, nil
+	return &Client{server: server, http: &http.Client{Transport: transport, Timeout: 30 * time.Second}}, nil
 }
 
 // Ready returns nil once the API server says that it is.

@@ -89,7 +89,7 @@ func (c *Cluster) Leftovers() ([]string, error) {
 // the kubelet would take minutes to end its pods. The daemons that start others may start one more between the look and
 // their death, therefore the repetition.
 func (c *Cluster) stopProcesses() error {
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		processes, err := c.traces.Processes()
 		if err != nil || len(processes) == 0 {

@@ -62,11 +62,14 @@ func (c *Cluster) stopAll(components []string) error {
 // stopOne ends a component. They are all made to survive a crash, so one that takes its time, as the API server does with
 // open watches, is killed.
 func (c *Cluster) stopOne(record procs.Record) error {
-	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
-		if err := syscall.Kill(record.PID, signal); err != nil && !errors.Is(err, syscall.ESRCH) {
+	for _, end := range []struct {
+		signal syscall.Signal
+		within time.Duration
+	}{{syscall.SIGTERM, 2 * time.Second}, {syscall.SIGKILL, patience}} {
+		if err := syscall.Kill(record.PID, end.signal); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return err
 		}
-		if within(2*time.Second, func() bool { _, running := c.table.Running(record.Name); return !running }) {
+		if within(end.within, func() bool { _, running := c.table.Running(record.Name); return !running }) {
 			return nil
 		}
 	}
@@ -86,7 +89,7 @@ func (c *Cluster) endStrays(daemon procs.Daemon) error {
 			return err
 		}
 	}
-	if !within(5*time.Second, func() bool { return len(c.table.Find(daemon.Args)) == 0 }) {
+	if !within(patience, func() bool { return len(c.table.Find(daemon.Args)) == 0 }) {
 		return fmt.Errorf("%s: process %v of an interrupted start does not end", daemon.Name, strays)
 	}
 	return nil

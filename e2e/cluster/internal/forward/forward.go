@@ -57,7 +57,7 @@ func Serve(listener net.Listener, target string) error {
 
 func connect(outer net.Conn, target string) {
 	defer outer.Close()
-	inner, err := (&net.Dialer{Timeout: 5 * time.Second}).Dial("tcp", target)
+	inner, err := (&net.Dialer{Timeout: 30 * time.Second}).Dial("tcp", target)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "dial:", err)
 		return

@@ -126,7 +126,7 @@ func (g Groups) marker() (Hierarchy, bool) {
 
 // Remove removes the groups, from the leaves up. The kernel takes a moment to let go of processes that just died.
 func (g Groups) Remove() error {
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		left := g.Existing()
 		if len(left) == 0 {
