@@ -3,10 +3,11 @@
 # usage: chart.sh HELM CHARTREADME
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source tools/gotest.sh
 helm=$1 chartreadme=$2
 
 failed=0
 lint=$("$helm" lint --strict charts/inpod 2>&1) || { echo "$lint"; echo "helm lint: failed"; failed=1; }
 "$chartreadme" -check charts/inpod || failed=1
-HELM=$helm go test -json ./charts/tests || failed=1
+HELM=$helm gotest ./charts/tests || failed=1
 exit $failed

@@ -4,6 +4,7 @@
 #        fuzz.sh run DURATION
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source tools/gotest.sh
 mode=$1
 shift
 
@@ -16,7 +17,7 @@ fi
 case $mode in
   seeds)
     mapfile -t packages < <(printf '%s\n' "${files[@]}" | xargs -n1 dirname | sort -u)
-    exec go test -json "$@" -run '^Fuzz' "${packages[@]/#/./}"
+    gotest "$@" -run '^Fuzz' "${packages[@]/#/./}"
     ;;
   run)
     for file in "${files[@]}"; do

@@ -3,6 +3,9 @@
 //
 //	testsum -suite unit -log dist/test/unit.log -- go test -json ./...
 //
+// With -part fuzz-seeds=Fuzz the tests whose names begin with Fuzz are a suite of their own that runs along: they have
+// their own closing line, here dist/test/fuzz-seeds.log.line.
+//
 // Its exit code is 0 when the command succeeded, at least one test ran and none failed; else 1. It is 2 for wrong use.
 package main
 
@@ -15,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 )
@@ -30,11 +34,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 	suite := flags.String("suite", "", "name that begins the closing line")
 	logFile := flags.String("log", "", "file that gets the whole output of the tests as text")
 	each := flags.Bool("each", false, "print a line for each finished top-level test, for suites that take minutes")
+	partOf := flags.String("part", "", "SUITE=PREFIX: tests that are counted in a suite of their own")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
-	if *suite == "" || *logFile == "" || flags.NArg() == 0 {
-		fmt.Fprintln(stderr, "usage: testsum -suite NAME -log FILE [-each] -- COMMAND [ARGUMENT]...")
+	partSuite, prefix, hasPart := strings.Cut(*partOf, "=")
+	if *suite == "" || *logFile == "" || flags.NArg() == 0 || *partOf != "" && (!hasPart || partSuite == "" || prefix == "") {
+		fmt.Fprintln(stderr, "usage: testsum -suite NAME -log FILE [-each] [-part NAME=PREFIX] -- COMMAND [ARGUMENT]...")
 		return 2
 	}
 
@@ -47,10 +53,18 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 	start := time.Now()
 	sum := newSummary(stdout, log, *each)
+	if hasPart {
+		sum.part = &part{suite: partSuite, prefix: prefix}
+	}
 	failure := execute(flags.Args(), sum, stderr, log)
 	line, ok := sum.closing(*suite, *logFile, time.Since(start), failure)
-	fmt.Fprintln(stdout, line)
-	if err := os.WriteFile(*logFile+".line", []byte(line+"\n"), 0o644); err != nil {
+	err = say(stdout, *logFile+".line", line)
+	if hasPart {
+		line, good := sum.closingPart(*logFile, time.Since(start))
+		err = errors.Join(err, say(stdout, filepath.Join(filepath.Dir(*logFile), partSuite+".log.line"), line))
+		ok = ok && good
+	}
+	if err != nil {
 		fmt.Fprintf(stderr, "testsum: %v\n", err)
 		return 1
 	}
@@ -58,6 +72,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	return 0
+}
+
+// say prints a closing line and keeps it in a file.
+func say(stdout io.Writer, file, line string) error {
+	fmt.Fprintln(stdout, line)
+	return os.WriteFile(file, []byte(line+"\n"), 0o644)
 }
 
 func create(name string) (*os.File, error) {

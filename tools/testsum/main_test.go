@@ -97,6 +97,55 @@ func TestSummary(t *testing.T) {
 	}
 }
 
+func TestTestsOfAPartHaveALineOfTheirOwn(t *testing.T) {
+	pass := func(test string) string { return `{"Action":"pass","Package":"p","Test":"` + test + `"}` }
+	fail := func(test string) string { return `{"Action":"fail","Package":"p","Test":"` + test + `"}` }
+	const packageFails = `{"Action":"fail","Package":"p"}`
+	failure := errors.New("exit status 1")
+	cases := map[string]struct {
+		lines   []string
+		failure error
+
+		wantLine, wantPart string
+	}{
+		"each is counted once": {
+			lines:    []string{pass("TestA"), pass("FuzzA/seed#0"), pass("FuzzA")},
+			wantLine: "unit: ok 1 tests in 3 s", wantPart: "fuzz-seeds: ok 2 tests in 3 s",
+		},
+		"a seed that fails is a failure of its part": {
+			lines: []string{pass("TestA"), fail("FuzzA/seed#0"), fail("FuzzA"), packageFails}, failure: failure,
+			wantLine: "unit: ok 1 tests in 3 s", wantPart: "fuzz-seeds: FAILED in 3 s: 1 of 1 tests: p.FuzzA/seed#0 (log: the.log)",
+		},
+		"a test that fails is none of its part": {
+			lines: []string{fail("TestA"), pass("FuzzA"), packageFails}, failure: failure,
+			wantLine: "unit: FAILED in 3 s: 1 of 1 tests: p.TestA (log: the.log)", wantPart: "fuzz-seeds: ok 1 tests in 3 s",
+		},
+		"a package that does not build may have had both": {
+			lines: []string{pass("TestA"), pass("FuzzA"), `{"Action":"fail","Package":"q"}`}, failure: failure,
+			wantLine: "unit: FAILED in 3 s: packages that did not build or died: q (log: the.log)",
+			wantPart: "fuzz-seeds: FAILED in 3 s: packages that did not build or died are named above (log: the.log)",
+		},
+		"without seeds nothing was proven": {
+			lines:    []string{pass("TestA")},
+			wantLine: "unit: ok 1 tests in 3 s", wantPart: "fuzz-seeds: FAILED in 3 s: no test ran (log: the.log)",
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			sum := newSummary(io.Discard, io.Discard, false)
+			sum.part = &part{suite: "fuzz-seeds", prefix: "Fuzz"}
+			for _, line := range tc.lines {
+				sum.add([]byte(line + "\n"))
+			}
+			line, _ := sum.closing("unit", "the.log", 3*time.Second, tc.failure)
+			partLine, _ := sum.closingPart("the.log", 3*time.Second)
+			if line != tc.wantLine || partLine != tc.wantPart {
+				t.Errorf("closing lines %q and %q, want %q and %q", line, partLine, tc.wantLine, tc.wantPart)
+			}
+		})
+	}
+}
+
 func TestRun(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "sub", "suite.log")
 	event := `{"Action":"pass","Package":"p","Test":"TestA"}`

@@ -20,17 +20,29 @@ type event struct {
 	FailedBuild string
 }
 
-// summary reads events and remembers what the closing line needs.
+// tally counts the tests of a suite.
+type tally struct {
+	passed  int
+	failed  []string // package.Test, leaves only: a parent fails because of its child
+	skipped []string
+}
+
+// part is a suite whose tests run with those of another one, since they are in the same test binaries.
+type part struct {
+	suite, prefix string // the names of its tests begin with prefix
+	tally
+}
+
+// summary reads events and remembers what the closing lines need.
 type summary struct {
 	screen, log io.Writer
 	each        bool
 
 	// output holds what a test or a package (no test name) printed and is not yet known to have passed.
-	output  map[string][]string
-	passed  int
-	failed  []string // package.Test, leaves only: a parent fails because of its child
-	skipped []string
-	broken  []string // packages that failed without a failing test: build errors, panics, timeouts
+	output map[string][]string
+	tally
+	part   *part    // nil for none
+	broken []string // packages that failed without a failing test: build errors, panics, timeouts
 }
 
 func newSummary(screen, log io.Writer, each bool) *summary {
@@ -62,17 +74,26 @@ func (s *summary) add(line []byte) {
 	}
 }
 
+// of is where a test counts.
+func (s *summary) of(test string) *tally {
+	if s.part != nil && strings.HasPrefix(test, s.part.prefix) {
+		return &s.part.tally
+	}
+	return &s.tally
+}
+
 func (s *summary) endTest(e event) {
+	t := s.of(e.Test)
 	key := e.Package + " " + e.Test
 	name := short(e.Package) + "." + e.Test
 	switch e.Action {
 	case "pass":
-		s.passed++
+		t.passed++
 	case "skip":
-		s.skipped = append(s.skipped, name)
+		t.skipped = append(t.skipped, name)
 	case "fail":
-		if !slices.ContainsFunc(s.failed, func(other string) bool { return strings.HasPrefix(other, name+"/") }) {
-			s.failed = append(s.failed, name)
+		if !slices.ContainsFunc(t.failed, func(other string) bool { return strings.HasPrefix(other, name+"/") }) {
+			t.failed = append(t.failed, name)
 		}
 		for _, text := range s.output[key] {
 			_, _ = io.WriteString(s.screen, text)
@@ -90,7 +111,7 @@ func (s *summary) endPackage(e event) {
 	key := e.Package + " "
 	said := s.output[key]
 	if e.Action == "fail" {
-		if !slices.ContainsFunc(s.failed, func(name string) bool { return strings.HasPrefix(name, short(e.Package)+".") }) {
+		if !slices.ContainsFunc(s.allFailed(), func(name string) bool { return strings.HasPrefix(name, short(e.Package)+".") }) {
 			s.broken = append(s.broken, short(e.Package))
 		}
 		// A panic or a timeout belongs to a test that never ended.
@@ -113,29 +134,54 @@ func (s *summary) endPackage(e event) {
 
 // closing is the suite's one line and whether all is well.
 func (s *summary) closing(suite, logFile string, took time.Duration, failure error) (string, bool) {
-	seconds := int(took.Round(time.Second).Seconds())
-	total := s.passed + len(s.failed)
-	var wrong []string
-	if len(s.failed) > 0 {
-		wrong = append(wrong, fmt.Sprintf("%d of %d tests: %s", len(s.failed), total, strings.Join(s.failed, ", ")))
+	if failure != nil && len(s.allFailed()) > len(s.failed) {
+		failure = nil // the tests of the part explain it, and have a line of their own
 	}
+	var wrong []string
 	if len(s.broken) > 0 {
 		wrong = append(wrong, "packages that did not build or died: "+strings.Join(s.broken, ", "))
+	}
+	return s.tally.closing(suite, logFile, took, wrong, failure)
+}
+
+// closingPart is the line of the suite that ran along.
+func (s *summary) closingPart(logFile string, took time.Duration) (string, bool) {
+	var wrong []string
+	if len(s.broken) > 0 {
+		wrong = append(wrong, "packages that did not build or died are named above")
+	}
+	return s.part.closing(s.part.suite, logFile, took, wrong, nil)
+}
+
+// closing is a suite's line. wrong is what went wrong beside tests, failure what matters only if nothing else did.
+func (t *tally) closing(suite, logFile string, took time.Duration, wrong []string, failure error) (string, bool) {
+	seconds := int(took.Round(time.Second).Seconds())
+	if len(t.failed) > 0 {
+		tests := fmt.Sprintf("%d of %d tests: %s", len(t.failed), t.passed+len(t.failed), strings.Join(t.failed, ", "))
+		wrong = append([]string{tests}, wrong...)
 	}
 	if len(wrong) == 0 && failure != nil {
 		wrong = append(wrong, failure.Error())
 	}
-	if len(wrong) == 0 && s.passed == 0 {
+	if len(wrong) == 0 && t.passed == 0 {
 		wrong = append(wrong, "no test ran")
 	}
 	if len(wrong) > 0 {
 		return fmt.Sprintf("%s: FAILED in %d s: %s (log: %s)", suite, seconds, strings.Join(wrong, "; "), logFile), false
 	}
-	line := fmt.Sprintf("%s: ok %d tests in %d s", suite, s.passed, seconds)
-	if len(s.skipped) > 0 {
-		line += fmt.Sprintf(", %d skipped: %s", len(s.skipped), strings.Join(s.skipped, ", "))
+	line := fmt.Sprintf("%s: ok %d tests in %d s", suite, t.passed, seconds)
+	if len(t.skipped) > 0 {
+		line += fmt.Sprintf(", %d skipped: %s", len(t.skipped), strings.Join(t.skipped, ", "))
 	}
 	return line, true
+}
+
+// allFailed are the tests that failed, those of the part included.
+func (s *summary) allFailed() []string {
+	if s.part == nil {
+		return s.failed
+	}
+	return slices.Concat(s.failed, s.part.failed)
 }
 
 // short drops the module's path from a package's.
