@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"inpod.dev/inpod/internal/patience"
 	"inpod.dev/inpod/sidecar/internal/process"
 )
 
@@ -187,17 +188,12 @@ func TestRealInitsAreLookedThrough(t *testing.T) {
 				t.Skip(args[0], "is not installed here")
 			}
 			marker := filepath.Join(t.TempDir(), "m")
-			cmd := exec.CommandContext(t.Context(), args[0], append(args[1:], "sh", "-c", `trap : USR1; touch "$0"; while :; do sleep 0.1; done`, marker)...)
+			cmd := exec.CommandContext(t.Context(), args[0], append(args[1:], "sh", "-c", `trap : USR1; sleep 60 & touch "$0"; while :; do wait; done`, marker)...)
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = cmd.Process.Signal(syscall.SIGTERM); _ = cmd.Wait() })
-			for { // the test's own deadline ends it
-				if _, err := os.Stat(marker); err == nil {
-					break
-				}
-				time.Sleep(5 * time.Millisecond)
-			}
+			patience.Await(t, "the trap is set", func() bool { _, err := os.Stat(marker); return err == nil })
 			p, err := table().Meant(process.Selector{Cmdline: regexp.MustCompile(regexp.QuoteMeta(marker))}, syscall.SIGUSR1)
 			if err != nil || p.Comm != "sh" {
 				t.Fatalf("%s, %v; want the shell that it started", p, err)

@@ -44,6 +44,9 @@ func parseStat(text []byte) (p Process, err error) {
 // Masks are the signal sets of one thread; bit n-1 stands for signal n.
 type Masks struct {
 	Blocked, Ignored, Caught uint64
+	// Rests is true while the thread waits for something. What it blocks then it blocks for good, and not in the middle
+	// of something that it could not go on with because the machine is busy.
+	Rests bool
 }
 
 // parseStatus reads the real user and the signal sets out of /proc/PID/status.
@@ -60,6 +63,9 @@ func parseStatus(text []byte) (uid int, masks Masks, err error) {
 		}
 		var set *uint64
 		switch key {
+		case "State":
+			masks.Rests = fields[0] == "S"
+			continue
 		case "Uid":
 			if uid, err = strconv.Atoi(fields[0]); err != nil {
 				return 0, Masks{}, fmt.Errorf("user in status: %w", err)

@@ -2,6 +2,9 @@ package process
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -69,6 +72,39 @@ func TestVerdict(t *testing.T) {
 			}
 			if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), tc.wantText) {
 				t.Errorf("error = %v, want a refusal with %q", err, tc.wantText)
+			}
+		})
+	}
+}
+
+// A shell blocks everything while it forks. Where the machine is so busy that it is stopped in the middle of that, each look
+// sees it blocking, and it dies of the signal once it may go on.
+func TestWhatIsBlockedCountsOnlyAtRest(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		states  []string // of the threads, all of which block the signal
+		wantErr error
+	}{
+		"a thread that waits":                     {states: []string{"R (running)", "S (sleeping)"}},
+		"one that could not go on":                {states: []string{"R (running)"}, wantErr: ErrRefused},
+		"one that waits for the child of a vfork": {states: []string{"D (disk sleep)"}, wantErr: ErrRefused},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			root := t.TempDir()
+			for i, state := range tc.states {
+				dir := filepath.Join(root, "7", "task", strconv.Itoa(7+i))
+				if err := os.MkdirAll(dir, 0o755); err != nil {
+					t.Fatal(err)
+				}
+				status := "State:\t" + state + "\nUid:\t0\t0\t0\t0\nSigBlk:\tfffffffffffffeff\nSigIgn:\t0\nSigCgt:\t0\n"
+				if err := os.WriteFile(filepath.Join(dir, "status"), []byte(status), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			err := Table{Root: root}.Allowed(t.Context(), Process{PID: 7, Comm: "app"}, syscall.SIGUSR1, NoAssurance)
+			if !errors.Is(err, tc.wantErr) {
+				t.Errorf("error = %v, want %v", err, tc.wantErr)
 			}
 		})
 	}
