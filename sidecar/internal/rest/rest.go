@@ -7,49 +7,71 @@ import (
 	"os"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
 // GiveBack returns memory that start-up or a reload needed and waiting does not: the free part of the heap, and the
-// pages of the program's code, of which those that are used again come back from the page cache.
+// pages of the program's code and constants, of which those that are used again come back from the page cache.
 //
-// Only code is given back, which nobody ever writes to: a page of data would come back without what was written.
+// Only what nobody ever wrote to is given back: a page that was written would come back without it.
 func GiveBack() error {
-	debug.FreeOSMemory()
-	maps, err := os.ReadFile("/proc/self/maps")
+	for range 2 { // what pools keep lives through one collection, and stacks shrink by half in each
+		debug.FreeOSMemory()
+	}
+	maps, err := os.ReadFile("/proc/self/smaps")
 	if err != nil {
-		return fmt.Errorf("give back code pages: %w", err)
+		return fmt.Errorf("give back pages of the program: %w", err)
 	}
 	program, err := os.Readlink("/proc/self/exe")
 	if err != nil {
-		return fmt.Errorf("give back code pages: %w", err)
+		return fmt.Errorf("give back pages of the program: %w", err)
 	}
-	begin, end, ok := code(maps, program)
-	if !ok {
-		return nil
-	}
-	if _, _, errno := syscall.Syscall(syscall.SYS_MADVISE, begin, end-begin, syscall.MADV_DONTNEED); errno != 0 {
-		return fmt.Errorf("give back code pages: %w", errno)
+	for _, m := range constant(maps, program) {
+		if _, _, errno := syscall.Syscall(syscall.SYS_MADVISE, m.begin, m.end-m.begin, syscall.MADV_DONTNEED); errno != 0 {
+			return fmt.Errorf("give back pages of the program: %w", errno)
+		}
 	}
 	return nil
 }
 
-// code finds the executable mapping of program in the text of /proc/self/maps.
-func code(maps []byte, program string) (begin, end uintptr, ok bool) {
-	// The columns of proc_pid_maps(5).
-	const addresses, permissions, path = 0, 1, 5
-	for line := range bytes.Lines(maps) {
-		fields := bytes.Fields(line)
-		if len(fields) <= path || string(fields[permissions]) != "r-xp" || string(fields[path]) != program {
+// mapping is a part of the address space.
+type mapping struct{ begin, end uintptr }
+
+// constant finds the mappings of program that are read-only and have no page of their own, in the text of /proc/self/smaps
+// (proc_pid_smaps(5)): a line for each mapping, then one for each of its properties.
+func constant(smaps []byte, program string) []mapping {
+	var found []mapping
+	var candidate mapping
+	isCandidate := false
+	for line := range bytes.Lines(smaps) {
+		fields := strings.Fields(string(line))
+		if len(fields) == 0 {
 			continue
 		}
-		from, to, _ := bytes.Cut(fields[addresses], []byte("-"))
-		low, err1 := strconv.ParseUint(string(from), 16, strconv.IntSize)
-		high, err2 := strconv.ParseUint(string(to), 16, strconv.IntSize)
-		if err1 != nil || err2 != nil || low >= high {
-			return 0, 0, false
+		if !strings.HasSuffix(fields[0], ":") {
+			candidate, isCandidate = readOnly(fields, program)
+			continue
 		}
-		return uintptr(low), uintptr(high), true
+		if isCandidate && fields[0] == "Anonymous:" && len(fields) > 1 && fields[1] == "0" {
+			found = append(found, candidate)
+		}
 	}
-	return 0, 0, false
+	return found
+}
+
+// readOnly reads the first line of a mapping, and reports whether it is one of program that cannot be written.
+func readOnly(fields []string, program string) (m mapping, ok bool) {
+	// The columns of proc_pid_maps(5).
+	const addresses, permissions, path = 0, 1, 5
+	if len(fields) <= path || fields[path] != program || fields[permissions] != "r-xp" && fields[permissions] != "r--p" {
+		return mapping{}, false
+	}
+	from, to, _ := strings.Cut(fields[addresses], "-")
+	low, err1 := strconv.ParseUint(from, 16, strconv.IntSize)
+	high, err2 := strconv.ParseUint(to, 16, strconv.IntSize)
+	if err1 != nil || err2 != nil || low >= high {
+		return mapping{}, false
+	}
+	return mapping{uintptr(low), uintptr(high)}, true
 }

@@ -1,6 +1,9 @@
 package rest
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 func TestGiveBack(t *testing.T) {
 	t.Parallel()
@@ -11,30 +14,29 @@ func TestGiveBack(t *testing.T) {
 	}
 }
 
-func TestCode(t *testing.T) {
+func TestWhatIsGivenBack(t *testing.T) {
 	t.Parallel()
-	const maps = "00400000-00401000 r--p 00000000 fe:01 12 /sidecar\n" +
-		"7f0000000000-7f0000001000 r-xp 00000000 fe:01 13 /lib/other\n" +
-		"00401000-00789000 r-xp 00001000 fe:01 12 /sidecar\n" +
-		"00b39000-00b96000 rw-p 00739000 fe:01 12 /sidecar\n"
-	cases := map[string]struct {
-		maps       string
-		wantBegin  uintptr
-		wantLength uintptr
-		wantOK     bool
+	const clean, written = "Rss: 100 kB\nAnonymous:             0 kB\nVmFlags: rd\n", "Rss: 100 kB\nAnonymous:             4 kB\nVmFlags: rd\n"
+	for name, tc := range map[string]struct {
+		smaps string
+		want  []mapping
 	}{
-		"the program's code":    {maps: maps, wantBegin: 0x401000, wantLength: 0x388000, wantOK: true},
-		"no code of it":         {maps: "00400000-00401000 rw-p 00000000 fe:01 12 /sidecar\n"},
-		"no addresses":          {maps: "x-y r-xp 00000000 fe:01 12 /sidecar\n"},
-		"an end before a begin": {maps: "2000-1000 r-xp 00000000 fe:01 12 /sidecar\n"},
-		"nothing":               {},
-	}
-	for name, tc := range cases {
+		"code and constants": {
+			"00400000-00401000 r-xp 00000000 fe:01 12 /sidecar\n" + clean + "00401000-00789000 r--p 00001000 fe:01 12 /sidecar\n" + clean,
+			[]mapping{{0x400000, 0x401000}, {0x401000, 0x789000}},
+		},
+		"nothing of another file":       {smaps: "7f0000000000-7f0000001000 r-xp 00000000 fe:01 13 /lib/other\n" + clean},
+		"nothing that can be written":   {smaps: "00b39000-00b96000 rw-p 00739000 fe:01 12 /sidecar\n" + clean},
+		"nothing that was written once": {smaps: "00401000-00789000 r--p 00001000 fe:01 12 /sidecar\n" + written},
+		"nothing without a file":        {smaps: "7f0000000000-7f0000001000 r--p 00000000 00:00 0\n" + clean},
+		"no addresses":                  {smaps: "x-y r-xp 00000000 fe:01 12 /sidecar\n" + clean},
+		"an end before a begin":         {smaps: "2000-1000 r-xp 00000000 fe:01 12 /sidecar\n" + clean},
+		"nothing":                       {},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			begin, end, ok := code([]byte(tc.maps), "/sidecar")
-			if ok != tc.wantOK || begin != tc.wantBegin || end-begin != tc.wantLength {
-				t.Errorf("got %x-%x, %v", begin, end, ok)
+			if got := constant([]byte(tc.smaps), "/sidecar"); !slices.Equal(got, tc.want) {
+				t.Errorf("%x, want %x", got, tc.want)
 			}
 		})
 	}
