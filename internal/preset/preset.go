@@ -119,11 +119,11 @@ const (
 	ProofPgbouncer ProofKind = "admin console"
 	// ProofNATS: a field that changes with a good reload, of a server that refuses one for what needs a restart.
 	ProofNATS ProofKind = "status field, or none"
-	// ProofBind, ProofDnsmasq and ProofMosquitto prove no more than ProofAlive: such a server is only asked by looking at its
+	// ProofBind, ProofDnsmasq and ProofBroker prove no more than ProofAlive: such a server is only asked by looking at its
 	// files before anything is sent.
-	ProofBind      ProofKind = "alive; zones and certificates are looked at before"
-	ProofDnsmasq   ProofKind = "alive; which files are re-read is looked up before"
-	ProofMosquitto ProofKind = "alive; lists and certificates are looked at before"
+	ProofBind    ProofKind = "alive; zones and certificates are looked at before"
+	ProofDnsmasq ProofKind = "alive; which files are re-read is looked up before"
+	ProofBroker  ProofKind = "alive; lists and certificates are looked at before"
 )
 
 // ByName finds a row. The error lists the names there are.

@@ -157,7 +157,7 @@ func dataAndNames() []Preset {
 		},
 		{
 			Name: "mosquitto", Processes: []string{"mosquitto"}, Signal: "HUP", //nolint:misspell // its name
-			Proof: Proof{Kind: ProofMosquitto}, BadFile: Partly,
+			Proof: Proof{Kind: ProofBroker}, BadFile: Partly,
 			NotReread: "listeners, bridges, persistence and max_inflight_messages",
 		},
 	}

@@ -22,15 +22,15 @@ func message(kind byte, body string) string {
 
 // row is a DataRow; "NULL" stands for no value.
 func row(values ...string) string {
-	body := string(binary.BigEndian.AppendUint16(nil, uint16(len(values))))
+	body := binary.BigEndian.AppendUint16(nil, uint16(len(values)))
 	for _, v := range values {
 		if v == "NULL" {
-			body += "\xff\xff\xff\xff"
+			body = append(body, "\xff\xff\xff\xff"...)
 			continue
 		}
-		body += string(binary.BigEndian.AppendUint32(nil, uint32(len(v)))) + v
+		body = append(binary.BigEndian.AppendUint32(body, uint32(len(v))), v...)
 	}
-	return message('D', body)
+	return message('D', string(body))
 }
 
 var (
@@ -119,9 +119,8 @@ func TestNobodyListensIsAnError(t *testing.T) {
 	if err == nil {
 		t.Error("want an error")
 	}
-	var said *pgwire.ServerError
-	if errors.As(err, &said) {
-		t.Errorf("%v is not the server's word", err)
+	if said, ok := errors.AsType[*pgwire.ServerError](err); ok {
+		t.Errorf("%v is not the server's word", said)
 	}
 }
 

@@ -4,5 +4,5 @@ package presettest
 
 // dataApps are the databases, name servers, brokers and monitors of the matrix.
 func dataApps() []app {
-	return []app{postgresApp(), pgbouncerApp(), natsApp(), bindApp(), unboundApp(), dnsmasqApp(), mosquittoApp(), prometheusApp(), alertmanagerApp(), blackboxApp()}
+	return []app{postgresApp(), pgbouncerApp(), natsApp(), bindApp(), unboundApp(), dnsmasqApp(), mqttApp(), prometheusApp(), alertmanagerApp(), blackboxApp()}
 }

@@ -42,7 +42,7 @@ func mqtt(e env, user, topic string) (let bool, err error) {
 	return !bytes.Contains(answer, []byte{notAuthorized}), err
 }
 
-func mosquittoApp() app { //nolint:misspell // its name
+func mqttApp() app {
 	main := func(e env, v string) map[string]string {
 		return map[string]string{"mosquitto.conf": fmt.Sprintf(`user root
 allow_anonymous %[2]v
@@ -72,9 +72,9 @@ keyfile %[1]s/tls.key
 	return app{
 		server: server{
 			preset: "mosquitto", program: "mosquitto", //nolint:misspell // its name
-			argv: func(e env) []string { return []string{"mosquitto", "-c", e.conf + "/mosquitto.conf"} },
+			argv: func(e env) []string { return []string{"mosquitto", "-c", e.conf + "/mosquitto.conf"} }, //nolint:misspell // its name
 		},
-		version: []string{"sh", "-c", "mosquitto -h | head -1"},
+		version: []string{"sh", "-c", "mosquitto -h | head -1"}, //nolint:misspell // its name
 		kinds: []fileKind{
 			{
 				name: "main", text: main, bad: broken(main, "nonsense here"),

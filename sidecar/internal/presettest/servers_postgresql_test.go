@@ -36,7 +36,7 @@ include_dir = '%[3]s/conf.d/deep'
 	}
 	// What stands in the last entry is asked of the postmaster by its effect: one version lets a role in, the other not.
 	hba := func(_ env, v string) map[string]string {
-		return map[string]string{"pg_hba.conf": "local all v1,v2 peer map=inpod\nlocal all all trust\nhost all postgres 127.0.0.1/32 trust\nhost all " + v + " 127.0.0.1/32 trust\n"}
+		return map[string]string{"pg_hba.conf": "local all v1,v2 peer map=inpod\nlocal all postgres trust\nhost all postgres 127.0.0.1/32 trust\nhost all " + v + " 127.0.0.1/32 trust\n"}
 	}
 	ident := func(_ env, v string) map[string]string {
 		return map[string]string{"pg_ident.conf": "inpod root " + v + "\n"}
@@ -82,7 +82,7 @@ include_dir = '%[3]s/conf.d/deep'
 			{
 				name: "pg_hba.conf", text: hba,
 				shows: letsIn(func(env) string { return "127.0.0.1" }),
-				bad:   broken(hba, "host all all nonsense"),
+				bad:   broken(hba, "host all nonsense"),
 				cells: map[editKind]want{
 					good:        {result: proven, proof: "views"},
 					bad:         {result: rejected, message: "pg_hba.conf line 6"},

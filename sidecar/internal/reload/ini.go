@@ -1,6 +1,7 @@
 package reload
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -61,7 +62,7 @@ func (i *iniFile) add(read func(string) ([]byte, error), dir, name string, secti
 	return nil
 }
 
-// words splits a connection string of pgbouncer, "host=a port=1 password='it”s'", into its settings.
+// connectionSettings splits a connection string of pgbouncer, "host=a port=1 password='a b'", into its settings.
 func connectionSettings(text string) (map[string]string, error) {
 	settings := map[string]string{}
 	for text = strings.TrimSpace(text); text != ""; text = strings.TrimSpace(text) {
@@ -93,7 +94,7 @@ func quoted(text string) (value, after string, err error) {
 	for {
 		before, rest, ok := strings.Cut(text, "'")
 		if !ok {
-			return "", "", fmt.Errorf("a quote of a database's settings is not closed")
+			return "", "", errors.New("a quote of a database's settings is not closed")
 		}
 		b.WriteString(before)
 		if !strings.HasPrefix(rest, "'") {

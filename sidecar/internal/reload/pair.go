@@ -20,8 +20,8 @@ func (s server) pairFault(cert, key string) error {
 	if errors.Is(keyErr, os.ErrNotExist) {
 		return fmt.Errorf("there is no key %s", key)
 	}
-	if err != nil || keyErr != nil || bytes.Contains(keyText, []byte("ENCRYPTED")) {
-		return nil
+	if hidden := errors.Join(err, keyErr); hidden != nil || bytes.Contains(keyText, []byte("ENCRYPTED")) {
+		return nil //nolint:nilerr // what may not be read is not known to be bad
 	}
 	if block, _ := pem.Decode(certText); block == nil {
 		return fmt.Errorf("%s holds no certificate", cert)

@@ -91,7 +91,7 @@ func (r *Reloader) reportedTime(ctx context.Context) (time.Time, bool) {
 				return at, true
 			}
 		}
-	case preset.ProofAlive, preset.ProofWorkers, preset.ProofAnswer, preset.ProofPostgres, preset.ProofPgbouncer, preset.ProofBind, preset.ProofDnsmasq, preset.ProofMosquitto:
+	case preset.ProofAlive, preset.ProofWorkers, preset.ProofAnswer, preset.ProofPostgres, preset.ProofPgbouncer, preset.ProofBind, preset.ProofDnsmasq, preset.ProofBroker:
 	}
 	return time.Time{}, false
 }

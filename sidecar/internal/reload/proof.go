@@ -65,9 +65,6 @@ type attempt struct {
 
 // prepare notes how things are before the trigger. done means that nothing may be sent.
 func (r *Reloader) prepare(ctx context.Context, target *process.Process, change agent.Change) (a *attempt, out agent.Outcome, done bool) {
-	if out, done := r.atStart(change); done {
-		return nil, out, true
-	}
 	a = &attempt{target: target, trigger: r.trigger(target)}
 	proof := r.Plan.Row.Proof
 	if a.witness = r.witnessOf(target, change); a.witness != nil {

@@ -21,11 +21,16 @@ type dnsmasq struct {
 }
 
 // The options that name files. Each may stand among the arguments and, without dashes, in the configuration.
-var (
-	dnsmasqAtStart = []string{"conf-file", "conf-dir"}
-	dnsmasqReread  = []string{"addn-hosts", "hostsdir", "dhcp-hostsfile", "dhcp-optsfile", "dhcp-hostsdir", "dhcp-optsdir", "servers-file", "resolv-file"}
-	dnsmasqShort   = map[string]string{"C": "conf-file", "7": "conf-dir", "H": "addn-hosts", "r": "resolv-file"}
-)
+func dnsmasqAtStart() []string { return []string{"conf-file", "conf-dir"} }
+
+func dnsmasqReread() []string {
+	return []string{"addn-hosts", "hostsdir", "dhcp-hostsfile", "dhcp-optsfile", "dhcp-hostsdir", "dhcp-optsdir", "servers-file", "resolv-file"}
+}
+
+// dnsmasqShort is the long name of a short option that names a file, "" for any other.
+func dnsmasqShort(letter string) string {
+	return map[string]string{"C": "conf-file", "7": "conf-dir", "H": "addn-hosts", "r": "resolv-file"}[letter]
+}
 
 // dnsmasqFlags are the short options without a value.
 const dnsmasqFlags = "951yZDNLERKzowefnbvhdkq3"
@@ -33,7 +38,7 @@ const dnsmasqFlags = "951yZDNLERKzowefnbvhdkq3"
 func (d *dnsmasq) before(context.Context) (agent.Outcome, bool) {
 	d.reread = []string{"/etc/hosts", "/etc/ethers", "/etc/resolv.conf"}
 	d.arguments(d.Words())
-	if !slices.ContainsFunc(d.atStart, func(string) bool { return true }) {
+	if len(d.atStart) == 0 {
 		d.note("conf-file", "/etc/dnsmasq.conf", 0)
 	}
 	for _, file := range d.change.Files {
@@ -59,7 +64,7 @@ func (d *dnsmasq) arguments(words []string) {
 		switch {
 		case long:
 			name, value, joined := strings.Cut(name, "=")
-			if !joined && (slices.Contains(dnsmasqAtStart, name) || slices.Contains(dnsmasqReread, name)) {
+			if !joined && (slices.Contains(dnsmasqAtStart(), name) || slices.Contains(dnsmasqReread(), name)) {
 				value = following
 				i++
 			}
@@ -74,7 +79,7 @@ func (d *dnsmasq) arguments(words []string) {
 				value = following
 				i++
 			}
-			d.note(dnsmasqShort[rest[:1]], value, 0)
+			d.note(dnsmasqShort(rest[:1]), value, 0)
 		}
 	}
 }
@@ -93,7 +98,7 @@ func (d *dnsmasq) note(name, value string, depth int) {
 	}
 	value = filepath.Clean(value)
 	switch {
-	case slices.Contains(dnsmasqReread, name):
+	case slices.Contains(dnsmasqReread(), name):
 		d.reread = append(d.reread, value)
 	case name == "conf-file":
 		d.atStart = append(d.atStart, value)

@@ -13,10 +13,10 @@ import (
 	"inpod.dev/inpod/sidecar/internal/agent"
 )
 
-// mosquitto looks at what Mosquitto does not survive well before it is sent a signal: a certificate without its key ends
+// broker looks at what the broker of the preset does not survive well before it is sent a signal: a certificate without its key ends
 // TLS, a bad password file shuts everybody out, and without its access list everybody may do everything. It says nothing
 // about any of it but in its log.
-type mosquitto struct {
+type broker struct {
 	server
 	workDir string
 	pairs   [][2]string
@@ -24,8 +24,8 @@ type mosquitto struct {
 	ports   []string
 }
 
-func (m *mosquitto) before(context.Context) (agent.Outcome, bool) {
-	file := "/etc/mosquitto/mosquitto.conf"
+func (m *broker) before(context.Context) (agent.Outcome, bool) {
+	file := "/etc/mosquitto/mosquitto.conf" //nolint:misspell // its name
 	words, given := m.Words(), false
 	for i, word := range words {
 		if (word == "-c" || word == "--config-file") && i+1 < len(words) {
@@ -34,12 +34,12 @@ func (m *mosquitto) before(context.Context) (agent.Outcome, bool) {
 	}
 	m.lists = map[string]string{}
 	if err := m.conf(m.absolute(file), 0); err != nil && given && m.isWatched(m.absolute(file)) {
-		return refuse(preset.ProofMosquitto, err.Error()), true
+		return refuse(preset.ProofBroker, err.Error()), true
 	}
 	if port, missing := m.notOpen(); missing {
 		return agent.Outcome{
-			Result: agent.NeedsRestart, Proof: string(preset.ProofMosquitto), Final: true,
-			Message: "nothing was sent: Mosquitto opens a new listener, here " + port + ", only when it starts, and refuses the whole file before",
+			Result: agent.NeedsRestart, Proof: string(preset.ProofBroker), Final: true,
+			Message: "nothing was sent: the broker opens a new listener, here " + port + ", only when it starts, and refuses the whole file before",
 		}, true
 	}
 	for _, pair := range m.pairs {
@@ -53,7 +53,7 @@ func (m *mosquitto) before(context.Context) (agent.Outcome, bool) {
 	for file, name := range m.lists {
 		if m.changed(file) {
 			if err := m.listFault(name, file); err != nil {
-				return refuse(preset.ProofMosquitto, err.Error()), true
+				return refuse(preset.ProofBroker, err.Error()), true
 			}
 		}
 	}
@@ -61,11 +61,11 @@ func (m *mosquitto) before(context.Context) (agent.Outcome, bool) {
 }
 
 // notOpen is a port of the configuration at which nobody listens.
-func (m *mosquitto) notOpen() (port string, missing bool) {
+func (m *broker) notOpen() (port string, missing bool) {
 	const listening = "0A" // TCP_LISTEN
 	open := map[string]bool{}
 	for _, table := range []string{"tcp", "tcp6"} {
-		text, err := os.ReadFile(filepath.Join(m.dir, "net", table))
+		text, err := os.ReadFile(filepath.Join(m.dir, "net", table)) //nolint:gosec // below /proc
 		if err != nil {
 			continue
 		}
@@ -89,7 +89,7 @@ func (m *mosquitto) notOpen() (port string, missing bool) {
 	return "", false
 }
 
-func (m *mosquitto) absolute(file string) string {
+func (m *broker) absolute(file string) string {
 	if !filepath.IsAbs(file) {
 		file = filepath.Join(m.workDir, file)
 	}
@@ -97,7 +97,7 @@ func (m *mosquitto) absolute(file string) string {
 }
 
 // conf notes the files that a configuration names.
-func (m *mosquitto) conf(file string, depth int) error {
+func (m *broker) conf(file string, depth int) error {
 	const deepest = 10
 	text, err := m.read(file)
 	if err != nil || depth > deepest {
@@ -134,9 +134,9 @@ func (m *mosquitto) conf(file string, depth int) error {
 	return nil
 }
 
-// listFault finds what Mosquitto takes for no entry: "name:hash" of a password file; topic, pattern and user of an access
+// listFault finds what is no entry: "name:hash" of a password file; topic, pattern and user of an access
 // list.
-func (m *mosquitto) listFault(name, file string) error {
+func (m *broker) listFault(name, file string) error {
 	text, err := m.read(file)
 	if err != nil {
 		return err
@@ -151,13 +151,13 @@ func (m *mosquitto) listFault(name, file string) error {
 		word, _, _ := strings.Cut(line, " ")
 		rule := slices.Contains([]string{"topic", "pattern", "user"}, word)
 		if name == "password_file" && !strings.Contains(line, ":") || name == "acl_file" && !rule {
-			return fmt.Errorf("%s line %d is not what Mosquitto reads there", file, n)
+			return fmt.Errorf("%s line %d is not what the broker reads there", file, n)
 		}
 	}
 	return nil
 }
 
-func (m *mosquitto) after(context.Context) finding {
-	return unproven(string(preset.ProofAlive), "Mosquitto refuses a bad file with a line in its log only, and does not re-read listeners, "+
+func (m *broker) after(context.Context) finding {
+	return unproven(string(preset.ProofAlive), "the broker refuses a bad file with a line in its log only, and does not re-read listeners, "+
 		"bridges and persistence")
 }

@@ -136,8 +136,7 @@ func (p *pgbouncer) after(ctx context.Context) finding {
 		return unproven(string(preset.ProofAlive), "pgbouncer could not be asked: "+p.unasked.Error())
 	}
 	c, err := pgwire.Dial(ctx, p.at, "pgbouncer", "pgbouncer")
-	var said *pgwire.ServerError
-	if errors.As(err, &said) {
+	if said, ok := errors.AsType[*pgwire.ServerError](err); ok {
 		return unproven(string(preset.ProofAlive), "pgbouncer's console lets in only the user that it runs as: "+said.Message)
 	}
 	if err != nil {

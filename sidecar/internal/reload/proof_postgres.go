@@ -68,8 +68,9 @@ func (p *postgres) ask(ctx context.Context, questions func(*pgwire.Conn) error) 
 	for _, at := range p.at {
 		var c *pgwire.Conn
 		if c, err = p.dial(ctx, at); err == nil {
-			defer c.Close()
-			return questions(c)
+			err = questions(c)
+			c.Close()
+			return err
 		}
 	}
 	return err

@@ -58,24 +58,11 @@ func (r *Reloader) witnessOf(target *process.Process, change agent.Change) witne
 		return &nats{reloader: r}
 	case preset.ProofDnsmasq:
 		return &dnsmasq{server: r.server(target, change), workDir: r.Table.Directory(*target)}
-	case preset.ProofMosquitto:
-		return &mosquitto{server: r.server(target, change), workDir: r.Table.Directory(*target)}
+	case preset.ProofBroker:
+		return &broker{server: r.server(target, change), workDir: r.Table.Directory(*target)}
 	default:
 		return nil
 	}
-}
-
-// atStart ends the attempt for files of which the preset knows that only a start reads them.
-func (r *Reloader) atStart(change agent.Change) (out agent.Outcome, done bool) {
-	for _, file := range change.Files {
-		if rule, ok := r.Plan.Row.RuleFor(file); ok && rule.Effect == preset.AtStart {
-			return agent.Outcome{
-				Result: agent.NeedsRestart, Final: true,
-				Message: fmt.Sprintf("nothing was sent: %s (%s) needs a restart, because %s", file, rule.Name, rule.Reason),
-			}, true
-		}
-	}
-	return agent.Outcome{}, false
 }
 
 // server is what every witness has: the process, the change, and the file system that the process sees.
@@ -102,7 +89,7 @@ func (s server) see(path string) string {
 		var name string
 		name, rest, _ = strings.Cut(strings.TrimLeft(rest, "/"), "/")
 		next := filepath.Join(through, name)
-		info, err := os.Lstat(next)
+		info, err := os.Lstat(next) //nolint:gosec // a path of the application's own configuration
 		if err != nil {
 			return path
 		}
