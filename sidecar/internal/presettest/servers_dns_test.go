@@ -19,7 +19,7 @@ func record(name string, class dnsmessage.Class) func(env) (string, error) {
 // zoneFile is a zone whose TXT record and serial number are a version.
 func zoneFile(name string) func(env, string) map[string]string {
 	return func(_ env, v string) map[string]string {
-		return map[string]string{name: fmt.Sprintf("$TTL 1\n@ SOA a root %d 1 1 1 1\n@ NS a\na A 10.0.0.1\nversion TXT inpod-%s\n", number(v), v)}
+		return map[string]string{name: fmt.Sprintf("$TTL 1\n@ SOA a root %d 1 1 1 1\n@ NS a\na A 10.0.0.1\nversion TXT inpod-%s\n", number(v), v)} //nolint:dupword // a zone file
 	}
 }
 
