@@ -76,7 +76,7 @@ func TestProgramsMayDoThisAndNoMore(t *testing.T) {
 		"everywhere": {"default", "controller", slices.Concat(watchRights(everywhere), key)},
 		"with several replicas, and defaults of namespaces": {"ha", "controller", slices.Concat(
 			watchRights(everywhere), grants(everywhere, "list,watch namespaces"), key, lease)},
-		"in some namespaces":   {"namespaced", "controller", slices.Concat(watchRights("shop", "blog"),
+		"in some namespaces": {"namespaced", "controller", slices.Concat(watchRights("shop", "blog"),
 			grants("shop", "get,create pods/portforward"), grants("blog", "get,create pods/portforward"), key, lease)},
 		"in its own namespace": {"own-namespace", "controller", slices.Concat(watchRights(own), key)},
 		"with every kind of workload": {"everything", "controller", slices.Concat(
@@ -112,6 +112,29 @@ func TestProgramsMayDoThisAndNoMore(t *testing.T) {
 			slices.Sort(tc.want)
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("permissions (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// An upgrade with --reuse-values from a chart that had no such value has none, and asks directly.
+func TestPortForwardsAreGrantedToThoseWhoAskForThemOnly(t *testing.T) {
+	t.Parallel()
+	for way, want := range map[string]int{"direct": 0, "null": 0, "portforward": 2, "auto": 2} {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			permissions, err := render(t, "--set=controller.config.confirmThrough="+way).Permissions("controller")
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := 0
+			for _, permission := range permissions {
+				if permission.Subresource == "portforward" {
+					got++
+				}
+			}
+			if got != want {
+				t.Errorf("%d rights on pods/portforward, want %d", got, want)
 			}
 		})
 	}

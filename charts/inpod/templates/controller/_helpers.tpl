@@ -169,7 +169,7 @@ the chart knows itself.
 - apiGroups: [""]
   resources: [pods/status]
   verbs: [patch]
-{{- if ne .Values.controller.config.confirmThrough "direct" }}
+{{- if has .Values.controller.config.confirmThrough (list "portforward" "auto") }}
 # To ask sidecars through the API server. Which of the two it wants depends on its version.
 - apiGroups: [""]
   resources: [pods/portforward]
