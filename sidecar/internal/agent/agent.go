@@ -31,9 +31,11 @@ type Agent struct {
 	OwnClock func(digest.State) bool
 
 	machine machine
-	// has is the content that the application has, as far as hasKnown says.
+	// has is the content that the application was last known to have; hasKnown is false as long as nothing ever was.
 	has      digest.State
 	hasKnown bool
+	// suspect are the files of attempts since then that were sent and not applied: of those nobody knows what it has.
+	suspect map[string]bool
 	// seen is when the latest content was first seen. attempted and begun are the last attempt's content and begin.
 	seen, begun time.Time
 	attempted   Change
@@ -282,7 +284,7 @@ func (a *Agent) attempt(ctx context.Context) Outcome {
 	a.status.Phase = "reloading"
 	a.mu.Unlock()
 	a.begun = a.Now()
-	a.attempted = changeFrom(a.has, state, a.hasKnown)
+	a.attempted = changeFrom(a.has, state, a.hasKnown, a.suspect)
 	a.attempted.Seen = a.seen
 	outcome := a.Trigger.Reload(ctx, a.attempted)
 	if ctx.Err() != nil && outcome.Result != Applied {
@@ -320,10 +322,10 @@ func (a *Agent) conclude(ctx context.Context, outcome Outcome) {
 	a.machine.end(outcome, end)
 	switch {
 	case outcome.Result == Applied:
-		a.has, a.hasKnown = state, true
+		a.has, a.hasKnown, a.suspect = state, true, nil
 		a.record(ctx, state.Sum)
 	case outcome.Told:
-		a.hasKnown = false
+		a.doubt(a.attempted.Files)
 		a.record(ctx, digest.Sum{})
 	}
 	took := end.Sub(a.begun)
@@ -343,6 +345,16 @@ func (a *Agent) conclude(ctx context.Context, outcome Outcome) {
 	a.note()
 	a.mu.Unlock()
 	a.report(ctx, outcome, took, again)
+}
+
+// doubt notes files that were sent to the application, and may be in use or not.
+func (a *Agent) doubt(files []string) {
+	if a.suspect == nil {
+		a.suspect = map[string]bool{}
+	}
+	for _, file := range files {
+		a.suspect[file] = true
+	}
 }
 
 // report logs an outcome; one that only repeats what was said about the same content, in debug only.

@@ -1,14 +1,16 @@
 package agent
 
 import (
+	"maps"
 	"path/filepath"
 	"slices"
 
 	"inpod.dev/inpod/sidecar/internal/digest"
 )
 
-// changeFrom describes what the application lacks: now, compared with what it has. known says whether has is known.
-func changeFrom(has, now digest.State, known bool) Change {
+// changeFrom describes what the application lacks: now, compared with what it has, and the files of which nobody knows
+// whether it has them. known says whether has is known.
+func changeFrom(has, now digest.State, known bool, suspect map[string]bool) Change {
 	change := Change{State: now, FilesUnknown: !known}
 	if !known {
 		return change
@@ -31,7 +33,9 @@ func changeFrom(has, now digest.State, known bool) Change {
 	if len(change.Files) == 0 && has.Sum != now.Sum {
 		change.Files = unread // one of them it must be
 	}
+	change.Files = slices.AppendSeq(change.Files, maps.Keys(suspect))
 	slices.Sort(change.Files)
+	change.Files = slices.Compact(change.Files)
 	return change
 }
 

@@ -48,10 +48,24 @@ func TestTheTriggerLearnsWhichFilesDiffer(t *testing.T) {
 			outcomes:  []agent.Outcome{{Result: agent.Failed, Final: true}},
 			wantFiles: []string{"/v/b/c", "/v/key"},
 		},
-		"nobody knows what an application has that failed after it was triggered": {
-			states:      []digest.State{before, folder(2, map[string]string{"a": "2"}), folder(3, map[string]string{"a": "1"})},
-			outcomes:    []agent.Outcome{{Result: agent.Failed, Final: true, Told: true}},
-			wantUnknown: true,
+		"nobody knows what an application has of the files of a trigger that failed": {
+			states: []digest.State{
+				before, folder(2, map[string]string{"a": "2", "b/c": "1", "key": "?"}), folder(3, map[string]string{"a": "1", "b/c": "2", "key": "?"}),
+			},
+			outcomes:  []agent.Outcome{{Result: agent.Failed, Final: true, Told: true}},
+			wantFiles: []string{"/v/a", "/v/b/c"},
+		},
+		"nobody knows what an application has of a file that came with a refused content and went": {
+			states:    []digest.State{before, folder(2, map[string]string{"a": "1", "b/c": "1", "key": "?", "d": "1"}), folder(3, map[string]string{"a": "2", "b/c": "1", "key": "?"})},
+			outcomes:  []agent.Outcome{{Result: agent.Rejected, Told: true}},
+			wantFiles: []string{"/v/a", "/v/d"},
+		},
+		"what is applied leaves no doubt": {
+			states: []digest.State{
+				before, folder(2, map[string]string{"a": "2", "b/c": "1"}), folder(3, map[string]string{"a": "1", "b/c": "1"}), folder(4, map[string]string{"a": "1", "b/c": "2"}),
+			},
+			outcomes:  []agent.Outcome{{Result: agent.NeedsRestart, Final: true, Told: true}, {Result: agent.Applied}},
+			wantFiles: []string{"/v/b/c"},
 		},
 		"nobody knows what an application has that started before the content changed": {
 			states: []digest.State{before}, changed: now, loadedAt: now.Add(-time.Hour), wantUnknown: true,

@@ -146,11 +146,7 @@ func (c *changedFiles) after(out agent.Outcome) agent.Outcome {
 		return out
 	}
 	if c.change.FilesUnknown {
-		if restart := c.needingRestart(); restart != "" {
-			out.Proven = false
-			out.Message = and(out.Message, "not proven: "+restart+", and nobody knows whether that changed")
-		}
-		return out
+		return c.afterAny(out)
 	}
 	if c.named == nil {
 		return out // the proof of such a server is all that is known
@@ -191,6 +187,44 @@ func (c *changedFiles) after(out agent.Outcome) agent.Outcome {
 		Result: agent.NeedsRestart, Trigger: out.Trigger, Proof: "not read", Final: true, Told: out.Told,
 		Message: fmt.Sprintf("%s reloaded, and read none of what changed (%s), nor does its configuration name it: "+
 			"it is used when the container starts, if at all", c.who(), listed(unread)),
+	}
+}
+
+// afterAny judges where nobody knows what the application had before: any watched file may have changed. A proof is one for
+// those files only that the server is known to read.
+func (c *changedFiles) afterAny(out agent.Outcome) agent.Outcome {
+	why := c.needingRestart()
+	switch {
+	case why != "":
+	case c.named == nil && c.reloader.provesContent():
+		return out
+	case c.named == nil:
+		why = "the proof is of a reload, and says nothing of the files that the server reads"
+	case c.named.why != nil:
+		why = c.named.why.Error()
+	default:
+		unread := slices.DeleteFunc(slices.Clone(c.change.Files), c.read)
+		if len(unread) == 0 {
+			return out
+		}
+		why = "the server was not seen to read " + listed(unread)
+	}
+	out.Proven = false
+	out.Message = and(out.Message, "not proven: "+why+", and nobody knows whether that changed")
+	return out
+}
+
+// provesContent reports whether a proof is about the content of the files, and not only about a reload: the server was
+// asked about each of them, or the user's own URL answers.
+func (r *Reloader) provesContent() bool {
+	if r.Plan.VerifyURL != nil {
+		return true
+	}
+	switch r.Plan.Row.Proof.Kind {
+	case preset.ProofPostgres, preset.ProofPgbouncer:
+		return true
+	default:
+		return false
 	}
 }
 

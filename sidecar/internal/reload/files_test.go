@@ -80,6 +80,12 @@ func TestAReloadIsJudgedByTheFilesThatChanged(t *testing.T) {
 		"nobody knows what changed, and there is a template": {
 			changed: []string{"etc/nginx.conf", "templates/a.template"}, unknown: true, want: agent.Applied, wantMessage: "nobody knows",
 		},
+		"nobody knows what changed, and there is a file that is copied at the start": {
+			changed: []string{"etc/nginx.conf", "source/a.conf"}, unknown: true, want: agent.Applied, wantMessage: "not seen to read",
+		},
+		"nobody knows what changed, with a configuration that is not all to be seen": {
+			conf: "include DIR/elsewhere/b.conf;", changed: []string{"etc/nginx.conf"}, unknown: true, want: agent.Applied, wantMessage: "elsewhere/b.conf",
+		},
 		"nobody knows what changed": {changed: []string{"etc/nginx.conf"}, unknown: true, want: agent.Applied, wantProven: true},
 	}
 	for name, tc := range cases {
@@ -129,14 +135,102 @@ func TestAReloadIsJudgedByTheFilesThatChanged(t *testing.T) {
 	}
 }
 
+func TestWhereNobodyKnowsWhatChangedAProofMustBeOfTheContent(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		preset     string
+		verify     *Endpoint
+		wantProven bool
+	}{
+		"a time of a reload says nothing of the files": {preset: "prometheus"},
+		"nor do new workers":                           {preset: "gunicorn"},
+		"the server was asked about each file":         {preset: "postgresql", wantProven: true},
+		"the user's own URL answers":                   {preset: "prometheus", verify: &Endpoint{}, wantProven: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			row, err := preset.ByName(tc.preset)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := &Reloader{Plan: Plan{Row: row, VerifyURL: tc.verify}}
+			volume := digest.Volume{Path: "/v", Kind: digest.KindFolder, Entries: map[string]digest.Entry{"a": {}}}
+			files := r.filesOf(nil, agent.Change{FilesUnknown: true, State: digest.State{Volumes: []digest.Volume{volume}}})
+			out := files.after(agent.Outcome{Result: agent.Applied, Proven: true})
+			if out.Proven != tc.wantProven || out.Proven == strings.Contains(out.Message, "nobody knows") {
+				t.Errorf("%+v, want proven %v, with words when it is not", out, tc.wantProven)
+			}
+		})
+	}
+}
+
+func TestADatabaseVouchesForTheFilesThatItReads(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		files      []string
+		unknown    bool
+		wantProven bool
+	}{
+		"a file that it reads":                              {files: []string{"a.conf"}, wantProven: true},
+		"a file that it does not read":                      {files: []string{"b.conf"}},
+		"any file, of which it reads all":                   {files: []string{"a.conf"}, unknown: true, wantProven: true},
+		"any file, of which there is one that nobody reads": {files: []string{"a.conf", "b.conf"}, unknown: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			change := agent.Change{FilesUnknown: tc.unknown}
+			volume := digest.Volume{Path: "/v", Kind: digest.KindFolder, Entries: map[string]digest.Entry{}}
+			for _, file := range tc.files {
+				change.Files = append(change.Files, "/v/"+file)
+				volume.Entries[file] = digest.Entry{}
+			}
+			if tc.unknown {
+				change.Files, change.State = nil, digest.State{Volumes: []digest.Volume{volume}}
+			}
+			s := server{change: change, watched: []string{"/v"}}
+			p := &postgres{server: s, superuser: true, sources: map[string]bool{"/v/a.conf": true}}
+			b := &pgbouncer{server: s, ini: iniFile{files: []string{"/v/a.conf"}}}
+			for name, found := range map[string]finding{"postgresql": p.covered(), "pgbouncer": b.covered(t.Context(), nil)} {
+				if found.result != agent.Applied || found.proven != tc.wantProven {
+					t.Errorf("%s: %+v, want proven %v", name, found, tc.wantProven)
+				}
+			}
+		})
+	}
+}
+
 func TestTheConfigurationIsReadThroughTheProcessWhereThatIsAllowed(t *testing.T) {
 	t.Parallel()
 	r, target, dir := runningNginx(t, "", "source/a.conf")
 	root := filepath.Join(dir, "proc", strconv.Itoa(target.PID), "root")
 	write(t, root+dir+"/etc/nginx.conf", "include "+dir+"/source/a.conf;")
-	m := r.mentionsOf(target, []string{dir+"/source/a.conf"})
+	m := r.mentionsOf(target, []string{dir + "/source/a.conf"})
 	if len(m.by) != 1 || m.why != nil && !strings.Contains(m.why.Error(), "a.conf") {
 		t.Errorf("named %v, %v; want the file that the application's own configuration names", m.by, m.why)
+	}
+}
+
+func TestCodeOfGunicornNeedsARestartOnlyWithPreload(t *testing.T) {
+	t.Parallel()
+	row, err := preset.ByName("gunicorn")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		args []string
+		want agent.Result
+	}{
+		"each worker loads the code": {},
+		"the master loads the code":  {args: []string{"--preload"}, want: agent.NeedsRestart},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := &Reloader{Plan: Plan{Row: row}}
+			target := process.Process{PID: 7, Comm: "gunicorn", Args: append([]string{"gunicorn", "app:app"}, tc.args...)}
+			if out, done := r.filesOf(&target, agent.Change{Files: []string{"/srv/app.py"}}).before(); out.Result != tc.want || done != (tc.want != "") {
+				t.Errorf("%+v, want %q", out, tc.want)
+			}
+		})
 	}
 }
 

@@ -27,7 +27,7 @@ type pgbouncer struct {
 	ini           iniFile
 	at            pgwire.Address
 	unasked       error
-	differing     int
+	wrongLooks    int
 }
 
 // looksUntilSettled is how many questions in a row must find the same difference: the first may be answered before the
@@ -140,7 +140,7 @@ func (p *pgbouncer) after(ctx context.Context) finding {
 		return unproven(string(preset.ProofAlive), "pgbouncer's console lets in only the user that it runs as: "+said.Message)
 	}
 	if err != nil {
-		if p.differing++; p.differing < looksUntilSettled {
+		if p.wrongLooks++; p.wrongLooks < looksUntilSettled {
 			return finding{}
 		}
 		return unproven(string(preset.ProofAlive), "pgbouncer could not be asked: "+err.Error())
@@ -154,7 +154,7 @@ func (p *pgbouncer) after(ctx context.Context) finding {
 	if found.result == agent.Applied && found.proven {
 		return found
 	}
-	if p.differing++; p.differing < looksUntilSettled {
+	if p.wrongLooks++; p.wrongLooks < looksUntilSettled {
 		return finding{}
 	}
 	return found
@@ -274,13 +274,8 @@ func (p *pgbouncer) compareDatabases(rows [][]string) (wrong, hidden []string) {
 // covered says whether pgbouncer was asked about each file that differs.
 func (p *pgbouncer) covered(ctx context.Context, hidden []string) finding {
 	good := finding{verdict: yes, result: agent.Applied, proven: true}
-	files := p.change.Files
-	if p.change.FilesUnknown {
-		files = append(slices.Clone(p.ini.files), p.file("client_tls_cert_file"), p.file("auth_file"), p.file("auth_hba_file"))
-		files = slices.DeleteFunc(files, func(file string) bool { return !p.isWatched(file) })
-	}
 	cert, key := p.file("client_tls_cert_file"), p.file("client_tls_key_file")
-	for _, file := range files {
+	for _, file := range p.differing() {
 		switch {
 		case slices.Contains(p.ini.files, file):
 			if len(hidden) > 0 {

@@ -291,10 +291,7 @@ func (p *postgres) covered() finding {
 	if !p.superuser {
 		return unproven("", "role "+p.user+" is no superuser, so PostgreSQL does not show it what is wrong in its files")
 	}
-	if p.change.FilesUnknown {
-		return good
-	}
-	for _, file := range p.change.Files {
+	for _, file := range p.differing() {
 		switch {
 		case p.sources[file], file == p.setting["hba_file"], file == p.setting["ident_file"] && p.identShown:
 		case file == p.path("ssl_cert_file"), file == p.path("ssl_key_file"): // the next question

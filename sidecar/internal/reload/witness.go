@@ -141,6 +141,14 @@ func (s server) changed(file string) bool {
 	return slices.Contains(s.change.Files, filepath.Clean(file))
 }
 
+// differing are the files that may differ from what the server has: all that are watched where nobody knows.
+func (s server) differing() []string {
+	if s.change.FilesUnknown {
+		return watchedFiles(s.change.State)
+	}
+	return s.change.Files
+}
+
 // environment is the value of one variable that the process was started with. Others are not looked at.
 func (s server) environment(name string) string {
 	text, err := os.ReadFile(filepath.Join(s.dir, "environ"))
