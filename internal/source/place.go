@@ -38,26 +38,6 @@ type Name struct {
 	Name string
 }
 
-// keys returns the keys that a layer has for a name, in their order; those of the source need not exist.
-func (l Layer) keys(name string) []string {
-	if l.All {
-		if key, cut := strings.CutPrefix(name, l.Prefix); cut {
-			return []string{key}
-		}
-		return nil
-	}
-	var keys []string
-	for _, n := range l.Names {
-		if n.Name == name {
-			keys = append(keys, n.Key)
-		}
-	}
-	if len(l.Texts) > 0 && slices.Contains(l.Texts, hashOf(name)) {
-		keys = append(keys, "")
-	}
-	return keys
-}
-
 // hashOf is FNV-1a.
 func hashOf(name string) uint64 {
 	hash := uint64(14695981039346656037)
@@ -65,20 +45,6 @@ func hashOf(name string) uint64 {
 		hash = (hash ^ uint64(name[i])) * 1099511628211
 	}
 	return hash
-}
-
-// names returns what a key is called.
-func (l Layer) names(key string) []string {
-	if l.All {
-		return []string{l.Prefix + key}
-	}
-	var names []string
-	for _, n := range l.Names {
-		if n.Key == key {
-			names = append(names, n.Name)
-		}
-	}
-	return names
 }
 
 // itemNames returns the files that items name.

@@ -1,6 +1,9 @@
 package source
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Shadowing is which keys of the sources of one template hide which others: in a projected volume and in the environment a
 // later source wins over an earlier one that gives the same file or variable. A change of what is hidden reaches nobody, and
@@ -15,12 +18,27 @@ type Shadowing struct {
 	// own is the source whose changes are asked for, and record that of it.
 	own    Ref
 	record Record
+	known  *known
+}
+
+// known is what a Shadowing has worked out and needs for each key again: a source and a layer may have very many.
+type known struct {
+	folds  map[Ref]Seal
+	layers map[*Layer]index
+	// folded and indexed are how often either was worked out.
+	folded, indexed int
+}
+
+// index is the Names of a layer by key and by name.
+type index struct {
+	names, keys map[string][]string
 }
 
 // Shadowing returns which keys hide which others, of all sources of a template, followed or not, and what is recorded of
 // them. Of a source without a record, and of a key that its record does not cover, it is taken that they were as they are.
 func (s Sealer) Shadowing(uses []Use, before map[Ref]Record) Shadowing {
 	h := Shadowing{sealer: s, uses: make(map[Ref]Use, len(uses)), before: before}
+	h.known = &known{folds: map[Ref]Seal{}, layers: map[*Layer]index{}}
 	for _, use := range uses {
 		h.uses[use.Scope.Ref] = use
 	}
@@ -41,7 +59,7 @@ func (h Shadowing) counts(u Usage, key string) (counts, replaces bool) {
 	if u.Place == nil {
 		return true, false
 	}
-	for _, name := range u.Place[u.Layer].names(key) {
+	for _, name := range h.names(&u.Place[u.Layer], key) {
 		c, r := h.countsAt(u.Place, u.Layer, key, name)
 		counts, replaces = counts || c, replaces || r
 		for at := u.Layer + 1; at < len(u.Place); at++ {
@@ -90,9 +108,10 @@ const (
 
 // winner returns what has a name, seen from the last layer; absent for nothing.
 func (h Shadowing) winner(place Place, name string, look func(Layer, string) found) found {
-	for at, layer := range slices.Backward(place) {
-		for _, key := range slices.Backward(layer.keys(name)) {
-			if f := look(layer, key); f.presence != absent {
+	for at := range slices.Backward(place) {
+		layer := &place[at]
+		for _, key := range slices.Backward(h.keys(layer, name)) {
+			if f := look(*layer, key); f.presence != absent {
 				f.layer, f.ref, f.key = at, layer.Ref, key
 				return f
 			}
@@ -129,7 +148,7 @@ func (h Shadowing) was(l Layer, key string) found {
 		return h.is(l, key)
 	case record.Absent:
 		return found{}
-	case record.Fold != "" && (use.Snapshot == nil || record.Fold != h.sealer.fold(use.Scope, use.Snapshot)):
+	case record.Fold != "" && (use.Snapshot == nil || record.Fold != h.fold(use)):
 		return found{presence: unknown}
 	case record.Fold != "":
 		return h.is(l, key)
@@ -160,6 +179,57 @@ func (h Shadowing) differ(was, is found) bool {
 		return was.entry.Digest != is.entry.Digest
 	}
 	return was.seal.plain() != h.sealer.seal(was.ref, was.key, is.entry).plain()
+}
+
+// fold is [Sealer.fold], worked out once.
+func (h Shadowing) fold(use Use) Seal {
+	fold, done := h.known.folds[use.Scope.Ref]
+	if !done {
+		fold = h.sealer.fold(use.Scope, use.Snapshot)
+		h.known.folds[use.Scope.Ref] = fold
+		h.known.folded++
+	}
+	return fold
+}
+
+// names returns what a key of a layer is called.
+func (h Shadowing) names(l *Layer, key string) []string {
+	if l.All {
+		return []string{l.Prefix + key}
+	}
+	return h.index(l).names[key]
+}
+
+// keys returns the keys that a layer has for a name, in their order; those of the source need not exist.
+func (h Shadowing) keys(l *Layer, name string) []string {
+	if l.All {
+		if key, cut := strings.CutPrefix(name, l.Prefix); cut {
+			return []string{key}
+		}
+		return nil
+	}
+	if len(l.Texts) > 0 && slices.Contains(l.Texts, hashOf(name)) {
+		return []string{""} // such a layer has no Names
+	}
+	if len(l.Names) == 0 {
+		return nil
+	}
+	return h.index(l).keys[name]
+}
+
+// index returns the Names of a layer, worked out once.
+func (h Shadowing) index(l *Layer) index {
+	at, done := h.known.layers[l]
+	if !done {
+		at = index{names: make(map[string][]string, len(l.Names)), keys: make(map[string][]string, len(l.Names))}
+		for _, n := range l.Names {
+			at.names[n.Key] = append(at.names[n.Key], n.Name)
+			at.keys[n.Name] = append(at.keys[n.Name], n.Key)
+		}
+		h.known.layers[l] = at
+		h.known.indexed++
+	}
+	return at
 }
 
 // meets tells whether anything of the source may hide, or be hidden by, something else.
