@@ -59,7 +59,11 @@ func (h Shadowing) counts(u Usage, key string) (counts, replaces bool) {
 	if u.Place == nil {
 		return true, false
 	}
-	for _, name := range h.names(&u.Place[u.Layer], key) {
+	names := h.names(&u.Place[u.Layer], key)
+	if len(names) == 0 {
+		return true, false // where it meets others is not known
+	}
+	for _, name := range names {
 		c, r := h.countsAt(u.Place, u.Layer, key, name)
 		counts, replaces = counts || c, replaces || r
 		for at := u.Layer + 1; at < len(u.Place); at++ {

@@ -76,3 +76,15 @@ func TestTheWorkOfAShadowingDoesNotGrowWithTheSquareOfTheKeys(t *testing.T) {
 		})
 	}
 }
+
+func TestAKeyWithoutANameInItsPlaceIsSeen(t *testing.T) {
+	t.Parallel()
+	sealer, err := NewSealer(make([]byte, minKeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts, _ := sealer.Shadowing(nil, nil).counts(Usage{Place: Place{{Names: []Name{{Key: "k", Name: "k"}}}}}, "l")
+	if !counts {
+		t.Error("its change is hidden")
+	}
+}

@@ -191,6 +191,24 @@ func TestWhatIsHiddenIsNoChange(t *testing.T) {
 			stock{base: cm("k", "2"), over: cm("k", "o")},
 			nil,
 		},
+		"a subPath leads to an item through the folder of the kubelet": {
+			parts(obj.ProjectedSubPath("..data/conf/k", obj.CM("base").Items("k:conf/k"), obj.CM("over"))),
+			stock{base: cm("k", "1"), over: cm("l", "o")},
+			stock{base: cm("k", "2"), over: cm("l", "o")},
+			[]string{"ConfigMap base: k frozen"},
+		},
+		"such a subPath is hidden": {
+			parts(obj.ProjectedSubPath("..data/k", obj.CM("base").Items("k"), obj.CM("over"))),
+			stock{base: cm("k", "1"), over: cm("k", "o")},
+			stock{base: cm("k", "2"), over: cm("k", "o")},
+			nil,
+		},
+		"a subPath is the folder of the kubelet": {
+			parts(obj.ProjectedSubPath("..data", obj.CM("base").Items("k"), obj.CM("over"))),
+			stock{base: cm("k", "1"), over: cm("l", "o")},
+			stock{base: cm("k", "2"), over: cm("l", "o")},
+			[]string{"ConfigMap base: k frozen"},
+		},
 		"a later envFrom has the variable": {
 			parts(obj.EnvFromPrefixed("", obj.CM("base")), obj.EnvFromPrefixed("", obj.CM("over"))),
 			stock{base: cm("k", "1"), over: cm("k", "o")},

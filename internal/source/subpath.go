@@ -7,12 +7,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// mountSubPath returns the path inside the volume that a mount shows. exact
+// mountSubPath returns the path of files inside the volume that a mount shows. exact
 // is false if it is known only inside a pod: a subPathExpr with a variable
 // whose value is not written in the template.
 func mountSubPath(c *corev1.Container, mount *corev1.VolumeMount) (subPath string, exact bool) {
 	if mount.SubPathExpr == "" {
-		return cleanPath(mount.SubPath), true
+		return filePath(mount.SubPath), true
 	}
 	literals := make(map[string]string, len(c.Env))
 	for _, env := range c.Env {
@@ -23,7 +23,7 @@ func mountSubPath(c *corev1.Container, mount *corev1.VolumeMount) (subPath strin
 		}
 	}
 	expanded, ok := expand(mount.SubPathExpr, literals)
-	return cleanPath(expanded), ok
+	return filePath(expanded), ok
 }
 
 // expand replaces $(NAME) from values; $$ stands for one dollar sign, as in
@@ -55,6 +55,15 @@ func expand(text string, values map[string]string) (string, bool) {
 		out.WriteString(value)
 		text = rest
 	}
+}
+
+// filePath is [cleanPath] of the files themselves: a folder of the kubelet, such as ..data, has all files of the volume in it.
+func filePath(p string) string {
+	clean := cleanPath(p)
+	if first, rest, _ := strings.Cut(clean, "/"); strings.HasPrefix(first, "..") {
+		return rest
+	}
+	return clean
 }
 
 // cleanPath makes a path inside a volume comparable: no leading or trailing

@@ -217,9 +217,6 @@ func itemKeys(items []corev1.KeyToPath) []string {
 // items each key is a file of its own name. used is false if the source has
 // no part in it.
 func subPathKeys(items []corev1.KeyToPath, subPath string) (keys []string, used bool) {
-	if first, rest, _ := strings.Cut(subPath, "/"); strings.HasPrefix(first, "..") {
-		subPath = rest // a folder of the kubelet, such as ..data, with all files in it
-	}
 	if subPath == "" { // "." and the like: the volume's root
 		return itemKeys(items), true
 	}
