@@ -31,10 +31,10 @@ func (c *changedFiles) guard() (out agent.Outcome, done bool) {
 	for _, file := range c.change.Files {
 		_, err := os.Stat(file)
 		if row.Guard && os.IsNotExist(err) && c.needed(file) {
-			return guarded(c.who(), file+" is gone, and its configuration needs it"), true
+			return guarded(c.who(), theirs(file)+" is gone, and its configuration needs it"), true
 		}
 		if fault := pairFaultOf(file); fault != "" {
-			return guarded(c.who(), fault), true
+			return guarded(c.who(), theirs(fault)), true
 		}
 	}
 	return agent.Outcome{}, false
@@ -50,7 +50,7 @@ func (c *changedFiles) needed(file string) bool {
 	return len(c.named.by[file]) > 0 && (!ok || rule.Effect != preset.AtUse)
 }
 
-func guarded(who, fault string) agent.Outcome {
+func guarded(who string, fault sentence) agent.Outcome {
 	return agent.Outcome{
 		Result: agent.Rejected, Proof: "files looked at",
 		Message: fmt.Sprintf("%s; nothing was sent, since %s does not refuse that by itself", fault, who),

@@ -100,7 +100,7 @@ func (m *mentions) at(file string) string { return filepath.Join(m.root, file) }
 // begin takes a file, or a folder of files, that the server begins with.
 func (m *mentions) begin(file, by string) {
 	if file == "" {
-		m.why = errors.New("its configuration is not to be seen here")
+		m.unsure("its configuration is not to be seen here")
 		return
 	}
 	for _, path := range m.absolute(file, "") {
@@ -117,7 +117,7 @@ func (m *mentions) begin(file, by string) {
 		m.read(path)
 		return
 	}
-	m.why = errors.New("its configuration " + file + " is not to be seen here")
+	m.unsure("its configuration " + theirs(file) + " is not to be seen here")
 }
 
 // absolute are the paths that a word may stand for.
@@ -144,10 +144,13 @@ func (m *mentions) note(path, by string) {
 	}
 }
 
+// unsure notes why the server may read more than what is named.
+func (m *mentions) unsure(why sentence) { m.why = errors.New(string(why)) }
+
 func (m *mentions) folder(path string) {
 	entries, err := os.ReadDir(m.at(path))
 	if err != nil {
-		m.why = err
+		m.unsure(theirs(err.Error()))
 		return
 	}
 	for _, entry := range entries {
@@ -166,18 +169,18 @@ func (m *mentions) read(path string) {
 	info, err := os.Stat(m.at(path))
 	switch {
 	case err != nil:
-		m.why = err
+		m.unsure(theirs(err.Error()))
 		return
 	case info.IsDir():
 		m.folder(path)
 		return
 	case len(m.seen) > maxConfigFiles || info.Size() > maxConfigFile || !info.Mode().IsRegular():
-		m.why = errors.New("its configuration is too large to be read here")
+		m.unsure("its configuration is too large to be read here")
 		return
 	}
 	text, err := os.ReadFile(m.at(path))
 	if err != nil {
-		m.why = err
+		m.unsure(theirs(err.Error()))
 		return
 	}
 	for line := range bytes.Lines(text) {
@@ -252,6 +255,6 @@ func (m *mentions) include(word, from string) {
 		}
 	}
 	if !found && !strings.ContainsAny(word, "*?[") {
-		m.why = errors.New(word + " is not to be seen here")
+		m.unsure(theirs(word) + " is not to be seen here")
 	}
 }

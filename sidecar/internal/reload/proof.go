@@ -197,11 +197,11 @@ func (r *Reloader) hear(ctx context.Context, a *attempt) (out agent.Outcome, don
 	if found.verdict == wait || found.result == agent.Applied && r.Now().Sub(a.begun) < r.linger(a.target) {
 		return agent.Outcome{}, false
 	}
-	out = agent.Outcome{Result: found.result, Proven: found.proven, Proof: found.proof, Message: found.message}
+	out = agent.Outcome{Result: found.result, Proven: found.proven, Proof: found.proof, Message: string(found.message)}
 	if out.Result != agent.Applied {
 		return out, true
 	}
-	if out.Message = a.trigger + ": " + found.message; found.message == "" {
+	if out.Message = a.trigger + ": " + string(found.message); found.message == "" {
 		out = r.applied(a, found.proof, found.proven)
 	}
 	return r.verify(ctx, a, out)

@@ -21,7 +21,7 @@ func (b *bind) before(context.Context) (agent.Outcome, bool) {
 			continue
 		}
 		if err := b.pairFault(cert, key); err != nil {
-			return refuse("certificate and key", err.Error()), true
+			return refuse("certificate and key", theirs(err.Error())), true
 		}
 	}
 	return agent.Outcome{}, false

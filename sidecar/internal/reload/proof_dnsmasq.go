@@ -43,10 +43,7 @@ func (d *dnsmasq) before(context.Context) (agent.Outcome, bool) {
 	}
 	for _, file := range d.change.Files {
 		if d.names(d.atStart, file) && !d.names(d.reread, file) {
-			return agent.Outcome{
-				Result: agent.NeedsRestart, Proof: string(preset.ProofDnsmasq), Final: true,
-				Message: "nothing was sent: dnsmasq reads its configuration, here " + file + ", only when it starts",
-			}, true
+			return needsRestart(preset.ProofDnsmasq, "dnsmasq reads its configuration, here "+theirs(file)+", only when it starts"), true
 		}
 	}
 	return agent.Outcome{}, false
@@ -140,11 +137,11 @@ func (d *dnsmasq) after(context.Context) finding {
 		switch {
 		case d.names(d.reread, file):
 		case d.unknown:
-			return unproven(proof, "a part of dnsmasq's configuration is not to be seen here, so nobody knows whether it reads "+file)
+			return unproven(proof, "a part of dnsmasq's configuration is not to be seen here, so nobody knows whether it reads "+theirs(file))
 		default:
 			return finding{
 				verdict: no, result: agent.NeedsRestart, proof: string(preset.ProofDnsmasq),
-				message: "no option of dnsmasq names " + file + ", so it is used when the container starts, if at all",
+				message: "no option of dnsmasq names " + theirs(file) + ", so it is used when the container starts, if at all",
 			}
 		}
 	}

@@ -34,26 +34,24 @@ func (m *broker) before(context.Context) (agent.Outcome, bool) {
 	}
 	m.lists = map[string]string{}
 	if err := m.conf(m.absolute(file), 0); err != nil && given && m.isWatched(m.absolute(file)) {
-		return refuse(preset.ProofBroker, err.Error()), true
+		return refuse(preset.ProofBroker, theirs(err.Error())), true
 	}
 	if port, missing := m.notOpen(); missing {
-		return agent.Outcome{
-			Result: agent.NeedsRestart, Proof: string(preset.ProofBroker), Final: true,
-			Message: "nothing was sent: the broker opens a new listener, here " + port + ", only when it starts, and refuses the whole file before",
-		}, true
+		return needsRestart(preset.ProofBroker, "the broker opens a new listener, here "+theirs(port)+
+			", only when it starts, and refuses the whole file before"), true
 	}
 	for _, pair := range m.pairs {
 		if pair[0] == "" || pair[1] == "" || !m.changed(pair[0]) && !m.changed(pair[1]) {
 			continue
 		}
 		if err := m.pairFault(pair[0], pair[1]); err != nil {
-			return refuse("certificate and key", err.Error()), true
+			return refuse("certificate and key", theirs(err.Error())), true
 		}
 	}
 	for file, name := range m.lists {
 		if m.changed(file) {
 			if err := m.listFault(name, file); err != nil {
-				return refuse(preset.ProofBroker, err.Error()), true
+				return refuse(preset.ProofBroker, theirs(err.Error())), true
 			}
 		}
 	}

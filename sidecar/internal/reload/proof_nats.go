@@ -27,7 +27,7 @@ func (n *nats) before(ctx context.Context) (agent.Outcome, bool) {
 
 func (n *nats) after(ctx context.Context) finding {
 	if n.unasked != nil {
-		return unproven(string(preset.ProofAlive), "nats-server could not be asked (http_port is its monitoring): "+n.unasked.Error())
+		return unproven(string(preset.ProofAlive), "nats-server could not be asked (http_port is its monitoring): "+theirs(n.unasked.Error()))
 	}
 	now, err := n.reloader.readField(ctx)
 	proof := string(preset.ProofField)

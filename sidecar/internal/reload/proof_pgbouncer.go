@@ -57,11 +57,11 @@ func (p *pgbouncer) before(context.Context) (agent.Outcome, bool) {
 			p.unasked = err
 			return agent.Outcome{}, false
 		}
-		return refuse(proof, err.Error()), true
+		return refuse(proof, theirs(err.Error())), true
 	}
 	for name, text := range p.ini.sections["databases"] {
 		if _, err := connectionSettings(text); err != nil {
-			return refuse(proof, "database "+name+": "+err.Error()), true
+			return refuse(proof, "database "+theirs(name)+": "+theirs(err.Error())), true
 		}
 	}
 	for _, side := range []string{"client", "server"} {
@@ -70,13 +70,13 @@ func (p *pgbouncer) before(context.Context) (agent.Outcome, bool) {
 			continue
 		}
 		if err := p.pairFault(cert, key); err != nil {
-			return refuse("certificate and key", err.Error()), true
+			return refuse("certificate and key", theirs(err.Error())), true
 		}
 	}
 	for _, name := range []string{"auth_file", "auth_hba_file"} {
 		if file := p.file(name); file != "" && p.changed(file) {
 			if err := p.listFault(name, file); err != nil {
-				return refuse("user list", err.Error()), true
+				return refuse("user list", theirs(err.Error())), true
 			}
 		}
 	}
@@ -133,17 +133,17 @@ func (p *pgbouncer) listFault(name, file string) error {
 
 func (p *pgbouncer) after(ctx context.Context) finding {
 	if p.unasked != nil {
-		return unproven(string(preset.ProofAlive), "pgbouncer could not be asked: "+p.unasked.Error())
+		return unproven(string(preset.ProofAlive), "pgbouncer could not be asked: "+theirs(p.unasked.Error()))
 	}
 	c, err := pgwire.Dial(ctx, p.at, "pgbouncer", "pgbouncer")
 	if said, ok := errors.AsType[*pgwire.ServerError](err); ok {
-		return unproven(string(preset.ProofAlive), "pgbouncer's console lets in only the user that it runs as: "+said.Message)
+		return unproven(string(preset.ProofAlive), "pgbouncer's console lets in only the user that it runs as: "+theirs(said.Message))
 	}
 	if err != nil {
 		if p.wrongLooks++; p.wrongLooks < looksUntilSettled {
 			return finding{}
 		}
-		return unproven(string(preset.ProofAlive), "pgbouncer could not be asked: "+err.Error())
+		return unproven(string(preset.ProofAlive), "pgbouncer could not be asked: "+theirs(err.Error()))
 	}
 	defer c.Close()
 	found, err := p.judge(ctx, c)
@@ -175,9 +175,9 @@ func (p *pgbouncer) judge(ctx context.Context, c *pgwire.Conn) (finding, error) 
 	refused = append(refused, wrong...)
 	switch {
 	case len(refused) > 0:
-		return finding{verdict: no, result: agent.Rejected, message: "pgbouncer does not use what its file says of " + strings.Join(refused, ", ")}, nil
+		return finding{verdict: no, result: agent.Rejected, message: "pgbouncer does not use what its file says of " + theirs(strings.Join(refused, ", "))}, nil
 	case len(waiting) > 0:
-		return finding{verdict: no, result: agent.NeedsRestart, message: "these settings wait for a restart: " + strings.Join(waiting, ", ")}, nil
+		return finding{verdict: no, result: agent.NeedsRestart, message: "these settings wait for a restart: " + theirs(strings.Join(waiting, ", "))}, nil
 	}
 	return p.covered(ctx, hidden), nil
 }
@@ -279,14 +279,14 @@ func (p *pgbouncer) covered(ctx context.Context, hidden []string) finding {
 		switch {
 		case slices.Contains(p.ini.files, file):
 			if len(hidden) > 0 {
-				good = unproven("", "pgbouncer does not show "+strings.Join(hidden, ", "))
+				good = unproven("", "pgbouncer does not show "+theirs(strings.Join(hidden, ", ")))
 			}
 		case file == cert || file == key:
 			if found := p.certificate(ctx, cert); found.result != agent.Applied || !found.proven {
 				return found
 			}
 		default:
-			good = unproven("", "pgbouncer does not show what it has of "+file)
+			good = unproven("", "pgbouncer does not show what it has of "+theirs(file))
 		}
 	}
 	return good
@@ -307,9 +307,9 @@ func (p *pgbouncer) certificate(ctx context.Context, cert string) finding {
 	shown, err := pgwire.Leaf(ctx, pgwire.Address{Network: "tcp", Address: host + ":" + p.setting("listen_port", "6432")})
 	switch {
 	case err != nil:
-		return unproven("", "pgbouncer shows no certificate: "+err.Error())
+		return unproven("", "pgbouncer shows no certificate: "+theirs(err.Error()))
 	case !bytes.Equal(shown, block.Bytes):
-		return finding{verdict: no, result: agent.Rejected, message: "pgbouncer still shows the old certificate, not that of " + cert}
+		return finding{verdict: no, result: agent.Rejected, message: "pgbouncer still shows the old certificate, not that of " + theirs(cert)}
 	}
 	return finding{verdict: yes, result: agent.Applied, proven: true}
 }

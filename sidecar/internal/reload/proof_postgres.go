@@ -107,7 +107,7 @@ func (p *postgres) before(ctx context.Context) (out agent.Outcome, done bool) {
 		faults, err := p.faults(c)
 		for _, f := range faults {
 			if f.context != "postmaster" { // which may be good, and wait for a restart
-				out, done = refuse(preset.ProofPostgres, f.String()), true
+				out, done = refuse(preset.ProofPostgres, theirs(f.String())), true
 				return err
 			}
 		}
@@ -115,7 +115,7 @@ func (p *postgres) before(ctx context.Context) (out agent.Outcome, done bool) {
 	})
 	if cert, key, concerned := p.pair(); concerned && !done {
 		if err := p.pairFault(cert, key); err != nil {
-			return refuse("certificate and key", err.Error()), true
+			return refuse("certificate and key", theirs(err.Error())), true
 		}
 	}
 	return out, done
@@ -211,7 +211,7 @@ func (p *postgres) table(c *pgwire.Conn, file, view string) (faults []fault, sho
 func (p *postgres) after(ctx context.Context) finding {
 	proof := string(preset.ProofPostgres)
 	if p.unasked != nil {
-		return unproven(string(preset.ProofAlive), "PostgreSQL could not be asked: "+p.unasked.Error())
+		return unproven(string(preset.ProofAlive), "PostgreSQL could not be asked: "+theirs(p.unasked.Error()))
 	}
 	found := finding{}
 	err := p.ask(ctx, func(c *pgwire.Conn) error {
@@ -248,11 +248,11 @@ func (p *postgres) judge(c *pgwire.Conn, faults []fault) (finding, error) {
 	}
 	for _, f := range faults {
 		if !contains(waiting, f.name) {
-			return finding{verdict: no, result: agent.Rejected, message: f.String()}, nil
+			return finding{verdict: no, result: agent.Rejected, message: theirs(f.String())}, nil
 		}
 	}
 	if len(waiting) > 0 {
-		return finding{verdict: no, result: agent.NeedsRestart, message: "these parameters wait for a restart: " + strings.Join(waiting, ", ")}, nil
+		return finding{verdict: no, result: agent.NeedsRestart, message: "these parameters wait for a restart: " + theirs(strings.Join(waiting, ", "))}, nil
 	}
 	if p.superuser {
 		if err := p.learnSources(c, `SELECT DISTINCT sourcefile FROM pg_catalog.pg_file_settings WHERE sourcefile IS NOT NULL`); err != nil {
@@ -289,14 +289,14 @@ func (p *postgres) waiting(c *pgwire.Conn) ([]string, error) {
 func (p *postgres) covered() finding {
 	good := finding{verdict: yes, result: agent.Applied, proven: true}
 	if !p.superuser {
-		return unproven("", "role "+p.user+" is no superuser, so PostgreSQL does not show it what is wrong in its files")
+		return unproven("", "role "+theirs(p.user)+" is no superuser, so PostgreSQL does not show it what is wrong in its files")
 	}
 	for _, file := range p.differing() {
 		switch {
 		case p.sources[file], file == p.setting["hba_file"], file == p.setting["ident_file"] && p.identShown:
 		case file == p.path("ssl_cert_file"), file == p.path("ssl_key_file"): // the next question
 		default:
-			return unproven("", "PostgreSQL does not say whether it reads "+file)
+			return unproven("", "PostgreSQL does not say whether it reads "+theirs(file))
 		}
 	}
 	return good
@@ -327,7 +327,7 @@ func (p *postgres) certificate(ctx context.Context, found finding) finding {
 	text, err := p.read(cert)
 	block, _ := pem.Decode(text)
 	if err != nil || block == nil {
-		return finding{verdict: no, result: agent.Rejected, message: "no certificate can be read from " + cert}
+		return finding{verdict: no, result: agent.Rejected, message: "no certificate can be read from " + theirs(cert)}
 	}
 	var shown []byte
 	err = errors.New("it listens on no address but its socket, where there is no TLS")
@@ -338,11 +338,11 @@ func (p *postgres) certificate(ctx context.Context, found finding) finding {
 	}
 	switch {
 	case err != nil:
-		return unproven("", "PostgreSQL shows no certificate: "+err.Error())
+		return unproven("", "PostgreSQL shows no certificate: "+theirs(err.Error()))
 	case bytes.Equal(shown, block.Bytes):
 		return found
 	}
-	return finding{verdict: no, result: agent.Rejected, message: "PostgreSQL still shows the old certificate, not that of " + cert}
+	return finding{verdict: no, result: agent.Rejected, message: "PostgreSQL still shows the old certificate, not that of " + theirs(cert)}
 }
 
 func contains(list []string, name string) bool {

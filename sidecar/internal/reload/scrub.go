@@ -28,6 +28,13 @@ func quote(text string) string {
 	return beginQuote + strings.NewReplacer(beginQuote, "\n", endQuote, "\n").Replace(text) + endQuote
 }
 
+// sentence is what this package says in words of its own: constants become one by themselves, and all else by theirs, so
+// that nothing of a file or an answer gets into it without the marks.
+type sentence string
+
+// theirs marks the words of somebody else, and what a file says, within a sentence.
+func theirs(text string) sentence { return sentence(quote(text)) }
+
 const withheld = "[withheld: it may quote a Secret, which this sidecar may not read and so cannot take out; the application's own log has it]"
 
 // scrub takes the marks out of a message, and out of what they mark every value that stands in a Secret.

@@ -176,10 +176,10 @@ func (r *Reloader) arguments(p process.Process) (preset.Parsed, error) {
 	}
 	parsed, err := grammar.Parse(words)
 	if err != nil {
-		return preset.Parsed{}, fmt.Errorf("arguments of %s: %w", p, err)
+		return preset.Parsed{}, fmt.Errorf("arguments of %s: %w", p, foreign{err})
 	}
 	if relative := parsed.Relative(); relative != "" && r.directory(&p) == "" {
-		return preset.Parsed{}, fmt.Errorf("arguments of %s: the path of %s is relative, and the directory of the process is not to be known", p, relative)
+		return preset.Parsed{}, fmt.Errorf("arguments of %s: the path of %s is relative, and the directory of the process is not to be known", p, theirs(relative))
 	}
 	return parsed, nil
 }
@@ -192,7 +192,7 @@ func (r *Reloader) options(p process.Process) ([]string, error) {
 	}
 	words, err := parsed.ForValidator(*r.Plan.Row.Grammar)
 	if err != nil {
-		return nil, fmt.Errorf("arguments of %s: %w", p, err)
+		return nil, fmt.Errorf("arguments of %s: %w", p, foreign{err})
 	}
 	return words, nil
 }

@@ -29,17 +29,23 @@ type finding struct {
 	result  agent.Result
 	proven  bool
 	// proof and message are as in agent.Outcome.
-	proof, message string
+	proof   string
+	message sentence
 }
 
 // unproven is the finding that nothing contradicts, and why it is no more than that.
-func unproven(proof, why string) finding {
+func unproven(proof string, why sentence) finding {
 	return finding{verdict: yes, result: agent.Applied, proof: proof, message: "not proven: " + why}
 }
 
 // refuse is the outcome when the files are known to be bad before anything is sent.
-func refuse(proof preset.ProofKind, why string) agent.Outcome {
-	return agent.Outcome{Result: agent.Rejected, Proof: string(proof), Message: "nothing was sent: " + why}
+func refuse(proof preset.ProofKind, why sentence) agent.Outcome {
+	return agent.Outcome{Result: agent.Rejected, Proof: string(proof), Message: string("nothing was sent: " + why)}
+}
+
+// needsRestart is the outcome when a reload is known not to take what changed.
+func needsRestart(proof preset.ProofKind, why sentence) agent.Outcome {
+	return agent.Outcome{Result: agent.NeedsRestart, Proof: string(proof), Final: true, Message: string("nothing was sent: " + why)}
 }
 
 // witnessOf is nil for a server that cannot be asked in a way of its own.
