@@ -36,6 +36,8 @@ type Agent struct {
 	hasKnown bool
 	// suspect are the files of attempts since then that were sent and not applied: of those nobody knows what it has.
 	suspect map[string]bool
+	// restart is the latest content that only a new process takes up, the zero sum for none since something was applied.
+	restart digest.Sum
 	// seen is when the latest content was first seen. attempted and begun are the last attempt's content and begin.
 	seen, begun time.Time
 	attempted   Change
@@ -159,6 +161,9 @@ const whyAssumed = "nothing tells, so it is taken to have it"
 func (a *Agent) Start(ctx context.Context, first digest.State) (pending bool) {
 	a.machine.timing = a.Timing
 	a.seen = a.Now()
+	if a.Memory != nil && a.Memory.NeedsRestart(first.Sum) {
+		return a.startInVain(ctx, first)
+	}
 	why := whyAssumed
 	if recorded, same := a.recall(first.Sum); same {
 		why = "recorded"
@@ -180,10 +185,40 @@ func (a *Agent) Start(ctx context.Context, first digest.State) (pending bool) {
 	if !pending && len(first.Missing()) == 0 {
 		a.record(ctx, first.Sum) // else a change before the next start would have nothing to be compared with
 	}
+	a.began(ctx, first, pending, why)
+	return pending
+}
+
+func (a *Agent) began(ctx context.Context, first digest.State, pending bool, why string) {
 	a.Log.InfoContext(ctx, "watching", "pending", pending, "why", why, "volumes", len(first.Volumes),
 		"changedAt", first.Changed)
 	a.publish()
-	return pending
+}
+
+// startInVain starts with content that a reload is recorded not to make the application read. Its workers may be younger
+// than the content without having it: only the age of the process counts.
+func (a *Agent) startInVain(ctx context.Context, first digest.State) (pending bool) {
+	if at, known := a.Trigger.StartedAt(ctx); known && a.surelyRead(first, at) {
+		a.machine.start(first, false, a.Now())
+		a.has, a.hasKnown = first, true
+		a.record(ctx, first.Sum)
+		a.began(ctx, first, false, "a process that started later has read it")
+		return false
+	}
+	a.restart = first.Sum
+	a.machine.start(first, true, a.Now())
+	a.machine.begin()
+	a.attempted = Change{State: first, Seen: a.seen, FilesUnknown: true}
+	outcome := Outcome{
+		Result: NeedsRestart, Final: true,
+		Message: "a reload does not make the application read this content, as was found before the sidecar started; restart its container",
+	}
+	a.machine.end(outcome, a.Now())
+	a.mu.Lock()
+	a.status.Last, a.status.LastAt = outcome, a.Now()
+	a.mu.Unlock()
+	a.began(ctx, first, true, "recorded as needing a restart")
+	return true
 }
 
 // ask asks again what nothing told at the start: an application that has started since then can be compared with the
@@ -235,7 +270,7 @@ func (a *Agent) record(ctx context.Context, sum digest.Sum) {
 	if a.Memory == nil {
 		return
 	}
-	if err := a.Memory.Record(sum); err != nil {
+	if err := a.Memory.Record(sum, a.restart); err != nil {
 		a.Log.WarnContext(ctx, "cannot record what was applied; a restart of the sidecar may reload once more", "error", err)
 	}
 }
@@ -259,8 +294,12 @@ func (a *Agent) see(ctx context.Context, state digest.State) {
 	}
 }
 
-// Attempt makes one attempt with the latest state, waits for its answer, and returns its outcome.
+// Attempt makes one attempt with the latest state, waits for its answer, and returns its outcome. It sends nothing for
+// content that is recorded as needing a restart.
 func (a *Agent) Attempt(ctx context.Context) Outcome {
+	if a.machine.restart { // nothing that is sent helps
+		return a.Status().Last
+	}
 	outcome := a.attempt(ctx)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -320,13 +359,18 @@ func (a *Agent) askAnswer(ctx context.Context) Outcome {
 func (a *Agent) conclude(ctx context.Context, outcome Outcome) {
 	end, state := a.Now(), a.attempted.State
 	a.machine.end(outcome, end)
+	if outcome.Result == NeedsRestart {
+		a.restart = state.Sum
+	}
 	switch {
 	case outcome.Result == Applied:
-		a.has, a.hasKnown, a.suspect = state, true, nil
+		a.has, a.hasKnown, a.suspect, a.restart = state, true, nil, digest.Sum{}
 		a.record(ctx, state.Sum)
 	case outcome.Told:
 		a.doubt(a.attempted.Files)
 		a.record(ctx, digest.Sum{})
+	case outcome.Result == NeedsRestart:
+		a.record(ctx, a.surelyHas())
 	}
 	took := end.Sub(a.begun)
 	a.mu.Lock()
@@ -345,6 +389,14 @@ func (a *Agent) conclude(ctx context.Context, outcome Outcome) {
 	a.note()
 	a.mu.Unlock()
 	a.report(ctx, outcome, took, again)
+}
+
+// surelyHas is the sum of the content that the application has, the zero sum where that is not known.
+func (a *Agent) surelyHas() digest.Sum {
+	if !a.hasKnown || a.suspect != nil || len(a.has.Missing()) > 0 {
+		return digest.Sum{}
+	}
+	return a.has.Sum
 }
 
 // doubt notes files that were sent to the application, and may be in use or not.

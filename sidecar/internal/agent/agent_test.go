@@ -23,8 +23,10 @@ type recorder struct {
 	answers  []agent.Outcome // to Ask
 	asked    []time.Time
 	loadedAt time.Time
-	there    bool      // it is known that the application is there, if not more
-	seenFrom time.Time // nobody knows loadedAt before
+	// startedAt is the age of the process, that of loadedAt when it is zero.
+	startedAt time.Time
+	there     bool      // it is known that the application is there, if not more
+	seenFrom  time.Time // nobody knows loadedAt before
 }
 
 func (r *recorder) Reload(ctx context.Context, c agent.Change) agent.Outcome {
@@ -56,8 +58,16 @@ func (r *recorder) LoadedAt(context.Context) (time.Time, bool) {
 	return r.loadedAt, r.there || !r.loadedAt.IsZero() && !time.Now().Before(r.seenFrom)
 }
 
+func (r *recorder) StartedAt(ctx context.Context) (time.Time, bool) {
+	if r.startedAt.IsZero() {
+		return r.LoadedAt(ctx)
+	}
+	return r.startedAt, true
+}
+
 type memory struct {
 	sum      digest.Sum
+	restart  digest.Sum
 	recorded bool
 	fail     bool
 }
@@ -66,11 +76,13 @@ func (m *memory) Applied(sum digest.Sum) (recorded, same bool) {
 	return m.recorded, m.recorded && m.sum == sum
 }
 
-func (m *memory) Record(sum digest.Sum) error {
+func (m *memory) NeedsRestart(sum digest.Sum) bool { return m.recorded && m.restart == sum }
+
+func (m *memory) Record(applied, needsRestart digest.Sum) error {
 	if m.fail {
 		return errors.New("disk full")
 	}
-	m.sum, m.recorded = sum, true
+	m.sum, m.restart, m.recorded = applied, needsRestart, true
 	return nil
 }
 

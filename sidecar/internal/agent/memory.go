@@ -27,31 +27,46 @@ type record struct {
 	Version int    `json:"version"`
 	Salt    []byte `json:"salt"`
 	Keyed   []byte `json:"keyed"`
+	// Restart is of the content that needs a restart, empty for none.
+	Restart []byte `json:"restart,omitempty"`
 }
 
 const recordVersion = 1
 
 // Applied says whether there is a record, and whether it is of sum. A record that cannot be understood is none.
 func (f File) Applied(sum digest.Sum) (recorded, same bool) {
+	r, recorded := f.read()
+	return recorded, recorded && hmac.Equal(r.Keyed, keyed(r.Salt, sum))
+}
+
+// NeedsRestart reports whether the record says that sum needs a restart.
+func (f File) NeedsRestart(sum digest.Sum) bool {
+	r, recorded := f.read()
+	return recorded && hmac.Equal(r.Restart, keyed(r.Salt, sum))
+}
+
+func (f File) read() (r record, recorded bool) {
 	text, err := file.Read(f.Path)
 	if err != nil {
-		return false, false
+		return record{}, false
 	}
-	var r record
 	if err := json.Unmarshal(text, &r); err != nil || r.Version != recordVersion || len(r.Salt) == 0 {
-		return false, false
+		return record{}, false
 	}
-	return true, hmac.Equal(r.Keyed, keyed(r.Salt, sum))
+	return r, true
 }
 
 // Record replaces the record as a whole, so that a crash leaves the old one or the new one.
-func (f File) Record(sum digest.Sum) (err error) {
+func (f File) Record(applied, needsRestart digest.Sum) (err error) {
 	if f.ReadOnly {
 		return nil
 	}
 	r := record{Version: recordVersion, Salt: make([]byte, sha256.Size)}
 	_, _ = rand.Read(r.Salt) // never fails (crypto/rand)
-	r.Keyed = keyed(r.Salt, sum)
+	r.Keyed = keyed(r.Salt, applied)
+	if needsRestart != (digest.Sum{}) {
+		r.Restart = keyed(r.Salt, needsRestart)
+	}
 	text, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("write state file: %w", err)

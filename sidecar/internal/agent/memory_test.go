@@ -17,7 +17,7 @@ func TestFileRemembers(t *testing.T) {
 		t.Error("a file that is not there remembers something")
 	}
 	for range 2 {
-		if err := f.Record(digest.Sum{1}); err != nil {
+		if err := f.Record(digest.Sum{1}, digest.Sum{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -26,6 +26,15 @@ func TestFileRemembers(t *testing.T) {
 	}
 	if recorded, same := f.Applied(digest.Sum{2}); !recorded || same {
 		t.Errorf("another content: recorded %v, same %v", recorded, same)
+	}
+	if f.NeedsRestart(digest.Sum{1}) || f.NeedsRestart(digest.Sum{}) {
+		t.Error("something needs a restart that was not recorded as such")
+	}
+	if err := f.Record(digest.Sum{}, digest.Sum{2}); err != nil {
+		t.Fatal(err)
+	}
+	if _, same := f.Applied(digest.Sum{2}); same || !f.NeedsRestart(digest.Sum{2}) || f.NeedsRestart(digest.Sum{1}) {
+		t.Error("what needs a restart is taken for applied, or forgotten")
 	}
 	info, err := os.Stat(f.Path)
 	if err != nil || info.Mode().Perm() != 0o600 {
@@ -44,7 +53,7 @@ func TestFileThatIsNoRecord(t *testing.T) {
 			t.Errorf("%.20q is taken for a record", text)
 		}
 	}
-	if err := (agent.File{Path: "/no/such/dir/state"}).Record(digest.Sum{}); err == nil {
+	if err := (agent.File{Path: "/no/such/dir/state"}).Record(digest.Sum{}, digest.Sum{}); err == nil {
 		t.Error("no error where nothing can be written")
 	}
 }

@@ -76,12 +76,18 @@ type Trigger interface {
 	// nothing is known of the application. The zero time is for one that is there, and of which only that is known. It
 	// disturbs nothing.
 	LoadedAt(ctx context.Context) (at time.Time, known bool)
+	// StartedAt is when the process of the application started, whatever it has reloaded since; known is false where no
+	// process can be seen.
+	StartedAt(ctx context.Context) (at time.Time, known bool)
 }
 
-// Memory keeps over a restart of the sidecar which content was applied last.
+// Memory keeps over a restart of the sidecar which content was applied last, and which one a reload does not apply.
 type Memory interface {
 	// Applied says whether a record exists, and whether it is of this content.
 	Applied(sum digest.Sum) (recorded, same bool)
-	// Record keeps sum as applied. The zero sum means that nobody knows what the application has.
-	Record(sum digest.Sum) error
+	// NeedsRestart reports whether the record says of this content that a reload does not make the application read it.
+	NeedsRestart(sum digest.Sum) bool
+	// Record keeps what is applied, and the content that needs a restart. The zero sum means that nobody knows what the
+	// application has, or that nothing needs a restart.
+	Record(applied, needsRestart digest.Sum) error
 }

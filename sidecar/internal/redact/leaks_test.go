@@ -359,7 +359,8 @@ func pages(t *testing.T, a *agent.Agent) (page, reply string) {
 type other struct{}
 
 func (other) Applied(digest.Sum) (recorded, same bool) { return true, false }
-func (other) Record(digest.Sum) error                  { return nil }
+func (other) NeedsRestart(digest.Sum) bool             { return false }
+func (other) Record(_, _ digest.Sum) error             { return nil }
 
 const window = 6
 

@@ -271,6 +271,19 @@ func (r *Reloader) LoadedAt(ctx context.Context) (at time.Time, known bool) {
 	return at, true
 }
 
+// StartedAt is when the process started.
+func (r *Reloader) StartedAt(context.Context) (at time.Time, known bool) {
+	if r.Plan.Process.IsZero() {
+		return time.Time{}, false
+	}
+	p, err := r.Table.Meant(r.Plan.Process, r.Plan.Signal)
+	if err != nil {
+		return time.Time{}, false
+	}
+	at, err = r.Table.StartedAt(p, r.Now())
+	return at, err == nil
+}
+
 // trigger names what is sent.
 func (r *Reloader) trigger(target *process.Process) string {
 	if r.Plan.Signal != 0 && target != nil {
