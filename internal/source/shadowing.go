@@ -51,7 +51,43 @@ func (h Shadowing) Diff(use Use, record Record) Diff {
 		return h.sealer.Diff(use, record)
 	}
 	h.own, h.record = use.Scope.Ref, record
-	return h.sealer.diff(use, record, h.counts)
+	diff := h.sealer.diff(use, record, h.counts)
+	if diff.Deleted && record.Fold != "" {
+		diff.Replaces = slices.ContainsFunc(use.Scope.Usages, h.uncovers)
+	}
+	return diff
+}
+
+// uncovers tells of a usage of a source that is gone, and of which it is not known which keys it had, that something shows
+// which it may have hidden.
+func (h Shadowing) uncovers(u Usage) bool {
+	if u.Place == nil {
+		return false
+	}
+	shows := func(name string) bool {
+		f := h.winner(u.Place, name, h.is)
+		return f.presence != absent && f.layer < u.Layer
+	}
+	own := &u.Place[u.Layer]
+	if !own.All {
+		return slices.ContainsFunc(own.Names, func(n Name) bool { return shows(n.Name) })
+	}
+	for at := range u.Place[:u.Layer] {
+		below := &u.Place[at]
+		if slices.ContainsFunc(below.Names, func(n Name) bool { return len(h.keys(own, n.Name)) > 0 && shows(n.Name) }) {
+			return true
+		}
+		snapshot := h.uses[below.Ref].Snapshot
+		if !below.All || snapshot == nil {
+			continue
+		}
+		for key := range snapshot.Keys {
+			if name := below.Prefix + key; len(h.keys(own, name)) > 0 && shows(name) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // counts tells whether a change of a key of a usage reaches the pods, and whether it replaces the content of something else.

@@ -96,6 +96,7 @@ func TestWhatIsHiddenIsNoChange(t *testing.T) {
 		return obj.VolumeMount(corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: sources}}, corev1.VolumeMount{})
 	}
 	ofBase := corev1.VolumeProjection{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: corev1.LocalObjectReference{Name: "base"}}}
+	ofOver := corev1.VolumeProjection{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: corev1.LocalObjectReference{Name: "over"}}}
 	token := corev1.VolumeProjection{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "k"}}
 	ofPod := corev1.VolumeProjection{DownwardAPI: &corev1.DownwardAPIProjection{Items: []corev1.DownwardAPIVolumeFile{{Path: "./k"}}}}
 	variable := obj.EnvNamed
@@ -154,6 +155,36 @@ func TestWhatIsHiddenIsNoChange(t *testing.T) {
 			stock{base: cm("k", "1"), over: cm("k", "o")},
 			stock{base: cm("k", "1")},
 			[]string{"ConfigMap over:  deleted live replaces"},
+		},
+		"a source of very many keys that hides it is deleted": {
+			volume, stock{base: cm("key-001", "1"), over: keys(150)}, stock{base: cm("key-001", "1")}, []string{"ConfigMap over:  deleted live replaces"},
+		},
+		"a source of very many keys is deleted above one that is not there": {
+			volume, stock{over: keys(150)}, stock{}, []string{"ConfigMap over:  deleted live"},
+		},
+		"a source of very many keys is deleted above one that has no key": {
+			volume, stock{base: cm(), over: keys(150)}, stock{base: cm()}, []string{"ConfigMap over:  deleted live"},
+		},
+		"a source of very many keys is deleted below others": {
+			parts(obj.Projected(obj.CM("over").Optional(), obj.CM("base"))),
+			stock{base: cm("key-001", "1"), over: keys(150)},
+			stock{base: cm("key-001", "1")},
+			[]string{"ConfigMap over:  deleted live"},
+		},
+		"a source of very many variables is deleted above others with another prefix": {
+			parts(obj.EnvFromPrefixed("A_", obj.CM("base")), obj.EnvFromPrefixed("B_", obj.CM("over").Optional())),
+			stock{base: cm("key-001", "1"), over: keys(150)},
+			stock{base: cm("key-001", "1")},
+			[]string{"ConfigMap over:  deleted frozen"},
+		},
+		"a source of very many variables is deleted above others with its prefix": {
+			parts(obj.EnvFromPrefixed("", obj.CM("base")), obj.EnvFromPrefixed("B_", obj.CM("over").Optional())),
+			stock{base: cm("B_key-001", "1"), over: keys(150)},
+			stock{base: cm("B_key-001", "1")},
+			[]string{"ConfigMap over:  deleted frozen replaces"},
+		},
+		"a source of very many keys is deleted above a token": {
+			parts(other(token, ofOver)), stock{over: keys(150)}, stock{}, []string{"ConfigMap over:  deleted live replaces"},
 		},
 		"a source comes that hides it": {
 			volume,
