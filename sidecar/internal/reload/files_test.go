@@ -237,7 +237,7 @@ func TestCodeOfGunicornNeedsARestartOnlyWithPreload(t *testing.T) {
 
 func TestPairs(t *testing.T) {
 	t.Parallel()
-	one, two := newPair(t), newPair(t)
+	one, two, ca := newPair(t), newPair(t), newCA(t)
 	cases := map[string]struct {
 		files   map[string]string
 		changed string
@@ -252,6 +252,13 @@ func TestPairs(t *testing.T) {
 		"a key with a password":          {files: map[string]string{"tls.crt": one[0], "tls.key": "-----BEGIN ENCRYPTED PRIVATE KEY-----"}, changed: "tls.key"},
 		"certificates of two names":      {files: map[string]string{"a.crt": one[0], "b.key": two[1]}, changed: "a.crt"},
 		"a CA beside them":               {files: map[string]string{"ca.crt": two[0], "tls.crt": one[0], "tls.key": one[1]}, changed: "ca.crt"},
+		"a bundle beside them":           {files: map[string]string{"a.crt": one[0], "a.key": one[1], "a.ca-bundle": ca}, changed: "a.key"},
+		"a bundle that changed":          {files: map[string]string{"a.crt": one[0], "a.key": one[1], "a.ca-bundle": ca}, changed: "a.ca-bundle"},
+		"a chain beside a key":           {files: map[string]string{"a.pem": ca, "a.key": one[1]}, changed: "a.key"},
+		"a chain that changed":           {files: map[string]string{"a.pem": ca, "a.key": one[1]}, changed: "a.pem"},
+		"a chain beside a good pair":     {files: map[string]string{"a.pem": two[0], "a.crt": one[0], "a.key": one[1]}, changed: "a.pem"},
+		"a chain beside a bad pair":      {files: map[string]string{"a.pem": ca, "a.crt": one[0], "a.key": two[1]}, changed: "a.pem", want: "a.crt and key"},
+		"of the certificates none fits":  {files: map[string]string{"a.pem": one[0], "a.crt": one[0], "a.key": two[1]}, changed: "a.key", want: "a.crt and key"},
 		"what has nothing to do with it": {files: map[string]string{"tls.txt": "x", "tls.key": one[1]}, changed: "tls.txt"},
 	}
 	for name, tc := range cases {

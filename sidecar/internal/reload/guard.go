@@ -3,6 +3,8 @@ package reload
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"os"
@@ -58,7 +60,8 @@ func guarded(who string, fault sentence) agent.Outcome {
 }
 
 // pairFaultOf is what is wrong with a certificate and the key beside it, "" when nothing is, or nothing is known: both in
-// one file, or in two files of one name but for the ending, as in a TLS Secret.
+// one file, or in files of one name but for the ending, as in a TLS Secret. Beside them may be chains and bundles, so one
+// certificate that is of the key is enough.
 func pairFaultOf(file string) string {
 	text := readPEM(file)
 	if text == nil {
@@ -67,23 +70,78 @@ func pairFaultOf(file string) string {
 	if hasCert(text) && hasKey(text) {
 		return mismatch(file, file, text, text)
 	}
+	certs, keys := matesOf(file)
+	if hasKey(text) {
+		keys = map[string][]byte{file: text}
+	}
+	isCert, isKey := slices.Contains(certEndings(), filepath.Ext(file)), filepath.Ext(file) == ".key"
+	switch {
+	case !isCert && !hasKey(text) && !isKey:
+		return ""
+	case isKey && len(certs) > 0 && !bytes.Contains(text, []byte("PRIVATE KEY")):
+		return file + " holds no key"
+	case isCert && filepath.Ext(file) != ".pem" && !hasCert(text) && len(keys) > 0 && len(certs) == 0:
+		return file + " holds no certificate"
+	}
+	return noneFits(certs, keys)
+}
+
+// certEndings are those of certificates that a server shows, the likeliest first.
+func certEndings() []string { return []string{".crt", ".cert", ".cer", ".pem"} }
+
+// mate is a certificate beside a key.
+type mate struct {
+	file string
+	text []byte
+}
+
+// matesOf are the certificates and the keys that have the name of a file but for the ending.
+func matesOf(file string) (certs []mate, keys map[string][]byte) {
 	stem := strings.TrimSuffix(file, filepath.Ext(file))
-	mates, _ := filepath.Glob(escaped(stem) + ".*")
-	for _, mate := range mates {
-		other := readPEM(mate)
-		switch {
-		case mate == file || other == nil:
-		case hasCert(text) && hasKey(other):
-			return mismatch(file, mate, text, other)
-		case hasKey(text) && hasCert(other):
-			return mismatch(mate, file, other, text)
-		case hasKey(other) && !hasCert(text) && slices.Contains([]string{".crt", ".cert", ".cer"}, filepath.Ext(file)):
-			return file + " holds no certificate"
-		case hasCert(other) && !hasKey(text) && filepath.Ext(file) == ".key" && !bytes.Contains(text, []byte("PRIVATE KEY")):
-			return file + " holds no key"
+	keys = map[string][]byte{}
+	files, _ := filepath.Glob(escaped(stem) + ".*")
+	for _, each := range files {
+		if strings.TrimSuffix(each, filepath.Ext(each)) != stem {
+			continue
+		}
+		if text := readPEM(each); hasKey(text) && !hasCert(text) {
+			keys[each] = text
 		}
 	}
-	return ""
+	for _, ending := range certEndings() {
+		if text := readPEM(stem + ending); hasCert(text) && !hasKey(text) {
+			certs = append(certs, mate{stem + ending, text})
+		}
+	}
+	return certs, keys
+}
+
+// noneFits is why no certificate is of any key. A chain, which begins with the certificate of an authority, is not meant to
+// be.
+func noneFits(certs []mate, keys map[string][]byte) string {
+	fault := ""
+	for _, cert := range certs {
+		for key, text := range keys {
+			why := mismatch(cert.file, key, cert.text, text)
+			switch {
+			case why == "":
+				return ""
+			case fault == "" && (filepath.Ext(cert.file) != ".pem" || !beginsWithCA(cert.text)):
+				fault = why
+			}
+		}
+	}
+	return fault
+}
+
+func beginsWithCA(text []byte) bool {
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			cert, err := x509.ParseCertificate(block.Bytes)
+			return err == nil && cert.IsCA
+		}
+	}
+	return false
 }
 
 // escaped is a path as a pattern that matches nothing else.
