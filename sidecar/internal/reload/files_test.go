@@ -275,3 +275,35 @@ func TestPairs(t *testing.T) {
 		})
 	}
 }
+
+func TestACaddyfileSaysWhichFilesAreMissed(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		body, gone string
+		want       bool
+	}{
+		"its path is named":         {body: "localhost {\n tls DIR/tls.crt DIR/tls.key\n}", gone: "tls.crt", want: true},
+		"its name is named":         {body: "tls tls.crt tls.key", gone: "tls.key", want: true},
+		"nothing names it":          {body: "tls DIR/tls.crt DIR/tls.key", gone: "ca.crt"},
+		"another of a longer name":  {body: "tls DIR/other-ca.crt DIR/tls.key", gone: "ca.crt"},
+		"the body cannot be read":   {gone: "tls.crt"},
+		"a page that is named, too": {body: "error DIR/page.html", gone: "page.html"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			row, err := preset.ByName("caddy")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tc.body != "" {
+				write(t, dir+"/Caddyfile", strings.ReplaceAll(tc.body, "DIR", dir))
+			}
+			r := &Reloader{Plan: Plan{Row: row, URL: &Endpoint{BodyFile: dir + "/Caddyfile"}}}
+			out, done := r.filesOf(nil, agent.Change{Files: []string{filepath.Join(dir, tc.gone)}}).guard()
+			if done != tc.want {
+				t.Errorf("%v, %+v; want %v", done, out, tc.want)
+			}
+		})
+	}
+}

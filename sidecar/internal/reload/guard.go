@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 
 	"inpod.dev/inpod/internal/preset"
 	"inpod.dev/inpod/sidecar/internal/agent"
@@ -42,14 +43,36 @@ func (c *changedFiles) guard() (out agent.Outcome, done bool) {
 	return agent.Outcome{}, false
 }
 
-// needed reports whether a server that reads its files again would miss one: its configuration names it, or where that
-// cannot be seen, it is called like a certificate or a key.
+// needed reports whether a server that reads its files again would miss one, because its configuration names it. Of a server
+// whose configuration is sent to it, certificates and keys are the files that it does not miss in words.
 func (c *changedFiles) needed(file string) bool {
 	if c.named == nil {
-		return slices.Contains([]string{".crt", ".key", ".pem"}, filepath.Ext(file))
+		return slices.Contains([]string{".crt", ".key", ".pem"}, filepath.Ext(file)) && c.sent(file)
 	}
 	rule, ok := c.rule(file)
 	return len(c.named.by[file]) > 0 && (!ok || rule.Effect != preset.AtUse)
+}
+
+// sent reports whether the configuration that is sent names a file, by its path or its name.
+func (c *changedFiles) sent(file string) bool {
+	plan := c.reloader.Plan
+	if plan.URL == nil || plan.URL.BodyFile == "" {
+		return false
+	}
+	const most = 1 << 20
+	body, err := os.Open(plan.URL.BodyFile)
+	if err != nil {
+		return false // the request fails, and says why
+	}
+	defer func() { _ = body.Close() }()
+	text, _ := io.ReadAll(io.LimitReader(body, most))
+	between := func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune("\"'`{}[](),", r) }
+	for word := range strings.FieldsFuncSeq(string(text), between) {
+		if filepath.Base(word) == filepath.Base(file) && (!filepath.IsAbs(word) || filepath.Clean(word) == file) {
+			return true
+		}
+	}
+	return false
 }
 
 func guarded(who string, fault sentence) agent.Outcome {
