@@ -99,23 +99,53 @@ func (p *plan) watching() []string {
 }
 
 // podFiles returns the files of a projected volume that say something of the pod itself, which no application is reloaded
-// for: those of the downward API, which anybody's annotation changes, and tokens, which the kubelet renews.
+// for: those of the downward API, which anybody's annotation changes, and tokens, which the kubelet renews. Where several
+// sources have one path, the file is that of the last.
 func podFiles(v *corev1.Volume) []string {
 	if v.Projected == nil {
 		return nil
 	}
 	var files []string
 	for _, s := range v.Projected.Sources {
-		switch {
-		case s.DownwardAPI != nil:
-			for _, item := range s.DownwardAPI.Items {
-				files = append(files, item.Path)
-			}
-		case s.ServiceAccountToken != nil:
-			files = append(files, s.ServiceAccountToken.Path)
-		}
+		ofPod, others := pathsOf(s)
+		files = append(files, ofPod...)
+		files = slices.DeleteFunc(files, func(file string) bool {
+			return slices.ContainsFunc(others, func(other string) bool { return path.Clean(other) == path.Clean(file) })
+		})
 	}
 	return files
+}
+
+// pathsOf are the paths that a source names: of files that say something of the pod itself, and of others. A source of all
+// keys names none.
+func pathsOf(s corev1.VolumeProjection) (ofPod, others []string) {
+	items := func(all []corev1.KeyToPath) {
+		for _, item := range all {
+			others = append(others, item.Path)
+		}
+	}
+	switch {
+	case s.DownwardAPI != nil:
+		for _, item := range s.DownwardAPI.Items {
+			ofPod = append(ofPod, item.Path)
+		}
+	case s.ServiceAccountToken != nil:
+		ofPod = append(ofPod, s.ServiceAccountToken.Path)
+	case s.ConfigMap != nil:
+		items(s.ConfigMap.Items)
+	case s.Secret != nil:
+		items(s.Secret.Items)
+	case s.ClusterTrustBundle != nil:
+		others = append(others, s.ClusterTrustBundle.Path)
+	case s.PodCertificate != nil:
+		c := s.PodCertificate
+		for _, file := range []string{c.CredentialBundlePath, c.KeyPath, c.CertificateChainPath} {
+			if file != "" {
+				others = append(others, file)
+			}
+		}
+	}
+	return ofPod, others
 }
 
 // configKeys returns the files of a mixed projected volume that come from ConfigMaps and Secrets, or nil where they

@@ -242,6 +242,18 @@ func TestFilesOfThePodItselfAreIgnored(t *testing.T) {
 			sources: []corev1.VolumeProjection{conf(), ofPod("a:b,c;d $(HOME)")},
 			want:    []string{"--watch=/etc/nginx/conf.d", "--ignore=/etc/nginx/conf.d/a:b,c;d $$(HOME)"},
 		},
+		"a key that takes the place of one": {
+			sources: []corev1.VolumeProjection{conf(), ofPod("site.conf", "labels"), conf("./site.conf")},
+			want:    []string{"--watch=/etc/nginx/conf.d", "--ignore=/etc/nginx/conf.d/labels"},
+		},
+		"one that takes the place of a key": {
+			sources: []corev1.VolumeProjection{conf(), conf("site.conf"), ofPod("site.conf")},
+			want:    []string{"--watch=/etc/nginx/conf.d", "--ignore=/etc/nginx/conf.d/site.conf"},
+		},
+		"bundles that take the place of what is of the pod": {
+			sources: []corev1.VolumeProjection{conf(), ofPod("ca.crt", "pod.pem"), bundle, certificate},
+			want:    []string{"--watch=/etc/nginx/conf.d"},
+		},
 		"only some keys are watched": {
 			sources: []corev1.VolumeProjection{conf("a"), ofPod("annotations.txt")},
 			want:    []string{"--watch=/etc/nginx/conf.d:a"},
