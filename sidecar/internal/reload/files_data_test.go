@@ -45,29 +45,37 @@ func TestDnsmasqReadsItsConfigurationAtTheStartOnly(t *testing.T) {
 	files := map[string]string{
 		"main.conf": "# comment\naddn-hosts=DIR/hosts\nconf-dir=DIR/conf.d,*.conf\nconf-file=DIR/second.conf\n",
 		"hosts":     "", "second.conf": "hostsdir=DIR/hosts.d\n", "conf.d/a.conf": "servers-file=DIR/servers\n", "servers": "", "hosts.d/x": "",
-		"other": "",
+		"other": "", "tftp.conf": "enable-tftp\ntftp-root=DIR/tftp,eth0\ndhcp-script=DIR/bin/script\ntrust-anchors-file=anchors\naddress=/#/127.0.0.1\n",
+		"volume.conf":               "conf-dir=DIR/volume\n",
+		"tftp/pxelinux.cfg/default": "", "volume/..2026/a.conf": "", "volume/a.conf": "", "volume/.hidden/x": "",
 	}
 	for name, tc := range map[string]struct {
 		args    []string
 		changed string
 		want    agent.Result
 	}{
-		"the file of -C":                         {args: []string{"-C", "DIR/main.conf"}, changed: "main.conf", want: agent.NeedsRestart},
-		"the file of a joined -C":                {args: []string{"-kCDIR/main.conf"}, changed: "main.conf", want: agent.NeedsRestart},
-		"the file of --conf-file":                {args: []string{"--conf-file=DIR/main.conf"}, changed: "main.conf", want: agent.NeedsRestart},
-		"the file of a separate option":          {args: []string{"-p", "53", "--conf-file", "DIR/main.conf"}, changed: "main.conf", want: agent.NeedsRestart},
-		"a file that the configuration includes": {args: []string{"-C", "DIR/main.conf"}, changed: "second.conf", want: agent.NeedsRestart},
-		"a file in conf-dir":                     {args: []string{"-C", "DIR/main.conf"}, changed: "conf.d/new.conf", want: agent.NeedsRestart},
-		"a list of hosts":                        {args: []string{"-C", "DIR/main.conf"}, changed: "hosts", want: agent.Applied},
-		"a folder of hosts":                      {args: []string{"-C", "DIR/main.conf"}, changed: "hosts.d/y", want: agent.Applied},
-		"a list that conf-dir names":             {args: []string{"-C", "DIR/main.conf"}, changed: "servers", want: agent.Applied},
-		"a list among the arguments":             {args: []string{"-C", "/dev/null", "-HDIR/other"}, changed: "other", want: agent.Applied},
-		"a file that nothing names":              {args: []string{"-C", "DIR/main.conf"}, changed: "other", want: agent.NeedsRestart},
+		"the file of -C":                          {args: []string{"-C", "DIR/main.conf"}, changed: "main.conf", want: agent.NeedsRestart},
+		"the file of a joined -C":                 {args: []string{"-kCDIR/main.conf"}, changed: "main.conf", want: agent.NeedsRestart},
+		"the file of --conf-file":                 {args: []string{"--conf-file=DIR/main.conf"}, changed: "main.conf", want: agent.NeedsRestart},
+		"the file of a separate option":           {args: []string{"-p", "53", "--conf-file", "DIR/main.conf"}, changed: "main.conf", want: agent.NeedsRestart},
+		"a file that the configuration includes":  {args: []string{"-C", "DIR/main.conf"}, changed: "second.conf", want: agent.NeedsRestart},
+		"a file in conf-dir":                      {args: []string{"-C", "DIR/main.conf"}, changed: "conf.d/new.conf", want: agent.NeedsRestart},
+		"a list of hosts":                         {args: []string{"-C", "DIR/main.conf"}, changed: "hosts", want: agent.Applied},
+		"a folder of hosts":                       {args: []string{"-C", "DIR/main.conf"}, changed: "hosts.d/y", want: agent.Applied},
+		"a list that conf-dir names":              {args: []string{"-C", "DIR/main.conf"}, changed: "servers", want: agent.Applied},
+		"a list among the arguments":              {args: []string{"-C", "/dev/null", "-HDIR/other"}, changed: "other", want: agent.Applied},
+		"a file that is served at use":            {args: []string{"-C", "DIR/tftp.conf"}, changed: "tftp/pxelinux.cfg/default", want: agent.Applied},
+		"a script":                                {args: []string{"-C", "DIR/tftp.conf"}, changed: "bin/script", want: agent.Applied},
+		"a relative file of another option":       {args: []string{"-C", "DIR/tftp.conf"}, changed: "anchors", want: agent.Applied},
+		"a file of a short option":                {args: []string{"-C", "/dev/null", "-x", "DIR/other"}, changed: "other", want: agent.Applied},
+		"a file of a long option":                 {args: []string{"-C", "/dev/null", "--tftp-root", "DIR/tftp"}, changed: "tftp/a", want: agent.Applied},
+		"a volume as conf-dir is read as a whole": {args: []string{"-C", "DIR/volume.conf"}, changed: "other", want: agent.NeedsRestart},
+		"a file that nothing names":               {args: []string{"-C", "DIR/main.conf"}, changed: "other", want: agent.NeedsRestart},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := written(t, files)
-			d := &dnsmasq{server: running(dir, append([]string{"dnsmasq"}, tc.args...), tc.changed)}
+			d := &dnsmasq{server: running(dir, append([]string{"dnsmasq"}, tc.args...), tc.changed), workDir: dir}
 			out, done := d.before(context.Background())
 			got := out.Result
 			if !done {

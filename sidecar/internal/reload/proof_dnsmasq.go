@@ -2,6 +2,7 @@ package reload
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,9 +16,9 @@ import (
 type dnsmasq struct {
 	server
 	workDir string
-	// atStart and reread are files and folders.
-	atStart, reread []string
-	unknown         bool
+	// atStart, reread and others are files and folders; when the others are read is not known, and some are at each use.
+	atStart, reread, others []string
+	unknown                 bool
 }
 
 // The options that name files. Each may stand among the arguments and, without dashes, in the configuration.
@@ -77,6 +78,8 @@ func (d *dnsmasq) arguments(words []string) {
 				i++
 			}
 			d.note(dnsmasqShort(rest[:1]), value, 0)
+		default:
+			d.note("", word, 0) // the value of a long option
 		}
 	}
 }
@@ -87,13 +90,15 @@ func (d *dnsmasq) note(name, value string, depth int) {
 	if value == "" || depth > deepest {
 		return
 	}
+	for part := range strings.SplitSeq(value, ",") {
+		if path := d.absolute(part); part != "" && path != "/" { // "folder,interface"
+			d.others = append(d.others, path)
+		}
+	}
 	if name == "conf-dir" || name == "hostsdir" { // "folder,pattern"
 		value, _, _ = strings.Cut(value, ",")
 	}
-	if !filepath.IsAbs(value) {
-		value = filepath.Join(d.workDir, value)
-	}
-	value = filepath.Clean(value)
+	value = d.absolute(value)
 	switch {
 	case slices.Contains(dnsmasqReread(), name):
 		d.reread = append(d.reread, value)
@@ -104,13 +109,26 @@ func (d *dnsmasq) note(name, value string, depth int) {
 		d.atStart = append(d.atStart, value)
 		found, _ := filepath.Glob(filepath.Join(d.see(value), "*"))
 		for _, file := range found {
+			if info, err := os.Stat(file); strings.HasPrefix(filepath.Base(file), ".") || err == nil && info.IsDir() {
+				continue // which dnsmasq passes over, such as the folders of the kubelet
+			}
 			d.file(filepath.Join(value, filepath.Base(file)), depth)
 		}
 	}
 }
 
+func (d *dnsmasq) absolute(path string) string {
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(d.workDir, path)
+	}
+	return filepath.Clean(path)
+}
+
 // file takes the options of a configuration file.
 func (d *dnsmasq) file(path string, depth int) {
+	if path == os.DevNull {
+		return
+	}
 	text, err := d.read(path)
 	d.unknown = d.unknown || err != nil
 	for line := range strings.Lines(string(text)) {
@@ -138,6 +156,8 @@ func (d *dnsmasq) after(context.Context) finding {
 		case d.names(d.reread, file):
 		case d.unknown:
 			return unproven(proof, "a part of dnsmasq's configuration is not to be seen here, so nobody knows whether it reads "+theirs(file))
+		case d.names(d.others, file):
+			return unproven(proof, "an option of dnsmasq leads to "+theirs(file)+", and nobody knows when it is read")
 		default:
 			return finding{
 				verdict: no, result: agent.NeedsRestart, proof: string(preset.ProofDnsmasq),
