@@ -135,18 +135,20 @@ func (k *Keeper) pass(ctx context.Context, now time.Time) (time.Time, error) {
 // checkedClock returns the API server's time where this node's clock is off by more than the tolerance of certificates.
 // API servers judge what is issued here by their clocks: by a clock that is ahead it would not be valid yet, by one that is
 // behind good certificates would seem so. A dry run of a creation returns an object with the server's time. It is asked for
-// only before something is issued.
+// only before something is issued. Where it is refused (a quota, a policy, a webhook without dry runs) this node's clock
+// counts: nothing may keep a certificate from being renewed.
 func (k *Keeper) checkedClock(ctx context.Context, now time.Time) (time.Time, error) {
-	probe := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: k.objects.Namespace, GenerateName: k.objects.Secret + "-clock-"}}
+	probe := k.newSecret(nil)
+	probe.Name, probe.GenerateName = "", k.objects.Secret+"-clock-"
 	made, err := k.client.CoreV1().Secrets(k.objects.Namespace).Create(ctx, probe, metav1.CreateOptions{
 		FieldManager: fieldManager, DryRun: []string{metav1.DryRunAll},
 	})
-	switch {
-	case apierrors.IsBadRequest(err): // a webhook of somebody else does not support dry runs
+	if ctx.Err() != nil {
+		return now, fmt.Errorf("ask the API server for its time before issuing a certificate: %w", ctx.Err())
+	}
+	if err != nil {
 		k.log.Warn("cannot ask the API server for its time before issuing a certificate; this node's clock is used", "error", err)
 		return now, nil
-	case err != nil:
-		return now, fmt.Errorf("ask the API server for its time before issuing a certificate: %w", err)
 	}
 	server := made.CreationTimestamp.Time
 	if server.IsZero() || server.Sub(now).Abs() <= skew {
@@ -208,15 +210,7 @@ func (k *Keeper) write(ctx context.Context, secret *corev1.Secret, wanted *state
 	}
 	secrets := k.client.CoreV1().Secrets(k.objects.Namespace)
 	if secret == nil {
-		made := &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{
-				Name: k.objects.Secret, Namespace: k.objects.Namespace,
-				Labels: map[string]string{"app.kubernetes.io/name": "inpod", "app.kubernetes.io/component": "injector"},
-			},
-			Type: corev1.SecretTypeTLS,
-			Data: data,
-		}
-		_, err := secrets.Create(ctx, made, metav1.CreateOptions{FieldManager: fieldManager})
+		_, err := secrets.Create(ctx, k.newSecret(data), metav1.CreateOptions{FieldManager: fieldManager})
 		if err != nil {
 			return fmt.Errorf("create Secret %s: %w", k.secretName(), err)
 		}
@@ -231,6 +225,21 @@ func (k *Keeper) write(ctx context.Context, secret *corev1.Secret, wanted *state
 		return fmt.Errorf("update Secret %s: %w", k.secretName(), err)
 	}
 	return nil
+}
+
+// newSecret is the Secret as it is created.
+func (k *Keeper) newSecret(data map[string][]byte) *corev1.Secret {
+	if data == nil {
+		data = map[string][]byte{keyLeafCert: nil, keyLeafKey: nil} // what the type asks for
+	}
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: k.objects.Secret, Namespace: k.objects.Namespace,
+			Labels: map[string]string{"app.kubernetes.io/name": "inpod", "app.kubernetes.io/component": "injector"},
+		},
+		Type: corev1.SecretTypeTLS,
+		Data: data,
+	}
 }
 
 // publish writes the caBundle of every webhook of the configuration that has another one.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -308,18 +309,33 @@ func TestCertificatesAreIssuedByTheClockOfTheAPIServer(t *testing.T) {
 	}
 }
 
-func TestAClusterWithoutDryRunsStillGetsACertificate(t *testing.T) {
+// Whatever refuses the question for the time, certificates are issued and renewed.
+func TestNothingKeepsACertificateFromBeingRenewed(t *testing.T) {
 	t.Parallel()
-	in(t, func(ctx context.Context, t *testing.T) {
-		client := newClient(0, configuration())
-		client.PrependReactor("create", "secrets", func(action clienttesting.Action) (bool, runtime.Object, error) {
-			if len(action.(clienttesting.CreateActionImpl).CreateOptions.DryRun) == 0 {
-				return false, nil, nil
-			}
-			return true, nil, apierrors.NewBadRequest("admission webhook does not support dry run")
+	secrets := schema.GroupResource{Resource: "secrets"}
+	for name, refusal := range map[string]error{
+		"a webhook without dry runs": apierrors.NewBadRequest("admission webhook does not support dry run"),
+		"a quota":                    apierrors.NewForbidden(secrets, "", errors.New("exceeded quota")),
+		"a policy":                   apierrors.NewInvalid(schema.GroupKind{Kind: "Secret"}, "", nil),
+		"a server in trouble":        apierrors.NewInternalError(errors.New("away")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in(t, func(ctx context.Context, t *testing.T) {
+				client := newClient(0, configuration())
+				client.PrependReactor("create", "secrets", func(action clienttesting.Action) (bool, runtime.Object, error) {
+					create, ok := action.(clienttesting.CreateActionImpl)
+					return ok && len(create.CreateOptions.DryRun) > 0, nil, refusal
+				})
+				r := start(ctx, t, client, true)
+				for range 2 {
+					if err := r.follower.Check(); err != nil {
+						t.Errorf("not ready: %v; %s", err, r.log)
+					}
+					time.Sleep(2 * lifetime)
+					synctest.Wait()
+				}
+			})
 		})
-		if r := start(ctx, t, client, true); r.follower.Check() != nil {
-			t.Errorf("not ready: %v; %s", r.follower.Check(), r.log)
-		}
-	})
+	}
 }

@@ -14,17 +14,22 @@ const (
 	// maxReview is the largest review that is read, in bytes. The API server takes objects of up to 3 MiB and etcd keeps 1.5 MiB,
 	// and a review of a creation has little besides the object.
 	maxReview = 3<<20 + 64<<10
-	// maxElements is the number of members and elements that a review may have. A pod of a thousand containers has fewer. It
-	// bounds the time of an answer; what is larger is admitted as it is.
-	maxElements = 10_000
-	// bytesPerElement is what one element can cost when it is read: `{}` in a list of containers makes a struct of about 1 KB
-	// (TestAnElementCostsNoMoreThanItsPrice), and lists grow by copying.
-	bytesPerElement = 2 << 10
+	// maxElements is the number of members and elements that a review may have, without those of managedFields. A pod of a hundred
+	// containers with thirty variables each has about as many. It bounds the time of an answer; what is larger is admitted as it
+	// is.
+	maxElements = 8_000
+	// bytesPerElement is what one element can cost when it is read: `{}` in a list of containers makes a struct of about 1 KB, and
+	// lists grow by copying (TestAnElementCostsNoMoreThanItsPrice).
+	bytesPerElement = 1536
 	// bodies and pods are how much may be held at one time, in bytes, of what was received and of what was read from it.
-	bodies = 12 << 20
-	pods   = 40 << 20
-	// perCaller is the part of both that one address may have. An API server has an address, so that others cannot take its part.
-	perCaller = 2
+	bodies = 14 << 20
+	pods   = 48 << 20
+	// shares is into how many parts both are divided: one address may have one. An API server has an address of its own, so that
+	// as many others have to act together to take its part.
+	shares = 4
+	// step is the amount in which room for a body is taken while it arrives, so that who announces much and sends nothing holds
+	// nothing.
+	step = 64 << 10
 	// patience is how long a review waits for room. The API server waits for the answer ten seconds at most.
 	patience = time.Second
 	// bodyTimeout is how long a review may take to arrive.
@@ -45,7 +50,7 @@ type pool struct {
 }
 
 func newPool(room int64) *pool {
-	return &pool{room: room, each: room / perCaller, by: map[string]int64{}, freed: make(chan struct{})}
+	return &pool{room: room, each: room / shares, by: map[string]int64{}, freed: make(chan struct{})}
 }
 
 // take reserves an amount for a caller and returns what gives it back. It waits for room for as long as patience says.
@@ -90,21 +95,61 @@ func (p *pool) give(caller string, amount int64) {
 }
 
 // elements counts what a JSON text would make: an upper bound of the members and elements that its lists and objects have
-// together. It reads nothing, so that its cost is that of walking over the bytes.
+// together. What managedFields say of the fields is left out: the decoder keeps it as text. Nothing is decoded, so that the cost
+// is that of walking over the bytes.
 func elements(text []byte) int {
-	count, quoted, escaped := 0, false, false
-	for _, c := range text {
-		switch {
-		case escaped:
-			escaped = false
-		case quoted:
-			escaped = c == '\\'
-			quoted = c != '"'
-		case c == '"':
-			quoted = true
-		case c == '{' || c == '[' || c == ',':
+	const raw = `"fieldsV1"`
+	count := 0
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '"':
+			end := stringEnd(text, i)
+			if string(text[i:end]) == raw {
+				end = valueEnd(text, end)
+			}
+			i = end - 1
+		case '{', '[', ',':
 			count++
 		}
 	}
 	return count
+}
+
+// stringEnd is where the string that begins at a position ends, behind its last quote.
+func stringEnd(text []byte, at int) int {
+	for at++; at < len(text); at++ {
+		switch text[at] {
+		case '\\':
+			at++
+		case '"':
+			return at + 1
+		}
+	}
+	return len(text)
+}
+
+// valueEnd is where the object or list ends that follows a colon. Anything else ends where it begins, and is counted.
+func valueEnd(text []byte, at int) int {
+	begin, depth := at, 0
+	for ; at < len(text); at++ {
+		switch text[at] {
+		case ' ', '\t', '\r', '\n', ':':
+		case '"':
+			if depth == 0 {
+				return begin
+			}
+			at = stringEnd(text, at) - 1
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth--; depth <= 0 {
+				return at + 1
+			}
+		default:
+			if depth == 0 {
+				return begin
+			}
+		}
+	}
+	return at
 }

@@ -14,15 +14,16 @@
 package admission
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -148,30 +149,50 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request, caller string) (b
 	if r.Method != http.MethodPost {
 		return nil, nil, http.StatusBadRequest, fmt.Errorf("method %s: this is an admission webhook, which is sent a POST by the API server", r.Method)
 	}
-	size := r.ContentLength
-	if size > maxReview {
-		return nil, nil, http.StatusRequestEntityTooLarge, fmt.Errorf("the review has %d bytes, and at most %d are read", size, maxReview)
-	}
-	if size < 0 {
-		size = maxReview // nobody says; it may be as much
-	}
-	release, err = h.bodies.take(r.Context(), caller, size)
-	if err != nil {
-		return nil, nil, http.StatusTooManyRequests, err
+	if r.ContentLength > maxReview {
+		return nil, nil, http.StatusRequestEntityTooLarge, fmt.Errorf("the review has %d bytes, and at most %d are read", r.ContentLength, maxReview)
 	}
 	// What cannot be set is not there in tests; the server has a limit of its own.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
-	var buffer bytes.Buffer
-	buffer.Grow(int(max(r.ContentLength, 0)) + bytes.MinRead)
-	if _, err := buffer.ReadFrom(http.MaxBytesReader(w, r.Body, maxReview)); err != nil {
-		release()
-		status := http.StatusBadRequest
-		if _, isTooLarge := errors.AsType[*http.MaxBytesError](err); isTooLarge {
-			status = http.StatusRequestEntityTooLarge
-		}
-		return nil, nil, status, fmt.Errorf("read the review: %w", err)
+	body, release, err = h.receive(r.Context(), caller, http.MaxBytesReader(w, r.Body, maxReview))
+	if err == nil {
+		return body, release, 0, nil
 	}
-	return buffer.Bytes(), release, 0, nil
+	status = http.StatusBadRequest
+	if _, isTooLarge := errors.AsType[*http.MaxBytesError](err); isTooLarge {
+		status = http.StatusRequestEntityTooLarge
+	} else if errors.Is(err, errNoRoom) {
+		status = http.StatusTooManyRequests
+	}
+	return nil, nil, status, fmt.Errorf("read the review: %w", err)
+}
+
+// receive reads to the end, and takes room for each step before it is read.
+func (h *Handler) receive(ctx context.Context, caller string, from io.Reader) (body []byte, release func(), err error) {
+	var releases []func()
+	release = func() {
+		for _, r := range releases {
+			r()
+		}
+	}
+	for {
+		give, err := h.bodies.take(ctx, caller, step)
+		if err != nil {
+			release()
+			return nil, nil, err
+		}
+		releases = append(releases, give)
+		body = slices.Grow(body, step)
+		n, err := io.ReadFull(from, body[len(body):len(body)+step])
+		body = body[:len(body)+n]
+		switch {
+		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+			return body, release, nil
+		case err != nil:
+			release()
+			return nil, nil, err
+		}
+	}
 }
 
 // review is what of an AdmissionReview is read. Its object is read as a pod at once: a copy of the text in between would cost
