@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -71,7 +72,7 @@ func (s *space) costOf(pod string, user kit.Workload, source runtime.Object) map
 	told := len(s.events(user, ""))
 	s.apply(source)
 	s.rolled(rolled, user)
-	s.eventually("the event of the rollout", func() (string, bool) { now := len(s.events(user, "")); return fmt.Sprint(now), now > told })
+	s.eventually("the event of the rollout", func() (string, bool) { now := len(s.events(user, "")); return strconv.Itoa(now), now > told })
 	s.awaitQuiet(pod)
 	calls := difference(before, s.requests(pod))
 	if hasAudit {

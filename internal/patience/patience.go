@@ -116,7 +116,7 @@ type speed struct {
 	sink uint64
 }
 
-var machine speed //nolint:gochecknoglobals // there is one machine
+var machine speed // there is one machine
 
 // slowness is how many times longer a piece of work takes than on an idle machine of the usual kind, and at least 1.
 func (s *speed) slowness() float64 {

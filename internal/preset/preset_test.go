@@ -52,7 +52,7 @@ func TestWhatAPodNeeds(t *testing.T) {
 		"nginx":      {signals: true, usesImage: true}, // for the words of nginx -t
 		"apache2":    {signals: true, needsImage: true, usesImage: true},
 		"postgresql": {signals: true}, // it is asked through its socket
-		"mosquitto":  {signals: true}, //nolint:misspell // its name
+		"mosquitto":  {signals: true},
 		"prometheus": {},
 		"redis":      {},
 	} {

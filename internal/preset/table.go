@@ -156,7 +156,7 @@ func dataAndNames() []Preset {
 			NotReread: "dnsmasq.conf and what it includes: only hosts, ethers, dhcp-hosts, dhcp-options, servers and resolv files are",
 		},
 		{
-			Name: "mosquitto", Processes: []string{"mosquitto"}, Signal: "HUP", //nolint:misspell // its name
+			Name: "mosquitto", Processes: []string{"mosquitto"}, Signal: "HUP",
 			Proof: Proof{Kind: ProofBroker}, BadFile: Partly,
 			NotReread: "listeners, bridges, persistence and max_inflight_messages",
 		},

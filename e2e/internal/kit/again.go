@@ -37,7 +37,7 @@ func (a again) RoundTrip(request *http.Request) (*http.Response, error) {
 			_ = response.Body.Close()
 		}
 		var err error
-		if response, err = a.next.RoundTrip(request); err != nil {
+		if response, err = a.next.RoundTrip(request); err != nil { //nolint:bodyclose // the caller closes the last one, the line above the others
 			return unreached(err), err
 		}
 		return refusedByProxy(request.URL, response), nil

@@ -28,7 +28,6 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
-
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"

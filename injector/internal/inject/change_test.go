@@ -21,10 +21,10 @@ func TestThePatchMakesTheChange(t *testing.T) {
 	pods := examples(t)
 	plain, _ := nginx()
 	pods["a pod that has as little as can be"] = plain
-	labelled, _ := nginx(func(pod *corev1.Pod, _ *inject.Options) {
+	labeled, _ := nginx(func(pod *corev1.Pod, _ *inject.Options) {
 		pod.Labels = map[string]string{"a/b~c": "d", "inpod.dev/injected": "old"}
 	})
-	pods["a pod with labels and an old record"] = labelled
+	pods["a pod with labels and an old record"] = labeled
 	empty, _ := nginx(spec(func(s *corev1.PodSpec) { s.InitContainers = []corev1.Container{} }))
 	pods["a pod with an empty list"] = empty
 	for name, pod := range pods {

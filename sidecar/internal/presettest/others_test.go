@@ -189,10 +189,10 @@ func mqttBroker() server {
 		func(e env, v string) []any { return []any{e.port, v != "v2"} })
 	last := "v1"
 	return server{
-		preset: "mosquitto", program: "mosquitto", //nolint:misspell // its name
+		preset: "mosquitto", program: "mosquitto",
 		files:     func(e env, v string) map[string]string { last = v; return files(e, v) },
 		wantProof: "alive", bad: broken(files, "nonsense here"), wantBad: "applied", // not proven: it only logs the refusal
-		argv: func(e env) []string { return []string{"mosquitto", "-c", e.conf + "/mosquitto.conf"} }, //nolint:misspell // its name
+		argv: func(e env) []string { return []string{"mosquitto", "-c", e.conf + "/mosquitto.conf"} },
 		shows: func(e env) (string, error) {
 			conn, err := net.DialTimeout("tcp", e.listen(), time.Second)
 			if err != nil {

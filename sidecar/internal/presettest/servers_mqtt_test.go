@@ -71,10 +71,10 @@ keyfile %[1]s/tls.key
 	every := not("all of it is re-read")
 	return app{
 		server: server{
-			preset: "mosquitto", program: "mosquitto", //nolint:misspell // its name
-			argv: func(e env) []string { return []string{"mosquitto", "-c", e.conf + "/mosquitto.conf"} }, //nolint:misspell // its name
+			preset: "mosquitto", program: "mosquitto",
+			argv: func(e env) []string { return []string{"mosquitto", "-c", e.conf + "/mosquitto.conf"} },
 		},
-		version: []string{"sh", "-c", "mosquitto -h | head -1"}, //nolint:misspell // its name
+		version: []string{"sh", "-c", "mosquitto -h | head -1"},
 		kinds: []fileKind{
 			{
 				name: "main", text: main, bad: broken(main, "nonsense here"),
@@ -140,7 +140,7 @@ func hashed(user string) string {
 	must0(err)
 	defer os.Remove(file.Name())
 	must0(file.Close())
-	if out, err := output("mosquitto_passwd", "-b", "-c", file.Name(), user, "secret"); err != nil { //nolint:misspell // its name
+	if out, err := output("mosquitto_passwd", "-b", "-c", file.Name(), user, "secret"); err != nil {
 		panic(out)
 	}
 	text, err := os.ReadFile(file.Name())

@@ -33,6 +33,9 @@ import (
 	"inpod.dev/inpod/sidecar/internal/watch"
 )
 
+// pemLines is what PEM puts around every key, and is no secret.
+const pemLines = "-----BEGIN PRIVATE KEY-----END PRIVATE KEY-----"
+
 // FuzzNothingOfASecretLeaves makes Secrets, and a server whose words quote them: cut, abbreviated, encoded once or twice,
 // wrapped, amid other words. Of what the sidecar shows of that in its log, on /status and to the controller, no six
 // characters in a row stand in a secret, in whatever encoding, and no four beside a cut.
@@ -184,7 +187,7 @@ func (c *secretCase) quoted(value string) string {
 		value = string(runes[:to])
 		if to >= 4 {
 			shown := string(runes[to-4 : to])
-			if telling(shown) == 4 && !strings.Contains("-----BEGIN PRIVATE KEY-----END PRIVATE KEY-----", shown) {
+			if telling(shown) == 4 && !strings.Contains(pemLines, shown) {
 				c.abbreviated = append(c.abbreviated, shown+cut)
 			}
 		}

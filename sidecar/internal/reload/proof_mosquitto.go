@@ -25,7 +25,7 @@ type broker struct {
 }
 
 func (m *broker) before(context.Context) (agent.Outcome, bool) {
-	file := "/etc/mosquitto/mosquitto.conf" //nolint:misspell // its name
+	file := "/etc/mosquitto/mosquitto.conf"
 	words, given := m.Words(), false
 	for i, word := range words {
 		if (word == "-c" || word == "--config-file") && i+1 < len(words) {
