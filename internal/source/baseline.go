@@ -24,6 +24,10 @@ type Baseline struct {
 	// Named identifies the lists in which the user named sources, so that a
 	// source that came to be is told from a name that was added to a list.
 	Named Seal
+	// Hides tells that a source of it may hide another one, and that what hides what counted when it was written. Without
+	// that the record of a source that is gone may be older than that rule, and its deletion too: see [Shadowing]. Few
+	// workloads need it, and versions that do not know it cannot read such a text.
+	Hides bool
 }
 
 // baselineText is the JSON form of a Baseline.
@@ -31,6 +35,7 @@ type baselineText struct {
 	Version int               `json:"v"`
 	KeyID   string            `json:"key"`
 	Named   Seal              `json:"named,omitempty"`
+	Hides   bool              `json:"hides,omitempty"`
 	Sources map[string]Record `json:"sources"`
 }
 
@@ -40,7 +45,7 @@ func (s Sealer) Encode(b Baseline) (string, error) {
 	if len(b.Records) == 0 {
 		return "", nil
 	}
-	text := baselineText{Version: baselineVersion, KeyID: s.id, Named: b.Named, Sources: make(map[string]Record, len(b.Records))}
+	text := baselineText{Version: baselineVersion, KeyID: s.id, Named: b.Named, Hides: b.Hides, Sources: make(map[string]Record, len(b.Records))}
 	for ref, record := range b.Records {
 		text.Sources[string(ref.Kind)+"/"+ref.Name] = record
 	}
@@ -70,7 +75,7 @@ func (s Sealer) Decode(namespace, text string) (b Baseline, ok bool) {
 	if decoded.Version != baselineVersion || decoded.KeyID != s.id || len(decoded.Sources) == 0 {
 		return Baseline{}, false
 	}
-	b = Baseline{Records: make(map[Ref]Record, len(decoded.Sources)), Named: decoded.Named}
+	b = Baseline{Records: make(map[Ref]Record, len(decoded.Sources)), Named: decoded.Named, Hides: decoded.Hides}
 	for name, record := range decoded.Sources {
 		kind, name, found := strings.Cut(name, "/")
 		if !found || !slices.Contains(Kinds(), Kind(kind)) || name == "" {

@@ -20,6 +20,7 @@ func full(tb testing.TB, sealer source.Sealer) source.Baseline {
 	a := obj.CM("a")
 	return source.Baseline{
 		Named: sealer.NamedLists(map[source.Kind][]string{source.Secret: {"x"}}),
+		Hides: true,
 		Records: map[source.Ref]source.Record{
 			cmRef("all"):      record(parts(obj.Mount(a)), state{cm: obj.Binary(obj.ConfigMap("a", "k", "1"), "b", "2")}),
 			cmRef("some"):     record(parts(obj.Env(a.Optional(), "k"), obj.Env(a, "l")), state{cm: obj.ConfigMap("a", "l", "1")}),

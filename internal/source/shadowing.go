@@ -272,6 +272,11 @@ func (h Shadowing) index(l *Layer) index {
 	return at
 }
 
+// Hides reports whether anything of the source may hide something else.
+func (s Scope) Hides() bool {
+	return slices.ContainsFunc(s.Usages, func(u Usage) bool { return u.Place != nil && u.Layer > 0 })
+}
+
 // meets tells whether anything of the source may hide, or be hidden by, something else.
 func (s Scope) meets() bool {
 	for _, u := range s.Usages {

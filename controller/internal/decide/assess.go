@@ -93,6 +93,9 @@ func (u assessed) referenced() bool {
 // follow notes how a followed source differs from its record.
 func (a *assessment) follow(u *assessed) {
 	a.follows = true
+	if u.Scope.Hides() {
+		a.baseline.Hides, a.waiting.Hides = true, true
+	}
 	if u.Scope.Ref.Kind == source.SecretProviderClass {
 		a.followClass(u)
 		return
@@ -115,13 +118,13 @@ func (a *assessment) follow(u *assessed) {
 		u.diff = a.shadow.Diff(u.Use, u.record)
 	}
 	a.uncovered = a.uncovered || u.diff.Uncovered
-	if a.goneQuietly(u) {
+	if a.keeps(u) {
 		// The pods still have what they have: a source that is deleted and made again with other content is a change.
 		a.note(u, u.record)
 	} else {
 		a.note(u, a.Sealer.Record(u.Use))
 	}
-	if u.diff.Hidden {
+	if u.diff.Hidden && !a.goneQuietly(u) {
 		// What hides it may be what has changed and is not taken up: which content the pods have depends on both.
 		a.waiting.Records[u.Scope.Ref] = u.record
 	}
@@ -141,9 +144,15 @@ func (a *assessment) follow(u *assessed) {
 }
 
 // goneQuietly tells that a source disappeared and that this is no change. It is one where something else has taken the place
-// of what it brought: the pods get other content then, not none.
+// of what it brought: the pods get other content then, not none. Before that counted, a deletion may be from any time, and
+// an upgrade rolls nothing.
 func (a *assessment) goneQuietly(u *assessed) bool {
-	return u.diff.Deleted && !a.Options.OnDelete && !u.diff.Replaces
+	return u.diff.Deleted && !a.Options.OnDelete && (!u.diff.Replaces || !a.Baseline.Hides)
+}
+
+// keeps tells that a source disappeared quietly and left nothing else in its place, so that its record stays.
+func (a *assessment) keeps(u *assessed) bool {
+	return a.goneQuietly(u) && !u.diff.Replaces
 }
 
 // followClass notes how a followed SecretProviderClass differs from its record. Where no pod has mounted it nothing is
@@ -190,7 +199,7 @@ func (a *assessment) note(u *assessed, record source.Record) {
 // gone. If it comes back, any content of it is a change.
 func (a *assessment) restarted() {
 	for _, u := range a.uses {
-		if a.goneQuietly(&u) {
+		if a.keeps(&u) {
 			a.baseline.Records[u.Scope.Ref] = a.Sealer.Record(source.Use{Scope: u.Scope, Snapshot: &source.Snapshot{Ref: u.Scope.Ref}})
 		}
 	}
@@ -208,5 +217,5 @@ func (a *assessment) isNew(b source.Baseline) bool {
 	if !a.HasBaseline {
 		return len(b.Records) > 0
 	}
-	return a.Baseline.Named != b.Named || !maps.EqualFunc(a.Baseline.Records, b.Records, source.Record.Equal)
+	return a.Baseline.Named != b.Named || a.Baseline.Hides != b.Hides || !maps.EqualFunc(a.Baseline.Records, b.Records, source.Record.Equal)
 }

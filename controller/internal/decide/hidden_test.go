@@ -1,7 +1,10 @@
 package decide_test
 
 import (
+	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"inpod.dev/inpod/controller/internal/decide"
 	obj "inpod.dev/inpod/internal/objtest"
@@ -82,5 +85,93 @@ func TestWhatIsHiddenByAChangeThatWaits(t *testing.T) {
 	w.input.Options.NotifyOnly = false
 	if d := w.decide(); d.Action != decide.Rollout {
 		t.Errorf("%s (%s): the change is forgotten: the pods have the k of a", d.Action, d.Reason)
+	}
+}
+
+// What the version before wrote, which let each change of a source count, whatever hid it. It left the record of a source that
+// was deleted as it was.
+const (
+	recordedFiles = `{"v":1,"key":"Fjs7fqjf","sources":{"ConfigMap/base":{"all":true,"binary":true,"keys":{"k":"8k45ZWrJa-ex"}},` +
+		`"ConfigMap/over":{"all":true,"binary":true,"keys":{"k":"c4YC5aykLGfM"}}}}`
+	recordedVariables = `{"v":1,"key":"Fjs7fqjf","sources":{"ConfigMap/base":{"all":true,"keys":{"k":"8k45ZWrJa-ex"}},` +
+		`"ConfigMap/over":{"all":true,"keys":{"k":"c4YC5aykLGfM"}}}}`
+)
+
+func TestAnUpgradeRollsNothing(t *testing.T) {
+	t.Parallel()
+	files := following(obj.Projected(obj.CM("base"), obj.CM("over").Optional()))
+	variables := following(obj.EnvFromPrefixed("", obj.CM("base")), obj.EnvFromPrefixed("", obj.CM("over").Optional()))
+	apart := following(obj.Mount(obj.CM("base")), obj.Mount(obj.CM("over").Optional()))
+	base, over := cm("base", "k", "1"), cm("over", "k", "o")
+	for name, tc := range map[string]struct {
+		parts       []obj.Part
+		baseline    string
+		objects     []any
+		wantReason  decide.Reason
+		wantRecord  bool
+		wantRecords []string
+	}{
+		"what hid a file was deleted long ago": {
+			files, recordedFiles, []any{base}, decide.DeleteOff, true, []string{"ConfigMap base: k", "ConfigMap over: absent"},
+		},
+		"what hid a variable was deleted long ago": {
+			variables, recordedVariables, []any{base}, decide.DeleteOff, true, []string{"ConfigMap base: k", "ConfigMap over: absent"},
+		},
+		"what hides a file is there": {
+			files, recordedFiles, []any{base, over}, decide.Unchanged, true, []string{"ConfigMap base: k", "ConfigMap over: k"},
+		},
+		"what hides a variable is there": {
+			variables, recordedVariables, []any{base, over}, decide.Unchanged, true, []string{"ConfigMap base: k", "ConfigMap over: k"},
+		},
+		"where nothing can hide anything nothing is written either": {
+			apart, recordedFiles, []any{base, over}, decide.Unchanged, false, []string{"ConfigMap base: k", "ConfigMap over: k"},
+		},
+		"what was deleted long ago and hid nothing stays as it was": {
+			apart, recordedFiles, []any{base}, decide.DeleteOff, false, []string{"ConfigMap base: k", "ConfigMap over: k"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, tc.parts, tc.objects...)
+			w.baseline = tc.baseline
+			d := w.decide()
+			if d.Action != decide.None || d.Reason != tc.wantReason || d.Record != tc.wantRecord {
+				t.Errorf("%s (%s), record %t: %s", d.Action, d.Reason, d.Record, d.Message)
+			}
+			if diff := cmp.Diff(tc.wantRecords, records(d.Baseline)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			w.apply(d)
+			w.wantNothingLeft()
+			if has := strings.Contains(w.baseline, `"hides":true`); has != tc.wantRecord {
+				t.Errorf("what was recorded: %s", w.baseline)
+			}
+		})
+	}
+}
+
+// From the first decision after the upgrade on it counts what a source hid.
+func TestAfterAnUpgradeADeletionThatUncoversSomethingCounts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, following(obj.Projected(obj.CM("base"), obj.CM("over").Optional())), cm("base", "k", "1"), cm("over", "k", "o"))
+	w.baseline = recordedFiles
+	w.apply(w.decide())
+	w.remove(cmRef("over"))
+	if d := w.decide(); d.Action != decide.Rollout {
+		t.Errorf("%s (%s)", d.Action, d.Reason)
+	}
+}
+
+func TestAnUpgradeForgetsAnOldDeletionWhileAChangeWaits(t *testing.T) {
+	t.Parallel()
+	w := adopted(t, following(obj.Projected(obj.CM("base"), obj.CM("over").Optional(), obj.CM("top"))),
+		cm("base", "k", "1"), cm("over", "k", "o", "l", "o"), cm("top", "l", "t", "m", "t"))
+	w.baseline = strings.Replace(w.baseline, `"hides":true,`, "", 1)
+	w.remove(cmRef("over"))
+	w.set(cm("top", "l", "t", "m", "u"))
+	w.input.Options.NotifyOnly = true
+	d := w.decide()
+	if diff := cmp.Diff([]string{"ConfigMap base: k", "ConfigMap over: absent", "ConfigMap top: l m"}, records(d.Baseline)); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", d.Reason, diff)
 	}
 }
