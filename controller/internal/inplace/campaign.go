@@ -69,12 +69,13 @@ type podState struct {
 	pod       observe.Pod
 	standing  standing
 	message   string
-	reply     confirm.Reply // the last one
+	reply     confirm.Reply // the last one, without its files
 	answered  bool          // in this round
 	nudges    int
 	nudgeAt   time.Time // when to nudge again
 	failingAt time.Time // since when it fails
 	runningAt time.Time // since when it runs, as far as the campaign has seen
+	askedAt   time.Time // when it was asked last
 }
 
 func (c *campaign) state() decide.InPlace {
@@ -279,6 +280,7 @@ func (c *campaign) visit(ctx context.Context, s *podState) {
 	if s.runningAt.IsZero() {
 		s.runningAt = now
 	}
+	s.askedAt = now
 	reply, err := c.reloader.options.Ask(ctx, s.pod, want.files)
 	if s.answered = !isUnreachable(err); err != nil {
 		c.failedToAsk(ctx, s, err, now)
@@ -286,6 +288,7 @@ func (c *campaign) visit(ctx context.Context, s *podState) {
 	}
 	standing, refreshed := judge(reply, want, c.age(time.Now()), s.pod.Started)
 	s.standing, s.message, s.reply = standing, saying(reply, standing, refreshed), reply
+	s.reply.Files = nil // a workload may have thousands of pods, and each of them hundreds of files
 	switch {
 	case standing != failing:
 		s.failingAt = time.Time{}
@@ -354,8 +357,9 @@ func (c *campaign) sum(now time.Time) decide.InPlace {
 		}
 		return at >= 0
 	}
+	// A round may take longer than a pod may: what counts is that the pod was asked when its time was over, not what the time is now.
 	overdue := func(s *podState) bool {
-		return s.standing != confirmed && !s.runningAt.IsZero() && now.Sub(s.runningAt) >= c.reloader.options.Deadline
+		return s.standing != confirmed && !s.runningAt.IsZero() && s.askedAt.Sub(s.runningAt) >= c.reloader.options.Deadline
 	}
 	switch {
 	case first(decide.Rejected, func(s *podState) bool { return s.standing == rejected }):
@@ -363,7 +367,7 @@ func (c *campaign) sum(now time.Time) decide.InPlace {
 		state.Sidecar = false
 	case c.isOutdated(all, now) && first(decide.NeedsRestart, isOutdated):
 	case first(decide.Failed, func(s *podState) bool {
-		return s.standing == uncovered || s.standing == failing && now.Sub(s.failingAt) >= patience
+		return s.standing == uncovered || s.standing == failing && s.askedAt.Sub(s.failingAt) >= patience
 	}):
 	case c.isOut(all, overdue) && first(decide.Unreachable, overdue):
 	case first(decide.Overdue, overdue):

@@ -37,6 +37,7 @@ type ward struct {
 	notified int
 	nudges   []string
 	asked    int
+	takes    time.Duration // how long each question takes
 }
 
 // patient is a pod with its sidecar.
@@ -113,6 +114,7 @@ func (w *ward) Pods(workload.Key) []observe.Pod {
 }
 
 func (w *ward) ask(_ context.Context, pod observe.Pod, want map[string]string) (confirm.Reply, error) {
+	time.Sleep(w.takes)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	p := w.pods[pod.Name]
@@ -275,6 +277,41 @@ func TestAPodThatNeverConfirmsIsOverdue(t *testing.T) {
 				if n := len(w.nudges); n > 12 {
 					t.Errorf("%d nudges in two minutes", n)
 				}
+			})
+		})
+	}
+}
+
+// Pods are many, and a question may take long. Whoever has been asked once, early in a round that takes longer than a pod may, has
+// had no second chance to answer.
+func TestASlowRoundMakesNoPodLateOrFailed(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		pods   int
+		change func(*ward)
+		mends  time.Duration // when web-0 takes the content up
+	}{
+		"the round takes longer than the deadline": {700, func(*ward) {}, 0},
+		"the round takes longer than a failure may": {200, func(w *ward) {
+			w.pods["web-0"].has, w.pods["web-0"].result = newContent, confirm.Died
+		}, 10 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWard(c.pods)
+				w.takes = 3 * time.Second
+				c.change(w)
+				w.pursue(t, "t1")
+				after(c.mends)
+				w.change(func() { w.pods["web-0"].result = confirm.Applied })
+				for range 600 {
+					after(time.Second)
+					if w.state("t1").Verdict != decide.Unknown {
+						break
+					}
+				}
+				w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true})
 			})
 		})
 	}

@@ -1,11 +1,13 @@
 package inplace
 
 import (
+	"context"
 	"maps"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 
 	"inpod.dev/inpod/controller/internal/decide"
@@ -259,5 +261,22 @@ func TestHowAPodStandsByTimes(t *testing.T) {
 				t.Errorf("%s, want %s", got, c.want)
 			}
 		})
+	}
+}
+
+// A workload may have thousands of pods, and each of them hundreds of files.
+func TestNoFilesAreKeptOfAReply(t *testing.T) {
+	t.Parallel()
+	c := &campaign{uses: []source.Use{conf("a", map[string]string{"x": "1"})}, causes: []decide.Cause{changed("a", "x")}, started: time.Now()}
+	c.reloader = New(Options{
+		Ask: func(context.Context, observe.Pod, map[string]string) (confirm.Reply, error) {
+			return confirm.Reply{Result: confirm.Applied, Proof: "metrics", Files: map[string]string{"/a/x": digest("1")}}, nil
+		},
+		NudgeRate: 1, Registerer: prometheus.NewRegistry(),
+	})
+	s := &podState{pod: observe.Pod{Running: true, Address: "10.0.0.1", Mounts: []observe.Mount{{Ref: refTo("a"), Path: "/a"}}}}
+	c.visit(t.Context(), s)
+	if s.standing != confirmed || s.reply.Proof != "metrics" || s.reply.Files != nil {
+		t.Errorf("the pod is %s, and its reply %+v; want it confirmed, and the reply without files", s.standing, s.reply)
 	}
 }
