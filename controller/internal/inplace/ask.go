@@ -69,18 +69,54 @@ func questions(want map[string]string) [][]string {
 	return all
 }
 
-// ask asks one question, by one way after the other while nothing is heard of the sidecar.
+// headStart is how long a way may take to connect before the next is tried beside it. A network that drops what it does not let
+// through would cost each question the whole of [askTimeout] otherwise.
+const headStart = 300 * time.Millisecond
+
+// ask asks one question, by one way after the other while nothing is heard of the sidecar. The first that hears of it ends the
+// others.
 func (a *Asker) ask(ctx context.Context, pod observe.Pod, files []string) (confirm.Reply, error) {
-	var failed *UnreachableError
-	for _, way := range a.ways {
-		reply, err := a.askBy(ctx, way, pod, files)
-		closed, unreachable := errors.AsType[*UnreachableError](err)
-		if !unreachable || ctx.Err() != nil {
-			return reply, err
-		}
-		failed = failed.and(closed)
+	if len(a.ways) == 1 {
+		return a.askBy(ctx, a.ways[0], pod, files)
 	}
-	return confirm.Reply{}, failed
+	type answer struct {
+		way   int
+		reply confirm.Reply
+		err   error
+	}
+	attempts, end := context.WithCancel(ctx)
+	defer end()
+	answers, slow := make(chan answer, len(a.ways)), make(chan struct{}, len(a.ways))
+	started, open := 0, 0
+	next := func() {
+		if way := started; way < len(a.ways) {
+			started, open = started+1, open+1
+			go func() { // ends with ctx, or with this question
+				reply, err := a.askBy(attempts, a.ways[way].slowly(func() { slow <- struct{}{} }), pod, files)
+				answers <- answer{way, reply, err}
+			}()
+		}
+	}
+	failed := make([]*UnreachableError, len(a.ways))
+	for next(); open > 0; {
+		select {
+		case <-slow:
+			next()
+		case got := <-answers:
+			open--
+			closed, unreachable := errors.AsType[*UnreachableError](got.err)
+			if !unreachable || ctx.Err() != nil {
+				return got.reply, got.err
+			}
+			failed[got.way] = closed
+			next()
+		}
+	}
+	var all *UnreachableError // in the order of the ways, so that the words are the same each time
+	for _, one := range failed {
+		all = all.and(one)
+	}
+	return confirm.Reply{}, all
 }
 
 func (a *Asker) askBy(ctx context.Context, way Way, pod observe.Pod, files []string) (confirm.Reply, error) {

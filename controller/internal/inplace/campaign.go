@@ -209,8 +209,8 @@ func each(pods []*podState, do func(*podState)) {
 	var work sync.WaitGroup
 	slots := make(chan struct{}, atOnce)
 	for _, state := range pods {
+		slots <- struct{}{} // before there is a goroutine: pods are many
 		work.Go(func() {
-			slots <- struct{}{}
 			defer func() { <-slots }()
 			do(state)
 		})

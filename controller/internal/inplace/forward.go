@@ -37,15 +37,8 @@ const (
 // what arrives comes from within the pod. It needs the right to get and create pods/portforward, and Kubernetes 1.31.
 func Forward(config *rest.Config, api rest.Interface) Way {
 	f := &forwarder{config: config, api: api}
-	places := newPlaces(forwards)
 	return Way{
-		dial: f.dial,
-		admit: func(ctx context.Context, pod observe.Pod) (func(), error) {
-			if err := places.take(ctx, pod.Namespace); err != nil {
-				return nil, err
-			}
-			return places.give, nil
-		},
+		dial: f.dial, admit: newPlaces(forwards).admit,
 		place: func(pod observe.Pod) string { return fmt.Sprintf("by a port-forward to its port %d", pod.Port) },
 		advice: func(observe.Pod) string {
 			return "A port-forward needs the right to get and create pods/portforward, Kubernetes 1.31, and an API server that reaches the kubelets."
@@ -202,6 +195,14 @@ type places struct {
 }
 
 func newPlaces(n int) *places { return &places{free: n, queue: map[string][]chan struct{}{}} }
+
+// admit is that of a [Way].
+func (p *places) admit(ctx context.Context, pod observe.Pod) (leave func(), err error) {
+	if err := p.take(ctx, pod.Namespace); err != nil {
+		return nil, err
+	}
+	return p.give, nil
+}
 
 // take waits for a place, until ctx ends.
 func (p *places) take(ctx context.Context, namespace string) error {

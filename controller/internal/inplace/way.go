@@ -25,10 +25,14 @@ type Way struct {
 	timeout time.Duration
 }
 
+// directs is how many questions go to the addresses of pods at the same time. One that hangs takes some 50 KB for [askTimeout].
+const directs = 256
+
 // Direct connects to the address of the pod. home is the namespace of the controller, which an advice names.
 func Direct(home string) Way {
 	dialer := &net.Dialer{Timeout: askTimeout}
 	return Way{
+		admit: newPlaces(directs).admit,
 		dial: func(ctx context.Context, pod observe.Pod) (net.Conn, error) {
 			return dialer.DialContext(ctx, "tcp", address(pod))
 		},
@@ -43,6 +47,17 @@ func Direct(home string) Way {
 
 func address(pod observe.Pod) string {
 	return net.JoinHostPort(pod.Address, strconv.Itoa(int(pod.Port)))
+}
+
+// slowly returns the way with a function that is called once when it has not connected within [headStart].
+func (w Way) slowly(late func()) Way {
+	dial := w.dial
+	w.dial = func(ctx context.Context, pod observe.Pod) (net.Conn, error) {
+		timer := time.AfterFunc(headStart, late)
+		defer timer.Stop()
+		return dial(ctx, pod)
+	}
+	return w
 }
 
 func (w Way) enter(ctx context.Context, pod observe.Pod) (leave func(), err error) {
