@@ -137,6 +137,7 @@ func (c *changedFiles) disturbed() bool { return c.looks%2 != 0 || c.countLooks(
 func (c *changedFiles) close() {
 	if c != nil && c.opened != nil {
 		c.opened.close()
+		c.opened = nil
 	}
 }
 

@@ -46,6 +46,7 @@ func TestAReloadIsJudgedByTheFilesThatChanged(t *testing.T) {
 		changed     []string
 		opened      []string // by the application, after the trigger
 		disturbed   bool
+		replaced    bool // after the trigger
 		remove      bool // before the reload
 		unknown     bool
 		wantBefore  agent.Result
@@ -71,6 +72,9 @@ func TestAReloadIsJudgedByTheFilesThatChanged(t *testing.T) {
 		},
 		"a copied file, with a configuration that is not all to be seen": {
 			conf: "include DIR/elsewhere/b.conf;", changed: []string{"source/a.conf"}, want: agent.Applied, wantMessage: "elsewhere/b.conf is not to be seen here",
+		},
+		"a copied file that is replaced after the trigger": {
+			changed: []string{"source/a.conf"}, replaced: true, want: agent.Applied, wantMessage: "not proven for",
 		},
 		"a copied file that is gone": {changed: []string{"source/a.conf"}, remove: true, want: agent.Applied, wantMessage: "gone"},
 		"a template":                 {changed: []string{"templates/a.template"}, wantBefore: agent.NeedsRestart, wantMessage: "rendered"},
@@ -121,6 +125,12 @@ func TestAReloadIsJudgedByTheFilesThatChanged(t *testing.T) {
 			defer files.close()
 			for _, file := range tc.opened {
 				if _, err := os.ReadFile(filepath.Join(dir, file)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if tc.replaced {
+				write(t, dir+"/new", "y")
+				if err := os.Rename(dir+"/new", filepath.Join(dir, tc.changed[0])); err != nil {
 					t.Fatal(err)
 				}
 			}

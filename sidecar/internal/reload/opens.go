@@ -40,6 +40,7 @@ func (o *opens) seen(file string) bool {
 
 // sees reports whether opening that file would have been noticed.
 func (o *opens) sees(file string) bool {
+	o.read()
 	for _, names := range o.names {
 		if slices.Contains(names, file) {
 			return !o.lost
@@ -65,6 +66,9 @@ func (o *opens) read() {
 				for _, name := range o.names[number] {
 					o.opened[name] = true
 				}
+			}
+			if mask&syscall.IN_IGNORED != 0 { // the file was replaced or removed, and what has its name now is not seen
+				delete(o.names, number)
 			}
 			rest = rest[min(len(rest), syscall.SizeofInotifyEvent+length):]
 		}
