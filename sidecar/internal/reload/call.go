@@ -93,20 +93,26 @@ func (e *Endpoint) unanswered() agent.Outcome {
 
 // exchange sends the request and judges the answer.
 func (e *Endpoint) exchange(ctx context.Context, progress func(time.Duration)) agent.Outcome {
+	out, _ := e.check(ctx, progress)
+	return out
+}
+
+// check is exchange, and reports besides whether the server does not answer to this caller (401, 403).
+func (e *Endpoint) check(ctx context.Context, progress func(time.Duration)) (out agent.Outcome, denied bool) {
 	response, sent, err := e.send(ctx, progress)
 	if err != nil {
 		message := fmt.Sprintf("%s: %v", e, unwrapURL(err))
 		if sent {
 			return agent.Outcome{
 				Result: agent.Late, Told: true, Message: message + ": the request was sent, and what came of it is not known",
-			}
+			}, false
 		}
-		return agent.Outcome{Result: agent.Failed, Message: message}
+		return agent.Outcome{Result: agent.Failed, Message: message}, false
 	}
 	defer func() { _ = response.Body.Close() }()
-	out := e.judge(response)
+	out = e.judge(response)
 	out.Told = true
-	return out
+	return out, refusedCaller(response)
 }
 
 func (e *Endpoint) judge(response *http.Response) agent.Outcome {

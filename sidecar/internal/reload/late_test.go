@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"inpod.dev/inpod/internal/patience"
 	"inpod.dev/inpod/internal/preset"
 	"inpod.dev/inpod/sidecar/internal/agent"
 	"inpod.dev/inpod/sidecar/internal/reload"
@@ -117,6 +118,133 @@ func TestASlowReloadIsAskedForAndNotRepeated(t *testing.T) {
 				t.Errorf("%d reloads for one change", n)
 			}
 		})
+	}
+}
+
+// gated is a server whose reloads end one by one, as they are let through: the second, or another one, with a refusal. Its
+// metrics say that the last one worked.
+type gated struct {
+	*httptest.Server
+
+	gates          []chan struct{}
+	ended          chan struct{}
+	began, success atomic.Int32
+}
+
+func newGated(t *testing.T, refused int32) *gated {
+	t.Helper()
+	s := &gated{ended: make(chan struct{}), gates: []chan struct{}{make(chan struct{}), make(chan struct{}), make(chan struct{})}}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		if request.URL.Path != "/reload" {
+			fmt.Fprintf(w, "ok 1\nat %d\n", s.success.Load())
+			return
+		}
+		n := s.began.Add(1)
+		select {
+		case <-s.gates[n-1]:
+		case <-s.ended:
+		}
+		if n == refused {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		s.success.Add(1)
+	}))
+	t.Cleanup(func() { close(s.ended); s.Close() })
+	return s
+}
+
+func (s *gated) reloader() *reload.Reloader {
+	r := newReloader(reload.Plan{URL: &reload.Endpoint{URL: s.URL + "/reload", Timeout: 50 * time.Millisecond, Attempts: 1}})
+	r.Plan.Access = reload.Access{Timeout: 10 * time.Second, Attempts: 1}
+	r.Plan.Row = preset.Preset{Proof: preset.Proof{Kind: preset.ProofMetrics, Success: "ok", Time: "at", URL: s.URL + "/metrics"}, BadFile: preset.Keeps}
+	return r
+}
+
+func TestTheProofOfOneAttemptIsNotThatOfTheNext(t *testing.T) {
+	t.Parallel()
+	s := newGated(t, 2)
+	r := s.reloader()
+	for range 2 {
+		if out := r.Reload(t.Context(), changed()); out.Result != agent.Late {
+			t.Fatalf("%+v, want late", out)
+		}
+	}
+	close(s.gates[0])
+	patience.Await(t, "the first reload is over", func() bool { return s.success.Load() == 1 })
+	if out := r.Ask(t.Context(), changed()); out.Result != agent.Late {
+		t.Fatalf("%+v, want late: the request for this content has no answer", out)
+	}
+	close(s.gates[1])
+	if out := answer(t, r); out.Result != agent.Rejected {
+		t.Errorf("%+v, want rejected", out)
+	}
+}
+
+func TestAnAttemptThatSendsNothingLeavesTheOneBeforeOpen(t *testing.T) {
+	t.Parallel()
+	for name, answered := range map[string]bool{"the first is not answered": false, "the first is answered": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newGated(t, 2)
+			r := s.reloader()
+			if out := r.Reload(t.Context(), changed()); out.Result != agent.Late {
+				t.Fatalf("%+v, want late", out)
+			}
+			row := r.Plan.Row
+			r.Plan.Row.Validators = [][]string{{"false"}}
+			if out := r.Reload(t.Context(), changed()); out.Result != agent.Rejected || out.Told {
+				t.Fatalf("%+v, want rejected before anything is sent", out)
+			}
+			r.Plan.Row = row
+			if answered {
+				close(s.gates[0])
+				patience.Await(t, "the first reload is over", func() bool { return s.success.Load() == 1 })
+			}
+			if out := r.Reload(t.Context(), changed()); out.Result != agent.Late {
+				t.Fatalf("%+v, want late", out)
+			}
+			if !answered {
+				close(s.gates[0])
+				patience.Await(t, "the first reload is over", func() bool { return s.success.Load() == 1 })
+			}
+			if out := r.Ask(t.Context(), changed()); out.Result != agent.Late {
+				t.Fatalf("%+v, want late: the request for this content has no answer", out)
+			}
+			close(s.gates[1])
+			if out := answer(t, r); out.Result != agent.Rejected {
+				t.Errorf("%+v, want rejected", out)
+			}
+		})
+	}
+}
+
+func TestNotYetOfTheVerifyURLIsLateAndSendsNothingAgain(t *testing.T) {
+	t.Parallel()
+	var reloads, ready atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		switch {
+		case request.URL.Path == "/reload":
+			reloads.Add(1)
+		case ready.Load() == 0:
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	t.Cleanup(server.Close)
+	r := newReloader(reload.Plan{
+		URL:       &reload.Endpoint{URL: server.URL + "/reload", Timeout: patience.Usual, Attempts: 1},
+		VerifyURL: &reload.Endpoint{URL: server.URL + "/ready", Method: http.MethodGet, Timeout: patience.Usual, Attempts: 1},
+	})
+	out := r.Reload(t.Context(), changed())
+	for range 2 {
+		if out.Result != agent.Late || !strings.Contains(out.Message, "does not confirm it yet") || !strings.Contains(out.Message, "503") {
+			t.Fatalf("%+v, want late, with the status", out)
+		}
+		out = r.Ask(t.Context(), changed())
+	}
+	ready.Store(1)
+	if out := answer(t, r); out.Result != agent.Applied || !out.Proven || reloads.Load() != 1 {
+		t.Errorf("%+v after %d reloads, want applied after one", out, reloads.Load())
 	}
 }
 

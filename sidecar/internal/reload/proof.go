@@ -57,10 +57,11 @@ type attempt struct {
 	lost     string
 	// overlaps says that an attempt before this one had not been answered, so that what is seen may be its doing.
 	overlaps bool
-	// last is the last look's verdict, said what the verify URL last answered, and unverified that it was no.
-	last       verdict
-	said       string
-	unverified bool
+	// last is the last look's verdict, said what the verify URL last answered, unverified that it was no, and denied that it
+	// does not answer to this caller.
+	last               verdict
+	said               string
+	unverified, denied bool
 }
 
 // prepare notes how things are before the trigger. done means that nothing may be sent.
@@ -197,19 +198,42 @@ func (r *Reloader) hear(ctx context.Context, a *attempt) (out agent.Outcome, don
 	if found.verdict == wait || found.result == agent.Applied && r.Now().Sub(a.begun) < r.linger(a.target) {
 		return agent.Outcome{}, false
 	}
-	out = agent.Outcome{Result: found.result, Proven: found.proven, Proof: found.proof, Message: string(found.message)}
+	proven := found.proven && (!a.overlaps || r.provesContent())
+	out = agent.Outcome{Result: found.result, Proven: proven, Proof: found.proof, Message: string(found.message)}
 	if out.Result != agent.Applied {
 		return out, true
 	}
 	if out.Message = a.trigger + ": " + string(found.message); found.message == "" {
-		out = r.applied(a, found.proof, found.proven)
+		out = r.applied(a, found.proof, proven)
 	}
 	return r.verify(ctx, a, out)
+}
+
+// overlap reports whether an attempt before has no answer yet, so that what is seen may be its doing.
+func (r *Reloader) overlap(ctx context.Context) bool {
+	e := r.earlier
+	switch {
+	case e == nil:
+		return false
+	case e.target != nil && !r.alive(*e.target):
+	case e.call != nil && !e.call.ended():
+		return true
+	case e.call != nil && e.take(e.call.outcome): // refused
+	case e.witness != nil && e.witness.after(ctx).verdict != wait:
+	case e.witness == nil && e.look != nil && e.look(ctx) == yes:
+	case e.witness == nil && e.look == nil && e.answered:
+	default:
+		return true
+	}
+	r.earlier = nil
+	return false
 }
 
 // see is the verdict of one look. Without a proof to look for, the answer counts.
 func (r *Reloader) see(ctx context.Context, a *attempt) verdict {
 	switch {
+	case a.overlaps && a.call != nil:
+		return wait // what is seen is the doing of the attempt before, as long as this one has no answer
 	case a.look != nil:
 		return a.look(ctx)
 	case a.call != nil || a.lost != "":
@@ -259,8 +283,8 @@ func (r *Reloader) verify(ctx context.Context, a *attempt, out agent.Outcome) (a
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.Timeout)
 	defer cancel()
-	answer := e.exchange(ctx, func(time.Duration) {})
-	a.said, a.unverified = answer.Message, answer.Told && answer.Result != agent.Late
+	answer, denied := e.check(ctx, func(time.Duration) {})
+	a.said, a.unverified, a.denied = answer.Message, answer.Told && answer.Result != agent.Late, denied
 	if answer.Result != agent.Applied {
 		return agent.Outcome{}, false
 	}
@@ -280,8 +304,10 @@ func (r *Reloader) linger(target *process.Process) time.Duration {
 // late is the outcome without a proof in time: late, unless something else tells that there will be none.
 func (r *Reloader) late(ctx context.Context, a *attempt) agent.Outcome {
 	switch {
-	case a.unverified:
-		return r.close(ctx, a, agent.Outcome{Result: agent.Failed, Message: "reloaded, but the verify URL does not confirm it: " + a.said})
+	case a.denied: // which is not a matter of time
+		return r.close(ctx, a, agent.Outcome{
+			Result: agent.Failed, Final: true, Message: "reloaded, but the verify URL does not confirm it: " + a.said + "; correct its headers",
+		})
 	case a.last == partly && r.Plan.VerifyURL == nil && !r.Plan.RequireProof:
 		return r.close(ctx, a, r.applied(a, proofBeside, false))
 	}
@@ -292,6 +318,8 @@ func (r *Reloader) late(ctx context.Context, a *attempt) agent.Outcome {
 		waiting = a.lost
 	case a.call != nil:
 		waiting = a.trigger + ": no answer yet"
+	case a.unverified:
+		waiting = "reloaded, but the verify URL does not confirm it yet: " + a.said
 	case a.said != "":
 		waiting = "reloaded, but the verify URL has not answered: " + a.said
 	}
@@ -299,6 +327,9 @@ func (r *Reloader) late(ctx context.Context, a *attempt) agent.Outcome {
 		return r.close(ctx, a, agent.Outcome{
 			Result: agent.Rejected, Proof: a.name, Message: waiting + ": the application kept its old configuration",
 		})
+	}
+	if r.Now().Sub(a.begun) >= agent.LateEnd {
+		a.files.close() // it may be asked for no more
 	}
 	out.Message = waiting + "; it is asked for again, and nothing is sent again"
 	return out

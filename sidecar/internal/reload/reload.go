@@ -68,8 +68,9 @@ type Reloader struct {
 	// Pod is the name of the pod, "" outside of one.
 	Pod string
 
-	// open is the attempt whose answer has not come yet.
-	open *attempt
+	// open is the attempt whose answer has not come yet. earlier is one that was open when the next began, until it is
+	// answered or a further trigger goes out.
+	open, earlier *attempt
 
 	// Environment is that of this process, NAME=VALUE. Commands inherit it, and may show it.
 	Environment []string
@@ -109,10 +110,9 @@ func (r *Reloader) asRequired(out agent.Outcome) agent.Outcome {
 }
 
 func (r *Reloader) reload(ctx context.Context, change agent.Change) agent.Outcome {
-	overlaps := r.open != nil
-	if overlaps {
+	if r.open != nil {
 		r.open.files.close()
-		r.open = nil
+		r.earlier, r.open = r.open, nil
 	}
 	target, out, done := r.target(change)
 	if done {
@@ -138,11 +138,14 @@ func (r *Reloader) reload(ctx context.Context, change agent.Change) agent.Outcom
 	if done {
 		return out
 	}
-	a.overlaps, a.files = overlaps, files
+	a.overlaps, a.files = r.overlap(ctx), files
 	files.watch()
 	r.Log.DebugContext(ctx, "triggering a reload", "trigger", a.trigger)
 	out = r.fire(ctx, a)
 	out.Trigger = a.trigger
+	if out.Told {
+		r.earlier = nil
+	}
 	if out.Result != agent.Applied && out.Result != agent.Late {
 		r.open = nil
 		files.close()

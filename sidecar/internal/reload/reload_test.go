@@ -275,19 +275,22 @@ func TestVerifyURL(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/denied" {
+			w.WriteHeader(http.StatusForbidden)
+		}
 		if r.URL.Path == "/bad" || r.URL.Path == "/soon" && asked.Add(1) < 3 {
 			w.WriteHeader(http.StatusInternalServerError)
 		}
 	}))
 	defer server.Close()
-	for path, want := range map[string]agent.Result{"/good": agent.Applied, "/soon": agent.Applied, "/bad": agent.Failed} {
+	for path, want := range map[string]agent.Result{"/good": agent.Applied, "/soon": agent.Applied, "/bad": agent.Late, "/denied": agent.Failed} {
 		r := newReloader(reload.Plan{
 			Command: []string{"true"}, VerifyURL: &reload.Endpoint{URL: server.URL + path, Method: http.MethodGet, Timeout: patience.Usual},
 		})
 		if want == agent.Applied {
 			r.Plan.VerifyTimeout = patience.Usual
 		}
-		if out := r.Reload(t.Context(), changed()); out.Result != want || !out.Told {
+		if out := r.Reload(t.Context(), changed()); out.Result != want || !out.Told || out.Final != (want == agent.Failed) {
 			t.Errorf("%s: %+v, want %s", path, out, want)
 		}
 	}
