@@ -234,8 +234,8 @@ func servePages(ctx context.Context, address string, server *http.Server, log *s
 		if ctx.Err() != nil {
 			return
 		}
-		log.ErrorContext(ctx, "cannot serve /metrics, /healthz, /status and /confirm (another port: --listen-address; "+
-			"none: off); reloads go on", "error", err, "againIn", wait)
+		log.ErrorContext(ctx, "cannot serve /metrics, /healthz, /status and /confirm (--listen-address takes another port, "+
+			"or off); reloads go on", "error", err, "againIn", wait)
 		timer.Reset(wait)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -254,9 +255,7 @@ func (r *reader) config() Config {
 	c.JSONLog = r.oneOf("log-format", "json", "text") == "json"
 	level := r.oneOf("log-level", "debug", "info", "warn", "error")
 	_ = c.LogLevel.UnmarshalText([]byte(level)) // one of the four names, or an error is noted already
-	if c.Listen == "off" {
-		c.Listen = ""
-	}
+	r.listen(&c)
 	r.confirmation(&c)
 	if c.StateFile != "" && !filepath.IsAbs(c.StateFile) {
 		r.fail("state-file", fmt.Errorf("%q is not absolute", c.StateFile))
@@ -278,6 +277,17 @@ func (r *reader) regular(c Config) {
 		if err := file.Check(path); err != nil {
 			r.fail(flagHeaders, err)
 		}
+	}
+}
+
+// listen takes "off" for no address, and refuses what no server could listen on.
+func (r *reader) listen(c *Config) {
+	if c.Listen == "off" || c.Listen == "" {
+		c.Listen = ""
+		return
+	}
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		r.fail("listen-address", fmt.Errorf("%w; give HOST:PORT, :PORT, or off for none", err))
 	}
 }
 

@@ -36,6 +36,7 @@ func TestRefusals(t *testing.T) {
 		"an unknown preset":            {args: append(ok, "--preset", "nginks"), want: []string{"nginks", "haproxy"}},
 		"a refused preset":             {args: append(ok, "--preset", "redis"), want: []string{"redis", "rolled"}},
 		"an unknown signal":            {args: append(ok, "--reload-signal", "KILL", "--reload-process", "x"), want: []string{"KILL", "USR2"}},
+		"an address without a port":    {args: append(ok, "--reload-url", "http://x/", "--listen-address", "none"), want: []string{"listen-address", "off"}},
 		"a signal to nobody":           {args: append(ok, "--reload-signal", "HUP"), want: []string{"--reload-process"}},
 		"no URL":                       {args: append(ok, "--reload-url", "localhost:80"), want: []string{"reload-url", "unix:"}},
 		"a wrong status list":          {args: append(ok, "--reload-url", "http://x/", "--reload-status", "2xx"), want: []string{"reload-status", "2xx"}},
