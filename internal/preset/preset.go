@@ -81,6 +81,8 @@ const (
 	Exits    BadFile = "exits"
 	Degrades BadFile = "stays alive without its configuration"
 	Partly   BadFile = "applies the rest"
+	// KeepsPart is of a server that takes up its files one after the other, and stops at the bad one.
+	KeepsPart BadFile = "keeps the old configuration, or a part of it"
 )
 
 // Proof is how one finds out whether a reload worked.

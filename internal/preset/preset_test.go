@@ -1,6 +1,7 @@
 package preset_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,7 +29,7 @@ func TestRowsAreComplete(t *testing.T) {
 			if len(p.Processes) == 0 || p.Proof.Kind == "" || p.BadFile == "" || p.NotReread == "" {
 				t.Errorf("incomplete: %+v", p)
 			}
-			if p.BadFile != preset.Keeps && p.BadFile != preset.Partly && (!p.Guard && (!p.MustValidate || len(p.Validators) == 0) || p.Linger == 0) {
+			if !slices.Contains([]preset.BadFile{preset.Keeps, preset.KeepsPart, preset.Partly}, p.BadFile) && (!p.Guard && (!p.MustValidate || len(p.Validators) == 0) || p.Linger == 0) {
 				t.Error("a server that does not survive a bad file needs a validator, or a guard, and a time to stay alive")
 			}
 		})

@@ -172,7 +172,7 @@ func observability() []Preset {
 				Success: "prometheus_config_last_reload_successful",
 				Time:    "prometheus_config_last_reload_success_timestamp_seconds",
 			},
-			BadFile: Keeps, NotReread: "command line flags; the URL needs --web.enable-lifecycle, reload-signal HUP does not",
+			BadFile: KeepsPart, NotReread: "command line flags; the URL needs --web.enable-lifecycle, reload-signal HUP does not",
 		},
 		{
 			Name: "alertmanager", Processes: []string{"alertmanager", "prometheus-alertmanager"}, Assured: true,

@@ -180,7 +180,7 @@ func (r *Reloader) step(ctx context.Context, a *attempt) (out agent.Outcome, don
 	a.last = r.see(ctx, a)
 	switch a.last {
 	case no:
-		return agent.Outcome{Result: agent.Rejected, Proof: a.name, Message: "the application kept its old configuration"}, true
+		return agent.Outcome{Result: agent.Rejected, Proof: a.name, Message: r.keptOld()}, true
 	case yes:
 	case wait, partly:
 		return agent.Outcome{}, false
@@ -325,7 +325,7 @@ func (r *Reloader) late(ctx context.Context, a *attempt) agent.Outcome {
 	}
 	if r.refused(ctx, a) {
 		return r.close(ctx, a, agent.Outcome{
-			Result: agent.Rejected, Proof: a.name, Message: waiting + ": the application kept its old configuration",
+			Result: agent.Rejected, Proof: a.name, Message: waiting + ": " + r.keptOld(),
 		})
 	}
 	if r.Now().Sub(a.begun) >= agent.LateEnd {
