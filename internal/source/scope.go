@@ -16,6 +16,8 @@ type Scope struct {
 type Use struct {
 	Scope    Scope
 	Snapshot *Snapshot
+	// Unseen tells that a source without a Snapshot may exist: its kind is not watched, or it may lack the label that is asked for.
+	Unseen bool
 }
 
 // Scopes groups usages by source, ordered by [Ref.Compare].

@@ -35,7 +35,8 @@ type index struct {
 }
 
 // Shadowing returns which keys hide which others, of all sources of a template, followed or not, and what is recorded of
-// them. Of a source without a record, and of a key that its record does not cover, it is taken that they were as they are.
+// them. Of a source without a record, and of a key that its record does not cover, it is taken that they were as they are;
+// and of one that is not seen, that it is as it was.
 func (s Sealer) Shadowing(uses []Use, before map[Ref]Record) Shadowing {
 	h := Shadowing{sealer: s, uses: make(map[Ref]Use, len(uses)), before: before}
 	h.known = &known{folds: map[Ref]Seal{}, layers: map[*Layer]index{}}
@@ -133,7 +134,7 @@ type found struct {
 	layer    int
 	ref      Ref
 	key      string
-	// seal is of content that is recorded, entry of content that is there.
+	// seal is of content that is recorded, also for what is not seen now, and entry of content that is there.
 	seal  Seal
 	entry Entry
 }
@@ -165,6 +166,9 @@ func (h Shadowing) is(l Layer, key string) found {
 	if l.Ref.Name == "" {
 		return found{presence: present}
 	}
+	if h.unseen(l) {
+		return h.recorded(l, key)
+	}
 	snapshot := h.uses[l.Ref].Snapshot
 	if snapshot == nil {
 		return found{}
@@ -184,7 +188,7 @@ func (h Shadowing) was(l Layer, key string) found {
 	}
 	use := h.uses[l.Ref]
 	switch {
-	case !recorded:
+	case !recorded || h.unseen(l):
 		return h.is(l, key)
 	case record.Absent:
 		return found{}
@@ -205,6 +209,28 @@ func (h Shadowing) was(l Layer, key string) found {
 	return found{presence: present, seal: seal}
 }
 
+// unseen reports whether a layer is of another source than the one that is asked for, and may be there without being seen.
+func (h Shadowing) unseen(l Layer) bool {
+	return h.uses[l.Ref].Unseen && l.Ref != h.own
+}
+
+// recorded says what a layer has of a key whose source is not seen: what is recorded, and nothing is known without that.
+func (h Shadowing) recorded(l Layer, key string) found {
+	record, recorded := h.before[l.Ref]
+	seal, covered := record.Keys[key]
+	switch {
+	case record.Absent:
+		return found{}
+	case !recorded || record.Fold != "" || record.saysNothing():
+		return found{presence: unknown}
+	case covered && seal != "" && !(l.Environment && seal.binary()):
+		return found{presence: present, seal: seal}
+	case covered || record.All && (record.Binary || l.Environment):
+		return found{}
+	}
+	return found{presence: unknown}
+}
+
 // differ tells whether two contents of a name differ. One that is recorded is compared by making the record that it would
 // have: a seal is of a source and a key as much as of content.
 func (h Shadowing) differ(was, is found) bool {
@@ -215,6 +241,10 @@ func (h Shadowing) differ(was, is found) bool {
 		return false
 	case was.ref.Name == "" || is.ref.Name == "":
 		return was.ref != is.ref
+	case is.seal != "" && was.seal == "":
+		return h.sealer.seal(is.ref, is.key, was.entry).plain() != is.seal.plain()
+	case is.seal != "":
+		return was.ref != is.ref || was.key != is.key || was.seal.plain() != is.seal.plain()
 	case was.seal == "":
 		return was.entry.Digest != is.entry.Digest
 	}

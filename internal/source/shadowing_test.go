@@ -290,6 +290,56 @@ func TestWhatIsHiddenIsNoChange(t *testing.T) {
 	}
 }
 
+// Of a source that may be there without being seen it holds what is recorded, and without that nothing is known: it may hide
+// what is below it, or not.
+func TestWhatIsNotSeenIsTakenForNeitherThereNorGone(t *testing.T) {
+	t.Parallel()
+	base, over := cmRef("base"), cmRef("over")
+	cm := func(pairs ...string) *corev1.ConfigMap { return obj.ConfigMap("x", pairs...) }
+	sealer := sealerOf(t, 1)
+	volume := obj.Spec(obj.Projected(obj.CM("base"), obj.CM("over").Optional()))
+	environment := obj.Spec(obj.EnvFromPrefixed("", obj.CM("base")), obj.EnvFromPrefixed("", obj.CM("over").Optional()))
+	for name, tc := range map[string]struct {
+		spec     *corev1.PodSpec
+		over     *corev1.ConfigMap
+		recorded bool
+		want     []string
+	}{
+		"it is recorded with the key":               {volume, cm("k", "o"), true, nil},
+		"it is recorded without the key":            {volume, cm("l", "o"), true, []string{"k"}},
+		"it is recorded as one that is not there":   {volume, nil, true, []string{"k"}},
+		"it is recorded with very many keys":        {volume, keys(150), true, []string{"k"}},
+		"nothing is recorded of it":                 {volume, cm("k", "o"), false, []string{"k"}},
+		"it is recorded with the variable":          {environment, cm("k", "o"), true, nil},
+		"it is recorded without the variable":       {environment, cm("l", "o"), true, []string{"k"}},
+		"it is recorded with the key in binaryData": {environment, obj.Binary(cm(), "k", "o"), true, []string{"k"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			records := stock{base: cm("k", "1"), over: tc.over}.records(sealer, tc.spec)
+			if !tc.recorded {
+				delete(records, over)
+			}
+			uses := stock{base: cm("k", "2")}.uses(tc.spec)
+			var got []string
+			for i := range uses {
+				uses[i].Unseen = uses[i].Scope.Ref == over
+			}
+			shadowing := sealer.Shadowing(uses, records)
+			for _, use := range uses {
+				if use.Scope.Ref == base {
+					for _, change := range shadowing.Diff(use, records[base]).Changes {
+						got = append(got, change.Key)
+					}
+				}
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 // One template, two contents of all that it uses: there is a change if, and only if, a kubelet shows something else; and it
 // is live, or frozen, where that is.
 func TestPropertyAChangeIsWhatAKubeletShows(t *testing.T) {

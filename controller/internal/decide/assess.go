@@ -65,7 +65,7 @@ func (a *assessment) carries(u assessed) bool {
 
 func (a *assessment) selectionOf(u assessed) annotation.Selection {
 	ref := u.Scope.Ref
-	if a.unseen(u) && (!u.recorded || slices.Contains(a.Options.Ignored, ref.Kind)) {
+	if u.Unseen && (!u.recorded || slices.Contains(a.Options.Ignored, ref.Kind)) {
 		return annotation.NotSelected
 	}
 	if u.Snapshot != nil {
@@ -73,11 +73,6 @@ func (a *assessment) selectionOf(u assessed) annotation.Selection {
 	}
 	// Of a source that is gone only the record can tell whether it carried the match annotation.
 	return a.Policy.Select(ref, false, u.recorded, u.referenced(), a.Options.AutoAll)
-}
-
-// unseen tells that nothing can be said of a source: it may be there.
-func (a *assessment) unseen(u assessed) bool {
-	return slices.Contains(a.Options.Ignored, u.Scope.Ref.Kind) || a.Options.Filtered && u.Snapshot == nil
 }
 
 // referenced tells whether the template references the source.
@@ -144,15 +139,16 @@ func (a *assessment) follow(u *assessed) {
 }
 
 // goneQuietly tells that a source disappeared and that this is no change. It is one where something else has taken the place
-// of what it brought: the pods get other content then, not none. Before that counted, a deletion may be from any time, and
-// an upgrade rolls nothing.
+// of what it brought: the pods get other content then, not none. One that is not seen any more may be there and hide what it
+// hid. Before all that counted, a deletion may be from any time, and an upgrade rolls nothing.
 func (a *assessment) goneQuietly(u *assessed) bool {
-	return u.diff.Deleted && !a.Options.OnDelete && (!u.diff.Replaces || !a.Baseline.Hides)
+	return u.diff.Deleted && !a.Options.OnDelete && (!u.diff.Replaces || u.Unseen || !a.Baseline.Hides)
 }
 
-// keeps tells that a source disappeared quietly and left nothing else in its place, so that its record stays.
+// keeps tells that a source disappeared quietly and left nothing else in its place as far as is known, so that its record
+// stays.
 func (a *assessment) keeps(u *assessed) bool {
-	return a.goneQuietly(u) && !u.diff.Replaces
+	return a.goneQuietly(u) && (!u.diff.Replaces || u.Unseen)
 }
 
 // followClass notes how a followed SecretProviderClass differs from its record. Where no pod has mounted it nothing is
@@ -196,10 +192,10 @@ func (a *assessment) note(u *assessed, record source.Record) {
 }
 
 // restarted says what new pods take up, where that differs from what the present ones have: nothing of a source that is
-// gone. If it comes back, any content of it is a change.
+// gone. If it comes back, any content of it is a change. Of one that is not seen it stays what is recorded.
 func (a *assessment) restarted() {
 	for _, u := range a.uses {
-		if a.keeps(&u) {
+		if a.keeps(&u) && !u.Unseen {
 			a.baseline.Records[u.Scope.Ref] = a.Sealer.Record(source.Use{Scope: u.Scope, Snapshot: &source.Snapshot{Ref: u.Scope.Ref}})
 		}
 	}

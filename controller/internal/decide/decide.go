@@ -12,6 +12,7 @@
 package decide
 
 import (
+	"slices"
 	"time"
 
 	"inpod.dev/inpod/internal/annotation"
@@ -55,6 +56,11 @@ type Options struct {
 	Windows window.Windows
 	// RollUnreachable has workloads rolled of which no sidecar can be reached.
 	RollUnreachable bool
+}
+
+// Unseen reports whether nothing can be said of a source, of which there is a snapshot or none: it may be there.
+func (o Options) Unseen(kind source.Kind, snapshot *source.Snapshot) bool {
+	return slices.Contains(o.Ignored, kind) || o.Filtered && snapshot == nil
 }
 
 // InPlace is what is known of a reload in the pods of the workload.

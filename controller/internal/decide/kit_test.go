@@ -123,7 +123,8 @@ func (w *world) gather() decide.Input {
 	in.Policy, _ = annotation.Read(keys, view.Annotations, view.TemplateAnnotations)
 	in.Baseline, in.HasBaseline = w.sealer.Decode(obj.Namespace, w.baseline)
 	for _, scope := range decide.Wanted(view, in.Policy, in.Baseline, w.list) {
-		in.Uses = append(in.Uses, source.Use{Scope: scope, Snapshot: w.sources[scope.Ref]})
+		snapshot := w.sources[scope.Ref]
+		in.Uses = append(in.Uses, source.Use{Scope: scope, Snapshot: snapshot, Unseen: in.Options.Unseen(scope.Ref.Kind, snapshot)})
 	}
 	if w.inputs != nil {
 		w.inputs(&in)

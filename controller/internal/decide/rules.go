@@ -52,7 +52,7 @@ func sourceMissing(a *assessment) (Decision, bool) {
 	var missing []string
 	var gaps []assessed
 	for _, u := range a.uses {
-		if a.unseen(u) || !u.selection.Follows() && len(a.changed) == 0 {
+		if u.Unseen || !u.selection.Follows() && len(a.changed) == 0 {
 			continue
 		}
 		if names := u.missing(); len(names) > 0 {

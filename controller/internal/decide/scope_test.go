@@ -33,6 +33,37 @@ func TestSourcesThatAreNotSelected(t *testing.T) {
 	})
 }
 
+// A source that labels leave out goes on to hide what it hid.
+func TestASourceThatHidesAnotherAndIsNotSelected(t *testing.T) {
+	t.Parallel()
+	volume := following(obj.Projected(obj.CM("base"), obj.CM("over").Optional()))
+	both := []any{cm("base", "k", "1", "l", "1"), cm("over", "k", "o")}
+	recorded := []string{"ConfigMap base: k l", "ConfigMap over: k"}
+	unselected := func(base ...string) func(*world) {
+		return func(w *world) {
+			w.input.Options.Filtered = true
+			w.remove(cmRef("over"))
+			w.set(cm("base", base...))
+		}
+	}
+	checkAll(t, map[string]ruleCase{
+		"its label is taken off": {
+			parts: volume, objects: both, reason: decide.DeleteOff, records: recorded, happens: unselected("k", "1", "l", "1"),
+		},
+		"what it hides is edited after that": {
+			parts: volume, objects: both, reason: decide.DeleteOff, record: true, records: recorded, happens: unselected("k", "2", "l", "1"),
+		},
+		"another key is edited after that": {
+			parts: volume, objects: both, action: decide.Rollout, reason: decide.NoSidecar, record: true, records: recorded,
+			message: "Rolling update started: ConfigMap base changed (l)", happens: unselected("k", "1", "l", "2"),
+		},
+		"it never had a label, and may hide what is edited": {
+			parts: volume, objects: both[:1], unseen: true, action: decide.Rollout, reason: decide.NoSidecar, record: true, records: recorded[:1],
+			message: "Rolling update started: ConfigMap base changed (k)", happens: unselected("k", "2", "l", "1"),
+		},
+	})
+}
+
 // Of a kind of sources that is ignored nothing is known, and nothing is missing.
 func TestKindsOfSourcesThatAreIgnored(t *testing.T) {
 	t.Parallel()

@@ -1,8 +1,11 @@
 package inplace
 
 import (
+	"maps"
 	"path"
 	"slices"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/controller/internal/observe"
@@ -26,7 +29,8 @@ type expectation struct {
 }
 
 // expected says what a pod has to have, of all that it uses and what of that changed. In a projected volume a later
-// source wins over an earlier one, and behind what is gone an earlier one appears.
+// source wins over an earlier one, and behind what is gone an earlier one appears. A file that a source may have of which
+// nothing is known is nothing to wait for.
 func expected(pod observe.Pod, uses []source.Use, causes []decide.Cause) expectation {
 	e := expectation{files: map[string]string{}}
 	changed := make(map[source.Ref]decide.Cause, len(causes))
@@ -44,15 +48,20 @@ func expected(pod observe.Pod, uses []source.Use, causes []decide.Cause) expecta
 			e.beyond = ref
 		}
 	}
-	used := make(map[source.Ref]*source.Snapshot, len(uses))
+	used := make(map[source.Ref]source.Use, len(uses))
 	for _, use := range uses {
-		used[use.Scope.Ref] = use.Snapshot
+		used[use.Scope.Ref] = use
 	}
 	winners := map[string]observe.Mount{}
 	shown := map[string]string{}
+	var unseen []observe.Mount
 	for _, mount := range pod.Mounts {
+		if used[mount.Ref].Unseen {
+			unseen = append(unseen, mount)
+			dropHidden(winners, mount)
+		}
 		_, isChanged := changed[mount.Ref]
-		for file, digest := range filesOf(mount, used[mount.Ref]) {
+		for file, digest := range filesOf(mount, used[mount.Ref].Snapshot) {
 			if isChanged {
 				e.files[file] = confirm.Missing
 			}
@@ -64,6 +73,8 @@ func expected(pod observe.Pod, uses []source.Use, causes []decide.Cause) expecta
 	for file := range e.files {
 		winner, exists := winners[file]
 		switch {
+		case !exists && slices.ContainsFunc(unseen, func(m observe.Mount) bool { return mayHave(m, file) }):
+			delete(e.files, file) // nobody knows what it holds
 		case exists && winner.Ref.Name == "":
 			delete(e.files, file) // no source has it
 		case exists && changes(changed[winner.Ref].Diff, winner, file) && slices.Contains(pod.Ignored, file):
@@ -73,6 +84,19 @@ func expected(pod observe.Pod, uses []source.Use, causes []decide.Cause) expecta
 		}
 	}
 	return e
+}
+
+// dropHidden drops the files that a mount of a source may hide of which nothing is known.
+func dropHidden(winners map[string]observe.Mount, mount observe.Mount) {
+	maps.DeleteFunc(winners, func(file string, _ observe.Mount) bool { return mayHave(mount, file) })
+}
+
+// mayHave reports whether a mount may show a file, whatever keys its source has.
+func mayHave(mount observe.Mount, file string) bool {
+	if mount.Items == nil {
+		return path.Dir(file) == path.Clean(mount.Path)
+	}
+	return slices.ContainsFunc(mount.Items, func(item corev1.KeyToPath) bool { return path.Join(mount.Path, item.Path) == file })
 }
 
 // changes tells whether the key that a mount without items shows at a file may be one of those that changed.

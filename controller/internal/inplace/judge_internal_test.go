@@ -55,6 +55,7 @@ func TestWhatAPodHasToHave(t *testing.T) {
 	created, deleted := changed("a", ""), changed("a", "")
 	created.Diff.Created, deleted.Diff.Deleted = true, true
 	absent := source.Use{Scope: source.Scope{Ref: refTo("a")}}
+	unseen := source.Use{Scope: source.Scope{Ref: refTo("hidden")}, Unseen: true}
 	for name, c := range map[string]struct {
 		mounts []observe.Mount
 		uses   []source.Use
@@ -138,6 +139,33 @@ func TestWhatAPodHasToHave(t *testing.T) {
 			[]source.Use{conf("a", map[string]string{"ignored": "1", "y": "2"})},
 			[]decide.Cause{changed("a", "y")},
 			expectation{files: map[string]string{"/p/ignored": digest("1"), "/p/y": digest("2")}, concerned: true},
+		},
+		"a source of which nothing is known may hide each file of its volume": {
+			[]observe.Mount{at("a", "/p", "x", "x", "y", "sub/y"), at("hidden", "/p"), at("a", "/a")},
+			[]source.Use{conf("a", map[string]string{"x": "1", "y": "2"}), unseen},
+			[]decide.Cause{changed("a", "x", "y", "z")},
+			expectation{
+				files:     map[string]string{"/p/sub/y": digest("2"), "/a/x": digest("1"), "/a/y": digest("2"), "/a/z": confirm.Missing},
+				concerned: true,
+			},
+		},
+		"such a source hides no other file than its items": {
+			[]observe.Mount{at("a", "/p"), at("hidden", "/p", "k", "x")},
+			[]source.Use{conf("a", map[string]string{"x": "1", "y": "2"}), unseen},
+			[]decide.Cause{changed("a", "x", "y")},
+			expectation{files: map[string]string{"/p/y": digest("2")}, concerned: true},
+		},
+		"such a source hides nothing that comes later": {
+			[]observe.Mount{at("hidden", "/p"), at("a", "/p")},
+			[]source.Use{conf("a", map[string]string{"x": "1"}), unseen},
+			[]decide.Cause{changed("a", "x")},
+			expectation{files: map[string]string{"/p/x": digest("1")}, concerned: true},
+		},
+		"behind a key that went such a source may have a file": {
+			[]observe.Mount{at("hidden", "/p"), at("a", "/p")},
+			[]source.Use{conf("a", map[string]string{"x": "1"}), unseen},
+			[]decide.Cause{changed("a", "x", "y")},
+			expectation{files: map[string]string{"/p/x": digest("1")}, concerned: true},
 		},
 		"what did not change is not asked for": {
 			[]observe.Mount{at("a", "/a"), at("b", "/b")},

@@ -316,7 +316,8 @@ func (l *Loop) gather(w observe.Workload, s *state) (in decide.Input, persisted 
 		return l.options.World.Sources(kind, w.View.Key.Namespace)
 	})
 	for _, scope := range scopes {
-		in.Uses = append(in.Uses, source.Use{Scope: scope, Snapshot: l.options.World.Source(scope.Ref)})
+		snapshot := l.options.World.Source(scope.Ref)
+		in.Uses = append(in.Uses, source.Use{Scope: scope, Snapshot: snapshot, Unseen: in.Options.Unseen(scope.Ref.Kind, snapshot)})
 	}
 	if l.options.InPlace != nil {
 		in.InPlace = l.options.InPlace.State(w.View, w.Policy.Injected, l.target(in))
