@@ -39,6 +39,8 @@ type Option struct {
 	Path bool
 	// Begins: the word only has to begin with the name, such as "-dM" with "-d" (HAProxy).
 	Begins bool
+	// Bare: the validator gets the values without the name.
+	Bare bool
 }
 
 // Value says how an option gets its value.
@@ -278,6 +280,8 @@ func (p Parsed) ForValidator(g Grammar) ([]string, error) {
 // words write an option so that every grammar here understands it: a long option's value is joined by "=".
 func (g Given) words() []string {
 	switch {
+	case g.Option.Bare:
+		return g.Values
 	case len(g.Values) == 0 && g.Option.Value != RestValue:
 		return []string{g.Name}
 	case strings.HasPrefix(g.Name, "--") && g.Option.Value != RestValue && len(g.Values) == 1:

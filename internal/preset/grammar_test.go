@@ -39,6 +39,13 @@ func TestArgumentsAreReadAsTheServerReadsThem(t *testing.T) {
 		"haproxy, after a reload":               {preset: "haproxy", args: []string{"-W", "-f", "/a", "-sf", "12", "13", "-x", "sockpair@5"}, want: []string{"-f", "/a"}},
 		"haproxy, files after two dashes":       {preset: "haproxy", args: []string{"-Ws", "-dW", "--", "/a", "-b"}, want: []string{"-dW", "--", "/a", "-b"}},
 		"haproxy does not join":                 {preset: "haproxy", args: []string{"-f/a"}, wantError: "-f/a"},
+		"vector, a file":                        {preset: "vector", args: []string{"-c", "/a", "--config=/b", "--config", "/c"}, want: []string{"/a", "/b", "/c"}},
+		"vector, a joined file":                 {preset: "vector", args: []string{"-qc/a", "-c=/b"}, want: []string{"/a", "/b"}},
+		"vector, folders":                       {preset: "vector", args: []string{"-C", "/d", "--config-dir=/e"}, want: []string{"-C", "/d", "--config-dir=/e"}},
+		"vector, a format":                      {preset: "vector", args: []string{"--config-yaml", "/y", "--config-toml=/t", "--config-json", "/j"}, want: []string{"--config-yaml=/y", "--config-toml=/t", "--config-json=/j"}},
+		"vector, what is not of files":          {preset: "vector", args: []string{"-t", "4", "-r", "true", "-w", "-vv", "--require-healthy", "--log-format", "json", "-c/a"}, want: []string{"/a"}},
+		"vector, an option that is not known":   {preset: "vector", args: []string{"--enterprise", "-c", "/a"}, wantError: "--enterprise"},
+		"vector, a command":                     {preset: "vector", args: []string{"top"}, wantError: "top"},
 		"an option without its value":           {preset: "squid", args: []string{"-f"}, wantError: "-f"},
 	}
 	for name, tc := range cases {
@@ -47,6 +54,9 @@ func TestArgumentsAreReadAsTheServerReadsThem(t *testing.T) {
 			row, err := preset.ByName(tc.preset)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if row.Grammar == nil {
+				t.Fatal("its arguments are not read as the server reads them")
 			}
 			parsed, err := row.Grammar.Parse(tc.args)
 			if tc.wantError != "" {

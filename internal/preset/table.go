@@ -204,7 +204,8 @@ func observability() []Preset {
 		{
 			// Not in Debian; from vector.dev (validate, signals).
 			Name: "vector", Processes: []string{"vector"}, Signal: "HUP", Assured: true,
-			Validators: [][]string{{"vector", "validate", "--no-environment", "{-c}", "{--config}"}}, MustValidate: true,
+			Grammar:    new(vectorGrammar()),
+			Validators: [][]string{{"vector", "validate", "--no-environment", Options}}, MustValidate: true,
 			Proof: Proof{Kind: ProofAlive}, Linger: 2 * time.Second, BadFile: Exits,
 			NotReread: "the data_dir and api options",
 		},
