@@ -26,7 +26,7 @@ func runningNginx(t *testing.T, conf string, watched ...string) (r *Reloader, ta
 		t.Fatal(err)
 	}
 	target = process.Process{PID: 7, Comm: "nginx", Args: []string{"nginx: master process nginx -c " + dir + "/etc/nginx.conf"}}
-	return &Reloader{Plan: Plan{Row: row}, Table: process.Table{Root: filepath.Join(dir, "proc")}}, target, dir
+	return &Reloader{Plan: Plan{Row: row}, Secrets: []string{dir}, Table: process.Table{Root: filepath.Join(dir, "proc")}}, target, dir
 }
 
 func write(t *testing.T, file, text string) {
@@ -313,6 +313,73 @@ func TestACaddyfileSaysWhichFilesAreMissed(t *testing.T) {
 			out, done := r.filesOf(nil, agent.Change{Files: []string{filepath.Join(dir, tc.gone)}}).guard()
 			if done != tc.want {
 				t.Errorf("%v, %+v; want %v", done, out, tc.want)
+			}
+		})
+	}
+}
+
+func TestAConfigurationOfAnotherRootIsDoubted(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		watched, root bool
+		wantDoubt     bool
+	}{
+		"the application's own root":          {root: true},
+		"what is watched is the same for all": {watched: true},
+		"a file of the sidecar's image":       {wantDoubt: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, target, dir := runningNginx(t, "", "source/a.conf")
+			if !tc.watched {
+				r.Secrets = []string{dir + "/source"}
+			}
+			if tc.root {
+				write(t, filepath.Join(dir, "proc", strconv.Itoa(target.PID), "root", dir, "etc/nginx.conf"), "")
+			}
+			if m := r.mentionsOf(target, nil); (m.why != nil) != tc.wantDoubt {
+				t.Errorf("%v, want a doubt: %v", m.why, tc.wantDoubt)
+			}
+		})
+	}
+}
+
+func TestFilesThatAreReadAtEachUseNeedNoRestart(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		preset, conf string
+		want         agent.Result
+	}{
+		"a path of Lua modules":         {preset: "nginx", conf: `lua_package_path "DIR/lua/?.lua;;";`, want: agent.Applied},
+		"a block of Lua":                {preset: "nginx", conf: "location / { content_by_lua_block { f() } }", want: agent.Applied},
+		"JavaScript":                    {preset: "nginx", conf: "js_import main from /srv/main.js;", want: agent.Applied},
+		"Perl":                          {preset: "nginx", conf: "perl_modules /srv/lib;", want: agent.Applied},
+		"a certificate with a variable": {preset: "nginx", conf: "server { ssl_certificate $c.crt; }", want: agent.Applied},
+		"a root with a variable":        {preset: "nginx", conf: "location / { root /srv/$host; }", want: agent.Applied},
+		"variables that name no files":  {preset: "nginx", conf: "try_files $uri $uri/ /index.php?$args; proxy_set_header Host $host;", want: agent.NeedsRestart},
+		"PHP as a module":               {preset: "apache2", conf: "LoadModule php_module modules/libphp.so", want: agent.Applied},
+		"WSGI as a module":              {preset: "apache2", conf: "loadmodule wsgi_module mod_wsgi.so", want: agent.Applied},
+		"a handler of PHP":              {preset: "apache2", conf: "SetHandler application/x-httpd-php", want: agent.Applied},
+		"PHP in a process of its own":   {preset: "apache2", conf: `SetHandler "proxy:unix:/run/php.sock|fcgi://localhost"`, want: agent.NeedsRestart},
+		"a variable of Apache":          {preset: "apache2", conf: "DocumentRoot ${ROOT}/html", want: agent.Applied},
+		"variables of Debian":           {preset: "apache2", conf: "PidFile ${APACHE_PID_FILE}\nErrorLog ${APACHE_LOGS}/error.log", want: agent.NeedsRestart},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, target, dir := runningNginx(t, tc.conf, "data/a.json")
+			row, err := preset.ByName(tc.preset)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Plan.Row = row
+			if tc.preset == "apache2" {
+				target = process.Process{PID: 7, Comm: "apache2", Args: []string{"apache2", "-f", dir + "/etc/nginx.conf"}}
+			}
+			files := r.filesOf(&target, agent.Change{Files: []string{dir + "/data/a.json"}})
+			files.watch()
+			defer files.close()
+			if out := files.after(agent.Outcome{Result: agent.Applied, Proven: true}); out.Result != tc.want || out.Proven {
+				t.Errorf("%+v, want %s", out, tc.want)
 			}
 		})
 	}

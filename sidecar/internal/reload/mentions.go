@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,8 +57,10 @@ func (r *Reloader) mentionsOf(target process.Process, files []string) *mentions 
 		m.why = err
 		return m
 	}
-	if _, err := os.ReadDir(m.root); err != nil {
+	_, err = os.ReadDir(m.root)
+	if err != nil {
 		m.root = ""
+		defer m.doubt(r)
 	}
 	m.bases = append(m.bases, r.directory(&target))
 	m.bases = append(m.bases, parsed.Values(m.configuration.Bases...)...)
@@ -69,6 +72,16 @@ func (r *Reloader) mentionsOf(target process.Process, files []string) *mentions 
 		m.begin(m.usual(), "")
 	}
 	return m
+}
+
+// doubt says that the files were those of the sidecar's own root, which may be others than the application's, unless all of
+// them are watched.
+func (m *mentions) doubt(r *Reloader) {
+	for file := range m.seen {
+		if !r.watches(file) && m.why == nil {
+			m.unsure("the application's own files cannot be read")
+		}
+	}
 }
 
 // loose are the files that the arguments of a server name whose grammar is not known.
@@ -208,6 +221,7 @@ func (m *mentions) line(line, from string) {
 			m.note(filepath.Clean(word[i:]), by) // "txt:/etc/a.map", "@/etc/a"
 		}
 		m.variable(word, by)
+		m.lazy(words, i)
 		if i > 0 && slices.Contains(m.configuration.Includes, by) {
 			m.include(word, from)
 		}
@@ -225,6 +239,43 @@ func (m *mentions) variable(word, by string) {
 			}
 		}
 	}
+}
+
+// lazy notes what makes a server open files that no word names, and at a request only: interpreters within it, and a
+// variable in the path of a file.
+func (m *mentions) lazy(words []string, i int) {
+	if !m.configuration.Complete || m.why != nil {
+		return
+	}
+	word, directive, before := strings.ToLower(words[i]), strings.ToLower(words[0]), ""
+	if i > 0 {
+		before = strings.ToLower(words[i-1])
+	}
+	switch {
+	case embeds(word),
+		before == "loadmodule" && embedded.MatchString(word),
+		slices.Contains([]string{"sethandler", "addhandler", "addtype"}, directive) && strings.Contains(word, "php") && !strings.HasPrefix(word, "proxy:"),
+		strings.Contains(word, "$") && (takesFile(before) || takesFile(directive)):
+		m.unsure("because of " + theirs(words[i]) + " it may read files that it does not name")
+	}
+}
+
+var embedded = regexp.MustCompile(`^(php\d*|wsgi|perl|lua|python|cgid?)_module$`)
+
+// embeds reports whether a directive of nginx is one of an interpreter.
+func embeds(word string) bool {
+	for _, prefix := range []string{"lua_package_", "js_", "perl_", "mruby_", "passenger_"} {
+		if strings.HasPrefix(word, prefix) {
+			return true
+		}
+	}
+	return strings.Contains(word, "_by_lua")
+}
+
+// takesFile reports whether the value of a directive, in small letters, is a file to be read or a folder of such.
+func takesFile(directive string) bool {
+	named := slices.Contains([]string{"root", "alias", "documentroot", "aliasmatch", "scriptalias", "virtualdocumentroot"}, directive)
+	return named || strings.Contains(directive, "certificate") || strings.HasSuffix(directive, "file") && directive != "pidfile"
 }
 
 // words splits a line at what separates words in the syntax of any server, without its comment.
