@@ -25,6 +25,20 @@ func (a *assessment) holding(reason Reason, message string) Decision {
 	}
 }
 
+// holdingReload is the same where sidecars have said why, or nobody could be asked. It is one matter for each content: the words
+// may hold the number of a process, and be those of another pod the next time.
+func (a *assessment) holdingReload(reason Reason, message string) Decision {
+	decision := a.holding(reason, message)
+	var uses []source.Use
+	for _, u := range a.uses {
+		if slices.ContainsFunc(a.changed, func(c Cause) bool { return c.Ref == u.Scope.Ref }) {
+			uses = append(uses, u.Use)
+		}
+	}
+	decision.Matter = string(reason) + " " + a.Sealer.Mark(uses, "matter")
+	return decision
+}
+
 // deleting: a workload that goes needs nothing.
 func deleting(a *assessment) (Decision, bool) {
 	return none(Deleting), a.Workload.Deleting
@@ -170,16 +184,14 @@ func reloadInPlace(a *assessment) (Decision, bool) {
 		decision.Message = fmt.Sprintf("Reloaded in place: %s%s", describe(a.changed), a.InPlace.evidence())
 		return decision, true
 	case Rejected:
-		return a.holding(ReloadRejected, fmt.Sprintf("Not rolled: the application in pod %s does not accept the new content and keeps the old: %s (%s)%s",
+		return a.holdingReload(ReloadRejected, fmt.Sprintf("Not rolled: the application in pod %s does not accept the new content and keeps the old: %s (%s)%s",
 			a.InPlace.Pod, cut(a.InPlace.Message, mostWords), describe(a.changed), a.logs())), true
 	case NeedsRestart:
 		// No failure, so that on-failure does not speak of it: as with a variable, running containers never take it up.
 		return a.rollout(RestartNeeded, fmt.Sprintf("the application in pod %s does not take it up without a restart: %s", a.InPlace.Pod, cut(a.InPlace.Message, mostWords))), true
 	case Unreachable:
-		decision := a.holding(OutOfReach, fmt.Sprintf("Not rolled, and not confirmed: no sidecar of its pods can be reached, such as that of pod %s %s "+
-			"--unreachable=rollout rolls instead. It is asked again and again (%s)", a.InPlace.Pod, cut(a.InPlace.Message, mostWords), describe(a.changed)))
-		decision.Matter = string(OutOfReach) + " " + describe(a.changed)
-		return decision, true
+		return a.holdingReload(OutOfReach, fmt.Sprintf("Not rolled, and not confirmed: no sidecar of its pods can be reached, such as that of pod %s %s "+
+			"--unreachable=rollout rolls instead. It is asked again and again (%s)", a.InPlace.Pod, cut(a.InPlace.Message, mostWords), describe(a.changed))), true
 	case Unknown, Failed, Overdue:
 	}
 	decision := Decision{Action: Reload, Reason: LiveChanged, Causes: a.changed, Baseline: a.baseline}
@@ -191,7 +203,7 @@ func reloadInPlace(a *assessment) (Decision, bool) {
 func (a *assessment) failed() Decision {
 	why := fmt.Sprintf("reload in pod %s failed: %s%s", a.InPlace.Pod, cut(a.InPlace.Message, mostWords), a.logs())
 	if a.Policy.NoRollout {
-		return a.holding(ReloadFailed, "Not rolled, as inpod.dev/on-failure asks: "+why)
+		return a.holdingReload(ReloadFailed, "Not rolled, as inpod.dev/on-failure asks: "+why)
 	}
 	return a.rollout(ReloadFailed, why)
 }

@@ -338,6 +338,50 @@ func TestThatNobodyCanBeAskedIsReportedOnce(t *testing.T) {
 	})
 }
 
+// The words of an application may hold a time or the number of a process, and a reload is tried every 30 s.
+func TestABadReloadIsReportedOnceForEachContent(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		verdict decide.Verdict
+		parts   []objtest.Part
+	}{
+		"rejected":                       {decide.Rejected, nil},
+		"failed, and to be left alone":   {decide.Failed, []objtest.Part{objtest.TemplateAnnotation("inpod.dev/on-failure", "none")}},
+		"too late, and to be left alone": {decide.Overdue, []objtest.Part{objtest.TemplateAnnotation("inpod.dev/on-failure", "none")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				pods := &sidecars{}
+				var alerts []string
+				w := newTown(t, func(o *reconcile.Options) {
+					o.InPlace = pods
+					o.Alert = func(m alert.Message) { alerts = append(alerts, m.Reason) }
+				})
+				parts := append(c.parts, objtest.TemplateAnnotation("inpod.dev/inject", "enabled"), objtest.Mount(objtest.CM("a")))
+				web := objtest.Deployment("web", parts...)
+				w.apply(objtest.ConfigMap("a", "k", "0"), web)
+				w.lead()
+				time.Sleep(time.Minute)
+				for edit := range 2 {
+					pods.say(decide.Unknown)
+					w.apply(objtest.ConfigMap("a", "k", fmt.Sprint("bad ", edit)))
+					time.Sleep(time.Minute)
+					for i := range 10 {
+						pods.say([]decide.Verdict{c.verdict, c.verdict, decide.Unknown}[i%3])
+						pods.because(fmt.Sprintf("PID %d", i))
+						w.loop.Notify(deployment("web"), "WorkloadChanged")
+						time.Sleep(time.Minute)
+					}
+					if n, want := len(w.told()), edit+1; n != want || len(alerts) != want {
+						t.Errorf("%d events and %d alerts after %d edits of the same key:\n%s", n, len(alerts), want, strings.Join(w.told(), "\n"))
+					}
+				}
+			})
+		})
+	}
+}
+
 func TestAReloadEndsWithItsWorkload(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

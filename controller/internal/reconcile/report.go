@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"cmp"
+	"maps"
 	"time"
 	"unicode/utf8"
 
@@ -57,6 +58,9 @@ func bounded(message string) string {
 // to tell is left for later.
 func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision, early, shared bool) {
 	told := map[string]bool{}
+	if decision.Action == decide.Reload {
+		maps.Copy(told, s.told) // what was said of this content may be heard again: it is tried again and again
+	}
 	warn := func(reason, matter, message string) {
 		told[matter] = true
 		if s.told[matter] {
