@@ -72,6 +72,8 @@ type InPlace struct {
 	// Pod is the first pod that the verdict comes from, and Container its application's container, "" if that is not known.
 	// Message is what the application said, or what else is the matter.
 	Pod, Container, Message string
+	// Nothing tells of a confirmation that no pod had anything to take up, so that nothing was reloaded.
+	Nothing bool
 	// Proven tells of a confirmation that every application itself says that it runs with the content, or was seen to.
 	// Trigger is what was sent to that of the pod, and Proof what showed the result; both may be "".
 	Proven         bool
@@ -170,6 +172,7 @@ const (
 	NextRun         Reason = "NextRun"            // a CronJob is suspended: what it starts later reads the content
 	StillRunning    Reason = "StillRunning"       // a CronJob forbids two Jobs at a time
 	FrozenChanged   Reason = "FrozenChanged"      // running containers cannot see the change
+	NothingToReload Reason = "NothingToReload"    // no running pod has anything of the change
 	ReloadConfirmed Reason = "ReloadConfirmed"    // every pod has applied the change
 	ReloadRejected  Reason = "ReloadRejected"     // an application does not accept the change
 	RestartNeeded   Reason = "RestartNeeded"      // an application never re-reads the change
@@ -184,7 +187,7 @@ func Reasons() []Reason {
 	return []Reason{
 		Deleting, NoTemplate, StandsIn, LeftPaused, NotFollowed, Finished, OwnedJob, SourceMissing, Adopted, Unchanged, CreateOff, DeleteOff, InTemplate,
 		NotifyOnly, PausePeriod, WindowClosed, BackOff, NextRun, StillRunning,
-		FrozenChanged, ReloadConfirmed, ReloadRejected, RestartNeeded, ReloadFailed, OutOfReach, LiveChanged, NoSidecar,
+		FrozenChanged, NothingToReload, ReloadConfirmed, ReloadRejected, RestartNeeded, ReloadFailed, OutOfReach, LiveChanged, NoSidecar,
 	}
 }
 

@@ -81,6 +81,12 @@ func (p InPlace) evidence() string {
 		text = proof
 	}
 	switch {
+	case p.Verdict == Confirmed && p.Message != "" && text != "":
+		text += "; " + p.Message
+	case p.Verdict == Confirmed && p.Message != "":
+		text = p.Message
+	}
+	switch {
 	case p.Proven && text == "":
 		return ""
 	case p.Proven:

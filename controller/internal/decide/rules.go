@@ -181,6 +181,10 @@ func reloadInPlace(a *assessment) (Decision, bool) {
 	case Confirmed:
 		decision := a.recording(ReloadConfirmed)
 		decision.Causes = a.changed
+		if a.InPlace.Nothing {
+			decision.Reason = NothingToReload
+			return decision, true
+		}
 		decision.Message = fmt.Sprintf("Reloaded in place: %s%s", describe(a.changed), a.InPlace.evidence())
 		return decision, true
 	case Rejected:

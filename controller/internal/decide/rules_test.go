@@ -551,7 +551,7 @@ func TestRuleReloadInPlace(t *testing.T) {
 		return func(w *world) { happens(w); w.input.Options.RollUnreachable = true }
 	}
 	evidence := func(proven bool, trigger, proof string) func(*world) {
-		return with(func(p *decide.InPlace) { p.Proven, p.Trigger, p.Proof = proven, trigger, proof }, said(decide.Confirmed))
+		return with(func(p *decide.InPlace) { p.Proven, p.Trigger, p.Proof, p.Message = proven, trigger, proof, "" }, said(decide.Confirmed))
 	}
 	confirmed := func(happens func(*world), message string) ruleCase {
 		return ruleCase{
@@ -567,13 +567,19 @@ func TestRuleReloadInPlace(t *testing.T) {
 			message: "Reloading in place: ConfigMap a changed (k)",
 		},
 		"every pod has confirmed": {
-			parts: parts, objects: one(), happens: said(decide.Confirmed), reason: decide.ReloadConfirmed, record: true, records: a,
+			parts: parts, objects: one(), happens: evidence(true, "", ""), reason: decide.ReloadConfirmed, record: true, records: a,
 			message: "Reloaded in place: ConfigMap a changed (k)",
 		},
 		"that is proven, and it is known by what": confirmed(evidence(true, "SIGHUP to nginx (PID 7)", "workers renewed"), "; SIGHUP to nginx (PID 7), workers renewed"),
 		"that is not proven":                      confirmed(evidence(false, "SIGHUP to bash (PID 7)", "alive"), "; SIGHUP to bash (PID 7), which is alive: not proven"),
 		"an answer alone is no proof":             confirmed(evidence(false, "POST http://127.0.0.1:8080/", ""), "; POST http://127.0.0.1:8080/: not proven"),
 		"only a proof is known":                   confirmed(evidence(true, "", "config hash"), "; config hash"),
+		"some pods could not be asked": confirmed(with(func(p *decide.InPlace) { p.Message = "2 pods could not be asked" }, evidence(false, "SIGHUP", "reread")),
+			"; SIGHUP, reread; 2 pods could not be asked: not proven"),
+		"no pod has anything to take up": {
+			parts: parts, objects: one(), happens: with(func(p *decide.InPlace) { p.Nothing = true }, evidence(false, "", "")),
+			reason: decide.NothingToReload, record: true, records: a,
+		},
 		"an older sidecar says nothing of proofs": confirmed(evidence(false, "", ""), "; not proven"),
 		"long words are cut": confirmed(evidence(true, strings.Repeat("é", 100), strings.Repeat("x", 1000)),
 			"; "+strings.Repeat("é", 75)+"…, "+strings.Repeat("x", 150)+"…"),

@@ -68,6 +68,7 @@ type campaign struct {
 type podState struct {
 	pod       observe.Pod
 	standing  standing
+	concerned bool // it has something of what changed
 	message   string
 	reply     confirm.Reply // the last one, without its files
 	answered  bool          // in this round
@@ -260,6 +261,7 @@ func (c *campaign) muster(now time.Time) {
 func (c *campaign) visit(ctx context.Context, s *podState) {
 	now := time.Now()
 	want := expected(s.pod, c.uses, c.causes)
+	s.concerned = want.concerned
 	switch {
 	case want.beyond != source.Ref{}:
 		s.standing = uncovered
@@ -400,21 +402,51 @@ func (c *campaign) isOutdated(all []*podState, now time.Time) bool {
 
 // heardOf tells that a pod has confirmed, or that none is out of sight: of pods whose nodes are all lost nothing is known.
 func heardOf(all []*podState) bool {
-	return slices.ContainsFunc(all, func(s *podState) bool { return s.standing == confirmed }) ||
+	return slices.ContainsFunc(all, hasTakenUp) ||
 		!slices.ContainsFunc(all, func(s *podState) bool { return s.pod.Lost && s.standing != confirmed })
 }
 
-// confirmation is the verdict where every pod has confirmed: how far that is known, and by what.
+// hasTakenUp tells that a pod has confirmed something that it has.
+func hasTakenUp(s *podState) bool { return s.concerned && s.standing == confirmed }
+
+// confirmation is the verdict where nobody is waited for any more: how far that is known, and by what.
 func confirmation(all []*podState) decide.InPlace {
-	state := decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true}
+	state := decide.InPlace{Sidecar: true, Verdict: decide.Confirmed}
+	if !slices.ContainsFunc(all, hasTakenUp) {
+		state.Nothing = true
+		return state
+	}
+	state.Proven = true
+	lost, down, doubted := 0, 0, false
 	for _, s := range all {
-		isApplied := s.standing == confirmed && s.reply.Result == confirm.Applied
-		if isApplied && (state.Pod == "" || state.Proven && !s.reply.Proven) {
+		switch {
+		case !s.concerned:
+		case s.standing != confirmed && s.pod.Lost:
+			lost++
+		case s.standing != confirmed:
+			down++
+		case s.reply.Result != confirm.Applied:
+			state.Proven = state.Proven && !s.reply.Assumed
+		case state.Pod == "" || !doubted && !s.reply.Proven:
 			state.Pod, state.Container = s.pod.Name, s.pod.Container
-			state.Trigger, state.Proof, state.Proven = s.reply.Trigger, s.reply.Proof, s.reply.Proven
+			state.Trigger, state.Proof, doubted = s.reply.Trigger, s.reply.Proof, !s.reply.Proven
 		}
 	}
+	state.Message = unasked(lost, down)
+	state.Proven = state.Proven && !doubted && lost+down == 0
 	return state
+}
+
+// unasked says which pods could not be asked; "" for none.
+func unasked(lost, down int) string {
+	var parts []string
+	if lost > 0 {
+		parts = append(parts, fmt.Sprintf("%d pods could not be asked (their nodes are not heard of)", lost))
+	}
+	if down > 0 {
+		parts = append(parts, fmt.Sprintf("%d pods could not be asked (they do not run)", down))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // lacks tells whether pods lack the sidecar, and are not only unknown yet or about to be replaced.

@@ -50,6 +50,7 @@ type patient struct {
 	closed bool   // nothing is heard of its sidecar
 	// unproven, trigger and proof are what it says of a reload.
 	unproven       bool
+	assumed        bool
 	trigger, proof string
 }
 
@@ -125,7 +126,7 @@ func (w *ward) ask(_ context.Context, pod observe.Pod, want map[string]string) (
 	if p == nil || p.fails != nil {
 		return confirm.Reply{}, errors.New("the sidecar does not answer")
 	}
-	reply := confirm.Reply{Result: p.result, Proven: !p.unproven, Trigger: p.trigger, Proof: p.proof, Message: "said by " + pod.Name, Files: map[string]string{}, At: time.Now(), Changed: time.Now()}
+	reply := confirm.Reply{Result: p.result, Proven: !p.unproven, Assumed: p.assumed, Trigger: p.trigger, Proof: p.proof, Message: "said by " + pod.Name, Files: map[string]string{}, At: time.Now(), Changed: time.Now()}
 	for file := range want {
 		reply.Files[file] = confirm.Digest(source.DigestOf([]byte(p.has)))
 	}

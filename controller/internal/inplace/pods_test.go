@@ -39,7 +39,9 @@ func TestAPodThatNeverStartsHoldsNobodyUp(t *testing.T) {
 		after(deadline - 10*time.Second)
 		w.states(t, "t1", decide.InPlace{Sidecar: true})
 		after(20 * time.Second)
-		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true})
+		w.states(t, "t1", decide.InPlace{
+			Sidecar: true, Verdict: decide.Confirmed, Pod: "web-0", Message: "1 pods could not be asked (they do not run)",
+		})
 	})
 }
 
@@ -61,7 +63,7 @@ func TestAPodWithNothingOfTheChangeIsNotAsked(t *testing.T) {
 		w := newWard(1)
 		w.pods["web-0"].pod.Mounts, w.pods["web-0"].fails = nil, errors.New("asked all the same")
 		w.pursue(t, "t1")
-		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true})
+		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Nothing: true})
 	})
 }
 
@@ -150,6 +152,6 @@ func TestAWorkloadWithoutPodsHasNothingToReload(t *testing.T) {
 		w := newWard(0)
 		w.pursue(t, "t1")
 		after(time.Second)
-		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true})
+		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Nothing: true})
 	})
 }

@@ -62,7 +62,9 @@ func TestAWorkloadWhoseSidecarsCannotBeReached(t *testing.T) {
 		"the node of one is lost, and the others have confirmed": {func(w *ward) {
 			w.closes(true, "web-1")
 			w.pods["web-1"].pod.Lost = true
-		}, decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true}},
+		}, decide.InPlace{
+			Sidecar: true, Verdict: decide.Confirmed, Pod: "web-0", Message: "1 pods could not be asked (their nodes are not heard of)",
+		}},
 		"the nodes of all are lost": {func(w *ward) {
 			w.closes(true)
 			for _, p := range w.pods {
@@ -183,6 +185,15 @@ func TestAConfirmationSaysHowMuchIsKnown(t *testing.T) {
 				p.unproven = true
 			}
 		}, decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Pod: "web-0", Container: "app"}},
+		"what one sidecar only supposes is not proven": {func(w *ward) {
+			p := w.pods["web-1"]
+			p.has, p.result, p.assumed = newContent, confirm.None, true
+		}, decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Pod: "web-0", Container: "app"}},
+		"that they have it since they started is proven": {func(w *ward) {
+			for _, p := range w.pods {
+				p.has, p.result = newContent, confirm.None
+			}
+		}, decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -250,6 +250,9 @@ func (s *sidecars) State(view workload.View, _ bool, target string) decide.InPla
 	state := decide.InPlace{Sidecar: true}
 	if s.wanted[view.Key] == target {
 		state.Verdict, state.Pod, state.Message = s.verdict, view.Key.Name+"-1", "because"+s.words
+		if s.verdict == decide.Confirmed {
+			state.Message = "" // every pod was asked
+		}
 	}
 	return state
 }
