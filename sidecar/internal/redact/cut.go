@@ -62,8 +62,8 @@ func (r *Redactor) findCuts(level reading) {
 			continue
 		}
 		r.cutBetween(int(level.from[i]), int(level.to[i+n-1]))
-		for dot := 1; dot < n && dotsAt(text, i) > 0; dot++ { // the first of them, or the last, may belong to the value
-			r.ends[level.from[i+dot]], r.starts[level.to[i+dot-1]] = true, true
+		for part := 1; part < n; part++ { // its first characters, or its last, may belong to the value
+			r.ends[level.from[i+part]], r.starts[level.to[i+part-1]] = true, true
 		}
 		i += n
 	}

@@ -195,6 +195,11 @@ func decoded(level, dense reading, do func(reading)) {
 	if g := fromNumbers(level); len(g.bytes) > 0 {
 		do(g)
 	}
+	if bytes.IndexByte(level.bytes, '\n') >= 0 { // which may stand within a number
+		if g := fromNumbers(squeeze(level, isBreak)); len(g.bytes) > 0 {
+			do(g)
+		}
+	}
 }
 
 // sextet is the value of a digit of base64, in either alphabet, -1 for none.

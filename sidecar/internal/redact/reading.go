@@ -117,7 +117,11 @@ func readPlain(level reading, do func(reading)) {
 		do(fold(squeeze(narrow, isNothing)))
 	}
 	if bytes.IndexByte(dense.bytes, '+') >= 0 && !level.wide { // a space in a form
-		do(fold(squeeze(level, func(c rune) bool { return c == '+' || isNothing(c) })))
+		form := level
+		form.bytes = bytes.ReplaceAll(level.bytes, []byte("+"), []byte(" "))
+		do(fold(squeeze(form, isNothing)))
+		spaced, _ := oneSpace(form)
+		do(fold(spaced))
 	}
 	if bytes.ContainsAny(level.bytes, quotes) { // of which a value may consist
 		do(fold(squeeze(level, isSpace)))
@@ -125,7 +129,13 @@ func readPlain(level reading, do func(reading)) {
 	if spaced, some := oneSpace(level); some {
 		do(fold(spaced))
 	}
+	if bytes.IndexByte(level.bytes, '\n') >= 0 && level.from != nil { // lines were broken within words
+		spaced, _ := oneSpace(squeeze(level, isBreak))
+		do(fold(spaced))
+	}
 }
+
+func isBreak(c rune) bool { return c == '\n' || c == '\r' }
 
 const quotes = "\"'`\\"
 

@@ -74,6 +74,13 @@ func TestValuesAreTakenOut(t *testing.T) {
 		"a common word that is a whole value":       {"password = password\n", `unknown "password"`, `unknown "[redacted]"`},
 		"a common word inside of a value":           {"my-password-1\n", `unknown my-password-1`, `unknown [redacted]`},
 		"a line of dashes":                          {"----------\n", `----------`, `----------`},
+		"a value that ends as a cut begins":         {"ab:1*.7", `no ab:1*....!`, `no [redacted]...!`},
+		"a value that ends as a marker begins":      {"x>?(09zz", `no x>?(0[truncated]`, `no [redacted][truncated]`},
+		"a list of numbers that is wrapped":         {"hunter2", "no 104 117 1\n10 116 10\n1 114 50!", "no [redacted]!"},
+		"an escape that is wrapped":                 {"hunter2", "no \\x68\\x75\\x\n6e\\x74\\x65\\x72!", "no [redacted]!"},
+		"bytes that were taken for characters":      {"пароль", "no &#208;&#191;&#208;&#176;&#209;&#128;&#208;&#190;!", "no [redacted]!"},
+		"a short word before a space in a form":     {"efc ib e a2", "no efc+ib+x", "no [redacted]"},
+		"wrapped within a word before a space":      {"xb2be 31he", "no b\n2be 3!", "no [redacted]!"},
 		"a value of quotes":                         {`x"'"'"'"'"'y`, `no x"'"'"'"'"'y!`, `no [redacted]!`},
 	} {
 		t.Run(name, func(t *testing.T) {
