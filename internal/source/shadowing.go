@@ -223,7 +223,7 @@ func (h Shadowing) recorded(l Layer, key string) found {
 		return found{}
 	case !recorded || record.Fold != "" || record.saysNothing():
 		return found{presence: unknown}
-	case covered && seal != "" && !(l.Environment && seal.binary()):
+	case covered && seal != "" && (!l.Environment || !seal.binary()):
 		return found{presence: present, seal: seal}
 	case covered || record.All && (record.Binary || l.Environment):
 		return found{}
