@@ -253,7 +253,7 @@ func (s *story) happens() decide.Decision {
 			s.Fatalf("%s: resumed, and decided again", s.at(d))
 		}
 		s.happens() // the write brings the workload back
-	case d.Reason == decide.ReloadConfirmed:
+	case d.Reason == decide.ReloadConfirmed, d.Reason == decide.NothingToReload: // pods that start later read what is there
 		maps.DeleteFunc(s.pods, func(a arrival, _ string) bool { return a.Live })
 		for a, text := range s.current() {
 			if a.Live {
@@ -307,6 +307,7 @@ func TestPropertyPodsGetWhatChanged(t *testing.T) {
 			s.input.InPlace = decide.InPlace{Sidecar: s.r.IntN(2) == 0, Pod: "web-1", Message: "no"}
 			verdicts := append(decide.Verdicts(), decide.Unknown)
 			s.input.InPlace.Verdict, s.input.InPlace.Proven = verdicts[s.r.IntN(len(verdicts))], s.r.IntN(2) == 0
+			s.input.InPlace.Nothing = s.input.InPlace.Verdict == decide.Confirmed && !s.input.InPlace.Proven
 			s.input.Options.RollUnreachable = s.r.IntN(4) == 0
 			s.paces()
 			s.happens()
