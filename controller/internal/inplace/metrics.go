@@ -41,7 +41,7 @@ const unproven decide.Verdict = "Unproven"
 
 func (m *metrics) verdict(state decide.InPlace) {
 	switch {
-	case state.Verdict == decide.Unknown:
+	case state.Verdict == decide.Unknown, state.Nothing: // no answer, or nothing that was asked
 	case state.Verdict == decide.Confirmed && !state.Proven:
 		m.verdicts.WithLabelValues(string(unproven)).Inc()
 	default:
