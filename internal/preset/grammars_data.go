@@ -12,7 +12,8 @@ func vectorGrammar() Grammar {
 	file := func(names ...string) Option { return Option{Names: names, Value: OneValue, Use: Pass, Path: true} }
 	return Grammar{
 		Options: []Option{
-			{Names: []string{"-c", "--config"}, Value: OneValue, Use: Pass, Path: true, Bare: true}, file("-C", "--config-dir"),
+			{Names: []string{"-c", "--config"}, Value: OneValue, Use: Pass, Path: true, Bare: true},
+			file("-C", "--config-dir"),
 			file("--config-toml"), file("--config-yaml"), file("--config-json"),
 			{Names: []string{"-t", "--threads"}, Value: OneValue, Use: Drop},
 			{Names: []string{"--log-format", "--color", "-i", "--internal-log-rate-limit", "--graceful-shutdown-limit-secs"}, Value: OneValue, Use: Drop},

@@ -358,7 +358,7 @@ func TestABadReloadIsReportedOnceForEachContent(t *testing.T) {
 					o.InPlace = pods
 					o.Alert = func(m alert.Message) { alerts = append(alerts, m.Reason) }
 				})
-				parts := append(c.parts, objtest.TemplateAnnotation("inpod.dev/inject", "enabled"), objtest.Mount(objtest.CM("a")))
+				parts := append(slices.Clone(c.parts), objtest.TemplateAnnotation("inpod.dev/inject", "enabled"), objtest.Mount(objtest.CM("a")))
 				web := objtest.Deployment("web", parts...)
 				w.apply(objtest.ConfigMap("a", "k", "0"), web)
 				w.lead()

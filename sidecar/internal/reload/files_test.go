@@ -335,7 +335,7 @@ func TestAConfigurationOfAnotherRootIsDoubted(t *testing.T) {
 				r.Secrets = []string{dir + "/source"}
 			}
 			if tc.root {
-				write(t, filepath.Join(dir, "proc", strconv.Itoa(target.PID), "root", dir, "etc/nginx.conf"), "")
+				write(t, filepath.Join(dir, "proc", strconv.Itoa(target.PID), "root", dir, "etc", "nginx.conf"), "")
 			}
 			if m := r.mentionsOf(target, nil); (m.why != nil) != tc.wantDoubt {
 				t.Errorf("%v, want a doubt: %v", m.why, tc.wantDoubt)

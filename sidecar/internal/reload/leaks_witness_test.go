@@ -20,7 +20,7 @@ import (
 // speaksPostgres answers every question on a Unix socket: with rows, or with an error.
 func speaksPostgres(t *testing.T, socket string, greeting string, answer func(question string) (rows [][]string, fault string)) {
 	t.Helper()
-	listener, err := net.Listen("unix", socket) //nolint:noctx // closed by the cleanup
+	listener, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func speaksPostgres(t *testing.T, socket string, greeting string, answer func(qu
 func speakPostgres(conn net.Conn, greeting string, answer func(string) ([][]string, string)) {
 	defer func() { _ = conn.Close() }()
 	send := func(kind byte, body []byte) {
-		head := binary.BigEndian.AppendUint32([]byte{kind}, uint32(len(body)+4)) //nolint:gosec // short
+		head := binary.BigEndian.AppendUint32([]byte{kind}, uint32(len(body)+4))
 		_, _ = conn.Write(append(head, body...))
 	}
 	fault := func(words string) { send('E', []byte("C42601\x00M"+words+"\x00\x00")) }
@@ -72,9 +72,9 @@ func speakPostgres(conn net.Conn, greeting string, answer func(string) ([][]stri
 			fault(words)
 		}
 		for _, row := range rows {
-			body := binary.BigEndian.AppendUint16(nil, uint16(len(row))) //nolint:gosec // short
+			body := binary.BigEndian.AppendUint16(nil, uint16(len(row)))
 			for _, column := range row {
-				body = append(binary.BigEndian.AppendUint32(body, uint32(len(column))), column...) //nolint:gosec // short
+				body = append(binary.BigEndian.AppendUint32(body, uint32(len(column))), column...)
 			}
 			send('D', body)
 		}
