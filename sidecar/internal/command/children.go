@@ -2,11 +2,13 @@ package command
 
 import (
 	"context"
+	"encoding/binary"
 	"os"
 	"os/exec"
 	"sync"
 	"syscall"
 	"time"
+	"unsafe"
 )
 
 // registry knows which children belong to os/exec, whose Wait must find their exit status.
@@ -65,12 +67,33 @@ func (r *registry) forget(pid int) {
 func (r *registry) sweep() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	// Going through all processes costs milliseconds on a full node, and almost always nothing has ended but a command
+	// that os/exec waits for. Run sweeps again when that is taken.
+	if ended, known := anyEnded(); known && (ended == 0 || r.running[ended]) {
+		return
+	}
 	self, group := os.Getpid(), syscall.Getpgrp()
 	for _, p := range list() {
 		if p.parent == self && p.state == zombie && p.group != group && !r.running[p.pid] {
 			_, _ = syscall.Wait4(p.pid, nil, syscall.WNOHANG, nil)
 		}
 	}
+}
+
+// anyEnded returns the number of a child that has ended and waits to be reaped, 0 for none, and leaves it there (waitid(2)).
+// It is not known where the kernel refuses to say.
+func anyEnded() (pid int, known bool) {
+	const all, sizeofSiginfo, offsetOfPID = 0, 128, 16 // P_ALL; siginfo_t of 64-bit Linux: three ints, padding, then si_pid
+	var info [sizeofSiginfo]byte
+	_, _, errno := syscall.Syscall6(syscall.SYS_WAITID, all, 0, uintptr(unsafe.Pointer(&info)), //nolint:gosec // the kernel fills it
+		syscall.WEXITED|syscall.WNOHANG|syscall.WNOWAIT, 0, 0)
+	switch errno {
+	case 0:
+		return int(binary.NativeEndian.Uint32(info[offsetOfPID:])), true
+	case syscall.ECHILD:
+		return 0, true
+	}
+	return 0, false
 }
 
 // Reap reaps orphans until the context ends. A value on ended, such as SIGCHLD, means that a child may have ended.
