@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -20,6 +21,7 @@ type recorder struct {
 	changes  []agent.Change
 	takes    time.Duration
 	outcomes []agent.Outcome // used up one by one, then applied
+	mu       sync.Mutex      // guards answers, which tests give while the agent runs
 	answers  []agent.Outcome // to Ask
 	asked    []time.Time
 	loadedAt time.Time
@@ -45,6 +47,8 @@ func (r *recorder) Reload(ctx context.Context, c agent.Change) agent.Outcome {
 
 // Ask gives the answers one by one, then goes on being late.
 func (r *recorder) Ask(context.Context, agent.Change) agent.Outcome {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.asked = append(r.asked, time.Now())
 	if len(r.answers) == 0 {
 		return agent.Outcome{Result: agent.Late, Told: true}
@@ -52,6 +56,13 @@ func (r *recorder) Ask(context.Context, agent.Change) agent.Outcome {
 	next := r.answers[0]
 	r.answers = r.answers[1:]
 	return next
+}
+
+// answer is what the next calls of Ask give.
+func (r *recorder) answer(outcomes ...agent.Outcome) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.answers = outcomes
 }
 
 func (r *recorder) LoadedAt(context.Context) (time.Time, bool) {

@@ -60,7 +60,7 @@ func TestARestartOfTheSidecarForgetsNotWhatNeedsOne(t *testing.T) {
 				if !tc.wantPending {
 					return
 				}
-				next.answers = []agent.Outcome{{Result: agent.Applied, Proven: true}}
+				next.answer(agent.Outcome{Result: agent.Applied, Proven: true})
 				pass(time.Minute)
 				if s := a.Status(); s.Pending || m.sum != content.Sum || m.NeedsRestart(content.Sum) {
 					t.Errorf("once a later process is seen: %+v", s)

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 
+	"inpod.dev/inpod/injector/internal/inject"
+	"inpod.dev/inpod/internal/annotation"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -26,9 +28,6 @@ import (
 	"k8s.io/pod-security-admission/api"
 	"k8s.io/pod-security-admission/policy"
 	"sigs.k8s.io/yaml"
-
-	"inpod.dev/inpod/injector/internal/inject"
-	"inpod.dev/inpod/internal/annotation"
 )
 
 // faults is what an API server would say to the creation of a pod, "" for nothing.
@@ -297,8 +296,10 @@ func (g generator) source() corev1.VolumeSource {
 	case 4:
 		return corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}
 	case 5:
-		return corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{Driver: pick(g, "secrets-store.csi.k8s.io", "csi.spiffe.io"), ReadOnly: new(true),
-			VolumeAttributes: map[string]string{"secretProviderClass": "vault"}}}
+		return corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{
+			Driver: pick(g, "secrets-store.csi.k8s.io", "csi.spiffe.io"), ReadOnly: new(true),
+			VolumeAttributes: map[string]string{"secretProviderClass": "vault"},
+		}}
 	}
 	p := &corev1.ProjectedVolumeSource{}
 	for range 1 + g.IntN(3) {
