@@ -16,23 +16,31 @@ import (
 //
 // Only what nobody ever wrote to is given back: a page that was written would come back without it.
 func GiveBack() error {
-	for range 2 { // what pools keep lives through one collection, and stacks shrink by half in each
+	constants, err := mappings()
+	// After the search, which leaves garbage, and before the pages, which it uses. What pools keep lives through one
+	// collection, and stacks shrink by half in each.
+	for range 2 {
 		debug.FreeOSMemory()
 	}
-	maps, err := os.ReadFile("/proc/self/smaps")
-	if err != nil {
-		return fmt.Errorf("give back pages of the program: %w", err)
-	}
-	program, err := os.Readlink("/proc/self/exe")
-	if err != nil {
-		return fmt.Errorf("give back pages of the program: %w", err)
-	}
-	for _, m := range constant(maps, program) {
+	for _, m := range constants {
 		if _, _, errno := syscall.Syscall(syscall.SYS_MADVISE, m.begin, m.end-m.begin, syscall.MADV_DONTNEED); errno != 0 {
 			return fmt.Errorf("give back pages of the program: %w", errno)
 		}
 	}
-	return nil
+	return err
+}
+
+// mappings are those of the program's own file that nobody ever wrote to.
+func mappings() ([]mapping, error) {
+	smaps, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		return nil, fmt.Errorf("find the pages of the program: %w", err)
+	}
+	program, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		return nil, fmt.Errorf("find the pages of the program: %w", err)
+	}
+	return constant(smaps, program), nil
 }
 
 // mapping is a part of the address space.
