@@ -87,13 +87,10 @@ func anyEnded() (pid int, known bool) {
 	var info [sizeofSiginfo]byte
 	_, _, errno := syscall.Syscall6(syscall.SYS_WAITID, all, 0, uintptr(unsafe.Pointer(&info)), //nolint:gosec // the kernel fills it
 		syscall.WEXITED|syscall.WNOHANG|syscall.WNOWAIT, 0, 0)
-	switch errno {
-	case 0:
-		return int(binary.NativeEndian.Uint32(info[offsetOfPID:])), true
-	case syscall.ECHILD:
-		return 0, true
+	if errno != 0 {
+		return 0, errno == syscall.ECHILD
 	}
-	return 0, false
+	return int(binary.NativeEndian.Uint32(info[offsetOfPID:])), true
 }
 
 // Reap reaps orphans until the context ends. A value on ended, such as SIGCHLD, means that a child may have ended.
