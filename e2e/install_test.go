@@ -23,8 +23,6 @@ func TestReloadersKeysAreTheDefault(t *testing.T) {
 		t.Skipf("%s would follow these keys too", strings.Join(others, " and "))
 	}
 	all := s.values(nil, nil)
-	// In all namespaces it would follow what other tests inject, since inpod.dev/inject asks every installation.
-	all["namespaces"] = []string{s.ns}
 	config := all["controller"].(kit.Values)["config"].(kit.Values)
 	maps.DeleteFunc(config, func(name string, _ any) bool { _, isKey := s.keys.config()[name]; return isKey })
 	s.must(s.Install(s.ctx, s.Release, all))

@@ -94,9 +94,13 @@ func TestIgnoredNamespacesAreNotLookedAt(t *testing.T) {
 	t.Parallel()
 	s := ownSpace(t)
 	ignored := openSpace(t, s.charge)
-	all := s.values(kit.Values{"namespacesToIgnore": []string{ignored.ns}, "reloadInPlace": false}, nil)
+	// Of all others only these two match: inpod.dev/inject asks every installation, and other tests inject.
+	all := s.values(kit.Values{
+		"namespacesToIgnore": []string{ignored.ns}, "namespaceSelector": followLabel + "=" + s.ns, "reloadInPlace": false,
+	}, nil)
 	delete(all, "namespaces")
 	for _, place := range []*space{s, ignored} {
+		place.label(followLabel, s.ns)
 		place.apply(configMap("config", "key", "1"), deployment("app", volume(ofConfigMap("config"))).idle().annotated(s.keys.auto, "true").object())
 	}
 	s.must(s.Install(s.ctx, s.Release, all))
