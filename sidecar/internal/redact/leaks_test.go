@@ -418,11 +418,12 @@ func excused(part string) bool {
 	return true
 }
 
-// telling counts the characters that are neither spaces nor quotes.
+// telling counts the characters that are neither spaces nor quotes, nor stand for what is no character.
 func telling(part string) int {
 	n := 0
 	for _, c := range part {
-		if !unicode.IsSpace(c) && !strings.ContainsRune("\"'`\\‘’“”«»", c) && !unicode.Is(unicode.Cf, c) && !unicode.IsControl(c) {
+		if !unicode.IsSpace(c) && !strings.ContainsRune("\"'`\\‘’“”«»", c) && !unicode.Is(unicode.Cf, c) && !unicode.IsControl(c) &&
+			c != utf8.RuneError {
 			n++
 		}
 	}
