@@ -24,7 +24,7 @@ const Usual = time.Minute
 // Context ends when an idle machine would have had so much time: a second counts less while the machine is slow, and one
 // in which the machine stood still counts as one. Its cause is then an error that is [context.DeadlineExceeded].
 func Context(parent context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
-	return on(machine.slowness, parent, limit)
+	return on(machine.patience, parent, limit)
 }
 
 // on is Context on a machine.
@@ -43,7 +43,7 @@ func on(slowness func() float64, parent context.Context, limit time.Duration) (c
 			case <-ticker.C:
 			}
 		}
-		cancel(fmt.Errorf("%w after %s, on a machine that is %.1f times slower than an idle one now",
+		cancel(fmt.Errorf("%w after %s, on a machine that is %.1f times slower than an idle one now or when a limit was stretched",
 			context.DeadlineExceeded, time.Since(begin).Round(time.Second), slowness()))
 	}()
 	return ctx, func() { cancel(nil) }
@@ -58,9 +58,9 @@ func spent(while time.Duration, slowness float64) time.Duration {
 }
 
 // Stretch makes a limit longer in proportion to how slow the machine is now. The result has whole seconds, in which most
-// settings count.
+// settings count. What this process waits for from then on may take as much longer, however fast the machine is by then.
 func Stretch(limit time.Duration) time.Duration {
-	return stretched(limit, machine.slowness())
+	return stretched(limit, machine.stretch())
 }
 
 func stretched(limit time.Duration, slowness float64) time.Duration {
@@ -114,6 +114,8 @@ type speed struct {
 	at   time.Time
 	last float64
 	sink uint64
+	// stretched is the largest factor by which a limit was made longer.
+	stretched float64
 }
 
 var machine speed // there is one machine
@@ -132,6 +134,24 @@ func (s *speed) slowness() float64 {
 		s.at, s.last = time.Now(), max(1, float64(time.Since(now))/float64(usual))
 	}
 	return max(1, s.last)
+}
+
+// stretch is slowness, and is remembered for those who wait.
+func (s *speed) stretch() float64 {
+	factor := s.slowness()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stretched = max(s.stretched, factor)
+	return factor
+}
+
+// patience is how many times longer than on an idle machine something may take: the machine may be slow now, or a limit of
+// the program under test was made longer while it was.
+func (s *speed) patience() float64 {
+	factor := s.slowness()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return max(factor, s.stretched)
 }
 
 // work is longer than the scheduler lets one thread go before others, so that it takes longer on a busy machine.

@@ -48,6 +48,25 @@ func TestWorkIsDone(t *testing.T) {
 	}
 }
 
+func TestWhoWaitsForAStretchedLimitWaitsAsMuchLonger(t *testing.T) {
+	t.Parallel()
+	quick := time.Now().Add(time.Hour) // measured just now
+	m := speed{at: quick, last: 4}
+	if got := m.patience(); got != 4 {
+		t.Errorf("patience is %v on a machine that is four times slower, want 4", got)
+	}
+	if got := m.stretch(); got != 4 {
+		t.Errorf("a limit was stretched by %v, want 4", got)
+	}
+	m.last = 1
+	if got := m.patience(); got != 4 {
+		t.Errorf("patience is %v once the machine is fast again, want the 4 by which a limit was stretched", got)
+	}
+	if got := m.stretch(); got != 1 {
+		t.Errorf("the next limit is stretched by %v, want 1", got)
+	}
+}
+
 func TestASlowMachineIsWaitedForInProportion(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ slowness, want float64 }{
