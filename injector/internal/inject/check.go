@@ -3,6 +3,7 @@ package inject
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -100,14 +101,23 @@ func holdsAPIToken(v *corev1.Volume) bool {
 	return false
 }
 
-// isOnlyToken reports whether a volume shows nothing of a ConfigMap or Secret of its user besides the token: the API
-// server's own has the certificate authority and the namespace.
+// isOnlyToken reports whether a volume shows nothing of its user besides the token: the API server's own has the certificate
+// authority, as a ConfigMap or as a bundle of trust anchors, and the namespace.
 func isOnlyToken(v *corev1.Volume) bool {
 	for _, s := range v.Projected.Sources {
 		switch {
-		case s.Secret != nil, s.ConfigMap != nil && s.ConfigMap.Name != "kube-root-ca.crt", s.ClusterTrustBundle != nil, s.PodCertificate != nil:
+		case s.Secret != nil, s.ConfigMap != nil && s.ConfigMap.Name != "kube-root-ca.crt", s.PodCertificate != nil,
+			s.ClusterTrustBundle != nil && !isOfAPIServer(s.ClusterTrustBundle):
 			return false
 		}
 	}
 	return true
+}
+
+// isOfAPIServer reports whether a bundle is of the signer of the API server's own certificates. Names of its objects begin
+// with the signer's (k8s.io/kubernetes/pkg/apis/certificates/validation).
+func isOfAPIServer(b *corev1.ClusterTrustBundleProjection) bool {
+	const signer = "kubernetes.io/kube-apiserver-serving"
+	return b.SignerName != nil && *b.SignerName == signer ||
+		b.Name != nil && strings.HasPrefix(*b.Name, strings.ReplaceAll(signer, "/", ":")+":")
 }

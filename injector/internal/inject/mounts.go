@@ -148,8 +148,9 @@ func pathsOf(s corev1.VolumeProjection) (ofPod, others []string) {
 	return ofPod, others
 }
 
-// configKeys returns the files of a mixed projected volume that come from ConfigMaps and Secrets, or nil where they
-// cannot be told: all keys of a source, or files that may be missing, for which the sidecar would wait.
+// configKeys returns the files of a projected volume that are not of the pod itself, where there are both, or nil where they
+// cannot be named: all keys of a source, or files that may be missing, for which the sidecar would wait. Bundles of trust
+// anchors and certificates of the pod are always there: the kubelet writes an empty file for a bundle that is optional.
 func configKeys(v *corev1.Volume) []string {
 	if v.Projected == nil {
 		return nil
@@ -157,37 +158,28 @@ func configKeys(v *corev1.Volume) []string {
 	var keys []string
 	mixed := false
 	for _, s := range v.Projected.Sources {
+		named := true
 		switch {
 		case s.ConfigMap != nil:
-			if !addKeys(&keys, s.ConfigMap.Items, s.ConfigMap.Optional) {
-				return nil
-			}
+			named = len(s.ConfigMap.Items) > 0 && !isOptional(s.ConfigMap.Optional)
 		case s.Secret != nil:
-			if !addKeys(&keys, s.Secret.Items, s.Secret.Optional) {
-				return nil
-			}
-		default:
-			mixed = true
+			named = len(s.Secret.Items) > 0 && !isOptional(s.Secret.Optional)
 		}
+		if !named {
+			return nil
+		}
+		ofPod, others := pathsOf(s)
+		mixed = mixed || len(ofPod) > 0
+		keys = append(keys, others...)
 	}
-	if !mixed {
+	// Commas and colons separate keys on the command line.
+	if !mixed || slices.ContainsFunc(keys, func(key string) bool { return strings.ContainsAny(key, ",:") }) {
 		return nil
 	}
 	return keys
 }
 
-func addKeys(keys *[]string, items []corev1.KeyToPath, optional *bool) bool {
-	if len(items) == 0 || optional != nil && *optional {
-		return false
-	}
-	for _, item := range items {
-		if strings.ContainsAny(item.Path, ",:") {
-			return false // these separate keys on the command line
-		}
-		*keys = append(*keys, item.Path)
-	}
-	return true
-}
+func isOptional(optional *bool) bool { return optional != nil && *optional }
 
 // arguments are the sidecar's command line. Kubernetes expands $(NAME) in it, and $$ is how a dollar sign is written.
 func (p *plan) arguments(home string) []string {

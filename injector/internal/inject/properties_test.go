@@ -181,16 +181,28 @@ func TestWhatIsWatchedInAMixedVolume(t *testing.T) {
 		return corev1.VolumeProjection{ConfigMap: c}
 	}
 	token := corev1.VolumeProjection{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "token"}}
+	bundle := corev1.VolumeProjection{ClusterTrustBundle: &corev1.ClusterTrustBundleProjection{Name: new("roots"), Path: "ca.crt"}}
+	certificate := corev1.VolumeProjection{PodCertificate: &corev1.PodCertificateProjection{
+		CredentialBundlePath: "pod.pem", KeyPath: "tls/key.pem", CertificateChainPath: "tls/chain.pem",
+	}}
+	odd := corev1.VolumeProjection{PodCertificate: &corev1.PodCertificateProjection{CredentialBundlePath: "pod,1.pem"}}
 	for name, tc := range map[string]struct {
 		sources []corev1.VolumeProjection
 		want    string
 	}{
-		"keys and a token":           {[]corev1.VolumeProjection{conf(false, "a", "b/c"), token}, ":a,b/c"},
-		"keys alone":                 {[]corev1.VolumeProjection{conf(false, "a")}, ""},
-		"all keys and a token":       {[]corev1.VolumeProjection{conf(false), token}, ""},
-		"optional keys and a token":  {[]corev1.VolumeProjection{conf(true, "a"), token}, ""},
-		"a key with a comma":         {[]corev1.VolumeProjection{conf(false, "a,b"), token}, ""},
-		"keys of two, one of it all": {[]corev1.VolumeProjection{conf(false, "a"), conf(false), token}, ""},
+		"keys and a bundle":                      {[]corev1.VolumeProjection{conf(false, "a"), bundle}, ""},
+		"keys and a certificate of the pod":      {[]corev1.VolumeProjection{conf(false, "a"), certificate}, ""},
+		"keys, a bundle and a token":             {[]corev1.VolumeProjection{conf(false, "a"), bundle, token}, ":a,ca.crt"},
+		"keys, a certificate and a token":        {[]corev1.VolumeProjection{conf(false, "a"), certificate, token}, ":a,pod.pem,tls/key.pem,tls/chain.pem"},
+		"keys, a certificate at an odd path":     {[]corev1.VolumeProjection{conf(false, "a"), odd, token}, ""},
+		"a certificate of the pod and a token":   {[]corev1.VolumeProjection{certificate, token}, ":pod.pem,tls/key.pem,tls/chain.pem"},
+		"nothing but a certificate and a bundle": {[]corev1.VolumeProjection{certificate, bundle}, ""},
+		"keys and a token":                       {[]corev1.VolumeProjection{conf(false, "a", "b/c"), token}, ":a,b/c"},
+		"keys alone":                             {[]corev1.VolumeProjection{conf(false, "a")}, ""},
+		"all keys and a token":                   {[]corev1.VolumeProjection{conf(false), token}, ""},
+		"optional keys and a token":              {[]corev1.VolumeProjection{conf(true, "a"), token}, ""},
+		"a key with a comma":                     {[]corev1.VolumeProjection{conf(false, "a,b"), token}, ""},
+		"keys of two, one of it all":             {[]corev1.VolumeProjection{conf(false, "a"), conf(false), token}, ""},
 	} {
 		pod, o := nginx(spec(func(s *corev1.PodSpec) {
 			s.Volumes[0].VolumeSource = corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: tc.sources}}
@@ -225,6 +237,7 @@ func TestFilesOfThePodItselfAreIgnored(t *testing.T) {
 	for name, tc := range map[string]struct {
 		sources []corev1.VolumeProjection
 		beside  *corev1.DownwardAPIVolumeSource
+		also    []corev1.VolumeProjection // in a volume of their own
 		want    []string
 	}{
 		"all keys beside annotations and a token": {
@@ -262,6 +275,21 @@ func TestFilesOfThePodItselfAreIgnored(t *testing.T) {
 			sources: []corev1.VolumeProjection{conf(), bundle, certificate},
 			want:    []string{"--watch=/etc/nginx/conf.d"},
 		},
+		"a certificate in a volume of its own is watched too": {
+			sources: []corev1.VolumeProjection{conf("a")},
+			also:    []corev1.VolumeProjection{certificate},
+			want:    []string{"--watch=/etc/nginx/conf.d", "--watch=/etc/tls"},
+		},
+		"a bundle in a volume of its own is watched too": {
+			sources: []corev1.VolumeProjection{conf("a"), token},
+			also:    []corev1.VolumeProjection{bundle},
+			want:    []string{"--watch=/etc/nginx/conf.d:a", "--watch=/etc/tls"},
+		},
+		"a token in a volume of its own is not": {
+			sources: []corev1.VolumeProjection{conf("a")},
+			also:    []corev1.VolumeProjection{token},
+			want:    []string{"--watch=/etc/nginx/conf.d"},
+		},
 		"a volume of its own below": {
 			sources: []corev1.VolumeProjection{conf()},
 			beside:  &corev1.DownwardAPIVolumeSource{Items: ofPod("annotations.txt").DownwardAPI.Items},
@@ -273,6 +301,10 @@ func TestFilesOfThePodItselfAreIgnored(t *testing.T) {
 			if tc.beside != nil {
 				s.Volumes = append(s.Volumes, corev1.Volume{Name: "pod", VolumeSource: corev1.VolumeSource{DownwardAPI: tc.beside}})
 				s.Containers[0].VolumeMounts = append(s.Containers[0].VolumeMounts, corev1.VolumeMount{Name: "pod", MountPath: "/etc/nginx/conf.d/pod"})
+			}
+			if tc.also != nil {
+				s.Volumes = append(s.Volumes, corev1.Volume{Name: "also", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: tc.also}}})
+				s.Containers[0].VolumeMounts = append(s.Containers[0].VolumeMounts, corev1.VolumeMount{Name: "also", MountPath: "/etc/tls"})
 			}
 		}))
 		injected, _ := injectInto(pod, o)

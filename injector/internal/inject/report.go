@@ -19,7 +19,7 @@ const (
 	MirrorPod Reason = "MirrorPod"
 	// WindowsPod: the sidecar is a Linux program.
 	WindowsPod Reason = "WindowsPod"
-	// NothingUsed: no ConfigMap, Secret or SecretProviderClass is used.
+	// NothingUsed: nothing is used that could change: no source, and no certificate that is renewed.
 	NothingUsed Reason = "NothingUsed"
 	// OnlyFrozen: what is used cannot change under a running container, so there is nothing to reload.
 	OnlyFrozen Reason = "OnlyFrozenUsages"

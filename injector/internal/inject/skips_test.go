@@ -69,6 +69,25 @@ func another(container corev1.Container) change {
 	})
 }
 
+// mounting replaces the ConfigMap by a projected volume.
+func mounting(sources ...corev1.VolumeProjection) change {
+	return spec(func(s *corev1.PodSpec) {
+		s.Volumes[0].VolumeSource = corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: sources}}
+	})
+}
+
+func certificate() corev1.VolumeProjection {
+	return corev1.VolumeProjection{PodCertificate: &corev1.PodCertificateProjection{SignerName: "example.com/s", KeyType: "ED25519", CredentialBundlePath: "pod.pem"}}
+}
+
+func bundle(name string) corev1.VolumeProjection {
+	return corev1.VolumeProjection{ClusterTrustBundle: &corev1.ClusterTrustBundleProjection{Name: &name, Path: "ca.crt"}}
+}
+
+func token(audience string) corev1.VolumeProjection {
+	return corev1.VolumeProjection{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "token", Audience: audience}}
+}
+
 const url = "inpod.dev/reload-url"
 
 func TestEveryReason(t *testing.T) {
@@ -117,6 +136,16 @@ func TestEveryReason(t *testing.T) {
 				c.VolumeMounts[0].MountPath = "/var/run/secrets/kubernetes.io/serviceaccount"
 			})},
 			want: inject.NothingUsed,
+		},
+		"nothing but a certificate of the pod":  {changes: []change{mounting(certificate())}, want: inject.Injected},
+		"nothing but a bundle of trust anchors": {changes: []change{mounting(bundle("roots"))}, want: inject.Injected},
+		"nothing but a token and the bundle of the API server": {
+			changes: []change{mounting(token(""), bundle("kubernetes.io:kube-apiserver-serving:live"))}, want: inject.NothingUsed,
+		},
+		"a token, and a bundle of its user": {changes: []change{mounting(token(""), bundle("roots"))}, want: inject.Injected},
+		"a certificate of the pod by subPath": {
+			changes: []change{mounting(certificate()), web(func(c *corev1.Container) { c.VolumeMounts[0].SubPath = "pod.pem" })},
+			want:    inject.OnlyFrozen, texts: []string{"container web", "volume conf (podCertificate)", "/etc/nginx/conf.d", "as a whole"},
 		},
 		"only a subPath": {changes: []change{subPath}, want: inject.OnlyFrozen, texts: []string{"rolled out"}},
 		"only an init container": {

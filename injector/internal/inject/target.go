@@ -58,12 +58,18 @@ func (p *plan) aim(target *corev1.Container) *skip {
 func (p *plan) nothingLive() *skip {
 	spec := *p.spec
 	spec.Containers, spec.InitContainers = p.withoutToken(spec.Containers), p.withoutToken(spec.InitContainers)
-	if len(source.Usages(p.options.Namespace, &spec)) == 0 {
-		return because(NothingUsed, "no container uses a ConfigMap, Secret or SecretProviderClass, so there is nothing to reload")
+	rotations := source.Rotations(&spec)
+	if len(source.Usages(p.options.Namespace, &spec)) == 0 && len(rotations) == 0 {
+		return because(NothingUsed, "no container uses a ConfigMap, Secret or SecretProviderClass, or a certificate that is renewed, so there is nothing to reload")
 	}
 	where := "the pod"
 	if p.target != nil {
 		where = "container " + p.target.Name
+	}
+	if i := slices.IndexFunc(rotations, func(r source.Rotation) bool { return r.Frozen && (p.target == nil || r.Container == p.target.Name) }); i >= 0 {
+		r := rotations[i]
+		return because(OnlyFrozen, "container %s mounts volume %s (%s) at %s with subPath, where the kubelet never renews it; mount the volume as a whole",
+			r.Container, r.Volume, r.Kind, r.Path)
 	}
 	return because(OnlyFrozen, "%s takes its ConfigMaps and Secrets as environment, by subPath or before it runs, so that nothing changes while it runs; "+
 		"changes are rolled out", where)
@@ -118,7 +124,8 @@ func (p *plan) liveMounts(c *corev1.Container) []corev1.VolumeMount {
 			continue
 		}
 		alone := &corev1.PodSpec{Volumes: []corev1.Volume{*volume}, Containers: []corev1.Container{{VolumeMounts: []corev1.VolumeMount{mount}}}}
-		if slices.ContainsFunc(source.Usages(p.options.Namespace, alone), source.Usage.Live) {
+		renewed := func(r source.Rotation) bool { return !r.Frozen }
+		if slices.ContainsFunc(source.Usages(p.options.Namespace, alone), source.Usage.Live) || slices.ContainsFunc(source.Rotations(alone), renewed) {
 			live = append(live, mount)
 		}
 	}

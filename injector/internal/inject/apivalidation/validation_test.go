@@ -303,7 +303,11 @@ func (g generator) source() corev1.VolumeSource {
 	}
 	p := &corev1.ProjectedVolumeSource{}
 	for range 1 + g.IntN(3) {
-		switch g.IntN(5) {
+		switch g.IntN(7) {
+		case 5:
+			p.Sources = append(p.Sources, corev1.VolumeProjection{PodCertificate: g.certificate()})
+		case 6:
+			p.Sources = append(p.Sources, corev1.VolumeProjection{ClusterTrustBundle: g.bundle()})
 		case 0, 1:
 			p.Sources = append(p.Sources, corev1.VolumeProjection{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: name, Items: g.items(), Optional: optional}})
 		case 2:
@@ -317,6 +321,35 @@ func (g generator) source() corev1.VolumeSource {
 		}
 	}
 	return corev1.VolumeSource{Projected: p}
+}
+
+func (g generator) certificate() *corev1.PodCertificateProjection {
+	c := &corev1.PodCertificateProjection{SignerName: "example.com/signer", KeyType: pick(g, "ED25519", "ECDSAP256"), MaxExpirationSeconds: new(int32(3600))}
+	if g.maybe(50) {
+		c.CredentialBundlePath = pick(g, "pod.pem", "d/pod.pem", "pod,1.pem")
+	} else {
+		c.KeyPath, c.CertificateChainPath = "key.pem", pick(g, "chain.pem", "d/chain.pem")
+	}
+	return c
+}
+
+func (g generator) bundle() *corev1.ClusterTrustBundleProjection {
+	b := &corev1.ClusterTrustBundleProjection{Path: pick(g, "ca.crt", "d/ca.crt", "x:ca.crt")}
+	if g.maybe(20) {
+		b.Optional = new(true)
+	}
+	switch g.IntN(3) {
+	case 0:
+		b.Name = new(pick(g, "roots", "example.com:signer:roots", "kubernetes.io:kube-apiserver-serving:live"))
+	case 1:
+		b.SignerName, b.LabelSelector = new("example.com/signer"), &metav1.LabelSelector{}
+	case 2:
+		b.SignerName = new(pick(g, "example.com/signer", "kubernetes.io/kube-apiserver-serving"))
+		b.LabelSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}, MatchExpressions: []metav1.LabelSelectorRequirement{
+			{Key: "a", Operator: metav1.LabelSelectorOpIn, Values: []string{"b", "c"}},
+		}}
+	}
+	return b
 }
 
 func (g generator) container(name string, volumes []corev1.Volume, token bool) corev1.Container {
