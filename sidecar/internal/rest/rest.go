@@ -2,8 +2,9 @@
 package rest
 
 import (
-	"bytes"
+	"bufio"
 	"fmt"
+	"io"
 	"os"
 	"runtime/debug"
 	"strconv"
@@ -17,11 +18,10 @@ import (
 // Only what nobody ever wrote to is given back: a page that was written would come back without it.
 func GiveBack() error {
 	constants, err := mappings()
-	// After the search, which leaves garbage, and before the pages, which it uses. What pools keep lives through one
-	// collection, and stacks shrink by half in each.
-	for range 2 {
-		debug.FreeOSMemory()
-	}
+	// After the search, which leaves garbage, and before the pages, which it uses. Once: what pools keep and half of a grown
+	// stack goes with the next round, while each collection in a row has the runtime set up further lists of spans, two pages
+	// for each size of object, that it never gives back (spanSet in runtime/mspanset.go).
+	debug.FreeOSMemory()
 	for _, m := range constants {
 		if _, _, errno := syscall.Syscall(syscall.SYS_MADVISE, m.begin, m.end-m.begin, syscall.MADV_DONTNEED); errno != 0 {
 			return fmt.Errorf("give back pages of the program: %w", errno)
@@ -32,15 +32,16 @@ func GiveBack() error {
 
 // mappings are those of the program's own file that nobody ever wrote to.
 func mappings() ([]mapping, error) {
-	smaps, err := os.ReadFile("/proc/self/smaps")
+	smaps, err := os.Open("/proc/self/smaps")
 	if err != nil {
 		return nil, fmt.Errorf("find the pages of the program: %w", err)
 	}
+	defer func() { _ = smaps.Close() }()
 	program, err := os.Readlink("/proc/self/exe")
 	if err != nil {
 		return nil, fmt.Errorf("find the pages of the program: %w", err)
 	}
-	return constant(smaps, program), nil
+	return constant(smaps, program)
 }
 
 // mapping is a part of the address space.
@@ -48,12 +49,13 @@ type mapping struct{ begin, end uintptr }
 
 // constant finds the mappings of program that are read-only and have no page of their own, in the text of /proc/self/smaps
 // (proc_pid_smaps(5)): a line for each mapping, then one for each of its properties.
-func constant(smaps []byte, program string) []mapping {
+func constant(smaps io.Reader, program string) ([]mapping, error) {
 	var found []mapping
 	var candidate mapping
 	isCandidate := false
-	for line := range bytes.Lines(smaps) {
-		fields := strings.Fields(string(line))
+	lines := bufio.NewScanner(smaps)
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
 		if len(fields) == 0 {
 			continue
 		}
@@ -65,7 +67,10 @@ func constant(smaps []byte, program string) []mapping {
 			found = append(found, candidate)
 		}
 	}
-	return found
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("find the pages of the program: %w", err)
+	}
+	return found, nil
 }
 
 // readOnly reads the first line of a mapping, and reports whether it is one of program that cannot be written.

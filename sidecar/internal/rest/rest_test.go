@@ -2,6 +2,7 @@ package rest
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -35,8 +36,9 @@ func TestWhatIsGivenBack(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := constant([]byte(tc.smaps), "/sidecar"); !slices.Equal(got, tc.want) {
-				t.Errorf("%x, want %x", got, tc.want)
+			got, err := constant(strings.NewReader(tc.smaps), "/sidecar")
+			if err != nil || !slices.Equal(got, tc.want) {
+				t.Errorf("%x, %v, want %x", got, err, tc.want)
 			}
 		})
 	}
