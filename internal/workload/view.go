@@ -33,6 +33,8 @@ type View struct {
 	TemplateAnnotations map[string]string
 	// Usages are in the order of the template, see [source.Usages].
 	Usages []source.Usage
+	// Frozen are the rotated files that are mounted with subPath, which nobody renews there; few workloads have any.
+	Frozen []source.Rotation
 	// Containers are the names of the regular containers, in order.
 	Containers []string
 	// Variables are the environment variables of regular containers whose
@@ -92,6 +94,7 @@ func (k Kind) view(object metav1.Object, template *corev1.PodTemplateSpec, encod
 		TemplateAnnotations: kept(template.Annotations, keep),
 		Written:             written,
 		Usages:              source.Usages(object.GetNamespace(), &template.Spec),
+		Frozen:              slices.DeleteFunc(source.Rotations(&template.Spec), func(r source.Rotation) bool { return !r.Frozen }),
 		Variables:           variables(&template.Spec),
 		Template:            sha256.Sum256(encoded),
 	}

@@ -96,9 +96,9 @@ func (w *Writer) Record(ctx context.Context, view workload.View, baseline source
 	return w.patch(ctx, view, types.MergePatchType, body)
 }
 
-// Note writes the content that a workload was told of.
-func (w *Writer) Note(ctx context.Context, view workload.View, content string) (uint64, error) {
-	body, err := annotatePatch(view, map[string]string{annotation.Notified: content})
+// Note writes one annotation that says what was reported of a workload; "" removes it.
+func (w *Writer) Note(ctx context.Context, view workload.View, key, content string) (uint64, error) {
+	body, err := annotatePatch(view, map[string]string{key: content})
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", view.Key, err)
 	}

@@ -108,14 +108,16 @@ func TestResumingTakesBackWhatReloaderWrote(t *testing.T) {
 	}
 }
 
-func TestWhatWasToldIsOneAnnotation(t *testing.T) {
+func TestWhatWasReportedIsOneAnnotation(t *testing.T) {
 	t.Parallel()
 	view, _ := rollout(t, rich(), conf())
-	got := send(t, config.EnvVars, func(w writer) error {
-		_, err := w.Note(t.Context(), view, "0123456789ab")
-		return err
-	})
-	if diff := cmp.Diff(map[string]any{"inpod.dev/notified": "0123456789ab"}, noted(t, got.body)); diff != "" {
-		t.Errorf("annotations (-want +got):\n%s", diff)
+	for content, want := range map[string]any{"0123456789ab": "0123456789ab", "": nil} {
+		got := send(t, config.EnvVars, func(w writer) error {
+			_, err := w.Note(t.Context(), view, "inpod.dev/notified", content)
+			return err
+		})
+		if diff := cmp.Diff(map[string]any{"inpod.dev/notified": want}, noted(t, got.body)); diff != "" {
+			t.Errorf("annotations (-want +got):\n%s", diff)
+		}
 	}
 }

@@ -122,6 +122,8 @@ type Decision struct {
 	Baseline source.Baseline
 	// After is when to decide again; 0 for not before something changes.
 	After time.Duration
+	// Expiring are sentences about files of the pods that expire, whatever is decided; one for each mount.
+	Expiring []string
 }
 
 // Cause is one changed source.
@@ -225,7 +227,7 @@ func Decide(in Input) Decision {
 	a := assess(in)
 	for _, rule := range rules() {
 		if decision, answered := rule(a); answered {
-			decision.After = a.again(decision.After)
+			decision.After, decision.Expiring = a.again(decision.After), a.expiring()
 			return decision
 		}
 	}

@@ -172,7 +172,7 @@ func (o *Observer) borrowing(item *workloadItem) Workload {
 		w.Policy = inert()
 		return w
 	}
-	w.Usages, w.Containers, w.Variables = lender.Usages, lender.Containers, lender.Variables
+	w.Usages, w.Frozen, w.Containers, w.Variables = lender.Usages, lender.Frozen, lender.Containers, lender.Variables
 	w.TemplateAnnotations, w.Template, w.TemplateChanged, w.Fault = lender.TemplateAnnotations, lender.Template, lender.TemplateChanged, lender.Fault
 	w.Policy = o.asked(lender.TemplateAnnotations, lender.View.Annotations, item.View.Annotations)
 	w.Restart = true

@@ -182,7 +182,7 @@ func (w *town) applyWorkload(object metav1.Object) {
 	w.version++
 	view.Version, view.Rolling = w.version, false // objects of tests have no status
 	if before, ok := w.workloads[view.Key]; ok {
-		for _, own := range []string{annotation.Observed, annotation.Notified, annotation.DefaultKeys().PausedAt} {
+		for _, own := range []string{annotation.Observed, annotation.Notified, annotation.Warned, annotation.DefaultKeys().PausedAt} {
 			if text, has := before.View.Annotations[own]; has && view.Annotations[own] == "" {
 				view.Annotations = with(view.Annotations, own, text)
 			}
@@ -310,8 +310,8 @@ func (w *town) Record(ctx context.Context, view workload.View, baseline source.B
 }
 
 // Note implements [reconcile.Writer].
-func (w *town) Note(_ context.Context, view workload.View, content string) (uint64, error) {
-	return w.touch(view.Key, func(v *workload.View) { v.Annotations = with(v.Annotations, annotation.Notified, content) }), nil
+func (w *town) Note(_ context.Context, view workload.View, key, content string) (uint64, error) {
+	return w.touch(view.Key, func(v *workload.View) { v.Annotations = with(v.Annotations, key, content) }), nil
 }
 
 // Resume implements [reconcile.Writer].

@@ -69,7 +69,9 @@ func (l *Loop) notify(ctx context.Context, w observe.Workload, s *state, in deci
 		l.event(w, corev1.EventTypeNormal, string(decision.Reason), decision.Message)
 		l.alert(w, decision, "not rolled", string(decision.Reason), decision.Message, true)
 	}
-	version, err := l.write(ctx, func(ctx context.Context) (uint64, error) { return l.options.Writer.Note(ctx, w.View, content) })
+	version, err := l.write(ctx, func(ctx context.Context) (uint64, error) {
+		return l.options.Writer.Note(ctx, w.View, annotation.Notified, content)
+	})
 	if err != nil {
 		return l.failed(ctx, w, s, decision, err)
 	}

@@ -52,7 +52,7 @@ type World interface {
 type Writer interface {
 	Rollout(ctx context.Context, view workload.View, decision decide.Decision, now time.Time) (uint64, error)
 	Record(ctx context.Context, view workload.View, baseline source.Baseline) (uint64, error)
-	Note(ctx context.Context, view workload.View, content string) (uint64, error)
+	Note(ctx context.Context, view workload.View, key, content string) (uint64, error)
 	Resume(ctx context.Context, view workload.View) (uint64, error)
 	// Recreate carries on with a Job that is made again, and tells whether nothing is left to do.
 	Recreate(ctx context.Context, view workload.View, decision decide.Decision) (done bool, err error)
@@ -275,6 +275,9 @@ func (l *Loop) decide(ctx context.Context, w observe.Workload, s *state, unsettl
 		}
 	}
 	after, err = l.record(ctx, w, s, decision, persisted)
+	if err == nil && decision.Action == decide.None && !w.View.Deleting {
+		err = l.warn(ctx, w, s, decision)
+	}
 	return soonest(after, decision.After, patience), err
 }
 

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"cmp"
+	"context"
 	"maps"
 	"time"
 	"unicode/utf8"
@@ -24,6 +25,7 @@ const (
 	EventResumed           = "Resumed"
 	EventShared            = "AnotherInstallation"
 	EventInvalidAnnotation = "InvalidAnnotation"
+	EventNeverRenewed      = "NeverRenewed"
 )
 
 // maxMessage is what the message of an event may have, in bytes (k8s.io/kubernetes/pkg/apis/core/validation/events.go).
@@ -89,6 +91,33 @@ func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision, ea
 	s.told = told
 	l.options.Log.Debug("decided", "workload", w.View.Key, "action", decision.Action, "reason", decision.Reason,
 		"causes", causesOf(decision))
+}
+
+// warn says what expires in the pods, once: that it was said is kept on the workload, so that neither a restart nor another
+// leader says it again. When it is mended the note goes.
+func (l *Loop) warn(ctx context.Context, w observe.Workload, s *state, decision decide.Decision) error {
+	note := ""
+	if len(decision.Expiring) > 0 {
+		note = l.options.Sealer.Token(append([]string{"warned"}, decision.Expiring...)...)[:targetLength]
+	}
+	if w.View.Annotations[annotation.Warned] == note {
+		return nil
+	}
+	if note != "" && s.warned != note {
+		s.warned = note
+		for _, sentence := range decision.Expiring {
+			l.options.Log.Warn("a workload needs attention", "workload", w.View.Key, "reason", EventNeverRenewed, "message", sentence)
+			l.event(w, corev1.EventTypeWarning, EventNeverRenewed, sentence)
+		}
+	}
+	version, err := l.write(ctx, func(ctx context.Context) (uint64, error) {
+		return l.options.Writer.Note(ctx, w.View, annotation.Warned, note)
+	})
+	if err != nil {
+		return l.failed(ctx, w, s, decision, err)
+	}
+	s.written, s.writtenAt = version, time.Now()
+	return nil
 }
 
 // isReload tells of a warning that a reload did not work, or that nobody knows.

@@ -24,7 +24,7 @@ const timeout = 15 * time.Second
 type Cluster interface {
 	Rollout(ctx context.Context, view workload.View, decision decide.Decision, now time.Time) (uint64, error)
 	Record(ctx context.Context, view workload.View, baseline source.Baseline) (uint64, error)
-	Note(ctx context.Context, view workload.View, content string) (uint64, error)
+	Note(ctx context.Context, view workload.View, key, content string) (uint64, error)
 	Resume(ctx context.Context, view workload.View) (uint64, error)
 	Recreate(ctx context.Context, view workload.View, decision decide.Decision) (done bool, err error)
 }

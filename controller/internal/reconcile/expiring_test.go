@@ -1,0 +1,60 @@
+package reconcile_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+
+	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/objtest"
+)
+
+// certified mounts a certificate of the pod, with a subPath or as a whole.
+func certified(subPath string, parts ...objtest.Part) []objtest.Part {
+	volume := corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{
+		{PodCertificate: &corev1.PodCertificateProjection{SignerName: "example.com/s", CredentialBundlePath: "pod.pem"}},
+	}}}
+	return append([]objtest.Part{objtest.VolumeMount(volume, corev1.VolumeMount{SubPath: subPath})}, parts...)
+}
+
+// Nobody else would say it before the certificate has expired; and whoever was told needs no second event at each start.
+func TestACertificateThatIsNeverRenewedIsReportedOnce(t *testing.T) {
+	t.Parallel()
+	asks := objtest.Annotation("reloader.stakater.com/auto", "true")
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		w.apply(objtest.Deployment("web", certified("pod.pem", asks)...), objtest.Deployment("whole", certified("", asks)...),
+			objtest.Deployment("quiet", certified("pod.pem")...))
+		stop := w.lead()
+		time.Sleep(time.Minute)
+		w.loop.Notify(deployment("web"), "WorkloadChanged")
+		time.Sleep(time.Minute)
+		stop()
+		w.again()
+		stop = w.lead()
+		time.Sleep(time.Minute)
+		want := []string{"Warning NeverRenewed web: Volume volume-0 (podCertificate) is mounted with subPath at /mnt/0 in container app: " +
+			"the kubelet never renews it there, so that what it holds expires. Mount the volume as a whole, without subPath"}
+		if diff := cmp.Diff(want, w.told()); diff != "" {
+			t.Errorf("events (-want +got):\n%s", diff)
+		}
+		if n := len(w.done()); n != 0 {
+			t.Errorf("%d rollouts and records, want none", n)
+		}
+
+		w.apply(objtest.Deployment("web", certified("", asks)...))
+		time.Sleep(time.Minute)
+		if found, _ := w.Workload(deployment("web")); found.View.Annotations[annotation.Warned] != "" {
+			t.Error("the note stays although nothing is wrong any more")
+		}
+		w.apply(objtest.Deployment("web", certified("pod.pem", asks)...))
+		time.Sleep(time.Minute)
+		stop()
+		if n := len(w.told()); n != 2 {
+			t.Errorf("%d events, want another one for a mistake that was made again", n)
+		}
+	})
+}
