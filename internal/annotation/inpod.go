@@ -50,6 +50,9 @@ type Injection struct {
 	// Paths are the files and sockets that were named: the sidecar has to see them where the application does.
 	Paths []NamedPath
 
+	// Watch are the mounts, and the files and folders below mounts, that are watched as well as what is live by itself.
+	Watch []string
+
 	Image         string // in place of the sidecar's usual image
 	CPURequest    *resource.Quantity
 	MemoryRequest *resource.Quantity

@@ -51,6 +51,7 @@ func injectionRows() []injectionRow {
 		{"verify-timeout", how, flag, readDuration},
 		{"require-proof", how, flag, readBoolean},
 		{"probe-url", how, flag, readURL("probe-url")},
+		{"watch", !how, !flag, readWatch},
 		{"settle", !how, flag, readDuration},
 		{"sidecar-image", !how, !flag, readImage},
 		{"sidecar-cpu-request", !how, !flag, readQuantity(func(i *Injection) **resource.Quantity { return &i.CPURequest })},
@@ -201,6 +202,24 @@ func readPath(key string) reading {
 		i.Paths = append(i.Paths, NamedPath{Key: Domain + key, Path: value})
 		return ""
 	}
+}
+
+// readWatch reads paths, separated by commas. That one names a folder may be shown by a slash at its end.
+func readWatch(i *Injection, value string) string {
+	for item := range strings.SplitSeq(value, ",") {
+		named := strings.TrimSpace(item)
+		if len(named) > 1 {
+			named = strings.TrimSuffix(named, "/")
+		}
+		switch {
+		case !isPath(named):
+			return quoted(named) + " is not a mount or a file in one; use whole paths, without // and .. in them, separated by commas"
+		case slices.Contains(i.Watch, named):
+			return "names " + quoted(named) + " twice; keep one of them"
+		}
+		i.Watch = append(i.Watch, named)
+	}
+	return ""
 }
 
 // readHeaders reads one NAME=FILE per line. The sidecar's flag is repeated for each.

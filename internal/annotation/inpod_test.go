@@ -66,7 +66,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 		"reload-body-from", "/etc/app/body", "reload-header-from", "Authorization=/etc/app/token\n\nX-Key=/etc/app/key\n",
 		"reload-ca-file", "/etc/app/ca", "reload-skip-verify", "false", "reload-timeout", "3s", "reload-attempts", "5",
 		"validate-command", `["nginx","-t"]`, "command-timeout", "1m", "verify-url", "http://127.0.0.1/healthz",
-		"verify-timeout", "10s", "require-proof", "true", "probe-url", "unix:/run/app/sock:/status", "settle", "1s",
+		"verify-timeout", "10s", "require-proof", "true", "probe-url", "unix:/run/app/sock:/status", "settle", "1s", "watch", "/etc/tls/, /data/svid.pem",
 		"sidecar-image", "example.com/sidecar:1", "sidecar-cpu-request", "10m", "sidecar-memory-request", "32Mi",
 		"sidecar-memory-limit", "128Mi", "sidecar-run-as-user", "101", "native-sidecar", "false", "application-image", "true",
 		"status-port", "9898",
@@ -84,6 +84,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			{Key: "inpod.dev/reload-ca-file", Path: "/etc/app/ca"},
 			{Key: "inpod.dev/probe-url", Path: "/run/app/sock", Socket: true},
 		},
+		Watch: []string{"/etc/tls", "/data/svid.pem"},
 		Image: "example.com/sidecar:1", CPURequest: new(resource.MustParse("10m")), MemoryRequest: new(resource.MustParse("32Mi")),
 		MemoryLimit: new(resource.MustParse("128Mi")), RunAsUser: new(int64(101)), Native: new(false), InApplication: new(true), StatusPort: 9898,
 		Arguments: []string{
@@ -135,6 +136,12 @@ func TestWhatCannotBeUnderstood(t *testing.T) {
 		"more requested than allowed": {
 			pod: asking("sidecar-memory-request", "64Mi", "sidecar-memory-limit", "32Mi"), want: []string{"sidecar-memory-request", "more than the limit of 32Mi"},
 		},
+		"a relative path to watch":    {pod: asking("watch", "/a,etc/tls"), want: []string{"inpod.dev/watch", `"etc/tls"`, "whole paths"}},
+		"everything to watch":         {pod: asking("watch", "/"), want: []string{`"/"`}},
+		"a path to watch with dots":   {pod: asking("watch", "/a/../b"), want: []string{`"/a/../b"`}},
+		"a path to watch twice":       {pod: asking("watch", "/a,/b,/a/"), want: []string{`"/a" twice`}},
+		"a list to watch with a hole": {pod: asking("watch", "/a,"), want: []string{`""`}},
+
 		"a user by name":        {pod: asking("sidecar-run-as-user", "nginx"), want: []string{`"nginx"`, "number"}},
 		"a negative user":       {pod: asking("sidecar-run-as-user", "-1"), want: []string{`"-1"`}},
 		"a port of root's":      {pod: asking("status-port", "80"), want: []string{`"80"`, "1024"}},

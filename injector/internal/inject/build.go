@@ -162,8 +162,8 @@ func (p *plan) record() annotation.Record {
 	if p.native {
 		r.Kind = "native"
 	}
-	for _, mount := range p.live {
-		r.Watch = append(r.Watch, absolute(mount.MountPath))
+	for _, w := range p.watched {
+		r.Watch = append(r.Watch, w.at())
 	}
 	return r
 }

@@ -112,15 +112,15 @@ func pickImage(p *plan) *skip {
 	return nil
 }
 
-// guarded tells that there are live files which only their owner can read. The kubelet opens them to fsGroup, which
+// guarded tells that there are watched files which only their owner can read. The kubelet opens them to fsGroup, which
 // all containers have.
 func (p *plan) guarded() bool {
 	const everybody = 0o004
 	if c := p.spec.SecurityContext; c != nil && c.FSGroup != nil {
 		return false
 	}
-	for _, mount := range p.live {
-		for _, mode := range modes(p.volume(mount.Name)) {
+	for _, w := range p.watched {
+		for _, mode := range modes(p.volume(w.mount.Name)) {
 			if mode&everybody == 0 {
 				return true
 			}

@@ -70,7 +70,8 @@ func steps() []func(*plan) *skip {
 		notYetInjected,   // a second call changes nothing
 		asked,            // by the pod or its namespace, in a way that can be understood
 		onLinux,          // neither a mirror pod nor Windows
-		pickTarget,       // the container that mounts something live
+		pickTarget,       // the container that mounts something live, or what was named
+		pickWatched,      // what is live, and what was named
 		pickTrigger,      // signal, URL or command, and what that needs
 		shareProcesses,   // where the trigger needs them
 		pickUser,         // who may signal and read what the application reads
@@ -78,7 +79,7 @@ func steps() []func(*plan) *skip {
 		pickCapabilities, // for root alone, and only what its task takes
 		pickKind,         // native where the cluster can, else an ordinary container
 		pickPort,         // for the status page
-		pickMounts,       // what is watched, and what was named
+		pickMounts,       // of what is watched, and of files and sockets that were named
 		pickResources,    // small, and without breaking the pod's class or its own limits
 	}
 }
@@ -93,6 +94,7 @@ type plan struct {
 
 	target    *corev1.Container
 	live      []corev1.VolumeMount // of the target
+	watched   []watched            // what the sidecar looks at
 	trigger   trigger
 	share     bool // set shareProcessNamespace
 	user      user

@@ -11,8 +11,8 @@ import (
 // pickMounts takes over what is watched and what was named, at the paths where the application has it, to read only.
 // What runs the application's own programs gets all that the application mounts.
 func pickMounts(p *plan) *skip {
-	for _, mount := range p.live {
-		p.addMount(mount)
+	for _, w := range p.watched {
+		p.addMount(w.mount)
 	}
 	if p.runsPrograms() {
 		for _, mount := range p.target.VolumeMounts {
@@ -63,123 +63,30 @@ func (p *plan) addMount(mount corev1.VolumeMount) {
 
 // mountOf finds the mount of the application in which a path lies, the innermost one.
 func (p *plan) mountOf(file string) (corev1.VolumeMount, bool) {
-	var found corev1.VolumeMount
-	for _, mount := range p.target.VolumeMounts {
-		if mount.SubPathExpr != "" && !p.runsPrograms() {
-			continue // its variables are the application's, and only programs get those
-		}
-		at := absolute(mount.MountPath)
-		if (at == file || strings.HasPrefix(file, at+"/")) && len(at) > len(absolute(found.MountPath)) {
-			found = mount
+	mount, ok := mountIn(p.target, file)
+	if ok && mount.SubPathExpr != "" && !p.runsPrograms() {
+		return corev1.VolumeMount{}, false // its variables are the application's, and only programs get those
+	}
+	return mount, ok
+}
+
+// mountIn finds the mount of a container in which a path lies, the innermost one.
+func mountIn(c *corev1.Container, file string) (found corev1.VolumeMount, ok bool) {
+	for _, mount := range c.VolumeMounts {
+		if at := absolute(mount.MountPath); isBelow(file, at) && len(at) > len(absolute(found.MountPath)) || at == file {
+			found, ok = mount, true
 		}
 	}
-	return found, found.Name != ""
+	return found, ok
+}
+
+// isBelow reports whether a path is another one or lies below it.
+func isBelow(file, at string) bool {
+	return file == at || strings.HasPrefix(file, strings.TrimSuffix(at, "/")+"/")
 }
 
 // absolute is a mount path as the kubelet understands it.
 func absolute(mountPath string) string { return path.Join("/", mountPath) }
-
-// watching are the flags --watch and --ignore. All of a directory counts, but for a volume in which the kubelet also renews
-// tokens or shows the pod's own annotations: there it is the keys that were chosen, where they are known, and else all but
-// the files of the pod itself.
-func (p *plan) watching() []string {
-	var watched, ignored []string
-	for _, mount := range p.live {
-		at := absolute(mount.MountPath)
-		if keys := configKeys(p.volume(mount.Name)); len(keys) > 0 {
-			watched = append(watched, "--watch="+at+":"+strings.Join(keys, ","))
-			continue
-		}
-		watched = append(watched, "--watch="+at)
-		for _, file := range podFiles(p.volume(mount.Name)) {
-			ignored = append(ignored, "--ignore="+path.Join(at, file))
-		}
-	}
-	return slices.Concat(watched, ignored)
-}
-
-// podFiles returns the files of a projected volume that say something of the pod itself, which no application is reloaded
-// for: those of the downward API, which anybody's annotation changes, and tokens, which the kubelet renews. Where several
-// sources have one path, the file is that of the last.
-func podFiles(v *corev1.Volume) []string {
-	if v.Projected == nil {
-		return nil
-	}
-	var files []string
-	for _, s := range v.Projected.Sources {
-		ofPod, others := pathsOf(s)
-		files = append(files, ofPod...)
-		files = slices.DeleteFunc(files, func(file string) bool {
-			return slices.ContainsFunc(others, func(other string) bool { return path.Clean(other) == path.Clean(file) })
-		})
-	}
-	return files
-}
-
-// pathsOf are the paths that a source names: of files that say something of the pod itself, and of others. A source of all
-// keys names none.
-func pathsOf(s corev1.VolumeProjection) (ofPod, others []string) {
-	items := func(all []corev1.KeyToPath) {
-		for _, item := range all {
-			others = append(others, item.Path)
-		}
-	}
-	switch {
-	case s.DownwardAPI != nil:
-		for _, item := range s.DownwardAPI.Items {
-			ofPod = append(ofPod, item.Path)
-		}
-	case s.ServiceAccountToken != nil:
-		ofPod = append(ofPod, s.ServiceAccountToken.Path)
-	case s.ConfigMap != nil:
-		items(s.ConfigMap.Items)
-	case s.Secret != nil:
-		items(s.Secret.Items)
-	case s.ClusterTrustBundle != nil:
-		others = append(others, s.ClusterTrustBundle.Path)
-	case s.PodCertificate != nil:
-		c := s.PodCertificate
-		for _, file := range []string{c.CredentialBundlePath, c.KeyPath, c.CertificateChainPath} {
-			if file != "" {
-				others = append(others, file)
-			}
-		}
-	}
-	return ofPod, others
-}
-
-// configKeys returns the files of a projected volume that are not of the pod itself, where there are both, or nil where they
-// cannot be named: all keys of a source, or files that may be missing, for which the sidecar would wait. Bundles of trust
-// anchors and certificates of the pod are always there: the kubelet writes an empty file for a bundle that is optional.
-func configKeys(v *corev1.Volume) []string {
-	if v.Projected == nil {
-		return nil
-	}
-	var keys []string
-	mixed := false
-	for _, s := range v.Projected.Sources {
-		named := true
-		switch {
-		case s.ConfigMap != nil:
-			named = len(s.ConfigMap.Items) > 0 && !isOptional(s.ConfigMap.Optional)
-		case s.Secret != nil:
-			named = len(s.Secret.Items) > 0 && !isOptional(s.Secret.Optional)
-		}
-		if !named {
-			return nil
-		}
-		ofPod, others := pathsOf(s)
-		mixed = mixed || len(ofPod) > 0
-		keys = append(keys, others...)
-	}
-	// Commas and colons separate keys on the command line.
-	if !mixed || slices.ContainsFunc(keys, func(key string) bool { return strings.ContainsAny(key, ",:") }) {
-		return nil
-	}
-	return keys
-}
-
-func isOptional(optional *bool) bool { return optional != nil && *optional }
 
 // arguments are the sidecar's command line. Kubernetes expands $(NAME) in it, and $$ is how a dollar sign is written.
 func (p *plan) arguments(home string) []string {

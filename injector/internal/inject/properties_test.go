@@ -320,6 +320,61 @@ func TestFilesOfThePodItselfAreIgnored(t *testing.T) {
 	}
 }
 
+// What somebody else writes is watched where its user names it, beside what is live by itself.
+func TestWhatIsNamedIsWatched(t *testing.T) {
+	t.Parallel()
+	labels := corev1.VolumeProjection{DownwardAPI: &corev1.DownwardAPIProjection{Items: []corev1.DownwardAPIVolumeFile{
+		{Path: "labels", FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.labels"}},
+		{Path: "annotations", FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.annotations"}},
+	}}}
+	conf := corev1.VolumeProjection{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: corev1.LocalObjectReference{Name: "conf"}}}
+	some := corev1.VolumeProjection{ConfigMap: &corev1.ConfigMapProjection{
+		LocalObjectReference: corev1.LocalObjectReference{Name: "conf"}, Items: []corev1.KeyToPath{{Key: "a", Path: "a"}},
+	}}
+	const at = "/etc/nginx/conf.d"
+	for name, tc := range map[string]struct {
+		volume change
+		watch  string
+		want   []string
+	}{
+		"a volume of a driver":                   {csi("csi.spiffe.io"), at, []string{"--watch=" + at}},
+		"a file in it":                           {csi("csi.spiffe.io"), at + "/svid.pem", []string{"--watch=" + at + ":svid.pem"}},
+		"two files in it, with a blank between":  {csi("csi.spiffe.io"), at + "/svid.pem, " + at + "/tls/key", []string{"--watch=" + at + ":svid.pem,tls/key"}},
+		"a file with a colon":                    {csi("csi.spiffe.io"), at + "/a:b", []string{"--watch=" + at + "/a:b:"}},
+		"a file, and all of it":                  {csi("csi.spiffe.io"), at + "/svid.pem," + at, []string{"--watch=" + at}},
+		"all of it, and a file":                  {csi("csi.spiffe.io"), at + "," + at + "/svid.pem", []string{"--watch=" + at}},
+		"what is live by itself":                 {mounting(conf), at, []string{"--watch=" + at}},
+		"a file of what is live by itself":       {mounting(conf), at + "/a", []string{"--watch=" + at}},
+		"labels beside all keys":                 {mounting(conf, labels), at + "/labels", []string{"--watch=" + at, "--ignore=" + at + "/annotations"}},
+		"labels beside a key":                    {mounting(some, labels), at + "/labels", []string{"--watch=" + at + ":a,labels"}},
+		"a whole volume with tokens":             {mounting(some, token("vault")), at, []string{"--watch=" + at, "--ignore=" + at + "/token"}},
+		"a whole volume of the downward API":     {mounting(labels), at, []string{"--watch=" + at, "--ignore=" + at + "/annotations"}},
+		"labels in a volume of the downward API": {ofPod("metadata.labels"), at + "/file", []string{"--watch=" + at + ":file"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pod, o := nginx(tc.volume, annotated(watch, tc.watch))
+			injected, report := injectInto(pod, o)
+			if report.Reason != inject.Injected {
+				t.Fatalf("%s: %s", report.Reason, report.Message)
+			}
+			var got []string
+			for _, arg := range sidecarOf(injected).Args {
+				if strings.HasPrefix(arg, "--watch=") || strings.HasPrefix(arg, "--ignore=") {
+					got = append(got, arg)
+				}
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("arguments (-want +got):\n%s", diff)
+			}
+			mounts := func(m corev1.VolumeMount) bool { return m.MountPath == at && m.Name == "conf" && m.ReadOnly }
+			if !slices.ContainsFunc(sidecarOf(injected).VolumeMounts, mounts) {
+				t.Errorf("mounts %v, want %s to be read", sidecarOf(injected).VolumeMounts, at)
+			}
+		})
+	}
+}
+
 // The API server rejects a container that requests more than it may use, and a pod for one such container.
 func TestRequestsNeverExceedLimits(t *testing.T) {
 	t.Parallel()

@@ -49,6 +49,8 @@ const (
 	PortTaken Reason = "PortTaken"
 	// PathNotMounted: a file or socket that was named lies in no volume that the sidecar could mount too.
 	PathNotMounted Reason = "PathNotMounted"
+	// NotWatchable: a path that inpod.dev/watch names never changes there, or is not for the sidecar.
+	NotWatchable Reason = "NotWatchable"
 	// InternalError: what would be added breaks a rule of Kubernetes or of ours, which is a fault of the injector.
 	InternalError Reason = "InternalError"
 )
@@ -58,7 +60,7 @@ func Reasons() []Reason {
 	return []Reason{
 		Injected, NotAsked, AlreadyInjected, BadAnnotation, MirrorPod, WindowsPod, NothingUsed, OnlyFrozen,
 		NoSuchContainer, AmbiguousContainer, NoTrigger, PresetRefused, HostProcesses, ProcessesNotShared, RootForbidden,
-		ApplicationImageRefused, NativeUnsupported, WouldNotFinish, HostNetwork, PortTaken, PathNotMounted, InternalError,
+		ApplicationImageRefused, NativeUnsupported, WouldNotFinish, HostNetwork, PortTaken, PathNotMounted, NotWatchable, InternalError,
 	}
 }
 

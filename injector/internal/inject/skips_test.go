@@ -88,7 +88,38 @@ func token(audience string) corev1.VolumeProjection {
 	return corev1.VolumeProjection{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "token", Audience: audience}}
 }
 
-const url = "inpod.dev/reload-url"
+// csi replaces the ConfigMap by a volume of a driver.
+func csi(driver string) change {
+	return spec(func(s *corev1.PodSpec) {
+		s.Volumes[0].VolumeSource = corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{Driver: driver, ReadOnly: new(true)}}
+	})
+}
+
+// ofPod replaces the ConfigMap by a field of the pod.
+func ofPod(field string) change {
+	return spec(func(s *corev1.PodSpec) {
+		s.Volumes[0].VolumeSource = corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{Items: []corev1.DownwardAPIVolumeFile{
+			{Path: "file", FieldRef: &corev1.ObjectFieldSelector{FieldPath: field}},
+		}}}
+	})
+}
+
+// accountToken mounts the token as the API server does.
+func accountToken() change {
+	return spec(func(s *corev1.PodSpec) {
+		s.Volumes = append(s.Volumes, corev1.Volume{Name: "kube-api-access-x", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
+			Sources: []corev1.VolumeProjection{token("")},
+		}}})
+		s.Containers[0].VolumeMounts = append(s.Containers[0].VolumeMounts, corev1.VolumeMount{
+			Name: "kube-api-access-x", MountPath: "/var/run/secrets/kubernetes.io/serviceaccount", ReadOnly: true,
+		})
+	})
+}
+
+const (
+	url   = "inpod.dev/reload-url"
+	watch = "inpod.dev/watch"
+)
 
 func TestEveryReason(t *testing.T) {
 	t.Parallel()
@@ -142,7 +173,54 @@ func TestEveryReason(t *testing.T) {
 		"nothing but a token and the bundle of the API server": {
 			changes: []change{mounting(token(""), bundle("kubernetes.io:kube-apiserver-serving:live"))}, want: inject.NothingUsed,
 		},
-		"a token, and a bundle of its user": {changes: []change{mounting(token(""), bundle("roots"))}, want: inject.Injected},
+		"a token, and a bundle of its user":     {changes: []change{mounting(token(""), bundle("roots"))}, want: inject.Injected},
+		"a CSI volume that nobody names":        {changes: []change{csi("csi.spiffe.io")}, want: inject.NothingUsed, texts: []string{"inpod.dev/watch"}},
+		"a CSI volume that is named":            {changes: []change{csi("csi.spiffe.io"), annotated(watch, "/etc/nginx/conf.d")}, want: inject.Injected},
+		"a file of a CSI volume that is named":  {changes: []change{csi("csi.spiffe.io"), annotated(watch, "/etc/nginx/conf.d/tls/svid.pem")}, want: inject.Injected},
+		"a relative path to watch":              {changes: []change{annotated(watch, "conf.d")}, want: inject.BadAnnotation, texts: []string{watch, `"conf.d"`, "whole paths"}},
+		"the root to watch":                     {changes: []change{annotated(watch, "/")}, want: inject.BadAnnotation, texts: []string{watch, `"/"`}},
+		"a path to watch that leads outwards":   {changes: []change{annotated(watch, "/etc/nginx/conf.d/../../passwd")}, want: inject.BadAnnotation, texts: []string{watch}},
+		"a path to watch twice":                 {changes: []change{annotated(watch, "/etc/nginx/conf.d, /etc/nginx/conf.d/")}, want: inject.BadAnnotation, texts: []string{watch, "twice"}},
+		"a list to watch with a hole":           {changes: []change{annotated(watch, "/etc/nginx/conf.d,,/x")}, want: inject.BadAnnotation, texts: []string{watch, `""`}},
+		"a path to watch that nobody mounts":    {changes: []change{annotated(watch, "/etc/tls")}, want: inject.PathNotMounted, texts: []string{watch, "/etc/tls", "container web"}},
+		"a path to watch beside a mount":        {changes: []change{annotated(watch, "/etc/nginx/conf.d2")}, want: inject.PathNotMounted, texts: []string{watch}},
+		"a path to watch in a pod with nothing": {changes: []change{csi("x"), annotated(watch, "/etc/tls")}, want: inject.PathNotMounted, texts: []string{watch, "/etc/tls"}},
+		"a path to watch that another container mounts": {
+			changes: []change{another(corev1.Container{Name: "other"}), web(func(c *corev1.Container) { c.VolumeMounts = nil }), annotated(watch, "/etc/nginx/conf.d", "inpod.dev/reload-container", "web")},
+			want:    inject.PathNotMounted, texts: []string{watch, "container web"},
+		},
+		"the token to watch": {
+			changes: []change{accountToken(), annotated(watch, "/var/run/secrets/kubernetes.io/serviceaccount/token")},
+			want:    inject.NotWatchable, texts: []string{watch, "token for the API server", "never"},
+		},
+		"the volume of the token to watch, at another path": {
+			changes: []change{mounting(token("")), annotated(watch, "/etc/nginx/conf.d")}, want: inject.NotWatchable, texts: []string{"token for the API server"},
+		},
+		"a token for somebody else to watch": {
+			changes: []change{mounting(token("vault")), annotated(watch, "/etc/nginx/conf.d")}, want: inject.NotWatchable, texts: []string{"nothing but a token"},
+		},
+		"a token in a mixed volume to watch": {
+			changes: []change{mounting(token("vault"), certificate()), annotated(watch, "/etc/nginx/conf.d/token")}, want: inject.NotWatchable, texts: []string{"nothing but a token"},
+		},
+		"a mixed volume with a token to watch": {
+			changes: []change{mounting(token("vault"), certificate()), annotated(watch, "/etc/nginx/conf.d")}, want: inject.Injected,
+		},
+		"all annotations of the pod to watch": {
+			changes: []change{ofPod("metadata.annotations"), annotated(watch, "/etc/nginx/conf.d/file")}, want: inject.NotWatchable, texts: []string{"annotations of the pod"},
+		},
+		"the labels of the pod to watch": {changes: []change{ofPod("metadata.labels"), annotated(watch, "/etc/nginx/conf.d/file")}, want: inject.Injected},
+		"a path to watch by subPath": {
+			changes: []change{subPath, annotated(watch, "/etc/nginx/conf.d")}, want: inject.NotWatchable, texts: []string{watch, "subPath", "as a whole"},
+		},
+		"a path to watch by subPath of a volume that is written in place": {
+			changes: []change{subPath, spec(func(s *corev1.PodSpec) {
+				s.Volumes[0].VolumeSource = corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data"}}
+			}), annotated(watch, "/etc/nginx/conf.d")}, want: inject.Injected,
+		},
+		"a path to watch by a subPath that only the application knows": {
+			changes: []change{web(func(c *corev1.Container) { c.VolumeMounts[0].SubPathExpr = "$(POD)" }), annotated(watch, "/etc/nginx/conf.d")},
+			want:    inject.NotWatchable, texts: []string{"subPathExpr"},
+		},
 		"a certificate of the pod by subPath": {
 			changes: []change{mounting(certificate()), web(func(c *corev1.Container) { c.VolumeMounts[0].SubPath = "pod.pem" })},
 			want:    inject.OnlyFrozen, texts: []string{"container web", "volume conf (podCertificate)", "/etc/nginx/conf.d", "as a whole"},

@@ -29,12 +29,15 @@ func pickTarget(p *plan) *skip {
 	}
 	var candidates []*corev1.Container
 	for _, c := range p.running() {
-		if len(p.liveMounts(c)) > 0 {
+		if len(p.liveMounts(c)) > 0 || slices.ContainsFunc(p.ask.Watch, func(named string) bool { _, ok := mountIn(c, named); return ok }) {
 			candidates = append(candidates, c)
 		}
 	}
 	switch len(candidates) {
 	case 0:
+		if len(p.ask.Watch) > 0 {
+			return because(PathNotMounted, "%s names %s, which is in no volume that a container mounts", watchKey, p.ask.Watch[0])
+		}
 		return p.nothingLive()
 	case 1:
 		return p.aim(candidates[0])
@@ -43,13 +46,13 @@ func pickTarget(p *plan) *skip {
 	if i := slices.IndexFunc(candidates, named); i >= 0 {
 		return p.aim(candidates[i])
 	}
-	return because(AmbiguousContainer, "containers %s mount something that changes while they run; name one with %sreload-container",
+	return because(AmbiguousContainer, "containers %s mount something that is watched; name one with %sreload-container",
 		strings.Join(containerNames(candidates), " and "), annotation.Domain)
 }
 
 func (p *plan) aim(target *corev1.Container) *skip {
 	p.target, p.live = target, p.liveMounts(target)
-	if len(p.live) == 0 {
+	if len(p.live)+len(p.ask.Watch) == 0 {
 		return p.nothingLive()
 	}
 	return nil
@@ -60,7 +63,8 @@ func (p *plan) nothingLive() *skip {
 	spec.Containers, spec.InitContainers = p.withoutToken(spec.Containers), p.withoutToken(spec.InitContainers)
 	rotations := source.Rotations(&spec)
 	if len(source.Usages(p.options.Namespace, &spec)) == 0 && len(rotations) == 0 {
-		return because(NothingUsed, "no container uses a ConfigMap, Secret or SecretProviderClass, or a certificate that is renewed, so there is nothing to reload")
+		return because(NothingUsed, "no container uses a ConfigMap, Secret or SecretProviderClass, or a certificate that is renewed, so there is nothing to reload; "+
+			"what else changes may be named with %s", watchKey)
 	}
 	where := "the pod"
 	if p.target != nil {

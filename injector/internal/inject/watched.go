@@ -1,0 +1,256 @@
+package inject
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"inpod.dev/inpod/internal/annotation"
+)
+
+// watchKey names what is watched besides what is live by itself.
+const watchKey = annotation.Domain + "watch"
+
+// watched is one mount that the sidecar looks at.
+type watched struct {
+	mount corev1.VolumeMount
+	// keys are the files and folders below it that count; nil for all.
+	keys []string
+	// asked are the files and folders that count although they say something of the pod itself, because they were named; ""
+	// for all of them.
+	asked []string
+}
+
+func (w watched) at() string { return absolute(w.mount.MountPath) }
+
+// pickWatched takes what is live by itself, and what was named besides: a volume of a CSI driver, or any other mount that
+// somebody else writes.
+func pickWatched(p *plan) *skip {
+	for _, mount := range p.live {
+		p.watched = append(p.watched, watched{mount: mount, keys: configKeys(p.volume(mount.Name))})
+	}
+	for _, named := range p.ask.Watch {
+		mount, ok := mountIn(p.target, named)
+		if !ok {
+			return because(PathNotMounted, "%s names %s, which is in no volume that container %s mounts", watchKey, named, p.target.Name)
+		}
+		below := strings.TrimPrefix(strings.TrimPrefix(named, absolute(mount.MountPath)), "/")
+		if fault := p.unwatchable(mount, below); fault != "" {
+			return because(NotWatchable, "%s names %s, %s", watchKey, named, fault)
+		}
+		p.watch(mount, below)
+	}
+	return nil
+}
+
+// unwatchable says why nothing is watched at a path below a mount, "" if it is.
+func (p *plan) unwatchable(mount corev1.VolumeMount, below string) string {
+	volume := p.volume(mount.Name)
+	switch {
+	case volume == nil:
+		return fmt.Sprintf("which is in volume %s, and the pod has none of that name", mount.Name)
+	case p.showsAPIToken(mount):
+		return "which is in the volume of the pod's token for the API server, and the sidecar never gets that one"
+	case mount.SubPathExpr != "":
+		return fmt.Sprintf("which container %s mounts with subPathExpr, whose variables the sidecar does not have; mount the volume as a whole", p.target.Name)
+	case mount.SubPath != "" && isSwapped(volume):
+		return fmt.Sprintf("which container %s mounts with subPath, where it never changes; mount the volume as a whole", p.target.Name)
+	case onlyBarred(volume, below):
+		return "where there is nothing but a token, or the annotations of the pod: these change by themselves, and nothing is reloaded for them"
+	}
+	return ""
+}
+
+// isSwapped reports whether the files of a volume are replaced as a whole, which what is mounted with subPath does not see.
+func isSwapped(v *corev1.Volume) bool {
+	return v.ConfigMap != nil || v.Secret != nil || v.Projected != nil || v.DownwardAPI != nil || v.CSI != nil
+}
+
+// watch adds what lies below a mount, "" for all of it.
+func (p *plan) watch(mount corev1.VolumeMount, below string) {
+	i := slices.IndexFunc(p.watched, func(w watched) bool { return w.mount.MountPath == mount.MountPath })
+	switch {
+	case i < 0 && below == "":
+		i = len(p.watched)
+		p.watched = append(p.watched, watched{mount: mount})
+	case i < 0:
+		i = len(p.watched)
+		p.watched = append(p.watched, watched{mount: mount, keys: []string{below}})
+	case below == "":
+		p.watched[i].keys = nil
+	case p.watched[i].keys != nil && !covers(p.watched[i].keys, below):
+		p.watched[i].keys = append(p.watched[i].keys, below)
+	}
+	p.watched[i].asked = append(p.watched[i].asked, below)
+}
+
+// covers reports whether a path is one of some files and folders, or lies below one; "" is the folder that all are in.
+func covers(paths []string, file string) bool {
+	return slices.ContainsFunc(paths, func(at string) bool { return at == "" || isBelow(file, path.Clean(at)) })
+}
+
+// watching are the flags --watch and --ignore. All of a directory counts, but for a volume in which the kubelet also renews
+// tokens or shows the pod's own annotations: there it is the keys that were chosen, where they are known, and else all but
+// the files of the pod itself that nobody has named.
+func (p *plan) watching() []string {
+	var all, ignored []string
+	for _, w := range p.watched {
+		plain, odd := splitKeys(w.keys)
+		switch {
+		case len(w.keys) == 0:
+			all = append(all, "--watch="+w.at())
+		case len(plain) > 0:
+			all = append(all, "--watch="+w.at()+":"+strings.Join(plain, ","))
+		}
+		for _, key := range odd {
+			all = append(all, "--watch="+path.Join(w.at(), key)+":")
+		}
+		for _, file := range podFiles(p.volume(w.mount.Name)) {
+			counts := len(w.keys) == 0 || covers(w.keys, path.Clean(file.path))
+			if named := !file.barred && covers(w.asked, path.Clean(file.path)); counts && !named {
+				ignored = append(ignored, "--ignore="+path.Join(w.at(), file.path))
+			}
+		}
+	}
+	return slices.Concat(all, ignored)
+}
+
+// splitKeys tells the keys that can stand in a list on the command line from those with what separates them there.
+func splitKeys(keys []string) (plain, odd []string) {
+	for _, key := range keys {
+		if strings.ContainsAny(key, ",:") {
+			odd = append(odd, key)
+		} else {
+			plain = append(plain, key)
+		}
+	}
+	return plain, odd
+}
+
+// podFile is a file that says something of the pod itself.
+type podFile struct {
+	path string
+	// barred tells that it is never watched: a token, or all annotations of the pod, of which inpod writes some itself.
+	barred bool
+}
+
+// podFiles returns the files of a volume that say something of the pod itself, which no application is reloaded for unless
+// they are named: those of the downward API, which anybody's annotation changes, and tokens, which the kubelet renews.
+// Where several sources have one path, the file is that of the last.
+func podFiles(v *corev1.Volume) []podFile {
+	switch {
+	case v.DownwardAPI != nil:
+		return downward(v.DownwardAPI.Items)
+	case v.Projected == nil:
+		return nil
+	}
+	var files []podFile
+	for _, s := range v.Projected.Sources {
+		ofPod, others := pathsOf(s)
+		files = append(files, ofPod...)
+		files = slices.DeleteFunc(files, func(file podFile) bool {
+			return slices.ContainsFunc(others, func(other string) bool { return path.Clean(other) == path.Clean(file.path) })
+		})
+	}
+	return files
+}
+
+func downward(items []corev1.DownwardAPIVolumeFile) []podFile {
+	var files []podFile
+	for _, item := range items {
+		files = append(files, podFile{path: item.Path, barred: item.FieldRef != nil && item.FieldRef.FieldPath == "metadata.annotations"})
+	}
+	return files
+}
+
+// pathsOf are the paths that a source names: of files that say something of the pod itself, and of others. A source of all
+// keys names none.
+func pathsOf(s corev1.VolumeProjection) (ofPod []podFile, others []string) {
+	items := func(all []corev1.KeyToPath) {
+		for _, item := range all {
+			others = append(others, item.Path)
+		}
+	}
+	switch {
+	case s.DownwardAPI != nil:
+		ofPod = downward(s.DownwardAPI.Items)
+	case s.ServiceAccountToken != nil:
+		ofPod = append(ofPod, podFile{path: s.ServiceAccountToken.Path, barred: true})
+	case s.ConfigMap != nil:
+		items(s.ConfigMap.Items)
+	case s.Secret != nil:
+		items(s.Secret.Items)
+	case s.ClusterTrustBundle != nil:
+		others = append(others, s.ClusterTrustBundle.Path)
+	case s.PodCertificate != nil:
+		c := s.PodCertificate
+		for _, file := range []string{c.CredentialBundlePath, c.KeyPath, c.CertificateChainPath} {
+			if file != "" {
+				others = append(others, file)
+			}
+		}
+	}
+	return ofPod, others
+}
+
+// onlyBarred reports whether nothing is below a path of a volume, "" for all of it, but files that are never watched.
+func onlyBarred(v *corev1.Volume, below string) bool {
+	barred := false
+	for _, file := range podFiles(v) {
+		switch at := path.Clean(file.path); {
+		case !covers([]string{below}, at):
+		case !file.barred:
+			return false
+		case at == below:
+			return true
+		default:
+			barred = true
+		}
+	}
+	if !barred || v.Projected == nil {
+		return barred
+	}
+	for _, s := range v.Projected.Sources {
+		_, others := pathsOf(s)
+		isOpen := len(others) == 0 && (s.ConfigMap != nil || s.Secret != nil)
+		if isOpen || slices.ContainsFunc(others, func(other string) bool { return covers([]string{below}, path.Clean(other)) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// configKeys returns the files of a projected volume that are not of the pod itself, where there are both, or nil where they
+// cannot be named: all keys of a source, or files that may be missing, for which the sidecar would wait. Bundles of trust
+// anchors and certificates of the pod are always there: the kubelet writes an empty file for a bundle that is optional.
+func configKeys(v *corev1.Volume) []string {
+	if v.Projected == nil {
+		return nil
+	}
+	var keys []string
+	mixed := false
+	for _, s := range v.Projected.Sources {
+		named := true
+		switch {
+		case s.ConfigMap != nil:
+			named = len(s.ConfigMap.Items) > 0 && !isOptional(s.ConfigMap.Optional)
+		case s.Secret != nil:
+			named = len(s.Secret.Items) > 0 && !isOptional(s.Secret.Optional)
+		}
+		if !named {
+			return nil
+		}
+		ofPod, others := pathsOf(s)
+		mixed = mixed || len(ofPod) > 0
+		keys = append(keys, others...)
+	}
+	if _, odd := splitKeys(keys); !mixed || len(odd) > 0 {
+		return nil
+	}
+	return keys
+}
+
+func isOptional(optional *bool) bool { return optional != nil && *optional }
