@@ -100,14 +100,14 @@ func (k *Key) Seal(nonce []byte, reply Reply) ([]byte, error) {
 var ErrSealed = errors.New("the reply cannot be opened; was the installation's key replaced after the pod was injected?")
 
 // Open decrypts and checks the answer to the request with that nonce. Whatever it returns was said by who holds the
-// public key, so it is checked like any input from outside.
+// public key, so it is checked like any input from outside. An answer that is none is [ErrSealed], or a [NotUnderstoodError].
 func Open(digestKey, nonce, sealed []byte) (Reply, error) {
 	key, err := privateKey(digestKey)
 	if err != nil {
 		return Reply{}, err
 	}
 	if len(sealed) > MaxReply {
-		return Reply{}, fmt.Errorf("the reply has more than %d bytes", MaxReply)
+		return Reply{}, &NotUnderstoodError{Why: fmt.Sprintf("it has more than %d bytes", MaxReply)}
 	}
 	if len(sealed) < keySize {
 		return Reply{}, fmt.Errorf("the reply has only %d bytes: %w", len(sealed), ErrSealed)

@@ -43,7 +43,7 @@ func full() confirm.Reply {
 			"/etc/nginx/nginx.conf": confirm.Digest([16]byte(sum[:16])), "/etc/tls/tls.key": confirm.Opaque,
 			"/etc/nginx/gone": confirm.Missing, "/etc/app/token": confirm.Ignored,
 		},
-		At: at, Started: at.Add(-time.Hour), Changed: at.Add(-time.Minute), AttemptAt: at.Add(-time.Second),
+		At: at, Started: at.Add(-time.Hour), Changed: at.Add(-time.Minute), AttemptAt: at.Add(-time.Second), Version: "v1.2.3",
 	}
 }
 
@@ -113,9 +113,14 @@ func TestNobodyElseOpensAReply(t *testing.T) {
 			}
 		})
 	}
-	if _, err := confirm.Open(installation(7), nonce, make([]byte, confirm.MaxReply+1)); err == nil {
-		t.Error("a reply of any length is opened")
+	if _, err := confirm.Open(installation(7), nonce, make([]byte, confirm.MaxReply+1)); !isNotUnderstood(err) {
+		t.Errorf("a reply of any length: %v; want that it is not understood", err)
 	}
+}
+
+func isNotUnderstood(err error) bool {
+	_, is := errors.AsType[*confirm.NotUnderstoodError](err)
+	return is
 }
 
 // What goes over the network says nothing: two replies of the same content differ, one about another content has the
@@ -243,7 +248,8 @@ func TestOpenRefusesNonsense(t *testing.T) {
 		wantErr string
 	}{
 		"no result":              {confirm.Reply{}, "unknown result"},
-		"another result":         {confirm.Reply{Result: "fine"}, "unknown result"},
+		"another result":         {confirm.Reply{Result: "fine"}, `unknown result "fine"`},
+		"a later version":        {confirm.Reply{Result: "fine", Version: "v9.0.1-rc.1+x"}, "unknown result"},
 		"a digest in capitals":   {confirm.Reply{Result: confirm.None, Files: map[string]string{"/a": strings.Repeat("A", 32)}}, "no digest"},
 		"a digest of 15 bytes":   {confirm.Reply{Result: confirm.None, Files: map[string]string{"/a": strings.Repeat("a", 30)}}, "no digest"},
 		"too many files":         {confirm.Reply{Result: confirm.None, Files: many}, "513 files"},
@@ -256,8 +262,10 @@ func TestOpenRefusesNonsense(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, err := confirm.Open(installation(7), nonce, sealed); err == nil || !strings.Contains(err.Error(), tc.wantErr) {
-				t.Errorf("opened as %+v, %v; want %q", got, err, tc.wantErr)
+			got, err := confirm.Open(installation(7), nonce, sealed)
+			unknown, is := errors.AsType[*confirm.NotUnderstoodError](err)
+			if !is || !strings.Contains(err.Error(), tc.wantErr) || unknown.Version != tc.reply.Version {
+				t.Errorf("opened as %+v, %v; want that it is not understood, with %q and version %q", got, err, tc.wantErr, tc.reply.Version)
 			}
 		})
 	}

@@ -5,9 +5,10 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -159,7 +160,20 @@ type Reply struct {
 	Changed time.Time `json:"changed,omitzero"`
 	// AttemptAt is when the last attempt began, whatever content it was about; zero before the first.
 	AttemptAt time.Time `json:"attemptAt,omitzero"`
+	// Version is that of the sidecar, "" if it does not say.
+	Version string `json:"version,omitempty"`
 }
+
+// NotUnderstoodError says that a reply was opened and is not understood, as that of a later version may be: nothing is known
+// of the application then.
+type NotUnderstoodError struct {
+	// Version is that of the sidecar, "" if it does not say.
+	Version string
+	// Why says what is not understood. It quotes at most a few words of the reply.
+	Why string
+}
+
+func (e *NotUnderstoodError) Error() string { return "the reply is not understood: " + e.Why }
 
 // Digest is how a digest of a value (the first 16 bytes of its SHA-256) is written in Reply.Files.
 func Digest(sum [16]byte) string { return hex.EncodeToString(sum[:]) }
@@ -179,33 +193,61 @@ func (r Reply) encode() ([]byte, error) {
 	return text, nil
 }
 
+// decodeReply returns a [NotUnderstoodError] for whatever it cannot read.
 func decodeReply(text []byte) (Reply, error) {
 	var r Reply
 	if err := json.Unmarshal(text, &r); err != nil {
-		return Reply{}, fmt.Errorf("the reply is not understood: %w", err)
-	}
-	switch r.Result {
-	case Applied, None, Pending, Rejected, NeedsRestart, Late, Failed, Died:
-	default:
-		return Reply{}, fmt.Errorf("the reply has an unknown result %.40q; is the sidecar of another version?", r.Result)
-	}
-	if len(r.Files) > MaxFiles {
-		return Reply{}, fmt.Errorf("the reply is about %d files; at most %d can be asked for", len(r.Files), MaxFiles)
-	}
-	for file, value := range r.Files {
-		if !known(value) {
-			return Reply{}, fmt.Errorf("the reply has no digest for %.80q", file)
+		var only struct {
+			Version string `json:"version"`
 		}
+		_ = json.Unmarshal(text, &only) // the version may be legible where something else is not
+		return Reply{}, &NotUnderstoodError{Version: version(only.Version), Why: "it is no JSON of the form that this version knows"}
 	}
-	if r.Changes < 0 || r.Attempts < 0 {
-		return Reply{}, errors.New("the reply counts below zero")
+	if why := r.unknown(); why != "" {
+		return Reply{}, &NotUnderstoodError{Version: version(r.Version), Why: why}
 	}
 	return r.bound(), nil
 }
 
+// unknown says what of a reply this version does not know, "" for nothing.
+func (r Reply) unknown() string {
+	switch r.Result {
+	case Applied, None, Pending, Rejected, NeedsRestart, Late, Failed, Died:
+	default:
+		return fmt.Sprintf("it has the unknown result %.40q", r.Result)
+	}
+	if len(r.Files) > MaxFiles {
+		return fmt.Sprintf("it is about %d files; at most %d can be asked for", len(r.Files), MaxFiles)
+	}
+	for _, file := range slices.Sorted(maps.Keys(r.Files)) {
+		if !known(r.Files[file]) {
+			return fmt.Sprintf("it has no digest for %.80q", file)
+		}
+	}
+	if r.Changes < 0 || r.Attempts < 0 {
+		return "it counts below zero"
+	}
+	return ""
+}
+
 func (r Reply) bound() Reply {
 	r.Message, r.Trigger, r.Proof = bound(r.Message), bound(r.Trigger), bound(r.Proof)
+	r.Version = version(r.Version)
 	return r
+}
+
+// version returns what may be the name of a version, and "" for anything else.
+func version(text string) string {
+	const most = 64
+	for _, c := range []byte(text) {
+		if !strings.ContainsRune("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.+-_", rune(c)) {
+			return ""
+		}
+	}
+	if len(text) > most {
+		return ""
+	}
+	return text
 }
 
 // known says whether value may stand in Reply.Files.

@@ -198,7 +198,7 @@ type InPlace struct {
 	Deadline  time.Duration // how long a pod may take to confirm a reload before the workload is rolled
 	NudgeRate float64       // pods per second that are made to refresh their volumes
 	Through   Through       // how sidecars are reached
-	// Unreachable is what is done with a workload of which no sidecar can be reached.
+	// Unreachable is what is done with a workload of which no sidecar can be reached, or one is not understood.
 	Unreachable Unreachable
 }
 
@@ -212,7 +212,8 @@ const (
 	Auto        Through = "auto"        // directly, and else through the API server
 )
 
-// Unreachable is what is done with a workload of which no sidecar can be reached, so that nobody knows what its pods have.
+// Unreachable is what is done with a workload of which no sidecar can be reached, or one is not understood, so that nobody knows
+// what its pods have.
 type Unreachable string
 
 // The choices.

@@ -81,7 +81,7 @@ func ownTable(c *Config) []settings.Setting {
 		s.Setting("reload-deadline", settings.Duration(&c.InPlace.Deadline), "how long a pod may take to confirm a reload before its workload is rolled"),
 		s.Setting("nudge-rate", settings.Decimal(&c.InPlace.NudgeRate, "a number"), "pods per second whose volumes are refreshed at once"),
 		s.Setting("confirm-through", settings.OneOf(&c.InPlace.Through, "WAY", nil, Direct, PortForward, Auto), "how sidecars are asked: direct, at the addresses of their pods; portforward, through the API server, which needs rights on pods/portforward; or auto, directly and else through the API server"),
-		s.Setting("unreachable", settings.OneOf(&c.InPlace.Unreachable, "WHAT", nil, WaitUnreachable, RollUnreachable), "what is done with a workload of which no sidecar can be reached within --reload-deadline: wait, with a Warning event, or rollout"),
+		s.Setting("unreachable", settings.OneOf(&c.InPlace.Unreachable, "WHAT", nil, WaitUnreachable, RollUnreachable), "what is done with a workload of which no sidecar can be reached within --reload-deadline, or one is not understood: wait, with a Warning event, or rollout"),
 		s.Setting("alert-on-reload", settings.Boolean(&c.Alert.Enabled), "post an alert for each rollout and reload, and for each failure").Known("ALERT_ON_RELOAD"),
 		s.Setting("alert-sink", settings.OneOf(&c.Alert.Sink, "SINK", nil, alert.Sinks()...), "form of the alerts: slack, teams, gchat, webhook (the text alone) or json").Known("ALERT_SINK"),
 		s.Setting("alert-webhook-url", settings.Text(&c.Alert.URL, "URL"), "where alerts are posted. It is a password: rather set INPOD_ALERT_WEBHOOK_URL from a Secret").Known("ALERT_WEBHOOK_URL").Hidden(),

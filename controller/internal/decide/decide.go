@@ -54,7 +54,7 @@ type Options struct {
 	Filtered bool
 	// Windows are when workloads may be rolled that say nothing about that.
 	Windows window.Windows
-	// RollUnreachable has workloads rolled of which no sidecar can be reached.
+	// RollUnreachable has workloads rolled of which no sidecar can be reached, or one is not understood.
 	RollUnreachable bool
 }
 
@@ -85,18 +85,19 @@ type Verdict string
 
 // The verdicts.
 const (
-	Unknown      Verdict = ""             // not asked, or not all have answered yet
-	Confirmed    Verdict = "Confirmed"    // every pod has applied the content
-	Rejected     Verdict = "Rejected"     // an application kept its old content because it does not accept the new one
-	NeedsRestart Verdict = "NeedsRestart" // an application never re-reads what changed
-	Failed       Verdict = "Failed"       // a reload could not be triggered, or the application died
-	Overdue      Verdict = "Overdue"      // a pod has not confirmed in time
-	Unreachable  Verdict = "Unreachable"  // no sidecar of the workload can be reached: nothing is known
+	Unknown       Verdict = ""              // not asked, or not all have answered yet
+	Confirmed     Verdict = "Confirmed"     // every pod has applied the content
+	Rejected      Verdict = "Rejected"      // an application kept its old content because it does not accept the new one
+	NeedsRestart  Verdict = "NeedsRestart"  // an application never re-reads what changed
+	Failed        Verdict = "Failed"        // a reload could not be triggered, or the application died
+	NotUnderstood Verdict = "NotUnderstood" // what the sidecar of a pod answers is not understood: nothing is known
+	Unreachable   Verdict = "Unreachable"   // no sidecar of the workload can be reached: nothing is known
+	Overdue       Verdict = "Overdue"       // a pod has not confirmed in time
 )
 
 // Verdicts lists every verdict but [Unknown].
 func Verdicts() []Verdict {
-	return []Verdict{Confirmed, Rejected, NeedsRestart, Failed, Overdue, Unreachable}
+	return []Verdict{Confirmed, Rejected, NeedsRestart, Failed, NotUnderstood, Unreachable, Overdue}
 }
 
 // Decision is what has to happen.
@@ -154,34 +155,35 @@ type Reason string
 
 // The reasons, in the order of the rules.
 const (
-	Deleting        Reason = "Deleting"           // the workload is being deleted
-	NoTemplate      Reason = "NoTemplate"         // its pod template cannot be used
-	StandsIn        Reason = "StandsIn"           // it keeps the place of a Job that is being made again
-	LeftPaused      Reason = "LeftPaused"         // Reloader has paused it and left
-	NotFollowed     Reason = "NotFollowed"        // it follows no source
-	Finished        Reason = "Finished"           // a Job has ended
-	OwnedJob        Reason = "OwnedJob"           // a Job that something else makes or runs
-	SourceMissing   Reason = "SourceMissing"      // a source or key that new pods need does not exist
-	Adopted         Reason = "Adopted"            // inpod sees it, or something that it uses, for the first time
-	Unchanged       Reason = "Unchanged"          // nothing that it uses has changed
-	CreateOff       Reason = "CreateOff"          // a source appeared, and --reload-on-create is off
-	DeleteOff       Reason = "DeleteOff"          // a source disappeared, and --reload-on-delete is off
-	InTemplate      Reason = "CarriedByTemplate"  // the rollout of a later template carries the content
-	NotifyOnly      Reason = "NotifyOnly"         // changes are told and not applied
-	PausePeriod     Reason = "PausePeriod"        // it was rolled within its pause-period
-	WindowClosed    Reason = "WindowClosed"       // its maintenance window is closed
-	BackOff         Reason = "BackOff"            // it was rolled too often lately
-	NextRun         Reason = "NextRun"            // a CronJob is suspended: what it starts later reads the content
-	StillRunning    Reason = "StillRunning"       // a CronJob forbids two Jobs at a time
-	FrozenChanged   Reason = "FrozenChanged"      // running containers cannot see the change
-	NothingToReload Reason = "NothingToReload"    // no running pod has anything of the change
-	ReloadConfirmed Reason = "ReloadConfirmed"    // every pod has applied the change
-	ReloadRejected  Reason = "ReloadRejected"     // an application does not accept the change
-	RestartNeeded   Reason = "RestartNeeded"      // an application never re-reads the change
-	ReloadFailed    Reason = "ReloadFailed"       // an application could not be made to reload
-	OutOfReach      Reason = "SidecarUnreachable" // no sidecar can be reached, so that nobody knows
-	LiveChanged     Reason = "LiveChanged"        // running containers see the change and a sidecar reloads
-	NoSidecar       Reason = "NoSidecar"          // running containers see the change and nothing makes them reload
+	Deleting        Reason = "Deleting"             // the workload is being deleted
+	NoTemplate      Reason = "NoTemplate"           // its pod template cannot be used
+	StandsIn        Reason = "StandsIn"             // it keeps the place of a Job that is being made again
+	LeftPaused      Reason = "LeftPaused"           // Reloader has paused it and left
+	NotFollowed     Reason = "NotFollowed"          // it follows no source
+	Finished        Reason = "Finished"             // a Job has ended
+	OwnedJob        Reason = "OwnedJob"             // a Job that something else makes or runs
+	SourceMissing   Reason = "SourceMissing"        // a source or key that new pods need does not exist
+	Adopted         Reason = "Adopted"              // inpod sees it, or something that it uses, for the first time
+	Unchanged       Reason = "Unchanged"            // nothing that it uses has changed
+	CreateOff       Reason = "CreateOff"            // a source appeared, and --reload-on-create is off
+	DeleteOff       Reason = "DeleteOff"            // a source disappeared, and --reload-on-delete is off
+	InTemplate      Reason = "CarriedByTemplate"    // the rollout of a later template carries the content
+	NotifyOnly      Reason = "NotifyOnly"           // changes are told and not applied
+	PausePeriod     Reason = "PausePeriod"          // it was rolled within its pause-period
+	WindowClosed    Reason = "WindowClosed"         // its maintenance window is closed
+	BackOff         Reason = "BackOff"              // it was rolled too often lately
+	NextRun         Reason = "NextRun"              // a CronJob is suspended: what it starts later reads the content
+	StillRunning    Reason = "StillRunning"         // a CronJob forbids two Jobs at a time
+	FrozenChanged   Reason = "FrozenChanged"        // running containers cannot see the change
+	NothingToReload Reason = "NothingToReload"      // no running pod has anything of the change
+	ReloadConfirmed Reason = "ReloadConfirmed"      // every pod has applied the change
+	ReloadRejected  Reason = "ReloadRejected"       // an application does not accept the change
+	RestartNeeded   Reason = "RestartNeeded"        // an application never re-reads the change
+	ReloadFailed    Reason = "ReloadFailed"         // an application could not be made to reload
+	ReplyUnknown    Reason = "SidecarNotUnderstood" // what a sidecar answers is not understood, so that nobody knows
+	OutOfReach      Reason = "SidecarUnreachable"   // no sidecar can be reached, so that nobody knows
+	LiveChanged     Reason = "LiveChanged"          // running containers see the change and a sidecar reloads
+	NoSidecar       Reason = "NoSidecar"            // running containers see the change and nothing makes them reload
 )
 
 // Reasons lists every reason.
@@ -189,7 +191,7 @@ func Reasons() []Reason {
 	return []Reason{
 		Deleting, NoTemplate, StandsIn, LeftPaused, NotFollowed, Finished, OwnedJob, SourceMissing, Adopted, Unchanged, CreateOff, DeleteOff, InTemplate,
 		NotifyOnly, PausePeriod, WindowClosed, BackOff, NextRun, StillRunning,
-		FrozenChanged, NothingToReload, ReloadConfirmed, ReloadRejected, RestartNeeded, ReloadFailed, OutOfReach, LiveChanged, NoSidecar,
+		FrozenChanged, NothingToReload, ReloadConfirmed, ReloadRejected, RestartNeeded, ReloadFailed, ReplyUnknown, OutOfReach, LiveChanged, NoSidecar,
 	}
 }
 

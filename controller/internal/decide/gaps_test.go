@@ -23,6 +23,7 @@ func TestAMissingSourceHoldsUpNoReloadInPlace(t *testing.T) {
 		"that has failed, so that it rolls": {nil, decide.InPlace{Sidecar: true, Verdict: decide.Failed}, decide.SourceMissing},
 		"that needs a restart":              {nil, decide.InPlace{Sidecar: true, Verdict: decide.NeedsRestart}, decide.SourceMissing},
 		"of which nobody can be asked":      {nil, decide.InPlace{Sidecar: true, Verdict: decide.Unreachable}, decide.OutOfReach},
+		"of which one is not understood":    {nil, decide.InPlace{Sidecar: true, Verdict: decide.NotUnderstood}, decide.ReplyUnknown},
 		"without a sidecar":                 {nil, decide.InPlace{}, decide.SourceMissing},
 		"and something frozen changed":      {func(w *world) { w.set(cm("c", "k", "2")) }, decide.InPlace{Sidecar: true}, decide.SourceMissing},
 	} {

@@ -231,10 +231,11 @@ func (s *story) happens() decide.Decision {
 	if d.Warning != (d.Action == decide.None && d.Message != "" && d.Reason != decide.ReloadConfirmed && !d.Reason.PutOff()) || (d.Action != decide.None && d.Message == "") {
 		s.Fatalf("%s: warning %t, message %q", s.at(d), d.Warning, d.Message)
 	}
-	if in.InPlace.Verdict == decide.Unreachable && !in.Options.RollUnreachable && (d.Reason == decide.ReloadFailed || d.Reason == decide.ReloadConfirmed) {
+	nobodyKnows := in.InPlace.Verdict == decide.Unreachable || in.InPlace.Verdict == decide.NotUnderstood
+	if nobodyKnows && !in.Options.RollUnreachable && (d.Reason == decide.ReloadFailed || d.Reason == decide.ReloadConfirmed) {
 		s.Fatalf("%s: although nobody knows", s.at(d))
 	}
-	if (d.Reason == decide.OutOfReach || d.Reason == decide.ReloadRejected) && d.Record {
+	if (d.Reason == decide.OutOfReach || d.Reason == decide.ReplyUnknown || d.Reason == decide.ReloadRejected) && d.Record {
 		s.wantKept(in, d)
 	}
 	s.apply(d)
@@ -290,7 +291,7 @@ func (s *story) at(d decide.Decision) string {
 func TestPropertyPodsGetWhatChanged(t *testing.T) {
 	t.Parallel()
 	counts := map[decide.Reason]int{}
-	for seed := range uint64(200) {
+	for seed := range uint64(260) {
 		s := &story{world: newWorld(t, nil), r: rand.New(rand.NewPCG(seed, 5)), seed: seed, counts: counts}
 		s.input.Options = decide.Options{OnCreate: true, OnDelete: true}
 		s.inputs = func(in *decide.Input) { in.Policy.Pacing, in.Workload.Paused = s.pacing, s.paused }
@@ -304,8 +305,8 @@ func TestPropertyPodsGetWhatChanged(t *testing.T) {
 				}
 			}
 			s.input.NotBefore = now.Add(time.Duration(s.r.IntN(5)-3) * time.Minute)
-			s.input.InPlace = decide.InPlace{Sidecar: s.r.IntN(2) == 0, Pod: "web-1", Message: "no"}
-			verdicts := append(decide.Verdicts(), decide.Unknown)
+			s.input.InPlace = decide.InPlace{Sidecar: s.r.IntN(3) > 0, Pod: "web-1", Message: "no"}
+			verdicts := append(decide.Verdicts(), decide.Unknown, decide.NeedsRestart) // twice: more is in its way
 			s.input.InPlace.Verdict, s.input.InPlace.Proven = verdicts[s.r.IntN(len(verdicts))], s.r.IntN(2) == 0
 			s.input.InPlace.Nothing = s.input.InPlace.Verdict == decide.Confirmed && !s.input.InPlace.Proven
 			s.input.Options.RollUnreachable = s.r.IntN(4) == 0

@@ -152,8 +152,11 @@ func (a *assessment) staysInPlace() bool {
 func (a *assessment) reloadFailed() bool { return a.InPlace.failed(a.Options) }
 
 func (p InPlace) failed(options Options) bool {
-	return p.Verdict == Failed || p.Verdict == Overdue || p.Verdict == Unreachable && options.RollUnreachable
+	return p.Verdict == Failed || p.Verdict == Overdue || p.isUnknown() && options.RollUnreachable
 }
+
+// isUnknown tells that the controller has asked for long enough, and does not know what the pods have.
+func (p InPlace) isUnknown() bool { return p.Verdict == Unreachable || p.Verdict == NotUnderstood }
 
 // AsksForRollout tells that the pods will not take up the change in place, so that the sidecars have nothing more to say of it.
 func (p InPlace) AsksForRollout(options Options) bool {
@@ -193,6 +196,9 @@ func reloadInPlace(a *assessment) (Decision, bool) {
 	case NeedsRestart:
 		// No failure, so that on-failure does not speak of it: as with a variable, running containers never take it up.
 		return a.rollout(RestartNeeded, fmt.Sprintf("the application in pod %s does not take it up without a restart: %s", a.InPlace.Pod, cut(a.InPlace.Message, mostWords))), true
+	case NotUnderstood:
+		return a.holdingReload(ReplyUnknown, fmt.Sprintf("Not rolled, and not confirmed: for pod %s, %s --unreachable=rollout rolls instead. "+
+			"It is asked again and again (%s)", a.InPlace.Pod, cut(a.InPlace.Message, mostWords), describe(a.changed))), true
 	case Unreachable:
 		return a.holdingReload(OutOfReach, fmt.Sprintf("Not rolled, and not confirmed: no sidecar of its pods can be reached, such as that of pod %s %s "+
 			"--unreachable=rollout rolls instead. It is asked again and again (%s)", a.InPlace.Pod, cut(a.InPlace.Message, mostWords), describe(a.changed))), true

@@ -469,6 +469,11 @@ func TestRuleBackOff(t *testing.T) {
 				"--unreachable=rollout rolls instead. It is asked again and again (ConfigMap a changed (k))",
 			happens: failing(decide.Unreachable),
 		},
+		"where a sidecar is not understood, nothing waits": {
+			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), reason: decide.ReplyUnknown, warning: true, records: a,
+			message: "Not rolled, and not confirmed: for pod web-1, no --unreachable=rollout rolls instead. It is asked again and again (ConfigMap a changed (k))",
+			happens: failing(decide.NotUnderstood),
+		},
 		"a rejected reload does not wait": {
 			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), reason: decide.ReloadRejected, warning: true, records: a,
 			message: "Not rolled: the application in pod web-1 does not accept the new content and keeps the old: no (ConfigMap a changed (k))",
@@ -561,6 +566,8 @@ func TestRuleReloadInPlace(t *testing.T) {
 	}
 	const outOfReach = "Not rolled, and not confirmed: no sidecar of its pods can be reached, such as that of pod web-1 nginx: unknown directive " +
 		"--unreachable=rollout rolls instead. It is asked again and again (ConfigMap a changed (k))"
+	const notUnderstood = "Not rolled, and not confirmed: for pod web-1, nginx: unknown directive --unreachable=rollout rolls instead. " +
+		"It is asked again and again (ConfigMap a changed (k))"
 	checkAll(t, map[string]ruleCase{
 		"nothing is known yet": {
 			parts: parts, objects: one(), happens: said(decide.Unknown), action: decide.Reload, reason: decide.LiveChanged, records: a,
@@ -604,6 +611,16 @@ func TestRuleReloadInPlace(t *testing.T) {
 		"nobody can be asked, such workloads are to be rolled, and this one is to be left alone": {
 			parts: none, objects: one(), happens: rolls(said(decide.Unreachable)), reason: decide.ReloadFailed, warning: true, records: a,
 			message: "Not rolled, as inpod.dev/on-failure asks: reload in pod web-1 failed: nginx: unknown directive",
+		},
+		"a sidecar is not understood": {
+			parts: parts, objects: one(), happens: said(decide.NotUnderstood), reason: decide.ReplyUnknown, warning: true, records: a, message: notUnderstood,
+		},
+		"a sidecar is not understood, and a failure is to be left alone": {
+			parts: none, objects: one(), happens: said(decide.NotUnderstood), reason: decide.ReplyUnknown, warning: true, records: a, message: notUnderstood,
+		},
+		"a sidecar is not understood, and workloads of which nothing is known are to be rolled": {
+			parts: parts, objects: one(), happens: rolls(said(decide.NotUnderstood)), action: decide.Rollout, reason: decide.ReloadFailed, record: true, records: a,
+			message: "Rolling update started: ConfigMap a changed (k); reload in pod web-1 failed: nginx: unknown directive",
 		},
 		"an application does not accept it, and its container is known": {
 			parts: parts, objects: one(), reason: decide.ReloadRejected, warning: true, records: a,

@@ -32,7 +32,8 @@ type Asker struct {
 func NewAsker(digestKey []byte, ways ...Way) *Asker { return &Asker{ways: ways, key: digestKey} }
 
 // Ask returns what the sidecar of a pod says of these files. More files than one question may have take several; the
-// application has the content if it has had it at each of them. An [UnreachableError] says that nothing was heard of it.
+// application has the content if it has had it at each of them. An [UnreachableError] says that nothing was heard of it, a
+// [NotUnderstoodError] that what was heard says nothing of the pod.
 func (a *Asker) Ask(ctx context.Context, pod observe.Pod, want map[string]string) (confirm.Reply, error) {
 	all := confirm.Reply{Files: map[string]string{}}
 	for i, files := range questions(want) {
@@ -98,6 +99,7 @@ func (a *Asker) ask(ctx context.Context, pod observe.Pod, files []string) (confi
 		}
 	}
 	failed := make([]*UnreachableError, len(a.ways))
+	var foreign *NotUnderstoodError // by the first way that heard one
 	for next(); open > 0; {
 		select {
 		case <-slow:
@@ -105,12 +107,24 @@ func (a *Asker) ask(ctx context.Context, pod observe.Pod, files []string) (confi
 		case got := <-answers:
 			open--
 			closed, unreachable := errors.AsType[*UnreachableError](got.err)
-			if !unreachable || ctx.Err() != nil {
+			unknown, notUnderstood := errors.AsType[*NotUnderstoodError](got.err)
+			switch {
+			case ctx.Err() != nil:
+				return got.reply, got.err
+			case unreachable:
+				failed[got.way] = closed
+			case notUnderstood && !unknown.sealed: // another way may lead past what has answered
+				if foreign == nil {
+					foreign = unknown
+				}
+			default:
 				return got.reply, got.err
 			}
-			failed[got.way] = closed
 			next()
 		}
+	}
+	if foreign != nil {
+		return confirm.Reply{}, foreign
 	}
 	var all *UnreachableError // in the order of the ways, so that the words are the same each time
 	for _, one := range failed {
@@ -145,14 +159,25 @@ func (a *Asker) askBy(ctx context.Context, way Way, pod observe.Pod, files []str
 		return confirm.Reply{}, way.unreachable(pod, why(err))
 	}
 	if response.StatusCode != http.StatusOK {
-		if isSidecars(response.StatusCode, answer) {
-			return confirm.Reply{}, errors.New("the sidecar " + answered(response.StatusCode, answer))
-		}
-		return confirm.Reply{}, way.unreachable(pod, "something else "+answered(response.StatusCode, answer))
+		return confirm.Reply{}, way.refused(pod, response.StatusCode, answer)
 	}
 	reply, err := confirm.Open(a.key, question.Nonce, answer)
-	if kind := response.Header.Get("Content-Type"); err != nil && kind != "" && kind != sealedType {
+	unknown, is := errors.AsType[*confirm.NotUnderstoodError](err)
+	kind := response.Header.Get("Content-Type")
+	switch {
+	case err == nil:
+		return reply, nil
+	case kind != "" && kind != sealedType:
 		return confirm.Reply{}, way.unreachable(pod, fmt.Sprintf("something else answers, with %.40q", kind))
+	case is:
+		return confirm.Reply{}, way.notUnderstood(pod, NotUnderstoodError{
+			Why: unknown.Why, Version: unknown.Version, Advice: "If the sidecar is newer than the controller, upgrade the controller.", sealed: true,
+		})
+	case errors.Is(err, confirm.ErrSealed):
+		return confirm.Reply{}, way.notUnderstood(pod, NotUnderstoodError{
+			Why: "it cannot be decrypted", sealed: true,
+			Advice: "If the installation's key was replaced after the pod was made, kubectl rollout restart makes pods with the key of now.",
+		})
 	}
 	return reply, err
 }
@@ -160,16 +185,29 @@ func (a *Asker) askBy(ctx context.Context, way Way, pod observe.Pod, files []str
 // sealedType is the content type of sealed replies.
 const sealedType = "application/octet-stream"
 
-// isSidecars reports whether a refusal is one that a sidecar gives (sidecar/internal/status/confirm.go). Proxies of meshes and
-// load balancers answer 403, 502, 503 and others in its place.
-func isSidecars(status int, answer []byte) bool {
-	switch status {
-	case http.StatusBadRequest, http.StatusNotFound, http.StatusTooManyRequests, http.StatusInternalServerError:
-		return true
-	case http.StatusServiceUnavailable:
-		return bytes.Contains(answer, []byte("has not looked at its volumes"))
+// refused makes an error of an answer that is no reply. Proxies of meshes and load balancers have answers of their own, which
+// say nothing of the sidecar. An answer that nobody is known to give is not understood: the sidecar may be of another version, or
+// something else may listen in its place.
+func (w Way) refused(pod observe.Pod, status int, answer []byte) error {
+	said, isSidecars := confirm.Sentence(answer)
+	switch {
+	case isSidecars && said == confirm.SaysTooMany:
+		closed := w.unreachable(pod, answered(status, answer))
+		closed.Advice = "Something asks this sidecar many times a second."
+		return closed
+	case isSidecars:
+		return errors.New("the sidecar " + answered(status, answer))
+	case status/100 == 3, slices.Contains([]int{ //nolint:mnd // 3xx
+		http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired, http.StatusBadGateway, http.StatusServiceUnavailable,
+		http.StatusGatewayTimeout,
+	}, status):
+		return w.unreachable(pod, "something else "+answered(status, answer))
 	}
-	return false
+	return w.notUnderstood(pod, NotUnderstoodError{
+		Why: "what listens there " + answered(status, answer),
+		Advice: "If that is another program, give the sidecar a port of its own with inpod.dev/status-port; " +
+			"if the sidecar is newer than the controller, upgrade the controller.",
+	})
 }
 
 // UnreachableError says that nothing was heard of a sidecar: whether the pod has the content is not known. Its text is the same
@@ -185,6 +223,28 @@ type UnreachableError struct {
 
 func (e *UnreachableError) Error() string {
 	return fmt.Sprintf("the sidecar cannot be reached %s: %s", e.Place, e.Why)
+}
+
+// NotUnderstoodError says that what answers for a sidecar is not understood: whether the pod has the content is not known. Its
+// text is the same for the same cause at each attempt.
+type NotUnderstoodError struct {
+	// Place is where the sidecar was asked, such as "at 10.0.0.1:9797".
+	Place string
+	// Why is what is not understood.
+	Why string
+	// Version is that of the sidecar, "" if it does not say.
+	Version string
+	// Advice is a sentence about the way out.
+	Advice string
+
+	sealed bool // the answer was a reply for this installation, so that no other way leads to another one
+}
+
+func (e *NotUnderstoodError) Error() string {
+	if e.Version != "" {
+		return fmt.Sprintf("what answers %s is not understood: %s; it is a sidecar of version %s", e.Place, e.Why, e.Version)
+	}
+	return fmt.Sprintf("what answers %s is not understood: %s", e.Place, e.Why)
 }
 
 // and returns what two ways came to.

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -169,61 +168,96 @@ func TestTheNewestVolumeCounts(t *testing.T) {
 	}
 }
 
+// unheard is how an error says that nothing is known of a pod.
+type unheard string
+
+const (
+	heard         unheard = "" // the sidecar has said something that is understood
+	unreachable   unheard = "unreachable"
+	notUnderstood unheard = "not understood"
+)
+
+func unheardBy(err error) unheard {
+	_, isUnreachable := errors.AsType[*inplace.UnreachableError](err)
+	_, isNotUnderstood := errors.AsType[*inplace.NotUnderstoodError](err)
+	switch {
+	case isUnreachable:
+		return unreachable
+	case isNotUnderstood:
+		return notUnderstood
+	}
+	return heard
+}
+
 func TestAnswersThatAreNone(t *testing.T) {
 	t.Parallel()
+	says := func(status int, text string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { http.Error(w, text, status) }
+	}
+	hijack := func(text string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			connection, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				_, _ = io.WriteString(connection, text)
+				_ = connection.Close()
+			}
+		}
+	}
+	replies := func(reply confirm.Reply) http.HandlerFunc {
+		return sidecar(t, key(1), func(confirm.Request) confirm.Reply { return reply })
+	}
 	for name, c := range map[string]struct {
-		handler http.HandlerFunc
-		want    string
+		handler     http.HandlerFunc
+		wantUnheard unheard
+		want        string
 	}{
-		"no key": {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, confirm.SaysNoKey, http.StatusNotFound) }, "404: " + confirm.SaysNoKey},
-		"a file that nobody watches": {func(w http.ResponseWriter, _ *http.Request) {
-			http.Error(w, confirm.SaysNotWatched+`"/etc/a"; watched are none`, http.StatusBadRequest)
-		}, `400: nothing watches "/etc/a"; watched are none`},
-		"another key":    {sidecar(t, key(2), allNew), "cannot be opened"},
-		"too many":       {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) }, "429"},
-		"somebody else":  {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }, `something else answers, with "text/html`},
-		"more than fits": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, confirm.MaxReply+100)) }, "more than"},
-		"a sidecar that has just started": {func(w http.ResponseWriter, _ *http.Request) {
-			http.Error(w, "the sidecar has not looked at its volumes yet", http.StatusServiceUnavailable)
-		}, "the sidecar answers 503"},
-		"words that no sidecar says": {func(w http.ResponseWriter, _ *http.Request) {
-			http.Error(w, "\x1b[2J\xff debug page: password=hunter2", http.StatusBadRequest)
-		}, "answers 400, in words that are withheld"},
-		"a header that is no HTTP": {func(w http.ResponseWriter, _ *http.Request) {
-			connection, _, err := http.NewResponseController(w).Hijack()
-			if err == nil {
-				_, _ = io.WriteString(connection, "HTTP/1.1 200 OK\r\npassword hunter2\r\n\r\n")
-				_ = connection.Close()
-			}
-		}, "does not speak HTTP"},
-		"a line that is no HTTP": {func(w http.ResponseWriter, _ *http.Request) {
-			connection, _, err := http.NewResponseController(w).Hijack()
-			if err == nil {
-				_, _ = io.WriteString(connection, "password=hunter2\r\n")
-				_ = connection.Close()
-			}
-		}, "does not speak HTTP"},
-		"leads elsewhere": {func(w http.ResponseWriter, r *http.Request) {
+		"a sidecar without a key":                {says(http.StatusNotFound, confirm.SaysNoKey), heard, "404: " + confirm.SaysNoKey},
+		"a sidecar that does not watch the file": {says(http.StatusBadRequest, confirm.SaysNotWatched+`"/etc/a"; watched are none`), heard, `400: nothing watches "/etc/a"; watched are none`},
+		"a sidecar that has just started":        {says(http.StatusServiceUnavailable, confirm.SaysNotYet), heard, "the sidecar answers 503"},
+		"a sidecar that is asked all the time":   {says(http.StatusTooManyRequests, confirm.SaysTooMany), unreachable, "answers 429: too many requests"},
+		"a sidecar of another installation":      {sidecar(t, key(2), allNew), notUnderstood, "it cannot be decrypted"},
+		"a result of a later version":            {replies(confirm.Reply{Result: "queued"}), notUnderstood, `it has the unknown result "queued"`},
+		"a later version that says which it is":  {replies(confirm.Reply{Result: "queued", Version: "v9.1"}), notUnderstood, "it is a sidecar of version v9.1"},
+		"a digest of a later version":            {replies(confirm.Reply{Result: confirm.Applied, Files: map[string]string{"/etc/conf/0": "sha512"}}), notUnderstood, `it has no digest for "/etc/conf/0"`},
+		"more than fits":                         {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, confirm.MaxReply+100)) }, notUnderstood, "more than"},
+		"a refusal of a later version":           {says(http.StatusBadRequest, "this request is of the first form, which is not spoken any more"), notUnderstood, "answers 400, in words that are withheld"},
+		"a page of another program":              {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }, unreachable, `something else answers, with "text/html`},
+		"bytes of another program":               {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 100)) }, notUnderstood, "it cannot be decrypted"},
+		"another program has no such page":       {http.NotFound, notUnderstood, "what listens there answers 404"},
+		"another program wants another method":   {says(http.StatusMethodNotAllowed, ""), notUnderstood, "answers 405"},
+		"another program says that it is busy":   {says(http.StatusTooManyRequests, ""), notUnderstood, "answers 429"},
+		"another program fails":                  {says(http.StatusInternalServerError, ""), notUnderstood, "answers 500"},
+		"another program has nothing to say":     {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, notUnderstood, "answers 204"},
+		"a status that nobody knows":             {says(799, ""), notUnderstood, "answers 799"},
+		"words that no sidecar says":             {says(http.StatusBadRequest, "\x1b[2J\xff debug page: password=hunter2"), notUnderstood, "answers 400, in words that are withheld"},
+		"a header that is no HTTP":               {hijack("HTTP/1.1 200 OK\r\npassword hunter2\r\n\r\n"), unreachable, "does not speak HTTP"},
+		"a line that is no HTTP":                 {hijack("password=hunter2\r\n"), unreachable, "does not speak HTTP"},
+		"what answers leads elsewhere": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound)
-		}, "302"},
+		}, unreachable, "302"},
+		"what is in between wants to be signed in": {says(http.StatusUnauthorized, ""), unreachable, "401"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := inplace.NewAsker(key(1), inplace.Direct("inpod-system")).Ask(t.Context(), podAt(t, c.handler), files(1))
-			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hunter2") {
-				t.Errorf("error: %v, want one with %q and without anything of the application", err, c.want)
+			pod, texts := podAt(t, c.handler), map[string]bool{}
+			for range 2 {
+				_, err := inplace.NewAsker(key(1), inplace.Direct("inpod-system")).Ask(t.Context(), pod, files(1))
+				if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hunter2") {
+					t.Fatalf("error: %v, want one with %q and without anything of the application", err, c.want)
+				}
+				if got := unheardBy(err); got != c.wantUnheard {
+					t.Errorf("%v: it counts as %q, want %q", err, got, c.wantUnheard)
+				}
+				texts[err.Error()] = true
 			}
-			if is, want := isUnreachable(err), slices.Contains([]string{"somebody else", "leads elsewhere", "a line that is no HTTP", "a header that is no HTTP"}, name); is != want {
-				t.Errorf("%v: unreachable is %t, want %t", err, is, want)
+			if len(texts) != 1 {
+				t.Errorf("texts %v, want one: it goes into an event", texts)
 			}
 		})
 	}
 }
 
-func isUnreachable(err error) bool {
-	_, is := errors.AsType[*inplace.UnreachableError](err)
-	return is
-}
+func isUnreachable(err error) bool { return unheardBy(err) == unreachable }
 
 // raw is a pod at whose port each connection is handled by a function.
 func raw(t *testing.T, handle func(net.Conn)) observe.Pod {
@@ -302,14 +336,14 @@ func TestWhatNothingIsHeardOfIsUnreachable(t *testing.T) {
 			pod, texts := c.pod(t), map[string]bool{}
 			for range 3 {
 				_, err := inplace.NewAsker(key(1), inplace.Direct("inpod-system")).Ask(t.Context(), pod, files(1))
-				unreachable, is := errors.AsType[*inplace.UnreachableError](err)
+				closed, is := errors.AsType[*inplace.UnreachableError](err)
 				if !is || !strings.Contains(err.Error(), c.want) {
 					t.Fatalf("error: %v, want that it is unreachable, with %q", err, c.want)
 				}
 				texts[err.Error()] = true
 				for _, part := range []string{"NetworkPolicy", "mesh", strconv.Itoa(int(pod.Port)), "inpod-system", "--confirm-through"} {
-					if !strings.Contains(unreachable.Advice, part) {
-						t.Errorf("advice %q, want %q in it", unreachable.Advice, part)
+					if !strings.Contains(closed.Advice, part) {
+						t.Errorf("advice %q, want %q in it", closed.Advice, part)
 					}
 				}
 			}

@@ -37,7 +37,8 @@ const (
 	firstKnock = 5 * time.Second
 	lastKnock  = 30 * time.Second
 	knocks     = 3
-	// closedNudges is how often a pod is nudged whose sidecar cannot be reached: enough for a kubelet that was not up to date.
+	// closedNudges is how often a pod is nudged whose sidecar cannot be reached, or is not understood: enough for a kubelet that was
+	// not up to date.
 	closedNudges = 3
 )
 
@@ -202,7 +203,7 @@ func (c *campaign) visitAll(ctx context.Context, pods []*podState) {
 func (c *campaign) greet(ctx context.Context, pods []*podState) {
 	each(pods, func(s *podState) {
 		_, err := c.reloader.options.Ask(ctx, s.pod, nil)
-		s.answered = !isUnreachable(err)
+		s.answered = isHeard(err)
 	})
 }
 
@@ -219,8 +220,14 @@ func each(pods []*podState, do func(*podState)) {
 	work.Wait()
 }
 
-func isUnreachable(err error) bool {
-	_, is := errors.AsType[*UnreachableError](err)
+// isHeard tells that a sidecar has said something that is understood, though it may be no answer to the question.
+func isHeard(err error) bool {
+	_, unreachable := errors.AsType[*UnreachableError](err)
+	return !unreachable && !isNotUnderstood(err)
+}
+
+func isNotUnderstood(err error) bool {
+	_, is := errors.AsType[*NotUnderstoodError](err)
 	return is
 }
 
@@ -284,7 +291,10 @@ func (c *campaign) visit(ctx context.Context, s *podState) {
 	}
 	s.askedAt = now
 	reply, err := c.reloader.options.Ask(ctx, s.pod, want.files)
-	if s.answered = !isUnreachable(err); err != nil {
+	if s.answered = isHeard(err); s.standing == unclear && !isNotUnderstood(err) {
+		s.runningAt, s.nudgeAt = now, time.Time{} // nobody knew whether it was late: it has its whole time again
+	}
+	if err != nil {
 		c.failedToAsk(ctx, s, err, now)
 		return
 	}
@@ -305,18 +315,20 @@ func (c *campaign) visit(ctx context.Context, s *podState) {
 // failedToAsk notes that a sidecar has not said anything of use.
 func (c *campaign) failedToAsk(ctx context.Context, s *podState, err error, now time.Time) {
 	s.standing, s.message, s.failingAt = waiting, err.Error(), time.Time{}
-	unreachable, is := errors.AsType[*UnreachableError](err)
+	unreachable, isClosed := errors.AsType[*UnreachableError](err)
+	unknown, isUnclear := errors.AsType[*NotUnderstoodError](err)
 	switch {
-	case !is:
+	case isUnclear:
+		s.standing, s.message = unclear, fmt.Sprintf("%s. %s", unknown, unknown.Advice)
+	case !isClosed:
 	case s.pod.SidecarDown:
 		s.message = "its sidecar does not run"
 	default:
 		s.standing, s.message = closed, fmt.Sprintf("%s: %s. %s", unreachable.Place, unreachable.Why, unreachable.Advice)
-		if s.nudges >= closedNudges {
-			return
-		}
 	}
-	c.nudge(ctx, s, now)
+	if s.standing == waiting || s.nudges < closedNudges {
+		c.nudge(ctx, s, now)
+	}
 }
 
 // age is how long ago the content came to be wanted. If that was before this replica led, any volume counts as new enough
@@ -347,7 +359,8 @@ func (c *campaign) nudge(ctx context.Context, s *podState, now time.Time) {
 }
 
 // sum makes one verdict of what the pods say. A rejection counts more than anything else, since a rollout would break what
-// works; a failure counts more than being late.
+// works; a failure counts more than being late. That one pod is not understood counts more than that others are late: it may be
+// that all of them are of a version that this one does not know.
 func (c *campaign) sum(now time.Time) decide.InPlace {
 	all := c.podsThat(func(*podState) bool { return true })
 	state := decide.InPlace{Sidecar: true}
@@ -371,6 +384,7 @@ func (c *campaign) sum(now time.Time) decide.InPlace {
 	case first(decide.Failed, func(s *podState) bool {
 		return s.standing == uncovered || s.standing == failing && s.askedAt.Sub(s.failingAt) >= patience
 	}):
+	case first(decide.NotUnderstood, func(s *podState) bool { return s.standing == unclear && overdue(s) }):
 	case c.isOut(all, overdue) && first(decide.Unreachable, overdue):
 	case first(decide.Overdue, overdue):
 	case c.lackingSince.IsZero() && !slices.ContainsFunc(all, func(s *podState) bool { return c.holdsUp(s, now) }) && heardOf(all):
@@ -440,12 +454,17 @@ func confirmation(all []*podState) decide.InPlace {
 // unasked says which pods could not be asked; "" for none.
 func unasked(lost, down int) string {
 	var parts []string
-	if lost > 0 {
-		parts = append(parts, fmt.Sprintf("%d pods could not be asked (their nodes are not heard of)", lost))
+	say := func(n int, one, many string) {
+		switch n {
+		case 0:
+		case 1:
+			parts = append(parts, "1 pod could not be asked ("+one+")")
+		default:
+			parts = append(parts, fmt.Sprintf("%d pods could not be asked (%s)", n, many))
+		}
 	}
-	if down > 0 {
-		parts = append(parts, fmt.Sprintf("%d pods could not be asked (they do not run)", down))
-	}
+	say(lost, "its node is not heard of", "their nodes are not heard of")
+	say(down, "it does not run", "they do not run")
 	return strings.Join(parts, ", ")
 }
 

@@ -48,6 +48,7 @@ type patient struct {
 	takes  int    // nudges until its kubelet has the new content
 	fails  error  // what asking it comes to
 	closed bool   // nothing is heard of its sidecar
+	later  bool   // its sidecar is of a version that says what nobody knows
 	// unproven, trigger and proof are what it says of a reload.
 	unproven       bool
 	assumed        bool
@@ -122,6 +123,9 @@ func (w *ward) ask(_ context.Context, pod observe.Pod, want map[string]string) (
 	w.asked++
 	if p != nil && p.closed {
 		return confirm.Reply{}, &inplace.UnreachableError{Place: "at " + pod.Address, Why: "no answer in time", Advice: "Open it."}
+	}
+	if p != nil && p.later {
+		return confirm.Reply{}, &inplace.NotUnderstoodError{Place: "at " + pod.Address, Why: "it has the unknown result", Version: "v9", Advice: "Upgrade."}
 	}
 	if p == nil || p.fails != nil {
 		return confirm.Reply{}, errors.New("the sidecar does not answer")

@@ -112,17 +112,16 @@ func connect(connection httpstream.Connection, port int32) (*forwarded, error) {
 	if err := faults.Close(); err != nil { // nothing is written to it
 		return nil, err
 	}
-	headers.Set(corev1.StreamType, corev1.StreamTypeData)
-	data, err := connection.CreateStream(headers)
-	if err != nil {
-		return nil, err
-	}
-	f := &forwarded{connection: connection, data: data, fault: make(chan string, 1)}
+	f := &forwarded{connection: connection, fault: make(chan string, 1)}
 	go func() { // ends with the connection
 		const enough = 1 << 10
 		said, _ := io.ReadAll(io.LimitReader(faults, enough))
 		f.fault <- string(bytes.TrimSpace(said))
 	}()
+	headers.Set(corev1.StreamType, corev1.StreamTypeData)
+	if f.data, err = connection.CreateStream(headers); err != nil {
+		return nil, f.because(err) // a kubelet that cannot connect may end the stream before it has answered it
+	}
 	return f, nil
 }
 

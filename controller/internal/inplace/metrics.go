@@ -18,7 +18,7 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		}, []string{"result"}),
 		verdicts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "inpod_reload_verdicts_total",
-			Help: "What reloads in the pods of a workload came to: Confirmed, Unproven, Rejected, NeedsRestart, Failed, Overdue or Unreachable.",
+			Help: "What reloads in the pods of a workload came to: Confirmed, Unproven, Rejected, NeedsRestart, Failed, NotUnderstood, Unreachable or Overdue.",
 		}, []string{"verdict"}),
 	}
 	registerer.MustRegister(m.nudges, m.verdicts)

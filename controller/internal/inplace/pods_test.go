@@ -40,7 +40,7 @@ func TestAPodThatNeverStartsHoldsNobodyUp(t *testing.T) {
 		w.states(t, "t1", decide.InPlace{Sidecar: true})
 		after(20 * time.Second)
 		w.states(t, "t1", decide.InPlace{
-			Sidecar: true, Verdict: decide.Confirmed, Pod: "web-0", Message: "1 pods could not be asked (they do not run)",
+			Sidecar: true, Verdict: decide.Confirmed, Pod: "web-0", Message: "1 pod could not be asked (it does not run)",
 		})
 	})
 }

@@ -2,6 +2,7 @@ package inplace_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -63,7 +64,7 @@ func TestAWorkloadWhoseSidecarsCannotBeReached(t *testing.T) {
 			w.closes(true, "web-1")
 			w.pods["web-1"].pod.Lost = true
 		}, decide.InPlace{
-			Sidecar: true, Verdict: decide.Confirmed, Pod: "web-0", Message: "1 pods could not be asked (their nodes are not heard of)",
+			Sidecar: true, Verdict: decide.Confirmed, Pod: "web-0", Message: "1 pod could not be asked (its node is not heard of)",
 		}},
 		"the nodes of all are lost": {func(w *ward) {
 			w.closes(true)
@@ -85,6 +86,77 @@ func TestAWorkloadWhoseSidecarsCannotBeReached(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Nobody knows what the pods have, whatever else is late.
+func TestASidecarThatIsNotUnderstoodHoldsTheRollout(t *testing.T) {
+	t.Parallel()
+	unclear := func(pod string) decide.InPlace {
+		return decide.InPlace{
+			Sidecar: true, Verdict: decide.NotUnderstood, Pod: pod,
+			Message: "what answers at 10.0.0.1 is not understood: it has the unknown result; it is a sidecar of version v9. Upgrade.",
+		}
+	}
+	for name, c := range map[string]struct {
+		change func(w *ward)
+		want   decide.InPlace
+	}{
+		"none is understood":                             {func(w *ward) { w.pods["web-0"].later, w.pods["web-1"].later = true, true }, unclear("web-0")},
+		"one is not, and the other has confirmed":        {func(w *ward) { w.pods["web-1"].later = true }, unclear("web-1")},
+		"one is not, and the other cannot be reached":    {func(w *ward) { w.pods["web-1"].later = true; w.pods["web-0"].closed = true }, unclear("web-1")},
+		"one is not, and the other has not finished":     {func(w *ward) { w.pods["web-1"].later = true; w.pods["web-0"].result = confirm.Late }, unclear("web-1")},
+		"one is not, though its kubelet says it is down": {func(w *ward) { w.pods["web-1"].later, w.pods["web-1"].pod.SidecarDown = true, true }, unclear("web-1")},
+		"one is not, and the other accepts it not":       {func(w *ward) { w.pods["web-1"].later = true; w.pods["web-0"].result = confirm.Rejected }, decide.InPlace{Sidecar: true, Verdict: decide.Rejected, Pod: "web-0", Message: "said by web-0"}},
+		"one is not, and the other could not be told":    {func(w *ward) { w.pods["web-1"].later = true; w.pods["web-0"].result = confirm.Failed }, decide.InPlace{Sidecar: true, Verdict: decide.Failed, Pod: "web-0", Message: "said by web-0"}},
+		"one is not, has just started, and the other is closed": {func(w *ward) {
+			w.pods["web-1"].later, w.pods["web-1"].pod.Running, w.pods["web-0"].closed = true, false, true
+			time.AfterFunc(deadline-15*time.Second, func() { w.change(func() { w.pods["web-1"].pod.Running = true }) })
+		}, outOfReach("web-0")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWard(2)
+				c.change(w)
+				w.pursue(t, "t1")
+				after(deadline + 30*time.Second)
+				w.states(t, "t1", c.want)
+				if got := w.state("t1").AsksForRollout(decide.Options{}); got != (c.want.Verdict == decide.Failed) {
+					t.Errorf("%s asks for a rollout: %t", c.want.Verdict, got)
+				}
+			})
+		})
+	}
+}
+
+// It may go on until somebody upgrades the controller.
+func TestWhatIsNotUnderstoodCostsLittleAndIsConfirmedOnceItIs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(3)
+		w.pods["web-1"].later = true
+		w.pursue(t, "t1")
+		after(deadline + 30*time.Second)
+		w.change(func() { w.notified = 0 })
+		after(24 * time.Hour)
+		w.change(func() {
+			nudges := 0
+			for _, nudge := range w.nudges {
+				if strings.HasPrefix(nudge, "web-1 ") {
+					nudges++
+				}
+			}
+			if nudges > 3 || w.notified > 0 || w.asked > 2*60*24+40 {
+				t.Errorf("%d nudges of a pod that is not understood, %d decisions with nothing new, %d questions in a day", nudges, w.notified, w.asked)
+			}
+			w.pods["web-1"].later, w.pods["web-1"].result = false, confirm.Late
+		})
+		after(deadline - 10*time.Second)
+		w.states(t, "t1", decide.InPlace{Sidecar: true}) // it has its whole time
+		w.change(func() { w.pods["web-1"].result = confirm.Applied })
+		after(31 * time.Second)
+		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true})
+	})
 }
 
 // It may go on for days, and costs little.

@@ -17,6 +17,7 @@ const (
 	rejected  standing = "rejected"  // its application does not accept the content
 	outdated  standing = "outdated"  // its application never re-reads what changed: it needs a restart
 	closed    standing = "closed"    // its sidecar cannot be reached
+	unclear   standing = "unclear"   // what its sidecar says is not understood
 	failing   standing = "failing"   // its application could not be told, or died
 	uncovered standing = "uncovered" // a container has the content that the sidecar does not look after
 )

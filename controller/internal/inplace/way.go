@@ -88,3 +88,8 @@ func (w Way) post(ctx context.Context, pod observe.Pod, body []byte) (*http.Resp
 func (w Way) unreachable(pod observe.Pod, why string) *UnreachableError {
 	return &UnreachableError{Place: w.place(pod), Why: why, Advice: w.advice(pod)}
 }
+
+func (w Way) notUnderstood(pod observe.Pod, e NotUnderstoodError) *NotUnderstoodError {
+	e.Place = w.place(pod)
+	return &e
+}

@@ -25,6 +25,8 @@ type route struct {
 	connects time.Duration // until it connects; 0 for never
 	answers  time.Duration // until the sidecar answers after that
 	refuses  bool
+	foreign  bool // another program answers
+	later    bool // the sidecar is of a version that says what nobody knows
 }
 
 // traffic counts attempts to connect: all that were, and those that go on.
@@ -51,7 +53,7 @@ func (r route) way(t *testing.T, name string, seen *traffic) Way {
 				return nil, ctx.Err()
 			}
 			ours, theirs := net.Pipe()
-			go serveSidecar(t, theirs, r.answers)
+			go serveSidecar(t, theirs, r)
 			return ours, nil
 		},
 		place:   func(observe.Pod) string { return "by the " + name },
@@ -62,15 +64,15 @@ func (r route) way(t *testing.T, name string, seen *traffic) Way {
 
 var testKey = bytes.Repeat([]byte{1}, 32)
 
-// serveSidecar answers one question with "applied", after some time.
-func serveSidecar(t *testing.T, c net.Conn, after time.Duration) {
+// serveSidecar answers one question, with "applied" unless the route says otherwise.
+func serveSidecar(t *testing.T, c net.Conn, r route) {
 	defer func() { _ = c.Close() }()
 	question, err := http.ReadRequest(bufio.NewReader(c))
 	if err != nil {
 		return
 	}
 	body, _ := io.ReadAll(question.Body)
-	time.Sleep(after)
+	time.Sleep(r.answers)
 	request, err := confirm.ParseRequest(body)
 	if err != nil {
 		t.Error(err)
@@ -78,7 +80,11 @@ func serveSidecar(t *testing.T, c net.Conn, after time.Duration) {
 	}
 	text, _ := confirm.PublicKey(testKey)
 	public, _ := confirm.ParseKey(text)
-	sealed, err := public.Seal(request.Nonce, confirm.Reply{Result: confirm.Applied, At: time.Now()})
+	reply := confirm.Reply{Result: confirm.Applied, At: time.Now()}
+	if r.later {
+		reply.Result = "queued"
+	}
+	sealed, err := public.Seal(request.Nonce, reply)
 	if err != nil {
 		t.Error(err)
 		return
@@ -86,6 +92,9 @@ func serveSidecar(t *testing.T, c net.Conn, after time.Duration) {
 	answer := http.Response{
 		StatusCode: http.StatusOK, ProtoMajor: 1, ProtoMinor: 1, ContentLength: int64(len(sealed)),
 		Body: io.NopCloser(bytes.NewReader(sealed)), Close: true,
+	}
+	if r.foreign {
+		answer.StatusCode = http.StatusNotFound
 	}
 	_ = answer.Write(c)
 }
@@ -106,6 +115,18 @@ func TestTheSecondWayDoesNotWaitUntilTheFirstGivesUp(t *testing.T) {
 		"the first waits for a place":   {first: route{place: time.Minute, connects: 1}, second: route{connects: 1}, wantTook: time.Minute + time.Millisecond},
 		"the first connects late, and the second never": {
 			first: route{connects: time.Second}, wantTook: time.Second + time.Millisecond, wantSecond: 1,
+		},
+		"another program answers by the first": {
+			first: route{connects: 1, foreign: true}, second: route{connects: 1}, wantTook: time.Millisecond, wantSecond: 1,
+		},
+		"another program answers by the first, and the second is refused": {
+			first: route{connects: 1, foreign: true}, second: route{refuses: true}, wantTook: time.Millisecond, wantSecond: 1,
+			wantErr: "what answers by the first is not understood: what listens there answers 404, in words that are withheld: " +
+				"they may be the application's, and quote a secret",
+		},
+		"a later version answers by the first, and says the same by the second": {
+			first: route{connects: 1, later: true}, second: route{connects: 1}, wantTook: time.Millisecond,
+			wantErr: `what answers by the first is not understood: it has the unknown result "queued"`,
 		},
 		"neither connects": {
 			wantTook: 4 * time.Second, wantSecond: 1,

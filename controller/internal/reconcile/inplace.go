@@ -40,7 +40,7 @@ func changedIn(decision decide.Decision, ref source.Ref) bool {
 // or something else is in the way, and nobody waits for the content that the pods were to have.
 func underWay(reason decide.Reason) bool {
 	switch reason {
-	case decide.ReloadConfirmed, decide.ReloadRejected, decide.ReloadFailed, decide.OutOfReach:
+	case decide.ReloadConfirmed, decide.ReloadRejected, decide.ReloadFailed, decide.ReplyUnknown, decide.OutOfReach:
 		return true
 	default:
 		return false

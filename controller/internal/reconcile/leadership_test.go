@@ -250,6 +250,8 @@ func TestAReloadInPlaceIsToldWhenEveryPodHasConfirmed(t *testing.T) {
 			"accept the new content and keeps the old: because (ConfigMap a changed (k))"}},
 		"out of reach": {decide.Unreachable, nil, []string{"Warning SidecarUnreachable web: Not rolled, and not confirmed: no sidecar of its pods " +
 			"can be reached, such as that of pod web-1 because --unreachable=rollout rolls instead. It is asked again and again (ConfigMap a changed (k))"}},
+		"not understood": {decide.NotUnderstood, nil, []string{"Warning SidecarNotUnderstood web: Not rolled, and not confirmed: for pod web-1, because " +
+			"--unreachable=rollout rolls instead. It is asked again and again (ConfigMap a changed (k))"}},
 		"needs a restart": {
 			decide.NeedsRestart,
 			[]string{"rolled web"},
@@ -296,46 +298,51 @@ func TestAReloadInPlaceIsToldWhenEveryPodHasConfirmed(t *testing.T) {
 // The pod that the warning names may go, and others be named: one event for each content is enough, and another one after a restart.
 func TestThatNobodyCanBeAskedIsReportedOnce(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		pods := &sidecars{}
-		var alerts []string
-		w := newTown(t, func(o *reconcile.Options) {
-			o.InPlace = pods
-			o.Alert = func(m alert.Message) { alerts = append(alerts, m.Reason) }
+	for _, verdict := range []decide.Verdict{decide.Unreachable, decide.NotUnderstood} {
+		t.Run(string(verdict), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				pods := &sidecars{}
+				var alerts []string
+				w := newTown(t, func(o *reconcile.Options) {
+					o.InPlace = pods
+					o.Alert = func(m alert.Message) { alerts = append(alerts, m.Reason) }
+				})
+				w.apply(objtest.ConfigMap("a", "k", "0"), mounting("web", "a"))
+				stop := w.lead()
+				time.Sleep(time.Minute)
+				w.apply(objtest.ConfigMap("a", "k", "1"))
+				time.Sleep(time.Minute)
+				pods.say(verdict)
+				for i := range 20 {
+					pods.because(fmt.Sprintf("other words %d", i))
+					w.loop.Notify(deployment("web"), "WorkloadChanged")
+					time.Sleep(time.Minute)
+				}
+				if n := len(w.told()); n != 1 || len(alerts) != 1 {
+					t.Errorf("%d events and %d alerts, want one of each:\n%s", n, len(alerts), strings.Join(w.told(), "\n"))
+				}
+				stop()
+				pods.forget()
+				w.lead()
+				time.Sleep(time.Minute)
+				if n := len(pods.pursued()); n != 1 {
+					t.Errorf("the next leader pursues %d reloads, want 1: what was asked stays open", n)
+				}
+				w.loop.Notify(deployment("web"), "WorkloadChanged")
+				time.Sleep(time.Minute)
+				if n := len(w.told()); n != 2 {
+					t.Errorf("%d events after the next leader has come to the same, want 2", n)
+				}
+				pods.say(decide.Confirmed)
+				w.loop.Notify(deployment("web"), "WorkloadChanged")
+				time.Sleep(time.Hour)
+				if diff := cmp.Diff([]string{"recorded web", "recorded web"}, w.done()); diff != "" {
+					t.Errorf("writes (-want +got):\n%s", diff)
+				}
+			})
 		})
-		w.apply(objtest.ConfigMap("a", "k", "0"), mounting("web", "a"))
-		stop := w.lead()
-		time.Sleep(time.Minute)
-		w.apply(objtest.ConfigMap("a", "k", "1"))
-		time.Sleep(time.Minute)
-		pods.say(decide.Unreachable)
-		for i := range 20 {
-			pods.because(fmt.Sprintf("other words %d", i))
-			w.loop.Notify(deployment("web"), "WorkloadChanged")
-			time.Sleep(time.Minute)
-		}
-		if n := len(w.told()); n != 1 || len(alerts) != 1 {
-			t.Errorf("%d events and %d alerts, want one of each:\n%s", n, len(alerts), strings.Join(w.told(), "\n"))
-		}
-		stop()
-		pods.forget()
-		w.lead()
-		time.Sleep(time.Minute)
-		if n := len(pods.pursued()); n != 1 {
-			t.Errorf("the next leader pursues %d reloads, want 1: what was asked stays open", n)
-		}
-		w.loop.Notify(deployment("web"), "WorkloadChanged")
-		time.Sleep(time.Minute)
-		if n := len(w.told()); n != 2 {
-			t.Errorf("%d events after the next leader has come to the same, want 2", n)
-		}
-		pods.say(decide.Confirmed)
-		w.loop.Notify(deployment("web"), "WorkloadChanged")
-		time.Sleep(time.Hour)
-		if diff := cmp.Diff([]string{"recorded web", "recorded web"}, w.done()); diff != "" {
-			t.Errorf("writes (-want +got):\n%s", diff)
-		}
-	})
+	}
 }
 
 // The words of an application may hold a time or the number of a process, and a reload is tried every 30 s.

@@ -122,7 +122,12 @@ func (l *Loop) warn(ctx context.Context, w observe.Workload, s *state, decision 
 
 // isReload tells of a warning that a reload did not work, or that nobody knows.
 func isReload(reason decide.Reason) bool {
-	return reason == decide.ReloadRejected || reason == decide.ReloadFailed || reason == decide.OutOfReach
+	switch reason {
+	case decide.ReloadRejected, decide.ReloadFailed, decide.ReplyUnknown, decide.OutOfReach:
+		return true
+	default:
+		return false
+	}
 }
 
 // rolled tells that a rollout was accepted.

@@ -79,7 +79,7 @@ func (c *confirmer) answer(body []byte) (sealed []byte, status int, err error) {
 
 // reply describes the moment a.
 func (s Source) reply(a agent.Status, files []string) (confirm.Reply, error) {
-	r := confirm.Reply{Files: map[string]string{}, Changes: a.Changes, At: s.Now().UTC(), Started: s.Started.UTC()}
+	r := confirm.Reply{Files: map[string]string{}, Changes: a.Changes, At: s.Now().UTC(), Started: s.Started.UTC(), Version: s.Version}
 	r.Result, r.Message = standing(a)
 	r.Assumed = r.Result == confirm.None && a.Assumed
 	if r.Result != confirm.None && r.Result != confirm.Pending {

@@ -52,7 +52,7 @@ func confirming(t *testing.T, s agent.Status) http.Handler {
 		t.Fatal(err)
 	}
 	return status.Handler(status.Source{
-		Agent: func() agent.Status { return s }, Confirm: key, Now: func() time.Time { return now }, Started: now.Add(-time.Hour),
+		Agent: func() agent.Status { return s }, Confirm: key, Now: func() time.Time { return now }, Started: now.Add(-time.Hour), Version: "v1.2.3",
 	})
 }
 
@@ -98,6 +98,7 @@ func TestConfirm(t *testing.T) {
 		},
 		At: now, Started: now.Add(-time.Hour), AttemptAt: now.Add(-time.Minute - time.Second),
 		Changed: now.Add(-3 * time.Minute), // of the volume that was asked for
+		Version: "v1.2.3",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("reply (-want +got):\n%s", diff)
