@@ -187,7 +187,7 @@ func (c *secretCase) quoted(value string) string {
 		value = string(runes[:to])
 		if to >= 4 {
 			shown := string(runes[to-4 : to])
-			if telling(shown) == 4 && !strings.Contains(pemLines, shown) {
+			if telling(shown) == 4 && !alike(shown) && !strings.Contains(pemLines, shown) {
 				c.abbreviated = append(c.abbreviated, shown+cut)
 			}
 		}
@@ -406,7 +406,7 @@ func excused(part string) bool {
 	if telling(part) < 4 || strings.ContainsFunc(part, unicode.IsControl) || strings.Contains(part, "  ") {
 		return true // a row of spaces counts as one
 	}
-	if c, _ := utf8.DecodeRuneInString(part); strings.Trim(part, string(c)) == "" && !unicode.IsLetter(c) && !unicode.IsDigit(c) {
+	if alike(part) {
 		return true
 	}
 	for field := range strings.FieldsSeq(strings.ToLower(part)) {
@@ -416,6 +416,12 @@ func excused(part string) bool {
 		}
 	}
 	return true
+}
+
+// alike reports whether a part of a value is the same character again and again, such as dots, which tells nothing.
+func alike(part string) bool {
+	c, _ := utf8.DecodeRuneInString(part)
+	return strings.Trim(part, string(c)) == "" && !unicode.IsLetter(c) && !unicode.IsDigit(c)
 }
 
 // telling counts the characters that are neither spaces nor quotes, nor stand for what is no character.
