@@ -141,10 +141,13 @@ manifests: host tool-helm ## render the chart into dist/inpod.yaml for kubectl a
 	@tools/manifests.sh "$(HELM)" "$(VERSION)" "$(IMAGE_PREFIX)" dist/inpod.yaml
 
 .PHONY: generate
-generate: host tool-helm tool-chartreadme ## write the generated files: the chart's README and the golden files
-	@$(TOOLS_BIN)/chartreadme charts/inpod
-	@HELM="$(HELM)" go test ./charts/tests -count=1 -update
-	@echo "generated: charts/inpod/README.md, charts/tests/testdata; see git diff"
+generate: host tool-helm tool-chartreadme ## write everything generated: goldens, tables of docs, the chart's README
+	@HELM="$(HELM)" CHARTREADME="$(TOOLS_BIN)/chartreadme" tools/generate.sh
+
+.PHONY: verify
+verify: host tool-helm tool-chartreadme ## generated files are current, scripts pass shellcheck, no known vulnerability
+	@tools/need.sh shellcheck shellcheck
+	@HELM="$(HELM)" CHARTREADME="$(TOOLS_BIN)/chartreadme" tools/verify.sh
 
 ##@ The local cluster
 

@@ -21,7 +21,8 @@ case $mode in
     ;;
   run)
     for file in "${files[@]}"; do
-      for name in $(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$file"); do
+      mapfile -t names < <(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$file")
+      for name in "${names[@]}"; do
         echo "fuzzing $name of $(dirname "$file") for $1"
         go test -run '^$' -fuzz "^$name\$" -fuzztime "$1" -fuzzminimizetime 100x "./$(dirname "$file")"
       done

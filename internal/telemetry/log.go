@@ -1,8 +1,8 @@
 // Package telemetry decides how a program of inpod tells what it does: the form of its log, its metrics registry
 // and the HTTP endpoints for probes and scrapes.
 //
-// It is shared by all three programs and must stay small, because the sidecar runs once per pod: it imports neither
-// client-go nor klog nor net/http/pprof. What needs those is in the subpackages kubelog, kubemetrics and profiling.
+// The controller and the injector share it. The sidecar has a log and metrics of its own, since it runs once per pod and
+// has to stay small. What needs client-go, klog or net/http/pprof is in the subpackages kubelog, kubemetrics and profiling.
 package telemetry
 
 import (

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"time"
 	"unicode/utf8"
@@ -150,28 +151,35 @@ func (l *Loop) rolled(w observe.Workload, s *state, decision decide.Decision) {
 	l.alert(w, decision, said, reason, decision.Message, true)
 }
 
-// refused tells that the API server did not take a write.
+// refused reports that the API server did not take a write.
 func (l *Loop) refused(w observe.Workload, decision decide.Decision, err error) {
-	what := "The baseline could not be written"
-	switch decision.Action {
-	case decide.Resume:
-		what = "It could not be resumed"
-	case decide.Recreate:
-		what = "Job " + w.View.Job.StandIn.Name + " could not be made again, and nothing of it is lost: its place is kept. It"
-	case decide.None, decide.Reload:
-	case decide.Rollout:
-		what = "The rolling update could not be started"
-		if l.options.Rules.Webhook {
-			what = "The webhook could not be called"
-		}
+	if decision.Action == decide.Rollout {
 		l.metrics.rolled(w.View.Key.Kind, decision.Reason, false)
 	}
 	l.options.Log.Warn("a write failed and will be tried again", "workload", w.View.Key, "action", decision.Action, "error", err)
-	message := what + " and will be tried again: " + err.Error()
+	message := refusal(w.View, decision.Action, l.options.Rules.Webhook) + ": " + err.Error()
 	l.event(w, corev1.EventTypeWarning, EventFailed, message)
 	if decision.Action == decide.Rollout {
 		l.alert(w, decision, "rolled", EventFailed, message, false)
 	}
+}
+
+// refusal is the sentence on what could not be done, without its end.
+func refusal(view workload.View, action decide.Action, byWebhook bool) string {
+	what := "The baseline could not be written"
+	switch action {
+	case decide.Resume:
+		what = "The workload could not be resumed"
+	case decide.Recreate:
+		return fmt.Sprintf("Job %s could not be created again and will be tried again; Job %s keeps its manifest", view.Job.StandIn.Name, view.Key.Name)
+	case decide.None, decide.Reload:
+	case decide.Rollout:
+		what = "The rolling update could not be started"
+		if byWebhook {
+			what = "The webhook could not be called"
+		}
+	}
+	return what + " and will be tried again"
 }
 
 // alert tells people who do not look at events.
