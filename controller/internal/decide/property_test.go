@@ -291,7 +291,7 @@ func (s *story) at(d decide.Decision) string {
 func TestPropertyPodsGetWhatChanged(t *testing.T) {
 	t.Parallel()
 	counts := map[decide.Reason]int{}
-	for seed := range uint64(260) {
+	for seed := range uint64(400) {
 		s := &story{world: newWorld(t, nil), r: rand.New(rand.NewPCG(seed, 5)), seed: seed, counts: counts}
 		s.input.Options = decide.Options{OnCreate: true, OnDelete: true}
 		s.inputs = func(in *decide.Input) { in.Policy.Pacing, in.Workload.Paused = s.pacing, s.paused }
