@@ -3,6 +3,8 @@
 package e2e_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"inpod.dev/inpod/e2e/internal/kit"
@@ -225,16 +228,42 @@ func aJob(s *space) {
 	}
 }
 
-// The label of the namespace asks, and its annotations say how. A pod may still say no.
+// annotateNamespace gives the namespace annotations: "key", "value", … without the domain.
+func (s *space) annotateNamespace(keysAndValues ...string) {
+	s.t.Helper()
+	annotations := map[string]string{}
+	for i := 0; i < len(keysAndValues); i += 2 {
+		annotations[annotation.Domain+keysAndValues[i]] = keysAndValues[i+1]
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": annotations}})
+	s.must(err)
+	_, err = s.Client.CoreV1().Namespaces().Patch(s.ctx, s.ns, types.MergePatchType, patch, metav1.PatchOptions{})
+	s.must(err)
+}
+
+// The label of the namespace asks, and its annotations say how. A pod may still say no. How a pod runs is changed only once the
+// namespace says that it may be.
 func aNamespaceThatAsks(s *space) {
-	namespace, err := s.Client.CoreV1().Namespaces().Get(s.ctx, s.ns, metav1.GetOptions{})
-	s.must(err)
-	namespace.Annotations = map[string]string{annotation.Domain + "preset": "nginx"}
-	_, err = s.Client.CoreV1().Namespaces().Update(s.ctx, namespace, metav1.UpdateOptions{})
-	s.must(err)
+	s.annotateNamespace("preset", "nginx")
 	s.apply(configMap("site", "default.conf", site("first")))
-	silent, refuses := nginxPod("silent"), nginxPod("refuses")
+	alone, silent, refuses := nginxPod("alone"), nginxPod("silent"), nginxPod("refuses")
+	delete(alone.Annotations, annotation.InjectKey)
 	delete(silent.Annotations, annotation.InjectKey)
+	if as := s.create(alone); sidecarOf(as) != nil || as.Spec.ShareProcessNamespace != nil {
+		s.t.Errorf("a pod that says nothing, in a namespace that says nothing of shared processes: %+v", as.Spec)
+	}
+	s.annotateNamespace("share-processes", "true")
+	// What was read of the namespace holds for a second.
+	s.eventually("the injector to read the namespace again", func() (string, bool) {
+		probe := nginxPod("probe")
+		delete(probe.Annotations, annotation.InjectKey)
+		probe.GenerateName, probe.Name = "probe-", ""
+		probe, err := s.Client.CoreV1().Pods(s.ns).Create(s.ctx, probe, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		if err != nil {
+			return err.Error(), false
+		}
+		return fmt.Sprint(probe.Annotations), sidecarOf(probe) != nil
+	})
 	refuses.Annotations[annotation.InjectKey] = "disabled"
 	created := s.create(silent)
 	if sidecar := sidecarOf(created); sidecar == nil || !slices.Contains(sidecar.Args, "--preset=nginx") {

@@ -164,7 +164,8 @@ func (in *injector) options(ctx context.Context, connection *access.Connection) 
 	return inject.Options{
 		Server: connection.ServerVersion, NativeSidecars: native,
 		Image: c.Sidecar.Image, PullPolicy: c.Sidecar.PullPolicy,
-		CPURequest: c.Sidecar.CPURequest, MemoryRequest: c.Sidecar.MemoryRequest, MemoryLimit: c.Sidecar.MemoryLimit,
+		CPURequest: c.Sidecar.CPURequest, CPULimit: c.Sidecar.CPULimit, MemoryRequest: c.Sidecar.MemoryRequest, MemoryLimit: c.Sidecar.MemoryLimit,
+		StorageRequest: c.Sidecar.StorageRequest, StorageLimit: c.Sidecar.StorageLimit, Capabilities: c.Sidecar.Capabilities,
 		StatusPort: int32(c.Sidecar.StatusPort), ConfirmKey: confirmKey, //nolint:gosec // config holds it below 65536
 	}, nil
 }

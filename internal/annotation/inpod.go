@@ -53,18 +53,35 @@ type Injection struct {
 	// Watch are the mounts, and the files and folders below mounts, that are watched as well as what is live by itself.
 	Watch []string
 
-	Image         string // in place of the sidecar's usual image
-	CPURequest    *resource.Quantity
-	MemoryRequest *resource.Quantity
-	MemoryLimit   *resource.Quantity
-	RunAsUser     *int64
-	Native        *bool // nil: as the cluster can
-	InApplication *bool // run in the application's image; nil: where it is needed
-	StatusPort    int32 // 0: the usual one
+	Image          string // in place of the sidecar's usual image
+	CPURequest     *resource.Quantity
+	CPULimit       *resource.Quantity
+	MemoryRequest  *resource.Quantity
+	MemoryLimit    *resource.Quantity
+	StorageRequest *resource.Quantity // of ephemeral storage
+	StorageLimit   *resource.Quantity
+	RunAsUser      *int64
+	Capabilities   Capabilities // "": the usual ones
+	Native         *bool        // nil: as the cluster can
+	InApplication  *bool        // run in the application's image; nil: where it is needed
+	// ShareProcesses says whether shareProcessNamespace may be set for the sidecar; nil: where the pod itself asks.
+	ShareProcesses *bool
+	// SaysHow reports that the pod itself says how its application reloads, rather than its namespace.
+	SaysHow    bool
+	StatusPort int32 // 0: the usual one
 
 	// Arguments are the sidecar's flags for what was asked, such as --reload-signal=HUP, in a fixed order.
 	Arguments []string
 }
+
+// Capabilities says which Linux capabilities the sidecar gets.
+type Capabilities string
+
+// The values of Capabilities.
+const (
+	CapabilitiesAsNeeded Capabilities = "as-needed" // what its task takes, for root alone
+	NoCapabilities       Capabilities = "none"      // none, whatever its task takes
+)
 
 // NamedPath is a path as the application sees it, and the key that names it.
 type NamedPath struct {
@@ -99,7 +116,8 @@ func ReadInjection(pod, namespace map[string]string, asks bool) (Injection, []Pr
 	if !i.Wanted {
 		return i, nil
 	}
-	r := injectionReader{into: &i, pod: pod, defaults: namespace, ownTrigger: hasTrigger(pod)}
+	i.SaysHow = hasTrigger(pod)
+	r := injectionReader{into: &i, pod: pod, defaults: namespace, ownTrigger: i.SaysHow}
 	r.read()
 	return i, r.problems
 }
@@ -174,8 +192,17 @@ func (r *injectionReader) contradictions() {
 	if len(triggers) > 1 {
 		r.problem(triggers[1].key, triggers[1].value, "excludes "+Domain+triggers[0].key+"; keep one of them")
 	}
-	if i.MemoryRequest != nil && i.MemoryLimit != nil && i.MemoryRequest.Cmp(*i.MemoryLimit) > 0 {
-		r.problem("sidecar-memory-request", i.MemoryRequest.String(), "is more than the limit of "+i.MemoryLimit.String())
+	for _, pair := range []struct {
+		key            string
+		request, limit *resource.Quantity
+	}{
+		{"sidecar-cpu-request", i.CPURequest, i.CPULimit},
+		{"sidecar-memory-request", i.MemoryRequest, i.MemoryLimit},
+		{"sidecar-ephemeral-storage-request", i.StorageRequest, i.StorageLimit},
+	} {
+		if pair.request != nil && pair.limit != nil && pair.request.Cmp(*pair.limit) > 0 {
+			r.problem(pair.key, pair.request.String(), "is more than the limit of "+pair.limit.String())
+		}
 	}
 }
 

@@ -55,11 +55,16 @@ func injectionRows() []injectionRow {
 		{"settle", !how, flag, readDuration},
 		{"sidecar-image", !how, !flag, readImage},
 		{"sidecar-cpu-request", !how, !flag, readQuantity(func(i *Injection) **resource.Quantity { return &i.CPURequest })},
+		{"sidecar-cpu-limit", !how, !flag, readQuantity(func(i *Injection) **resource.Quantity { return &i.CPULimit })},
 		{"sidecar-memory-request", !how, !flag, readQuantity(func(i *Injection) **resource.Quantity { return &i.MemoryRequest })},
 		{"sidecar-memory-limit", !how, !flag, readQuantity(func(i *Injection) **resource.Quantity { return &i.MemoryLimit })},
+		{"sidecar-ephemeral-storage-request", !how, !flag, readQuantity(func(i *Injection) **resource.Quantity { return &i.StorageRequest })},
+		{"sidecar-ephemeral-storage-limit", !how, !flag, readQuantity(func(i *Injection) **resource.Quantity { return &i.StorageLimit })},
 		{"sidecar-run-as-user", !how, !flag, readUser},
+		{"sidecar-capabilities", !how, !flag, readCapabilities},
 		{"native-sidecar", !how, !flag, readSwitch(func(i *Injection) **bool { return &i.Native })},
 		{"application-image", !how, !flag, readSwitch(func(i *Injection) **bool { return &i.InApplication })},
+		{"share-processes", !how, !flag, readSwitch(func(i *Injection) **bool { return &i.ShareProcesses })},
 		{"status-port", !how, !flag, readPort},
 	}
 }
@@ -292,6 +297,15 @@ func readUser(i *Injection, value string) string {
 	}
 	i.RunAsUser = &uid
 	return ""
+}
+
+func readCapabilities(i *Injection, value string) string {
+	switch c := Capabilities(value); c {
+	case CapabilitiesAsNeeded, NoCapabilities:
+		i.Capabilities = c
+		return ""
+	}
+	return quoted(value) + ` is not allowed; use "none" or "as-needed"`
 }
 
 func readPort(i *Injection, value string) string {

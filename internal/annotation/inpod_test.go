@@ -67,15 +67,16 @@ func TestEveryKeyIsRead(t *testing.T) {
 		"reload-ca-file", "/etc/app/ca", "reload-skip-verify", "false", "reload-timeout", "3s", "reload-attempts", "5",
 		"validate-command", `["nginx","-t"]`, "command-timeout", "1m", "verify-url", "http://127.0.0.1/healthz",
 		"verify-timeout", "10s", "require-proof", "true", "probe-url", "unix:/run/app/sock:/status", "settle", "1s", "watch", "/etc/tls/, /data/svid.pem",
-		"sidecar-image", "example.com/sidecar:1", "sidecar-cpu-request", "10m", "sidecar-memory-request", "32Mi",
-		"sidecar-memory-limit", "128Mi", "sidecar-run-as-user", "101", "native-sidecar", "false", "application-image", "true",
-		"status-port", "9898",
+		"sidecar-image", "example.com/sidecar:1", "sidecar-cpu-request", "10m", "sidecar-cpu-limit", "100m",
+		"sidecar-memory-request", "32Mi", "sidecar-memory-limit", "128Mi", "sidecar-ephemeral-storage-request", "1Mi",
+		"sidecar-ephemeral-storage-limit", "2Mi", "sidecar-run-as-user", "101", "sidecar-capabilities", "none", "native-sidecar", "false",
+		"application-image", "true", "share-processes", "true", "status-port", "9898",
 	), nil, false)
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
 	want := annotation.Injection{
-		Wanted: true, ByPod: true,
+		Wanted: true, ByPod: true, SaysHow: true,
 		Preset: "nginx", Signal: "sighup", Process: "nginx", Cmdline: "^nginx: master", Container: "web", Validate: []string{"nginx", "-t"},
 		Paths: []annotation.NamedPath{
 			{Key: "inpod.dev/reload-body-from", Path: "/etc/app/body"},
@@ -85,8 +86,10 @@ func TestEveryKeyIsRead(t *testing.T) {
 			{Key: "inpod.dev/probe-url", Path: "/run/app/sock", Socket: true},
 		},
 		Watch: []string{"/etc/tls", "/data/svid.pem"},
-		Image: "example.com/sidecar:1", CPURequest: new(resource.MustParse("10m")), MemoryRequest: new(resource.MustParse("32Mi")),
-		MemoryLimit: new(resource.MustParse("128Mi")), RunAsUser: new(int64(101)), Native: new(false), InApplication: new(true), StatusPort: 9898,
+		Image: "example.com/sidecar:1", CPURequest: new(resource.MustParse("10m")), CPULimit: new(resource.MustParse("100m")),
+		MemoryRequest: new(resource.MustParse("32Mi")), MemoryLimit: new(resource.MustParse("128Mi")), StorageRequest: new(resource.MustParse("1Mi")),
+		StorageLimit: new(resource.MustParse("2Mi")), RunAsUser: new(int64(101)), Capabilities: annotation.NoCapabilities, Native: new(false),
+		InApplication: new(true), ShareProcesses: new(true), StatusPort: 9898,
 		Arguments: []string{
 			"--preset=nginx", "--reload-signal=sighup", "--reload-process=nginx", "--reload-cmdline=^nginx: master", "--signal-handled=true",
 			"--reload-method=PUT", "--reload-status=200, 204-299", "--reload-body-from=/etc/app/body",
@@ -141,14 +144,23 @@ func TestWhatCannotBeUnderstood(t *testing.T) {
 		"a path to watch with dots":   {pod: asking("watch", "/a/../b"), want: []string{`"/a/../b"`}},
 		"a path to watch twice":       {pod: asking("watch", "/a,/b,/a/"), want: []string{`"/a" twice`}},
 		"a list to watch with a hole": {pod: asking("watch", "/a,"), want: []string{`""`}},
-
-		"a user by name":        {pod: asking("sidecar-run-as-user", "nginx"), want: []string{`"nginx"`, "number"}},
-		"a negative user":       {pod: asking("sidecar-run-as-user", "-1"), want: []string{`"-1"`}},
-		"a port of root's":      {pod: asking("status-port", "80"), want: []string{`"80"`, "1024"}},
-		"a port out of range":   {pod: asking("status-port", "70000"), want: []string{`"70000"`}},
-		"a misspelled key":      {pod: asking("relaod-url", "http://x/"), want: []string{"annotation inpod.dev/relaod-url", "no key of inpod"}},
-		"a bad default":         {pod: asking(), namespace: own("settle", "soon"), want: []string{"annotation inpod.dev/settle", "as the default of the namespace", `"soon"`}},
-		"a bad value of inject": {pod: map[string]string{annotation.InjectKey: "on"}, want: []string{"annotation inpod.dev/inject", `"on"`, `"enabled"`}},
+		"more processor time requested than allowed": {
+			pod: asking("sidecar-cpu-request", "2", "sidecar-cpu-limit", "100m"), want: []string{"sidecar-cpu-request", "more than the limit of 100m"},
+		},
+		"more storage requested than allowed": {
+			pod:  asking("sidecar-ephemeral-storage-request", "2Gi", "sidecar-ephemeral-storage-limit", "1Gi"),
+			want: []string{"sidecar-ephemeral-storage-request", "more than the limit of 1Gi"},
+		},
+		"a processor limit of nothing":    {pod: asking("sidecar-cpu-limit", "0"), want: []string{"inpod.dev/sidecar-cpu-limit", "above zero"}},
+		"capabilities by name":            {pod: asking("sidecar-capabilities", "KILL"), want: []string{"inpod.dev/sidecar-capabilities", `"KILL"`, `"none"`}},
+		"a word for sharing of processes": {pod: asking("share-processes", "yes"), want: []string{"inpod.dev/share-processes", `"yes"`, `"true"`}},
+		"a user by name":                  {pod: asking("sidecar-run-as-user", "nginx"), want: []string{`"nginx"`, "number"}},
+		"a negative user":                 {pod: asking("sidecar-run-as-user", "-1"), want: []string{`"-1"`}},
+		"a port of root's":                {pod: asking("status-port", "80"), want: []string{`"80"`, "1024"}},
+		"a port out of range":             {pod: asking("status-port", "70000"), want: []string{`"70000"`}},
+		"a misspelled key":                {pod: asking("relaod-url", "http://x/"), want: []string{"annotation inpod.dev/relaod-url", "no key of inpod"}},
+		"a bad default":                   {pod: asking(), namespace: own("settle", "soon"), want: []string{"annotation inpod.dev/settle", "as the default of the namespace", `"soon"`}},
+		"a bad value of inject":           {pod: map[string]string{annotation.InjectKey: "on"}, want: []string{"annotation inpod.dev/inject", `"on"`, `"enabled"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

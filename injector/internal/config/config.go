@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/telemetry"
 )
 
@@ -72,13 +73,17 @@ type Certificates struct {
 
 // Sidecar is what is injected where the pod says nothing else.
 type Sidecar struct {
-	Image         string
-	PullPolicy    corev1.PullPolicy
-	Native        NativeSidecars
-	CPURequest    resource.Quantity
-	MemoryRequest resource.Quantity
-	MemoryLimit   resource.Quantity
-	StatusPort    int
+	Image          string
+	PullPolicy     corev1.PullPolicy
+	Native         NativeSidecars
+	CPURequest     resource.Quantity
+	CPULimit       resource.Quantity
+	MemoryRequest  resource.Quantity
+	MemoryLimit    resource.Quantity
+	StorageRequest resource.Quantity // of ephemeral storage
+	StorageLimit   resource.Quantity
+	Capabilities   annotation.Capabilities
+	StatusPort     int
 }
 
 // Election is about the Lease of the replica that renews certificates.
@@ -124,7 +129,7 @@ func Default() Config {
 		Sidecar: Sidecar{
 			PullPolicy: corev1.PullIfNotPresent, Native: NativeAuto,
 			CPURequest: resource.MustParse("5m"), MemoryRequest: resource.MustParse("16Mi"), MemoryLimit: resource.MustParse("64Mi"),
-			StatusPort: 9797,
+			Capabilities: annotation.CapabilitiesAsNeeded, StatusPort: 9797,
 		},
 		Election:        Election{LeaseName: "inpod-injector"},
 		Log:             Log{Format: telemetry.FormatText, Level: slog.LevelInfo},

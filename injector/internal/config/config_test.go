@@ -33,6 +33,7 @@ func other() map[string]string {
 	return map[string]string{
 		"sidecar-image": "example.com/sidecar:2", "sidecar-pull-policy": "Always", "native-sidecars": "never",
 		"sidecar-cpu-request": "10m", "sidecar-memory-request": "32Mi", "sidecar-memory-limit": "128Mi", "sidecar-status-port": "9898",
+		"sidecar-cpu-limit": "100m", "sidecar-ephemeral-storage-request": "1Mi", "sidecar-ephemeral-storage-limit": "8Mi", "sidecar-capabilities": "none",
 		"webhook-address": ":8443", "webhook-service": "other", "webhook-configuration": "other", "exclude-namespaces": "build,ci", "drain": "10s",
 		"certificate-secret": "other", "certificate-directory": "/tls", "certificate-lifetime": "24h", "authority-lifetime": "720h",
 		"authority-settle": "2m", "listen-address": ":9191", "digest-key-secret": "other", "lease-name": "other", "log-format": "json",
@@ -136,6 +137,10 @@ func TestRefused(t *testing.T) {
 			args: []string{needed, "--sidecar-memory-request=128Mi"},
 			want: []string{"flag --sidecar-memory-request: 128Mi is more than the limit of 64Mi (default of --sidecar-memory-limit)"},
 		},
+		"more processors requested than allowed": {
+			args: []string{needed, "--sidecar-cpu-limit=1m"}, want: []string{"default of --sidecar-cpu-request: 5m is more than the limit of 1m (flag --sidecar-cpu-limit)"},
+		},
+		"capabilities by name":        {args: []string{needed, "--sidecar-capabilities=KILL"}, want: []string{"use as-needed or none"}},
 		"a port of root's":            {args: []string{needed, "--sidecar-status-port=80"}, want: []string{"80 is not a port that needs no privilege"}},
 		"an address without a port":   {args: []string{needed, "--webhook-address=localhost"}, want: []string{`--webhook-address: "localhost" is not an address`}},
 		"one address for two servers": {args: []string{needed, "--listen-address=:9443"}, want: []string{"is the address of --webhook-address too"}},

@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/settings"
 	"inpod.dev/inpod/internal/telemetry"
 )
@@ -25,6 +26,7 @@ func sidecarTable(c *Sidecar) []settings.Setting {
 	var (
 		pull   = settings.OneOf(&c.PullPolicy, "POLICY", nil, corev1.PullIfNotPresent, corev1.PullAlways, corev1.PullNever)
 		native = settings.OneOf(&c.Native, "WHEN", nil, NativeAuto, NativeAlways, NativeNever)
+		gets   = settings.OneOf(&c.Capabilities, "WHICH", nil, annotation.CapabilitiesAsNeeded, annotation.NoCapabilities)
 	)
 	const s = sidecarSettings
 	return []settings.Setting{
@@ -32,8 +34,12 @@ func sidecarTable(c *Sidecar) []settings.Setting {
 		s.Setting("sidecar-pull-policy", pull, "when a node pulls it: IfNotPresent, Always or Never"),
 		s.Setting("native-sidecars", native, "inject native sidecars (init containers that keep running): auto is from Kubernetes 1.29 on; or always, never"),
 		s.Setting("sidecar-cpu-request", settings.Quantity(&c.CPURequest), "processor time that a sidecar requests; 0 for none"),
+		s.Setting("sidecar-cpu-limit", settings.Quantity(&c.CPULimit), "processor time that a sidecar may use; 0 for a limit only where the application has one, or a quota or LimitRange wants one"),
 		s.Setting("sidecar-memory-request", settings.Quantity(&c.MemoryRequest), "memory that a sidecar requests; 0 for none"),
 		s.Setting("sidecar-memory-limit", settings.Quantity(&c.MemoryLimit), "memory that a sidecar may use; 0 for no limit. One that runs programs of the application gets 256Mi if this is less"),
+		s.Setting("sidecar-ephemeral-storage-request", settings.Quantity(&c.StorageRequest), "ephemeral storage that a sidecar requests; 0 for none"),
+		s.Setting("sidecar-ephemeral-storage-limit", settings.Quantity(&c.StorageLimit), "ephemeral storage that a sidecar may use; 0 for no limit"),
+		s.Setting("sidecar-capabilities", gets, "Linux capabilities of a sidecar that is root: as-needed, or none where a policy forbids added ones"),
 		s.Setting("sidecar-status-port", settings.Integer(&c.StatusPort, "a whole number"), "port of the sidecar's status page"),
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/resource"
+
 	"inpod.dev/inpod/internal/settings"
 )
 
@@ -37,8 +39,17 @@ func (v *validator) sidecar() {
 	case strings.ContainsAny(s.Image, " \t\n"):
 		v.Wrong("sidecar-image", "%q is not the name of an image", s.Image)
 	}
-	if !s.MemoryLimit.IsZero() && s.MemoryRequest.Cmp(s.MemoryLimit) > 0 {
-		v.Wrong("sidecar-memory-request", "%s is more than the limit of %s (%s)", s.MemoryRequest.String(), s.MemoryLimit.String(), v.Origin("sidecar-memory-limit"))
+	for _, pair := range []struct {
+		name           string
+		request, limit resource.Quantity
+	}{
+		{"sidecar-cpu", s.CPURequest, s.CPULimit},
+		{"sidecar-memory", s.MemoryRequest, s.MemoryLimit},
+		{"sidecar-ephemeral-storage", s.StorageRequest, s.StorageLimit},
+	} {
+		if !pair.limit.IsZero() && pair.request.Cmp(pair.limit) > 0 {
+			v.Wrong(pair.name+"-request", "%s is more than the limit of %s (%s)", pair.request.String(), pair.limit.String(), v.Origin(pair.name+"-limit"))
+		}
 	}
 	if s.StatusPort < lowestPort || s.StatusPort > highestPort {
 		v.Wrong("sidecar-status-port", "%d is not a port that needs no privilege; use %d to %d", s.StatusPort, lowestPort, highestPort)

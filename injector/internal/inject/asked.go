@@ -43,3 +43,13 @@ func onLinux(p *plan) *skip {
 	}
 	return nil
 }
+
+// notRefused leaves the sidecar out where the API server refuses the pods of the same owner with it: a pod without it is better
+// than none.
+func notRefused(p *plan) *skip {
+	if p.options.Refused == "" {
+		return nil
+	}
+	return because(RefusedBefore, "the API server refuses this pod with the sidecar (%s), so that it runs without; see %[2]ssidecar-capabilities and the other %[2]ssidecar-… keys, "+
+		"or set %[2]sinject: disabled", p.options.Refused, annotation.Domain)
+}

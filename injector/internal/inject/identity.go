@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -34,11 +35,7 @@ func (u user) String() string {
 		text = fmt.Sprintf("%d, %s", *u.id, u.from)
 	}
 	if len(u.capabilities) > 0 {
-		var names []string
-		for _, c := range u.capabilities {
-			names = append(names, string(c))
-		}
-		text += ", with " + strings.Join(names, ", ")
+		text += ", with " + join(u.capabilities)
 	}
 	return text
 }
@@ -168,21 +165,48 @@ func modes(v *corev1.Volume) []int32 {
 // For a signal it is KILL: an application that starts as root may go on as another user, whom root without KILL cannot
 // signal. Commands and validators get what root usually has in their container, and nothing that the application itself
 // does not have: nginx -t makes folders and gives them to another user, and fails where it may not.
+//
+// Where they are refused, the sidecar does without. A signal still reaches a process of the same user, and one that does not
+// is reported as failed. A validator would reject good content for want of rights, so that there is no sidecar at all.
 func pickCapabilities(p *plan) *skip {
 	if !p.user.mayBeRoot() {
 		return nil
 	}
+	var needed []corev1.Capability
 	if p.inApp && p.trigger.image != "" {
 		for _, c := range []corev1.Capability{"CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"} {
 			if hasCapability(p.target.SecurityContext, c) {
-				p.user.capabilities = append(p.user.capabilities, c)
+				needed = append(needed, c)
 			}
 		}
 	}
-	if p.trigger.signal && !slices.Contains(p.user.capabilities, "KILL") {
-		p.user.capabilities = append(p.user.capabilities, "KILL")
+	if p.trigger.signal && !slices.Contains(needed, "KILL") {
+		needed = append(needed, "KILL")
+	}
+	if cmp.Or(p.ask.Capabilities, p.options.Capabilities) != annotation.NoCapabilities {
+		p.user.capabilities = needed
+		return nil
+	}
+	switch {
+	case len(needed) == 0:
+	case p.inApp && p.trigger.validates:
+		return because(CapabilitiesRefused, "as root the validator takes capabilities (%[2]s), which %[1]ssidecar-capabilities refuses, and without them it rejects good content; "+
+			"set runAsUser of container %[3]s, or reload without a validator: %[1]sreload-signal or %[1]sreload-command in place of what has one",
+			annotation.Domain, join(needed), p.target.Name)
+	case p.trigger.signal:
+		p.notes = append(p.notes, "without the capability KILL: as root it can signal processes of root alone")
+	default:
+		p.notes = append(p.notes, "without capabilities: as root its command may do less than in the application")
 	}
 	return nil
+}
+
+func join(capabilities []corev1.Capability) string {
+	names := make([]string, 0, len(capabilities))
+	for _, c := range capabilities {
+		names = append(names, string(c))
+	}
+	return strings.Join(names, ", ")
 }
 
 // hasCapability tells whether root in a container has one of the capabilities that container runtimes give by default.

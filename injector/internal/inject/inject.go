@@ -37,9 +37,16 @@ type Options struct {
 
 	Image      string
 	PullPolicy corev1.PullPolicy
-	// What the sidecar asks for by default; zero for none.
-	CPURequest, MemoryRequest, MemoryLimit resource.Quantity
-	StatusPort                             int32
+	// What the sidecar asks for by default; zero for none. Without a limit on processors it still gets one where the application
+	// has one, or the namespace wants one.
+	CPURequest, CPULimit, MemoryRequest, MemoryLimit, StorageRequest, StorageLimit resource.Quantity
+	// Capabilities says which ones it gets by default.
+	Capabilities annotation.Capabilities
+	// Limits are those of the namespace, nil where they are not known.
+	Limits *Limits
+	// Refused is what the API server has against pods of the same owner with the sidecar, "" for nothing.
+	Refused    string
+	StatusPort int32
 	// ConfirmKey is the public key with which the sidecar seals what it tells the controller, "" for none.
 	ConfirmKey string
 }
@@ -80,7 +87,8 @@ func steps() []func(*plan) *skip {
 		pickKind,         // native where the cluster can, else an ordinary container
 		pickPort,         // for the status page
 		pickMounts,       // of what is watched, and of files and sockets that were named
-		pickResources,    // small, and without breaking the pod's class or its own limits
+		pickResources,    // small, and without breaking the pod's class, its own limits or those of the namespace
+		notRefused,       // not again where the API server refuses what comes of it
 	}
 }
 
@@ -121,7 +129,7 @@ func because(reason Reason, format string, args ...any) *skip {
 func (p *plan) skipped(s *skip) (Change, Report) {
 	report := Report{Reason: s.reason, Message: s.message, ByPod: p.ask.ByPod}
 	report.Record = annotation.Record{Reason: string(s.reason), Message: s.message}
-	if !p.ask.ByPod || s.reason.Quiet() {
+	if s.reason.Quiet() || !p.ask.ByPod && s.reason != RefusedBefore {
 		return Change{}, report
 	}
 	return Change{Annotations: recorded(report.Record)}, report

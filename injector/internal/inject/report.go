@@ -51,6 +51,16 @@ const (
 	PathNotMounted Reason = "PathNotMounted"
 	// NotWatchable: a path that inpod.dev/watch names never changes there, or is not for the sidecar.
 	NotWatchable Reason = "NotWatchable"
+	// CapabilitiesRefused: the sidecar would run a program of the application as root, which takes capabilities that are refused.
+	CapabilitiesRefused Reason = "CapabilitiesRefused"
+	// NeedsSharedProcesses: a signal needs a shared process namespace, and only the namespace of the pod asks for the sidecar.
+	NeedsSharedProcesses Reason = "NeedsSharedProcesses"
+	// LimitRangeForbids: a LimitRange of the namespace would refuse the pod for the sidecar.
+	LimitRangeForbids Reason = "LimitRangeForbids"
+	// QuotaExceeded: a ResourceQuota of the namespace has room for the pod, and none for the sidecar.
+	QuotaExceeded Reason = "QuotaExceeded"
+	// RefusedBefore: the API server refuses the pods of the same owner for as long as they carry the sidecar.
+	RefusedBefore Reason = "RefusedBefore"
 	// InternalError: what would be added breaks a rule of Kubernetes or of ours, which is a fault of the injector.
 	InternalError Reason = "InternalError"
 )
@@ -60,7 +70,8 @@ func Reasons() []Reason {
 	return []Reason{
 		Injected, NotAsked, AlreadyInjected, BadAnnotation, MirrorPod, WindowsPod, NothingUsed, OnlyFrozen,
 		NoSuchContainer, AmbiguousContainer, NoTrigger, PresetRefused, HostProcesses, ProcessesNotShared, RootForbidden,
-		ApplicationImageRefused, NativeUnsupported, WouldNotFinish, HostNetwork, PortTaken, PathNotMounted, NotWatchable, InternalError,
+		ApplicationImageRefused, NativeUnsupported, WouldNotFinish, HostNetwork, PortTaken, PathNotMounted, NotWatchable,
+		CapabilitiesRefused, NeedsSharedProcesses, LimitRangeForbids, QuotaExceeded, RefusedBefore, InternalError,
 	}
 }
 

@@ -340,6 +340,55 @@ func TestEveryReason(t *testing.T) {
 		"a socket that is in the image of nobody": {
 			changes: []change{annotated("inpod.dev/validate-command", `["nginx","-t"]`, "inpod.dev/verify-url", "unix:/run/x.sock:/")}, want: inject.PathNotMounted,
 		},
+		"a signal that only the namespace asks for": {
+			changes: byNamespace(), want: inject.NeedsSharedProcesses, texts: []string{"shareProcessNamespace", "inpod.dev/share-processes", "inpod.dev/inject", url},
+		},
+		"a signal that only the namespace asks for, which says that processes may be shared": {
+			changes: append(byNamespace(), given(func(o *inject.Options) { o.Defaults["inpod.dev/share-processes"] = "true" })), want: inject.Injected,
+		},
+		"a signal that only the namespace asks for, and the pod says that processes may be shared": {
+			changes: append(byNamespace(), annotated("inpod.dev/share-processes", "true")), want: inject.Injected,
+		},
+		"a signal that only the namespace asks for, of a pod that shares already": {
+			changes: append(byNamespace(), spec(func(s *corev1.PodSpec) { s.ShareProcessNamespace = new(true) })), want: inject.Injected,
+		},
+		"a signal of the namespace, for a pod that asks": {
+			changes: append(byNamespace(), annotated("inpod.dev/inject", "enabled")), want: inject.Injected,
+		},
+		"a URL that only the namespace asks for": {
+			changes: append(byNamespace(), given(func(o *inject.Options) { o.Defaults = map[string]string{url: "http://127.0.0.1/"} })), want: inject.Injected,
+		},
+		"processes that the pod does not offer": {
+			changes: []change{annotated("inpod.dev/share-processes", "false")}, want: inject.ProcessesNotShared, texts: []string{"inpod.dev/share-processes", url},
+		},
+		"a validator of root without capabilities": {
+			changes: []change{annotated("inpod.dev/preset", "apache2", "inpod.dev/sidecar-capabilities", "none")},
+			want:    inject.CapabilitiesRefused, texts: []string{"inpod.dev/sidecar-capabilities", "CHOWN", "runAsUser of container web", "inpod.dev/reload-signal"},
+		},
+		"a validator of another user without capabilities": {
+			changes: []change{
+				annotated("inpod.dev/preset", "apache2", "inpod.dev/sidecar-capabilities", "none"),
+				web(func(c *corev1.Container) { c.SecurityContext = &corev1.SecurityContext{RunAsUser: new(int64(33))} }),
+			}, want: inject.Injected,
+		},
+		"a signal of root without capabilities": {
+			changes: []change{given(func(o *inject.Options) { o.Capabilities = annotation.NoCapabilities })}, want: inject.Injected,
+		},
+		"no room in the quota": {
+			changes: []change{allows(inject.Limits{Quotas: []inject.Quota{quota("500m", "485m", "limits.cpu")}})},
+			want:    inject.QuotaExceeded, texts: []string{"ResourceQuota team has 15m of limits.cpu left", "200m", "inpod.dev/sidecar-cpu-limit"},
+		},
+		"a LimitRange that what was asked for does not keep": {
+			changes: []change{
+				annotated("inpod.dev/sidecar-cpu-limit", "2"),
+				allows(inject.Limits{Ranges: []inject.Range{{Name: "team", LimitRangeItem: corev1.LimitRangeItem{Type: corev1.LimitTypeContainer, Max: cpu("1")}}}}),
+			},
+			want: inject.LimitRangeForbids, texts: []string{"LimitRange team", "at most 1", "inpod.dev/sidecar-cpu-limit"},
+		},
+		"the API server refuses it": {
+			changes: []change{given(func(o *inject.Options) { o.Refused = "ReplicaSet web-1: no capabilities here" })},
+			want:    inject.RefusedBefore, texts: []string{"no capabilities here", "inpod.dev/sidecar-capabilities", "inpod.dev/inject: disabled"},
+		},
 	} {
 		seen[tc.want] = true
 		t.Run(name, func(t *testing.T) {
@@ -366,6 +415,13 @@ func TestEveryReason(t *testing.T) {
 			t.Errorf("no case ends with %s", reason)
 		}
 	}
+}
+
+// byNamespace makes nginx a pod that says nothing, in a namespace that asks and has a preset.
+func byNamespace() []change {
+	return []change{without("inpod.dev/inject"), without("inpod.dev/preset"), given(func(o *inject.Options) {
+		o.NamespaceAsks, o.Defaults = true, map[string]string{"inpod.dev/preset": "nginx"}
+	})}
 }
 
 // byRequest makes nginx a server that is reloaded by a request.

@@ -11,6 +11,7 @@ type trigger struct {
 	signal    bool   // a signal is sent
 	processes bool   // the processes of the application are looked at
 	image     string // why the application's own programs are needed, "" when they are not
+	validates bool   // a program of the application has to accept the content first
 	explains  bool   // a program of the application says what is wrong with a bad file, if it can be had
 }
 
@@ -47,6 +48,7 @@ func pickTrigger(p *plan) *skip {
 	case len(row.Validators) > 0:
 		t.image = "it has the validator of preset " + row.Name
 	}
+	t.validates = len(ask.Validate) > 0 || len(row.Validators) > 0
 	// A preset with a signal finds its validators' arguments and its proof by looking at the processes.
 	t.processes = t.signal || row.Signals() || ask.Process != "" || ask.Cmdline != ""
 	p.trigger = t
@@ -54,19 +56,28 @@ func pickTrigger(p *plan) *skip {
 }
 
 // shareProcesses decides about shareProcessNamespace. It is never set against an explicit false: somebody had a reason,
-// such as a program that must be PID 1.
+// such as a program that must be PID 1. Nor is it for a pod that says nothing itself, because its namespace asks for all of its
+// pods: it changes how the application runs, and an image that insists on being PID 1 ends at once.
 func shareProcesses(p *plan) *skip {
 	if !p.trigger.processes {
 		return nil
 	}
-	shared := p.spec.ShareProcessNamespace
+	shared, ask := p.spec.ShareProcessNamespace, p.ask
 	switch {
 	case p.spec.HostPID:
 		return because(HostProcesses, "the pod has hostPID, so that a signal might hit a process of the node; use %sreload-url", annotation.Domain)
 	case shared != nil && !*shared:
 		return because(ProcessesNotShared, "the pod has shareProcessNamespace: false, and to signal the application its processes have to be seen; "+
 			"remove it, or use %sreload-url", annotation.Domain)
+	case shared != nil:
+		return nil
+	case ask.ShareProcesses != nil && !*ask.ShareProcesses:
+		return because(ProcessesNotShared, "%[1]sshare-processes is \"false\", and to signal the application its processes have to be seen; "+
+			"remove it, or use %[1]sreload-url", annotation.Domain)
+	case ask.ShareProcesses == nil && !ask.ByPod && !ask.SaysHow:
+		return because(NeedsSharedProcesses, "only the namespace asks for the sidecar, and its signal needs shareProcessNamespace, under which a few images end at once; "+
+			"if these do not, set %[1]sshare-processes: \"true\" on the namespace or %[1]sinject: enabled on the pod template; or use %[1]sreload-url", annotation.Domain)
 	}
-	p.share = shared == nil
+	p.share = true
 	return nil
 }
