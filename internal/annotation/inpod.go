@@ -209,22 +209,19 @@ func (r *injectionReader) contradictions() {
 // unknown reports keys of the pod that begin like ours and are none: they are misspelled, and without a word about it
 // the pod would run with something else than its author believes.
 func (r *injectionReader) unknown(rows []injectionRow) {
+	var checker *Checker
 	for _, key := range slices.Sorted(maps.Keys(r.pod)) {
 		name, ours := strings.CutPrefix(key, Domain)
-		if !ours || isOther(key) || slices.ContainsFunc(rows, func(row injectionRow) bool { return row.key == name }) {
+		if !ours || key == InjectKey || slices.ContainsFunc(rows, func(row injectionRow) bool { return row.key == name }) {
 			continue
 		}
-		r.problem(name, r.pod[key], "is no key of inpod; docs/injecting.md lists them")
+		if checker == nil {
+			checker = NewChecker(DefaultKeys())
+		}
+		if _, known := checker.table[key]; !known {
+			r.problem(name, r.pod[key], checker.unknown(key, AtTemplate))
+		}
 	}
-}
-
-// isOther tells keys that mean something to another part of inpod.
-func isOther(key string) bool {
-	switch key {
-	case InjectKey, InjectedLabel, InjectionRecord, Nudge, Observed, StandIn, DefaultKeys().OnFailure, DefaultKeys().NotifyOnly, DefaultKeys().Window:
-		return true
-	}
-	return false
 }
 
 // InjectionKeys are the keys that ReadInjection understands besides [InjectKey], sorted.

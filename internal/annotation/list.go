@@ -2,7 +2,6 @@ package annotation
 
 import (
 	"errors"
-	"fmt"
 	"regexp"
 	"regexp/syntax"
 	"strings"
@@ -28,14 +27,13 @@ func (n names) match(name string) bool {
 	return false
 }
 
-// parseNames reads a list. An item that is not a regular expression is
-// reported, and the other items count.
+// parseNames reads a list. Of an item that is not a regular expression nothing
+// counts, and the other items do; see [itemFault].
 //
 // An item that can be the name of an object is taken as it is where literal is
 // set. Otherwise its dots match any character, as in Reloader.
-func parseNames(text string, literal bool) (names, []string) {
+func parseNames(text string, literal bool) names {
 	list := names{exact: map[string]struct{}{}}
-	var faults []string
 	for _, item := range splitList(text) {
 		plain := len(validation.IsDNS1123Subdomain(item)) == 0
 		if plain {
@@ -45,13 +43,11 @@ func parseNames(text string, literal bool) (names, []string) {
 			continue
 		}
 		pattern, err := compile(item)
-		if err != nil {
-			faults = append(faults, fmt.Sprintf("%q is not a regular expression: %s", item, regexpFault(err)))
-			continue
+		if err == nil {
+			list.patterns = append(list.patterns, pattern)
 		}
-		list.patterns = append(list.patterns, pattern)
 	}
-	return list, faults
+	return list
 }
 
 // compile makes an item a pattern for a whole name. Reloader writes ^item$, so

@@ -6,6 +6,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"inpod.dev/inpod/internal/source"
 )
 
 func TestSplitList(t *testing.T) {
@@ -70,16 +73,19 @@ func FuzzParseNames(f *testing.F) {
 			t.Errorf("%q became %q", want, got)
 		}
 		for _, literal := range []bool{false, true} {
-			list, faults := parseNames(text, literal)
-			if len(faults) > len(items) {
-				t.Errorf("%q: %d items, faults %q", text, len(items), faults)
-			}
+			list := parseNames(text, literal)
 			for exact := range list.exact {
 				if !list.match(exact) {
 					t.Errorf("%q does not match its own item %q", text, exact)
 				}
 			}
 			list.match(name)
+		}
+		for _, item := range items {
+			itemFault(source.ConfigMap, item)
+			if pattern, err := compile(item); err == nil && len(validation.IsDNS1123Subdomain(name)) == 0 && pattern.MatchString(name) && !canMatch(item) {
+				t.Errorf("%q matches %q, and is said to match no name", item, name)
+			}
 		}
 	})
 }

@@ -51,19 +51,24 @@ type kindPolicy struct {
 // carries it and nothing else.
 type Problem struct {
 	Key, Value string
-	// OnTemplate tells that the annotation is on the pod template.
-	OnTemplate bool
+	// OnTemplate tells that the annotation is on the pod template, and IsLabel that it is a label.
+	OnTemplate, IsLabel bool
+	// Misplaced tells that the key would count somewhere else.
+	Misplaced bool
 	// Fault completes the sentence: annotation KEY: …
 	Fault string
 }
 
 // String is one line for an event.
 func (p Problem) String() string {
-	where := ""
+	what, where := "annotation", ""
+	if p.IsLabel {
+		what = "label"
+	}
 	if p.OnTemplate {
 		where = " on the pod template"
 	}
-	return fmt.Sprintf("annotation %s%s: %s", p.Key, where, p.Fault)
+	return fmt.Sprintf("%s %s%s: %s", what, p.Key, where, p.Fault)
 }
 
 // Read returns what the annotations of a workload and of its pod template ask
@@ -83,7 +88,7 @@ func Read(keys Keys, workload, template map[string]string) (Policy, []Problem) {
 			from, onTemplate = template, true
 		}
 		k := r.kind(kind, from, onTemplate)
-		k.excluded = r.excluded(keys.Exclude[kind], workload, template)
+		k.excluded = r.excluded(kind, workload, template)
 		p.kinds[kind] = k
 	}
 	p.OptedOut = r.exactly(keys.Ignore, workload, false) || r.exactly(keys.Ignore, template, true)
@@ -118,16 +123,23 @@ func (r *reader) kind(kind source.Kind, from map[string]string, onTemplate bool)
 	k.search = r.exactly(r.keys.Search, from, onTemplate)
 
 	key := r.keys.Named[kind]
-	list, faults := parseNames(from[key], false)
-	for _, fault := range faults {
-		r.report(Problem{Key: key, Value: from[key], OnTemplate: onTemplate, Fault: fault + "; write names or patterns, separated by commas"})
-	}
+	list := parseNames(from[key], false)
 	if _, yes := list.exact[isTrue]; yes {
 		r.report(Problem{Key: key, Value: from[key], OnTemplate: onTemplate, Fault: fmt.Sprintf(
 			`"true" is read as the name of a %s; to follow every %s use %s: "true"`, kind, kind, r.keys.AutoKind[kind])})
 	}
 	k.named, k.list = list, splitList(from[key])
+	r.items(kind, key, from[key], onTemplate)
 	return k
+}
+
+// items reports what can be the name of no object in a list, nor match one as a pattern.
+func (r *reader) items(kind source.Kind, key, list string, onTemplate bool) {
+	for _, item := range splitList(list) {
+		if fault := itemFault(kind, item); fault != "" {
+			r.report(Problem{Key: key, Value: list, OnTemplate: onTemplate, Fault: fault})
+		}
+	}
 }
 
 // boolean reads what Go's ParseBool accepts, without trimming, as Reloader does. What cannot be read is false.
@@ -153,16 +165,15 @@ func (r *reader) exactly(key string, from map[string]string, onTemplate bool) bo
 	return false
 }
 
-func (r *reader) excluded(key string, workload, template map[string]string) names {
+func (r *reader) excluded(kind source.Kind, workload, template map[string]string) names {
+	key := r.keys.Exclude[kind]
 	all := names{exact: map[string]struct{}{}}
 	for _, place := range []struct {
 		from       map[string]string
 		onTemplate bool
 	}{{workload, false}, {template, true}} {
-		list, faults := parseNames(place.from[key], true)
-		for _, fault := range faults {
-			r.report(Problem{Key: key, Value: place.from[key], OnTemplate: place.onTemplate, Fault: fault + "; write names or patterns, separated by commas"})
-		}
+		list := parseNames(place.from[key], true)
+		r.items(kind, key, place.from[key], place.onTemplate)
 		for name := range list.exact {
 			all.exact[name] = struct{}{}
 		}

@@ -45,7 +45,7 @@ func TestProblems(t *testing.T) {
 			workload: marks{namedCM: "a,[,*b"}, key: namedCM, value: "a,[,*b",
 			want: []string{
 				`annotation configmap.reloader.stakater.com/reload: "[" is not a regular expression: missing closing ]; write names or patterns, separated by commas`,
-				`annotation configmap.reloader.stakater.com/reload: "*b" is not a regular expression: missing argument to repetition operator; write names or patterns, separated by commas`,
+				`annotation configmap.reloader.stakater.com/reload: "*b" is read as a regular expression, in which * repeats what is before it; write ".*b"`,
 			},
 		},
 		"an item that closes a group it has not opened": {

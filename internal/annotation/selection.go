@@ -107,3 +107,15 @@ func (p Policy) Asks() bool {
 
 // Searches tells whether the workload searches sources of a kind by their match annotation.
 func (p Policy) Searches(kind source.Kind) bool { return p.kinds[kind].search }
+
+// Idle returns the items of the list of a kind that match none of these names, as the user wrote them. Those that can match no
+// object at all are left out: a [Problem] says so.
+func (p Policy) Idle(kind source.Kind, names []string) []string {
+	var idle []string
+	for _, item := range p.kinds[kind].list {
+		if item != isTrue && itemFault(kind, item) == "" && !slices.ContainsFunc(names, parseNames(item, false).match) {
+			idle = append(idle, item)
+		}
+	}
+	return idle
+}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"inpod.dev/inpod/internal/spelling"
 )
 
 // InfoError means that the user asked for text in place of a run, with --help or --version: print Text to standard
@@ -51,35 +53,13 @@ func closest(name string, table []Setting) string {
 	}
 	candidates := make([]candidate, 0, len(table)+1)
 	for _, s := range append(slices.Clip(table), Setting{Name: "config"}) {
-		candidates = append(candidates, candidate{s.Name, editDistance(name, s.Name)})
+		candidates = append(candidates, candidate{s.Name, spelling.Distance(name, s.Name)})
 	}
 	best := slices.MinFunc(candidates, func(a, b candidate) int {
 		return cmp.Or(cmp.Compare(a.distance, b.distance), strings.Compare(a.name, b.name))
 	})
-	// A third of the letters may be wrong; more than that is a guess and not a suggestion.
-	if best.distance > max(1, len(best.name)/3) {
+	if !spelling.Near(best.distance, best.name) {
 		return ""
 	}
 	return best.name
-}
-
-// editDistance is the Levenshtein distance: the least number of letters to insert, delete or replace.
-func editDistance(a, b string) int {
-	previous := make([]int, len(b)+1)
-	for j := range previous {
-		previous[j] = j
-	}
-	for i := range len(a) {
-		current := make([]int, len(b)+1)
-		current[0] = i + 1
-		for j := range len(b) {
-			replace := previous[j]
-			if a[i] != b[j] {
-				replace++
-			}
-			current[j+1] = min(replace, previous[j+1]+1, current[j]+1)
-		}
-		previous = current
-	}
-	return previous[len(b)]
 }

@@ -28,9 +28,12 @@ type View struct {
 	Paused bool
 	// Rolling tells that a rollout is under way, by its status.
 	Rolling bool
-	// Annotations and TemplateAnnotations are those that were asked for, and no others.
+	// Annotations and TemplateAnnotations are those that were asked for, and no others; and Labels and TemplateLabels are labels
+	// with such keys, which are mostly a mistake.
 	Annotations         map[string]string
 	TemplateAnnotations map[string]string
+	Labels              map[string]string
+	TemplateLabels      map[string]string
 	// Usages are in the order of the template, see [source.Usages].
 	Usages []source.Usage
 	// Frozen are the rotated files that are mounted with subPath, which nobody renews there; few workloads have any.
@@ -65,7 +68,7 @@ type View struct {
 // VariablePrefix begins the names of the variables that the strategy "env-vars" writes. It is Reloader's.
 const VariablePrefix = "STAKATER_"
 
-// View reduces an object of the kind. keep tells which annotations to keep.
+// View reduces an object of the kind. keep tells which annotations and labels to keep.
 func (k Kind) View(object metav1.Object, keep func(key string) bool) (View, error) {
 	if k.Path != nil {
 		return k.jsonView(object, keep)
@@ -92,6 +95,8 @@ func (k Kind) view(object metav1.Object, template *corev1.PodTemplateSpec, encod
 		Pods:                int(k.pods(object)),
 		Annotations:         kept(object.GetAnnotations(), keep),
 		TemplateAnnotations: kept(template.Annotations, keep),
+		Labels:              kept(object.GetLabels(), keep),
+		TemplateLabels:      kept(template.Labels, keep),
 		Written:             written,
 		Usages:              source.Usages(object.GetNamespace(), &template.Spec),
 		Frozen:              slices.DeleteFunc(source.Rotations(&template.Spec), func(r source.Rotation) bool { return !r.Frozen }),
@@ -117,6 +122,13 @@ func (k Kind) view(object metav1.Object, template *corev1.PodTemplateSpec, encod
 		view.Containers = append(view.Containers, template.Spec.Containers[i].Name)
 	}
 	return view
+}
+
+// Narrowed returns the view with fewer annotations, and without labels.
+func (v View) Narrowed(keep func(key string) bool) View {
+	v.Annotations, v.TemplateAnnotations = kept(v.Annotations, keep), kept(v.TemplateAnnotations, keep)
+	v.Labels, v.TemplateLabels = nil, nil
+	return v
 }
 
 func kept(all map[string]string, keep func(string) bool) map[string]string {
