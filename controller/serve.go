@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 
@@ -180,7 +181,8 @@ func (p *parts) assemble(c config.Config, build telemetry.Build, registry promet
 		Client: p.connection.Client, Dynamic: reads, Keys: annotationKeys(c.Keys), Kinds: p.kinds, Log: log, Pods: c.InPlace.Enabled,
 		Namespaces: namespaces, NamespaceSelector: selector, NamespaceDefaults: c.Defaults(), IgnoredNamespaces: c.Scope.IgnoredNamespaces,
 		Sources: c.Scope.Sources(), SourceSelector: c.Scope.SourceSelector, Seen: reloaders.Seen,
-		Notify: func(key workload.Key, change observe.Change) { loop.Notify(key, change) },
+		Notify: func(key workload.Key, change observe.Change) { loop.Notify(key, change) }, Mistaken: func() { loop.Mistaken() },
+		SelectorLabels: slices.Concat(labelsIn(c.Scope.NamespaceSelector), labelsIn(c.Scope.SourceSelector)),
 		Hurry: func(key workload.Key, ref source.Ref) {
 			if text, follows := loop.Nudge(key, ref); follows {
 				reloader.Hurry(key, ref, text)
@@ -214,7 +216,7 @@ func (p *parts) assemble(c config.Config, build telemetry.Build, registry promet
 		Limits: reconcile.Limits{
 			Total: c.Pace.MaxRollouts, PerNamespace: c.Pace.MaxRolloutsPerNamespace, Rate: c.Pace.RolloutRate, Timeout: c.Pace.RolloutTimeout,
 		},
-		Grace: grace(c.Election), Tell: p.events.Tell, Log: log, Registerer: registry, Compat: reloaders, QueueMetrics: reloaders.Queue(kubemetrics.NewQueueProvider(registry)),
+		Grace: grace(c.Election), Tell: p.events.Tell, State: p.events.State, Keys: annotationKeys(c.Keys), Log: log, Registerer: registry, Compat: reloaders, QueueMetrics: reloaders.Queue(kubemetrics.NewQueueProvider(registry)),
 	}
 	if c.Webhook.URL != "" {
 		poster, err := alert.NewPoster(c.Webhook.URL, c.Webhook.Proxy)
@@ -295,6 +297,19 @@ func annotationKeys(k config.Keys) annotation.Keys {
 	keys.PausePeriod, keys.PausedAt = k.PausePeriod, k.PausedAt
 	maps.Copy(keys.AutoKind, map[source.Kind]string{source.ConfigMap: k.ConfigMapAuto, source.Secret: k.SecretAuto})
 	maps.Copy(keys.Named, map[source.Kind]string{source.ConfigMap: k.ConfigMap, source.Secret: k.Secret})
+	return keys
+}
+
+// labelsIn are the keys of the labels in a selector.
+func labelsIn(selector string) []string {
+	requirements, err := labels.ParseToRequirements(selector)
+	if err != nil {
+		return nil // the settings were checked
+	}
+	var keys []string
+	for i := range requirements {
+		keys = append(keys, requirements[i].Key())
+	}
 	return keys
 }
 

@@ -22,7 +22,7 @@ import (
 const autoKey = "bench.inpod.dev/auto"
 
 // label marks the namespaces that are to be removed.
-const label = "inpod.dev/bench"
+const label = "bench.inpod.dev/run"
 
 type bench struct {
 	*kit.Cluster

@@ -2,6 +2,10 @@ package annotation_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -208,5 +212,40 @@ func TestTheTableHasEveryKey(t *testing.T) {
 		if !seen[key] {
 			t.Errorf("%s is not in the table", key)
 		}
+	}
+}
+
+// A key that comes is commented on as a mistake unless it is in the table.
+func TestTheTableHasEveryKeyOfThisPackage(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	checker := annotation.NewChecker(annotation.DefaultKeys())
+	count := 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		for _, found := range regexp.MustCompile(`(?:Domain \+ "|")((?:inpod\.dev/)?[a-z-]+)"`).FindAllStringSubmatch(string(text), -1) {
+			name, isKey := strings.CutPrefix(found[1], annotation.Domain)
+			if !isKey && !strings.HasPrefix(found[0], "Domain") {
+				continue
+			}
+			count++
+			for _, p := range checker.Check(at{template: marks{annotation.Domain + name: "x"}}.object()) {
+				if strings.Contains(p.Fault, "is no key") {
+					t.Errorf("%s: %s", file, p)
+				}
+			}
+		}
+	}
+	if count < 10 {
+		t.Errorf("only %d keys were found", count)
 	}
 }

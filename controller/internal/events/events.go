@@ -65,6 +65,8 @@ type Writer struct {
 type event struct {
 	about                 corev1.ObjectReference
 	kind, reason, message string
+	// state tells that it says how things are, see [Writer.State].
+	state bool
 }
 
 // occurrences are those of an event that wait to be written.
@@ -91,8 +93,17 @@ func New(options Options) *Writer {
 
 // Tell has an event written about an object. The kind is Normal or Warning. It does not block.
 func (w *Writer) Tell(about *corev1.ObjectReference, kind, reason, message string) {
+	w.tell(event{about: *about, kind: kind, reason: reason, message: message})
+}
+
+// State has an event written that says how things are, rather than what has happened: where the API server has it already, such
+// as from before a restart of this program, nothing is written. It does not block.
+func (w *Writer) State(about *corev1.ObjectReference, kind, reason, message string) {
+	w.tell(event{about: *about, kind: kind, reason: reason, message: message, state: true})
+}
+
+func (w *Writer) tell(e event) {
 	now := time.Now()
-	e := event{about: *about, kind: kind, reason: reason, message: message}
 	w.mu.Lock()
 	o, merged := w.waiting[e]
 	full := !merged && len(w.waiting) >= maxWaiting

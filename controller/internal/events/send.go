@@ -3,6 +3,8 @@ package events
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -76,7 +78,7 @@ func (w *Writer) write(ctx context.Context, e event, o occurrences) error {
 		}
 		// The API server keeps an Event for an hour.
 	}
-	s := series{name: nameOf(e.about.Name, o.id), count: o.count}
+	s := series{name: nameOf(e.about.Name, e.number(o)), count: o.count}
 	_, err := w.options.Client.Events(namespace).Create(ctx, &corev1.Event{
 		ObjectMeta:     metav1.ObjectMeta{Namespace: namespace, Name: s.name},
 		InvolvedObject: e.about,
@@ -102,6 +104,16 @@ func (w *Writer) count(ctx context.Context, namespace string, s series, o occurr
 		return fmt.Errorf("counting up an Event: %w", err)
 	}
 	return nil
+}
+
+// number makes the name of an Event: the same one for what is the same state, in each process.
+func (e event) number(o occurrences) int64 {
+	if !e.state {
+		return o.id
+	}
+	text := strings.Join([]string{string(e.about.UID), e.about.Kind, e.kind, e.reason, e.message}, "\x00")
+	sum := sha256.Sum256([]byte(text))
+	return int64(binary.BigEndian.Uint64(sum[:]) >> 1) //nolint:gosec // one bit less
 }
 
 // nameOf is the name of the object and a number, as client-go makes it. A name has room for 253 characters.

@@ -36,7 +36,7 @@ func large(b *testing.B) *Observer {
 	part := o.part("")
 	workloads, sources := newHistory[*workloadItem](), newHistory[*sourceItem]()
 	for i := range benchWorkloads {
-		item, err := reduceWorkload(benchDeployment(i), kind, o.options.Keys, workloads)
+		item, err := reduceWorkload(benchDeployment(i), kind, o.checker, workloads)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -45,7 +45,7 @@ func large(b *testing.B) *Observer {
 		}
 		cm, secret := benchSources(i)
 		for of, object := range map[source.Kind]any{source.ConfigMap: cm, source.Secret: secret} {
-			item, err := reduceSource(object, o.options.Keys, sources)
+			item, err := reduceSource(object, o.checker, sources)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -104,13 +104,13 @@ func BenchmarkPicture(b *testing.B) {
 
 // What arrives from the API server is reduced to what decisions need.
 func BenchmarkReduce(b *testing.B) {
-	keys := annotation.DefaultKeys()
+	checker := annotation.NewChecker(annotation.DefaultKeys())
 	kind, _ := workload.KindOf("Deployment")
 	b.Run("workload", func(b *testing.B) {
 		deployment, last := benchDeployment(1), newHistory[*workloadItem]()
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := reduceWorkload(deployment, kind, keys, last); err != nil {
+			if _, err := reduceWorkload(deployment, kind, checker, last); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -120,7 +120,7 @@ func BenchmarkReduce(b *testing.B) {
 		last := newHistory[*sourceItem]()
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := reduceSource(cm, keys, last); err != nil {
+			if _, err := reduceSource(cm, checker, last); err != nil {
 				b.Fatal(err)
 			}
 		}

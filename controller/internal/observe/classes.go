@@ -38,6 +38,7 @@ type classItem struct {
 	metav1.ObjectMeta
 
 	ignore, match bool
+	problems      []annotation.Problem
 }
 
 // statusItem is what the store keeps of a SecretProviderClassPodStatus.
@@ -110,6 +111,11 @@ func (o *Observer) classInformer(p *part, optional *optionalKind, namespace stri
 // classChanged tells of a class whose marks, or the versions in one of whose pods, differ; nil stands for what is not there.
 func (o *Observer) classChanged(before, after any, event string) {
 	was, is := said(before), said(after)
+	if is.ref.Name != "" {
+		o.sourceMistaken(is.ref, was.problems, is.problems)
+	} else {
+		o.mistaken(was.problems, nil)
+	}
 	if was.ref == is.ref && was.ignore == is.ignore && was.match == is.match && was.status.Rotated == is.status.Rotated && maps.Equal(was.status.Versions, is.status.Versions) {
 		return
 	}
@@ -125,12 +131,13 @@ type classSaying struct {
 	ref           source.Ref
 	ignore, match bool
 	status        source.Mounted
+	problems      []annotation.Problem
 }
 
 func said(object any) classSaying {
 	switch item := object.(type) {
 	case *classItem:
-		return classSaying{ref: classRef(item.Namespace, item.Name), ignore: item.ignore, match: item.match}
+		return classSaying{ref: classRef(item.Namespace, item.Name), ignore: item.ignore, match: item.match, problems: item.problems}
 	case *statusItem:
 		return classSaying{ref: item.class, status: item.status}
 	}
@@ -154,12 +161,12 @@ func (o *Observer) reduceClass(object any) (any, error) {
 	if !ok {
 		return object, nil
 	}
-	return classItemOf(u, o.options.Keys), nil
+	return classItemOf(u, o.checker), nil
 }
 
-func classItemOf(u *unstructured.Unstructured, keys annotation.Keys) *classItem {
-	item := &classItem{ObjectMeta: identity(u)}
-	item.ignore, item.match = keys.Marks(u.GetAnnotations())
+func classItemOf(u *unstructured.Unstructured, checker *annotation.Checker) *classItem {
+	item := &classItem{ObjectMeta: identity(u), problems: problemsOf(u, checker, annotation.AtSource)}
+	item.ignore, item.match = checker.Keys().Marks(u.GetAnnotations())
 	return item
 }
 

@@ -19,6 +19,7 @@ type defaultsItem struct {
 	pacing   annotation.Pacing
 	problems []annotation.Problem
 	said     map[string]string // the annotations that it was read from
+	found    []annotation.Problem
 }
 
 // watchDefaults prepares a watch of all namespaces, for what their annotations say on when their workloads may be rolled.
@@ -29,7 +30,7 @@ func (o *Observer) watchDefaults() error {
 		if !ok {
 			return object, nil
 		}
-		item := &defaultsItem{ObjectMeta: identity(namespace)}
+		item := &defaultsItem{ObjectMeta: identity(namespace), found: problemsOf(namespace, o.checker, annotation.AtNamespace)}
 		item.pacing, item.problems = annotation.ReadDefaults(o.options.Keys, namespace.Annotations)
 		item.said = o.options.Keys.Defaults(namespace.Annotations)
 		return item, nil
@@ -39,8 +40,12 @@ func (o *Observer) watchDefaults() error {
 	}
 	registration, err := informer.AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
 		AddFunc: func(object any, isInInitialList bool) {
-			if item, ok := object.(*defaultsItem); ok && !isInInitialList && len(item.said) > 0 {
+			item, ok := object.(*defaultsItem)
+			if ok && !isInInitialList && len(item.said) > 0 {
 				o.defaultsChanged(item.Name)
+			}
+			if ok {
+				o.mistaken(nil, item.found)
 			}
 		},
 		UpdateFunc: func(before, after any) {
@@ -48,6 +53,9 @@ func (o *Observer) watchDefaults() error {
 			is, ok2 := after.(*defaultsItem)
 			if ok1 && ok2 && !maps.Equal(was.said, is.said) {
 				o.defaultsChanged(is.Name)
+			}
+			if ok1 && ok2 {
+				o.mistaken(was.found, is.found)
 			}
 		},
 	})

@@ -241,11 +241,11 @@ func TestOnlyWhatWasModifiedIsMarked(t *testing.T) {
 func TestAWorkloadIsReducedOnce(t *testing.T) {
 	t.Parallel()
 	last := newHistory[*workloadItem]()
-	item, err := reduceWorkload(scaled(1), kindOf(t, "Deployment"), annotation.DefaultKeys(), last)
+	item, err := reduceWorkload(scaled(1), kindOf(t, "Deployment"), annotation.NewChecker(annotation.DefaultKeys()), last)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := reduceWorkload(item, kindOf(t, "Deployment"), annotation.DefaultKeys(), last)
+	again, err := reduceWorkload(item, kindOf(t, "Deployment"), annotation.NewChecker(annotation.DefaultKeys()), last)
 	if err != nil || again != item {
 		t.Errorf("%T, %v", again, err)
 	}

@@ -16,6 +16,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
@@ -50,6 +51,8 @@ type Options struct {
 	Sources        []source.Kind
 	SourceSelector string
 	Keys           annotation.Keys
+	// SelectorLabels are the keys of labels in the selectors: nobody is told that they mean nothing.
+	SelectorLabels []string
 	// NamespaceDefaults tells to read annotations of namespaces too, which say when their workloads may be rolled.
 	NamespaceDefaults bool
 	// Kinds are the kinds of workloads to watch.
@@ -57,6 +60,9 @@ type Options struct {
 	// Notify is called for each workload that a change concerns, from several goroutines. It must not block.
 	Notify func(workload.Key, Change)
 	Log    *slog.Logger
+	// Mistaken is called when an object that is no workload begins or ceases to have keys that do not count; nil for nobody. It
+	// must not block.
+	Mistaken func()
 	// Seen is called for each source that was created, updated or deleted; nil for nobody.
 	Seen func(kind source.Kind, event string)
 	// Pods tells to watch the pods that carry the sidecar. Hurry is then called for each workload that uses or names a
@@ -68,6 +74,7 @@ type Options struct {
 // Observer is a picture of the cluster that keeps itself up to date.
 type Observer struct {
 	options  Options
+	checker  *annotation.Checker
 	optional []*optionalKind
 	// classKinds are those of the secrets-store CSI driver: classes, and the statuses of pods. Empty if they are not watched.
 	classKinds []*optionalKind
@@ -81,7 +88,7 @@ type Observer struct {
 
 // New prepares an observer; nothing is read before [Observer.Run].
 func New(options Options) (*Observer, error) {
-	o := &Observer{options: options, parts: map[string]*part{}}
+	o := &Observer{options: options, checker: annotation.NewChecker(options.Keys, options.SelectorLabels...), parts: map[string]*part{}}
 	for _, kind := range options.Kinds {
 		if kind.Path != nil {
 			o.optional = append(o.optional, newOptionalKind(kind))
@@ -179,6 +186,8 @@ type Workload struct {
 
 	Policy   annotation.Policy
 	Problems []annotation.Problem
+	// ListedAt is when the lists of names were written, at the latest; zero where there are none.
+	ListedAt time.Time
 }
 
 // Workload returns a workload; ok is false if it does not exist. Pods that carry the sidecar ask for it as their template
@@ -201,7 +210,7 @@ func (o *Observer) Workload(key workload.Key) (w Workload, ok bool) {
 		w.Policy = inert()
 	}
 	w.Policy.Injected = w.Policy.Injected || o.carriesSidecar(key)
-	return o.withDefaults(w), true
+	return o.withMarks(o.withDefaults(w)), true
 }
 
 // Workloads returns the keys of all workloads, in no particular order.

@@ -56,7 +56,7 @@ func TestNoValueOfASourceStays(t *testing.T) {
 		// Nor what is kept beside the store.
 		last := newHistory[*sourceItem]()
 		for _, object := range []any{cm, s} {
-			if _, err := reduceSource(object, annotation.DefaultKeys(), last); err != nil {
+			if _, err := reduceSource(object, annotation.NewChecker(annotation.DefaultKeys()), last); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -138,7 +138,7 @@ func TestTheSameContentIsKeptOnce(t *testing.T) {
 	last := newHistory[*sourceItem]()
 	reduce := func(object any) *sourceItem {
 		t.Helper()
-		reduced, err := reduceSource(object, annotation.DefaultKeys(), last)
+		reduced, err := reduceSource(object, annotation.NewChecker(annotation.DefaultKeys()), last)
 		item, ok := reduced.(*sourceItem)
 		if err != nil || !ok {
 			t.Fatalf("%T, %v", reduced, err)
@@ -165,7 +165,7 @@ func TestMemoryDoesNotGrowWithTheSizeOfValues(t *testing.T) { //nolint:parallelt
 	items := make([]any, 0, many)
 	before := heap()
 	for i := range many {
-		item, err := reduceSource(obj.Secret(fmt.Sprintf("secret-%d", i), "k", value+strconv.Itoa(i)), annotation.DefaultKeys(), last)
+		item, err := reduceSource(obj.Secret(fmt.Sprintf("secret-%d", i), "k", value+strconv.Itoa(i)), annotation.NewChecker(annotation.DefaultKeys()), last)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -195,7 +195,7 @@ func TestMemoryDoesNotGrowWithTheSizeOfTemplates(t *testing.T) { //nolint:parall
 		for v := range 100 {
 			parts = append(parts, obj.Var(fmt.Sprintf("VARIABLE_%d_%d", i, v), strings.Repeat("x", 100)))
 		}
-		item, err := reduceWorkload(obj.Deployment(fmt.Sprintf("web-%d", i), parts...), kind, annotation.DefaultKeys(), last)
+		item, err := reduceWorkload(obj.Deployment(fmt.Sprintf("web-%d", i), parts...), kind, annotation.NewChecker(annotation.DefaultKeys()), last)
 		if err != nil {
 			t.Fatal(err)
 		}

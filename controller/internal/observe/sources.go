@@ -16,6 +16,8 @@ import (
 type sourceItem struct {
 	metav1.ObjectMeta
 	source.Snapshot
+
+	problems []annotation.Problem
 }
 
 // notHelmReleases leaves out the Secrets in which Helm keeps its releases: large, many, and mounted by nobody.
@@ -27,27 +29,36 @@ func (o *Observer) sourceInformer(kind source.Kind, namespace string, steady *st
 		Indexers: cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc},
 	})
 	last := newHistory[*sourceItem]()
-	if err := informer.SetTransform(func(object any) (any, error) { return reduceSource(object, o.options.Keys, last) }); err != nil {
+	if err := informer.SetTransform(func(object any) (any, error) { return reduceSource(object, o.checker, last) }); err != nil {
 		return nil, nil, fmt.Errorf("observing %ss: %w", kind, err)
 	}
 	registration, err := informer.AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
 		AddFunc: func(object any, isInInitialList bool) {
+			item, ok := object.(*sourceItem)
+			if ok {
+				o.mistaken(nil, item.problems)
+			}
 			// Whoever acts looks at every workload at its start.
-			if item, ok := object.(*sourceItem); ok && !isInInitialList {
+			if ok && !isInInitialList {
 				o.sourceChanged(item.Ref, "create")
 			}
 		},
 		UpdateFunc: func(before, after any) {
 			was, ok1 := before.(*sourceItem)
 			is, ok2 := after.(*sourceItem)
-			if ok1 && ok2 && !sameSource(was.Snapshot, is.Snapshot) {
+			if !ok1 || !ok2 {
+				return
+			}
+			if !sameSource(was.Snapshot, is.Snapshot) {
 				o.sourceChanged(is.Ref, "update")
 			}
+			o.sourceMistaken(is.Ref, was.problems, is.problems)
 		},
 		DeleteFunc: func(object any) {
 			if item, ok := deleted[*sourceItem](object); ok {
 				last.forget(item)
 				o.sourceChanged(item.Ref, "delete")
+				o.mistaken(item.problems, nil)
 			}
 		},
 	})
@@ -75,7 +86,7 @@ func sameSource(a, b source.Snapshot) bool {
 }
 
 // reduceSource is the transform. It returns an item as it is, since client-go may transform an object twice.
-func reduceSource(object any, keys annotation.Keys, last *history[*sourceItem]) (any, error) {
+func reduceSource(object any, checker *annotation.Checker, last *history[*sourceItem]) (any, error) {
 	var (
 		meta     *metav1.ObjectMeta
 		snapshot source.Snapshot
@@ -88,10 +99,10 @@ func reduceSource(object any, keys annotation.Keys, last *history[*sourceItem]) 
 	default:
 		return object, nil
 	}
-	snapshot.Ignore, snapshot.Match = keys.Marks(meta.Annotations)
+	snapshot.Ignore, snapshot.Match = checker.Keys().Marks(meta.Annotations)
 	// The write of the newest field manager came with or after the content, which is the safe side: see Moment.After.
 	snapshot.Changed = source.MomentOf(meta)
-	item := &sourceItem{ObjectMeta: identity(meta), Snapshot: snapshot}
+	item := &sourceItem{ObjectMeta: identity(meta), Snapshot: snapshot, problems: problemsOf(meta, checker, annotation.AtSource)}
 	if before, ok := last.get(item); ok && before.UID == item.UID {
 		item.Edited = true
 		if maps.Equal(before.Keys, item.Keys) {

@@ -2,6 +2,9 @@ package observe
 
 import (
 	"fmt"
+	"slices"
+	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
@@ -43,7 +46,7 @@ func (o *Observer) workloadInformer(kind workload.Kind, namespace string, option
 	})
 	last := newHistory[*workloadItem]()
 	if err := informer.SetTransform(func(object any) (any, error) {
-		reduced, err := reduceWorkload(object, kind, o.options.Keys, last)
+		reduced, err := reduceWorkload(object, kind, o.checker, last)
 		if item, ok := reduced.(*workloadItem); ok && reduced != object {
 			item.maker = o.makerOf(object)
 		}
@@ -62,7 +65,7 @@ func (o *Observer) workloadInformer(kind workload.Kind, namespace string, option
 		UpdateFunc: func(before, after any) {
 			was, ok1 := before.(*workloadItem)
 			is, ok2 := after.(*workloadItem)
-			if ok1 && ok2 && !was.Same(is.View) {
+			if ok1 && ok2 && (!was.Same(is.View) || !slices.Equal(was.Problems, is.Problems)) {
 				o.notify(is.View.Key, is.Lender)
 				if was.Lender != is.Lender && was.Lender != (workload.Key{}) {
 					o.options.Notify(was.Lender, WorkloadChanged)
@@ -88,17 +91,26 @@ func (o *Observer) workloadInformer(kind workload.Kind, namespace string, option
 }
 
 // reduceWorkload is the transform. It returns an item as it is, since client-go may transform an object twice.
-func reduceWorkload(object any, kind workload.Kind, keys annotation.Keys, last *history[*workloadItem]) (any, error) {
+func reduceWorkload(object any, kind workload.Kind, checker *annotation.Checker, last *history[*workloadItem]) (any, error) {
 	meta, ok := object.(metav1.Object)
 	if _, done := object.(*workloadItem); done || !ok {
 		return object, nil
 	}
-	view, err := kind.View(meta, keys.OnWorkload)
+	wide, err := kind.View(meta, checker.Concerns)
 	if err != nil {
 		return nil, err
 	}
+	keys := checker.Keys()
+	view := wide.Narrowed(keys.OnWorkload)
 	item := &workloadItem{ObjectMeta: identity(meta), Workload: Workload{View: view}}
 	item.Policy, item.Problems = annotation.Read(keys, view.Annotations, view.TemplateAnnotations)
+	if view.Job == nil || !view.Job.Owned { // what makes a Job has the keys itself
+		item.Problems = annotation.Few(append(item.Problems, checker.Check(annotation.Object{
+			At: annotation.AtWorkload, Annotations: wide.Annotations, Labels: wide.Labels,
+			TemplateAnnotations: wide.TemplateAnnotations, TemplateLabels: wide.TemplateLabels,
+		})...))
+	}
+	item.ListedAt = listedAt(meta, keys, item.Policy)
 	item.Restart = kind.Restart != nil && item.Policy.RolloutStrategy == annotation.Restart
 	if before, ok := last.get(item); ok && before.UID == item.UID {
 		switch {
@@ -111,6 +123,29 @@ func reduceWorkload(object any, kind workload.Kind, keys annotation.Keys, last *
 	}
 	last.put(item)
 	return item, nil
+}
+
+// listedAt is when the lists of names, and the key that searches, were written last, as far as the object says; at the latest
+// then. It is zero for a workload that has none.
+func listedAt(meta metav1.Object, keys annotation.Keys, policy annotation.Policy) time.Time {
+	if len(policy.Lists()) == 0 && !slices.ContainsFunc(source.Kinds(), policy.Searches) {
+		return time.Time{}
+	}
+	own := []string{keys.Search}
+	for _, key := range keys.Named {
+		own = append(own, key)
+	}
+	newest := meta.GetCreationTimestamp().Time
+	for _, entry := range meta.GetManagedFields() {
+		if entry.Time == nil || entry.FieldsV1 == nil || !entry.Time.After(newest) {
+			continue
+		}
+		fields := entry.FieldsV1.String()
+		if slices.ContainsFunc(own, func(key string) bool { return strings.Contains(fields, `"f:`+key+`"`) }) {
+			newest = entry.Time.Time
+		}
+	}
+	return newest
 }
 
 // indexBySource lists the sources that a workload uses or names.

@@ -61,6 +61,7 @@ type town struct {
 	refuse    func(workload.Key) error // nil lets every write through
 	onCommit  func(workload.Key, written)
 	decide    func(decide.Input) decide.Decision
+	mistakes  []observe.Mistake
 }
 
 // written is one write.
@@ -122,7 +123,7 @@ func (w *town) newLoop(change ...func(*reconcile.Options)) *reconcile.Loop {
 			w.mu.Unlock()
 			return f(in)
 		},
-		Settle: settle, SettleMax: settleMax, Workers: 4, AdoptionRate: 1000, Grace: grace, Limits: reconcile.Limits{Timeout: 10 * time.Minute},
+		Settle: settle, SettleMax: settleMax, Keys: annotation.DefaultKeys(), Workers: 4, AdoptionRate: 1000, Grace: grace, Limits: reconcile.Limits{Timeout: 10 * time.Minute},
 		Tell: func(about *corev1.ObjectReference, kind, reason, message string) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -293,6 +294,26 @@ func (w *town) Sources(kind source.Kind, namespace string) []source.Ref {
 	}
 	slices.SortFunc(refs, source.Ref.Compare)
 	return refs
+}
+
+// Mistakes implements [reconcile.World].
+func (w *town) Mistakes() []observe.Mistake {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.mistakes)
+}
+
+// Dependents implements [reconcile.World].
+func (w *town) Dependents(ref source.Ref) []workload.Key {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var keys []workload.Key
+	for key, other := range w.workloads {
+		if slices.Contains(other.Refs(), ref) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 // Rollout implements [reconcile.Writer].

@@ -26,6 +26,7 @@ import (
 	"inpod.dev/inpod/controller/internal/compat"
 	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/controller/internal/observe"
+	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/source"
 	"inpod.dev/inpod/internal/workload"
 )
@@ -46,6 +47,10 @@ type World interface {
 	Sources(kind source.Kind, namespace string) []source.Ref
 	// Unsteady is how long to wait before anything is concluded, because only a part of the picture is current.
 	Unsteady(namespace string) time.Duration
+	// Mistakes are objects that are no workloads and have keys that do not count, and Dependents the workloads that use or name
+	// a source.
+	Mistakes() []observe.Mistake
+	Dependents(ref source.Ref) []workload.Key
 }
 
 // Writer changes the cluster: [act.Writer]. Most methods return the resource version that they made, 0 if unknown.
@@ -92,6 +97,10 @@ type Options struct {
 
 	// Tell has an event written: [events.Writer.Tell]. It must not block.
 	Tell func(about *corev1.ObjectReference, kind, reason, message string)
+	// State has an event written that says how things are: [events.Writer.State]. It must not block.
+	State func(about *corev1.ObjectReference, kind, reason, message string)
+	// Keys are those of the annotations, for messages.
+	Keys annotation.Keys
 	// Alert has an alert sent: [alert.Alerter.Send]; nil for none. It must not block.
 	Alert      func(alert.Message)
 	Log        *slog.Logger
@@ -108,6 +117,8 @@ type Loop struct {
 	pace    *rate.Limiter
 	turns   *turns
 
+	mistaken chan struct{} // of capacity 1: there may be other mistakes
+
 	mu     sync.Mutex
 	queue  workqueue.TypedRateLimitingInterface[workload.Key] // nil while another replica leads
 	states map[workload.Key]*state
@@ -120,6 +131,8 @@ func New(options Options) *Loop {
 		metrics: newMetrics(options.Registerer),
 		pace:    rate.NewLimiter(rate.Limit(options.AdoptionRate), adoptionBurst),
 		turns:   newTurns(options.Limits, options.Registerer),
+
+		mistaken: make(chan struct{}, 1),
 	}
 }
 
@@ -169,6 +182,7 @@ func (l *Loop) Run(ctx context.Context) {
 			}
 		})
 	}
+	workers.Go(func() { l.mistakes(ctx) })
 	<-ctx.Done()
 	l.mu.Lock()
 	l.queue = nil
@@ -251,7 +265,10 @@ func (l *Loop) decide(ctx context.Context, w observe.Workload, s *state, unsettl
 	began := time.Now()
 	defer func() { l.options.Compat.Looked(decision, err, time.Since(began)) }()
 	patience := l.patience(w, s, decision)
-	l.report(w, s, decision, patience > 0, s.overwritten(w, persisted))
+	early := patience > 0
+	idle, until := l.idle(w, in, decision)
+	patience = soonest(patience, until)
+	l.report(w, s, decision, remarks{early: early, shared: s.overwritten(w, persisted), idle: idle})
 	if decision.Action != decide.Rollout {
 		l.wake(l.turns.give(key))
 	}
@@ -261,7 +278,7 @@ func (l *Loop) decide(ctx context.Context, w observe.Workload, s *state, unsettl
 	case decide.Recreate:
 		return l.recreate(ctx, w, s, decision)
 	case decide.Resume:
-		return 0, l.resume(ctx, w, s, decision)
+		return patience, l.resume(ctx, w, s, decision)
 	case decide.Reload:
 		l.pursue(w, s, in, decision)
 	case decide.None:

@@ -27,6 +27,7 @@ const (
 	EventShared            = "AnotherInstallation"
 	EventInvalidAnnotation = "InvalidAnnotation"
 	EventNeverRenewed      = "NeverRenewed"
+	EventNothingMatches    = "NothingMatches"
 )
 
 // maxMessage is what the message of an event may have, in bytes (k8s.io/kubernetes/pkg/apis/core/validation/events.go).
@@ -57,29 +58,60 @@ func bounded(message string) string {
 	return message[:cut] + "…"
 }
 
-// report tells what the user should know of a decision before anything is done, each thing once. A decision that is early
-// to tell is left for later.
-func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision, early, shared bool) {
+// stateOf has an event written that says how things are, and not what has happened.
+func (l *Loop) stateOf(about *corev1.ObjectReference, kind, reason, message string) {
+	if l.options.State != nil {
+		l.options.State(about, kind, reason, message)
+		return
+	}
+	l.options.Tell(about, kind, reason, message)
+}
+
+// remarks are what there is to say besides a decision.
+type remarks struct {
+	// early tells that the decision is early to tell, and is left for later.
+	early bool
+	// shared tells that another installation follows the workload.
+	shared bool
+	// idle is what the workload asks for and nothing matches.
+	idle []string
+}
+
+// report tells what the user should know of a decision before anything is done, each thing once.
+func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision, more remarks) {
 	told := map[string]bool{}
 	if decision.Action == decide.Reload {
 		maps.Copy(told, s.told) // what was said of this content may be heard again: it is tried again and again
 	}
-	warn := func(reason, matter, message string) {
+	first := func(reason, matter, message string) bool {
 		told[matter] = true
 		if s.told[matter] {
-			return
+			return false
 		}
 		l.options.Log.Warn("a workload needs attention", "workload", w.View.Key, "reason", reason, "message", message)
-		l.event(w, corev1.EventTypeWarning, reason, message)
+		return true
+	}
+	warn := func(reason, matter, message string) {
+		if first(reason, matter, message) {
+			l.event(w, corev1.EventTypeWarning, reason, message)
+		}
+	}
+	state := func(reason, message string) {
+		if first(reason, message, message) {
+			l.stateOf(l.referenceTo(w.View), corev1.EventTypeWarning, reason, bounded(message))
+		}
 	}
 	for _, problem := range w.Problems {
-		warn(EventInvalidAnnotation, problem.String(), problem.String())
+		state(EventInvalidAnnotation, problem.String())
 	}
-	if shared {
+	for _, message := range more.idle {
+		state(EventNothingMatches, message)
+	}
+	if more.shared {
 		warn(EventShared, EventShared, "Another installation of inpod follows this workload too and has replaced the annotation "+annotation.Observed+
 			": both may roll it. Limit one of them, by namespaces or by annotation keys")
 	}
-	if decision.Warning && decision.Action == decide.None && !early {
+	if decision.Warning && decision.Action == decide.None && !more.early {
 		matter := cmp.Or(decision.Matter, decision.Message)
 		if isReload(decision.Reason) && !s.told[matter] {
 			l.alert(w, decision, "reloaded in place", string(decision.Reason), decision.Message, false)

@@ -1,0 +1,82 @@
+package reconcile
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/controller/internal/observe"
+	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/source"
+)
+
+// idleAfter is how long what a workload asks for may match nothing before that is reported: who applies several objects, or has a
+// tool that does, may come to the sources later.
+const idleAfter = 10 * time.Minute
+
+// idle returns what a workload asks for and nothing matches, and when to look again, 0 for not before something changes. What
+// matched once is left out, since the baseline has it: that it is gone is another matter.
+func (l *Loop) idle(w observe.Workload, in decide.Input, decision decide.Decision) (messages []string, after time.Duration) {
+	if w.ListedAt.IsZero() || w.Policy.OptedOut || l.options.Rules.Filtered {
+		return nil, 0
+	}
+	namespace := w.View.Key.Namespace
+	for _, kind := range []source.Kind{source.ConfigMap, source.Secret} {
+		if slices.Contains(l.options.Rules.Ignored, kind) {
+			continue
+		}
+		items := w.Policy.Idle(kind, matched(in, kind))
+		if len(items) > 0 {
+			messages = append(messages, fmt.Sprintf("annotation %s: no %s of namespace %s matches %s; a workload follows sources of its own namespace",
+				l.options.Keys.Named[kind], kind, namespace, fewOf(items)))
+		}
+	}
+	unmarked := func(p annotation.Problem) bool { return p.Key == l.options.Keys.Match } // a source has it, with a value that does not count
+	if decision.Reason == decide.NotFollowed && searches(w) && !slices.ContainsFunc(w.Problems, unmarked) {
+		messages = append(messages, fmt.Sprintf(`annotation %s: of the sources that the workload uses none has %s: "true"`, l.options.Keys.Search, l.options.Keys.Match))
+	}
+	if len(messages) == 0 {
+		return nil, 0
+	}
+	if left := w.ListedAt.Add(idleAfter).Sub(in.Now); left > 0 {
+		return nil, left
+	}
+	return messages, 0
+}
+
+// matched returns the names of the sources of a kind that exist, or that the baseline has.
+func matched(in decide.Input, kind source.Kind) []string {
+	names := map[string]bool{}
+	for _, use := range in.Uses {
+		if use.Snapshot != nil && use.Scope.Ref.Kind == kind {
+			names[use.Scope.Ref.Name] = true
+		}
+	}
+	for ref, record := range in.Baseline.Records {
+		if ref.Kind == kind && !record.Absent {
+			names[ref.Name] = true
+		}
+	}
+	return slices.Collect(maps.Keys(names))
+}
+
+// searches reports whether the workload searches among what it uses, and asks for nothing else there.
+func searches(w observe.Workload) bool {
+	return slices.ContainsFunc(w.View.Refs(), func(ref source.Ref) bool { return w.Policy.Searches(ref.Kind) })
+}
+
+// fewOf quotes some items.
+func fewOf(items []string) string {
+	const few = 5
+	var quoted []string
+	for i, item := range items {
+		if i == few {
+			return strings.Join(quoted, ", ") + fmt.Sprintf(" and %d more items", len(items)-few)
+		}
+		quoted = append(quoted, fmt.Sprintf("%.60q", item))
+	}
+	return strings.Join(quoted, ", ")
+}

@@ -1,0 +1,174 @@
+package reconcile_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/controller/internal/observe"
+	"inpod.dev/inpod/controller/internal/reconcile"
+	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/objtest"
+	"inpod.dev/inpod/internal/source"
+)
+
+const (
+	listed = "configmap.reloader.stakater.com/reload"
+	search = "reloader.stakater.com/search"
+)
+
+// listing is a workload whose lists were written at the moment at which it is applied.
+func (w *town) listing(objects ...metav1.Object) {
+	w.apply(objects...)
+	w.set(func() {
+		for key, one := range w.workloads {
+			one.ListedAt = time.Now()
+			w.workloads[key] = one
+		}
+	})
+	for _, object := range objects {
+		w.wake(deployment(object.GetName()), observe.WorkloadChanged)
+	}
+}
+
+func TestAListThatMatchesNothingIsReportedWhenItStaysSo(t *testing.T) {
+	t.Parallel()
+	const want = `Warning NothingMatches web: annotation configmap.reloader.stakater.com/reload: no ConfigMap of namespace shop matches "wbe", "x.*"; ` +
+		"a workload follows sources of its own namespace"
+	for name, tc := range map[string]struct {
+		list string
+		then func(*town)
+		set  func(*reconcile.Options)
+		want []string
+	}{
+		"and not before":                   {list: "a, wbe, x.*", want: []string{want}},
+		"but not what comes later":         {list: "late", then: func(w *town) { w.apply(objtest.ConfigMap("late", "k", "1")) }, set: func(o *reconcile.Options) { o.Rules.OnCreate = false }},
+		"but not what was there before":    {list: "a", then: func(w *town) { w.remove(configMap("a")) }},
+		"but not what is not looked at":    {list: "wbe", set: func(o *reconcile.Options) { o.Rules.Ignored = []source.Kind{source.ConfigMap} }},
+		"but not what may be out of sight": {list: "wbe", set: func(o *reconcile.Options) { o.Rules = decide.Options{Filtered: true} }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var change []func(*reconcile.Options)
+				if tc.set != nil {
+					change = append(change, tc.set)
+				}
+				w := newTown(t, change...)
+				w.apply(objtest.ConfigMap("a", "k", "0"))
+				w.lead()
+				w.listing(objtest.Deployment("web", objtest.Annotation(listed, tc.list)))
+				time.Sleep(9 * time.Minute)
+				if got := w.told(); len(got) > 0 {
+					t.Errorf("early: %q", got)
+				}
+				if tc.then != nil {
+					tc.then(w)
+				}
+				time.Sleep(time.Hour)
+				if diff := cmp.Diff(tc.want, w.told()); diff != "" {
+					t.Errorf("events (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+func TestASearchThatFindsNothingIsReported(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		w.apply(objtest.ConfigMap("a", "k", "0"), objtest.Annotated(objtest.ConfigMap("b", "k", "0"), "reloader.stakater.com/match", "true"))
+		w.lead()
+		w.listing(objtest.Deployment("web", objtest.Annotation(search, "true"), objtest.EnvFrom(objtest.CM("a"))),
+			objtest.Deployment("found", objtest.Annotation(search, "true"), objtest.EnvFrom(objtest.CM("a")), objtest.EnvFrom(objtest.CM("b"))))
+		time.Sleep(time.Hour)
+		want := []string{`Warning NothingMatches web: annotation reloader.stakater.com/search: of the sources that the workload uses none has reloader.stakater.com/match: "true"`}
+		if diff := cmp.Diff(want, w.told()); diff != "" {
+			t.Errorf("events (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// mistake is a ConfigMap with a key that does not count.
+func mistake(name, key string, misplaced bool) observe.Mistake {
+	return observe.Mistake{
+		About:  corev1.ObjectReference{Kind: "ConfigMap", Namespace: objtest.Namespace, Name: name, UID: types.UID(name)},
+		Source: configMap(name), Problems: []annotation.Problem{{Key: key, Fault: "does not count", Misplaced: misplaced}},
+	}
+}
+
+func TestMistakesOnSourcesAreReportedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		w.mistakes = []observe.Mistake{mistake("a", "x", false)}
+		w.lead()
+		time.Sleep(time.Minute)
+		for range 3 { // other mistakes may have come and gone
+			w.loop.Mistaken()
+			time.Sleep(time.Minute)
+		}
+		if diff := cmp.Diff([]string{"Warning InvalidAnnotation a: annotation x: does not count"}, w.told()); diff != "" {
+			t.Errorf("events (-want +got):\n%s", diff)
+		}
+		w.set(func() { w.mistakes = nil })
+		w.loop.Mistaken()
+		time.Sleep(time.Minute)
+		w.set(func() { w.mistakes = []observe.Mistake{mistake("a", "x", false)} })
+		w.loop.Mistaken()
+		time.Sleep(time.Minute)
+		if n := len(w.told()); n != 2 {
+			t.Errorf("%d events after it was made again, want 2", n)
+		}
+	})
+}
+
+// Tools put the same annotations onto everything that they make. The key of a workload on a ConfigMap is a mistake only where the
+// workload does not have it.
+func TestTheKeyOfAWorkloadOnASourceIsReportedUnlessAWorkloadFollowsIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		w.apply(objtest.ConfigMap("a", "k", "0"), objtest.ConfigMap("b", "k", "0"))
+		w.set(func() { w.mistakes = []observe.Mistake{mistake("a", "x", true), mistake("b", "x", true)} })
+		w.lead()
+		time.Sleep(50 * time.Second)
+		w.apply(auto("web", "a")) // it comes later
+		if got := w.told(); len(got) > 0 {
+			t.Errorf("early: %q", got)
+		}
+		time.Sleep(time.Hour)
+		if diff := cmp.Diff([]string{"Warning InvalidAnnotation b: annotation x: does not count"}, w.told()); diff != "" {
+			t.Errorf("events (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestManyMistakesAreReportedAFewAtATime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		for i := range 500 {
+			one := mistake(fmt.Sprintf("cm-%d", i), "x", false)
+			one.About.UID = types.UID(one.About.Name)
+			w.mistakes = append(w.mistakes, one)
+		}
+		w.lead()
+		time.Sleep(time.Second)
+		if n := len(w.told()); n != 50 {
+			t.Errorf("%d events at once", n)
+		}
+		time.Sleep(time.Minute)
+		if n := len(w.told()); n != 500 {
+			t.Errorf("%d events in all", n)
+		}
+	})
+}

@@ -1,0 +1,114 @@
+package reconcile
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"inpod.dev/inpod/internal/source"
+	"inpod.dev/inpod/internal/workload"
+)
+
+const (
+	// mistakesPause is the least time between two passes over them.
+	mistakesPause = 2 * time.Second
+	// misplacedAfter is how long the key of a workload may stand on a source that no workload follows, before it is reported: the
+	// workloads may come later.
+	misplacedAfter = time.Minute
+	// mistakesBurst is how many are reported in one pass: a tool may make thousands of the same.
+	mistakesBurst = 50
+)
+
+// mistakes reports mistakes until ctx ends, each once while it stays.
+func (l *Loop) mistakes(ctx context.Context) {
+	reported, since := map[string]bool{}, map[string]time.Time{}
+	for {
+		again := l.reportMistakes(reported, since, time.Now())
+		if !pause(ctx, mistakesPause) {
+			return
+		}
+		var timer <-chan time.Time
+		if again > 0 {
+			timer = time.After(again)
+		}
+		select {
+		case <-l.mistaken:
+		case <-timer:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// Mistaken asks for a pass over the objects that are no workloads and have keys that do not count. It does not block.
+func (l *Loop) Mistaken() {
+	select {
+	case l.mistaken <- struct{}{}:
+	default:
+	}
+}
+
+// reportMistakes reports what was not reported, and forgets what is no mistake any more. It returns when to look again, 0 for not
+// before something changes.
+func (l *Loop) reportMistakes(reported map[string]bool, since map[string]time.Time, now time.Time) (again time.Duration) {
+	present := map[string]bool{}
+	burst := mistakesBurst
+	for _, mistake := range l.options.World.Mistakes() {
+		for _, problem := range mistake.Problems {
+			message := problem.String()
+			id := string(mistake.About.UID) + " " + message
+			present[id] = true
+			if reported[id] {
+				continue
+			}
+			if problem.Misplaced && mistake.Source.Name != "" {
+				if since[id].IsZero() {
+					since[id] = now
+				}
+				if left := since[id].Add(misplacedAfter).Sub(now); left > 0 {
+					again = soonest(again, left)
+					continue
+				}
+				if l.isFollowed(mistake.Source) {
+					reported[id] = true // tools put the same keys onto everything, and the workload has it
+					continue
+				}
+			}
+			if burst == 0 {
+				again = soonest(again, mistakesPause)
+				continue
+			}
+			burst--
+			reported[id] = true
+			l.options.Log.Warn("a key does not count", "kind", mistake.About.Kind, "namespace", mistake.About.Namespace, "name", mistake.About.Name, "message", message)
+			l.stateOf(&mistake.About, corev1.EventTypeWarning, EventInvalidAnnotation, bounded(message))
+		}
+	}
+	maps.DeleteFunc(reported, func(id string, _ bool) bool { return !present[id] })
+	maps.DeleteFunc(since, func(id string, _ time.Time) bool { return !present[id] || reported[id] })
+	return again
+}
+
+// isFollowed reports whether a workload follows a source, or asks for something of its own.
+func (l *Loop) isFollowed(ref source.Ref) bool {
+	snapshot := l.options.World.Source(ref)
+	if snapshot == nil {
+		return false
+	}
+	return slices.ContainsFunc(l.options.World.Dependents(ref), func(key workload.Key) bool {
+		w, exists := l.options.World.Workload(key)
+		return exists && w.Policy.Select(ref, snapshot.Ignore, snapshot.Match, true, l.options.Rules.AutoAll).Follows()
+	})
+}
