@@ -56,7 +56,7 @@ func watching(c config.Config, kinds workload.Table, watched string) []access.Re
 		}
 	}
 	if c.InPlace.Enabled {
-		all.need("", "pods", watched, "", "to see which carry the sidecar", "list", "watch")
+		all.need("", "pods", watched, "", "to see which carry the sidecar, and which asked for it and got none", "list", "watch")
 		all = append(all, access.Requirement{
 			Verb: "patch", Resource: "pods", Subresource: "status", Namespace: watched, Why: "to have their volumes refreshed at once",
 		})

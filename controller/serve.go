@@ -25,6 +25,7 @@ import (
 	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/controller/internal/events"
 	"inpod.dev/inpod/controller/internal/inplace"
+	"inpod.dev/inpod/controller/internal/notice"
 	"inpod.dev/inpod/controller/internal/observe"
 	"inpod.dev/inpod/controller/internal/reconcile"
 	"inpod.dev/inpod/controller/internal/webhook"
@@ -175,14 +176,22 @@ func (p *parts) assemble(c config.Config, build telemetry.Build, registry promet
 	reloaders := compat.New(registry, c.MetricsByNamespace)
 	var loop *reconcile.Loop // made before anything runs that could call it
 	var reloader *inplace.Reloader
+	var reporter *notice.Reporter
 	namespaces, selector := c.Watched()
 	namespaces = slices.DeleteFunc(namespaces, p.lacks)
 	p.observer, err = observe.New(observe.Options{
 		Client: p.connection.Client, Dynamic: reads, Keys: annotationKeys(c.Keys), Kinds: p.kinds, Log: log, Pods: c.InPlace.Enabled,
 		Namespaces: namespaces, NamespaceSelector: selector, NamespaceDefaults: c.Defaults(), IgnoredNamespaces: c.Scope.IgnoredNamespaces,
 		Sources: c.Scope.Sources(), SourceSelector: c.Scope.SourceSelector, Seen: reloaders.Seen,
-		Notify: func(key workload.Key, change observe.Change) { loop.Notify(key, change) }, Mistaken: func() { loop.Mistaken() },
+		Notify: func(key workload.Key, change observe.Change) {
+			loop.Notify(key, change)
+			if change == observe.WorkloadChanged { // its pods may have been seen before it
+				reporter.Notify(observe.Subject{Workload: key})
+			}
+		},
+		Mistaken:       func() { loop.Mistaken() },
 		SelectorLabels: slices.Concat(labelsIn(c.Scope.NamespaceSelector), labelsIn(c.Scope.SourceSelector)),
+		Skipped:        func(subject observe.Subject) { reporter.Notify(subject) },
 		Hurry: func(key workload.Key, ref source.Ref) {
 			if text, follows := loop.Nudge(key, ref); follows {
 				reloader.Hurry(key, ref, text)
@@ -192,6 +201,7 @@ func (p *parts) assemble(c config.Config, build telemetry.Build, registry promet
 	if err != nil {
 		return err
 	}
+	reporter = notice.New(notice.Options{Cluster: p.observer, Kinds: p.kinds, Event: p.events.State, Log: log})
 	windows := window.Windows{}
 	if c.Pace.Window != "" {
 		if windows, err = window.Parse(c.Pace.Window); err != nil {
@@ -254,6 +264,13 @@ func (p *parts) assemble(c config.Config, build telemetry.Build, registry promet
 		options.InPlace = reloader
 		run := lead
 		lead = func(ctx context.Context) { reloader.Lead(ctx, run) }
+	}
+	work := lead
+	lead = func(ctx context.Context) {
+		var reporting sync.WaitGroup
+		reporting.Go(func() { reporter.Run(ctx) })
+		work(ctx)
+		reporting.Wait()
 	}
 	loop = reconcile.New(options)
 	if !c.Election.Enabled {

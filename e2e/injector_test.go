@@ -158,7 +158,7 @@ func severalVolumes(s *space) {
 	s.undisturbed(created)
 }
 
-// A pod whose annotation cannot be understood runs without the sidecar, and both it and its controller say why.
+// A pod whose annotation cannot be understood runs without the sidecar, and says why.
 func aBadAnnotation(s *space) {
 	s.apply(configMap("site", "default.conf", site("first")))
 	pod := nginxPod("web", "preset", "nginks")
@@ -169,15 +169,21 @@ func aBadAnnotation(s *space) {
 			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: pod.Labels, Annotations: pod.Annotations}, Spec: pod.Spec},
 		},
 	})
-	_, err := s.AwaitEvent(s.ctx, kit.Workload{Kind: "ReplicaSet", Namespace: s.ns, Name: "web"}, "InjectionSkipped", "BadAnnotation", "nginks", "haproxy")
-	s.must(err)
-	list, err := s.Client.CoreV1().Pods(s.ns).List(s.ctx, metav1.ListOptions{})
-	s.must(err)
+	var list *corev1.PodList
+	s.eventually("a pod", func() (string, bool) {
+		var err error
+		list, err = s.Client.CoreV1().Pods(s.ns).List(s.ctx, metav1.ListOptions{})
+		s.must(err)
+		return "", len(list.Items) > 0
+	})
 	if len(list.Items) != 1 || sidecarOf(&list.Items[0]) != nil {
 		s.t.Fatalf("pods: %+v; want one without sidecar", list.Items)
 	}
 	if record := s.record(&list.Items[0]); record.Injected || record.Reason != "BadAnnotation" || !strings.Contains(record.Message, "nginks") {
 		s.t.Errorf("the record is %s", record)
+	}
+	if list.Items[0].Labels[annotation.InjectedLabel] != "false" {
+		s.t.Errorf("labels %v", list.Items[0].Labels)
 	}
 	s.awaitPod(list.Items[0].Name, "ready", isReady)
 }

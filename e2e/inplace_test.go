@@ -153,7 +153,7 @@ func TestReloadInPlace(t *testing.T) {
 	s.everyPodServes(pods["both"], "second")
 	s.awaitEvent("both", "ReloadedInPlace")
 	s.awaitEvent("bare", "Reloaded", "lack the sidecar")
-	s.awaitEvent("bare", "InjectionSkipped", "BadAnnotation", "no-such-preset") // where its user looks, and not only on the ReplicaSet
+	s.awaitEvent("bare", "InjectionSkipped", "BadAnnotation", "inpod.dev/preset", "of pod bare-") // where its user looks
 	s.allUndisturbed(pods["web"])
 	s.allUndisturbed(pods["both"])
 

@@ -67,13 +67,13 @@ func TestChartGrantsTheRequirements(t *testing.T) {
 				t.Errorf("permissions (-asked for by the injector +granted by the chart):\n%s", diff)
 			}
 			for where, verbs := range aboutPods(granted) {
-				want := []string{"create events", "get namespaces", "patch events"}
+				want := []string{"get namespaces"}
 				if diff := cmp.Diff(want, verbs); diff != "" || where == namespace {
 					t.Errorf("in namespace %q (-want +got):\n%s", where, diff)
 				}
 			}
 			if len(aboutPods(granted)) == 0 {
-				t.Error("it may neither read a namespace nor write an event")
+				t.Error("it may not read a namespace")
 			}
 		})
 	}
@@ -81,7 +81,7 @@ func TestChartGrantsTheRequirements(t *testing.T) {
 
 // isAboutPods tells what the injector does in the namespaces whose pods it sees.
 func isAboutPods(r access.Requirement) bool {
-	return r.Resource == "namespaces" || r.Resource == "events"
+	return r.Resource == "namespaces"
 }
 
 // aboutPods sorts these by namespace.

@@ -6,8 +6,8 @@ import (
 )
 
 // requirements are the permissions that the injector needs with this configuration. The chart grants exactly these.
-// Namespaces and events are of the namespaces whose pods reach the webhook, which the injector does not know; without
-// the right to read a namespace its pods are admitted as they are, and the log says so.
+// Namespaces are those whose pods reach the webhook, which the injector does not know; without the right to read one its pods
+// are admitted as they are, and the log says so.
 func requirements(c config.Config) []access.Requirement {
 	var all []access.Requirement
 	need := func(group, resource, namespace, name, why string, verbs ...string) {

@@ -11,16 +11,13 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	corev1 "k8s.io/api/core/v1"
 	utilversion "k8s.io/apimachinery/pkg/util/version"
-	"k8s.io/client-go/kubernetes/scheme"
-	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
-	"k8s.io/client-go/tools/record"
 
 	"inpod.dev/inpod/injector/internal/admission"
 	"inpod.dev/inpod/injector/internal/config"
 	"inpod.dev/inpod/injector/internal/inject"
 	"inpod.dev/inpod/internal/access"
+	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/certs"
 	"inpod.dev/inpod/internal/confirm"
 	"inpod.dev/inpod/internal/digestkey"
@@ -134,8 +131,8 @@ func (in *injector) assemble(ctx context.Context, connection *access.Connection)
 	handler := &admission.Handler{
 		Inject: inject.Inject, Options: options,
 		Defaults: admission.NewNamespaces(connection.Client).Defaults,
-		Excluded: in.excluded, Tell: admission.Tell(in.recorder(connection)),
-		Metrics: admission.NewMetrics(in.registry), Log: in.log,
+		Excluded: in.excluded,
+		Metrics:  admission.NewMetrics(in.registry), Log: in.log,
 	}
 	server := &admission.Server{
 		Address: in.config.Webhook.Address, TLS: served.Config(), Handler: handler, Drain: in.config.Webhook.Drain, Log: in.log,
@@ -160,7 +157,9 @@ func (in *injector) options(ctx context.Context, connection *access.Connection) 
 		return inject.Options{}, fmt.Errorf("the key in Secret %s/%s: %w", c.Pod.Namespace, c.DigestKeySecret, err)
 	}
 	native := hasNative(connection.ServerVersion, c.Sidecar.Native)
-	in.log.Info("injecting", "image", c.Sidecar.Image, "native", native, "server", connection.ServerVersion)
+	in.log.Info("injecting; a pod that gets no sidecar has the reason in its annotation "+annotation.InjectionRecord+
+		", and the controller, if one follows its namespace, writes it as an event",
+		"image", c.Sidecar.Image, "native", native, "server", connection.ServerVersion)
 	return inject.Options{
 		Server: connection.ServerVersion, NativeSidecars: native,
 		Image: c.Sidecar.Image, PullPolicy: c.Sidecar.PullPolicy,
@@ -217,13 +216,6 @@ func (in *injector) certificate(ctx context.Context, connection *access.Connecti
 	in.start(ctx, follower.Run)
 	in.start(ctx, func(ctx context.Context) error { elector.Run(ctx); return nil })
 	return follower.Served(), follower.Check, nil
-}
-
-// recorder writes events. It lives as long as the process.
-func (in *injector) recorder(connection *access.Connection) record.EventRecorder {
-	broadcaster := record.NewBroadcaster()
-	broadcaster.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: connection.Client.CoreV1().Events("")})
-	return broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "inpod"})
 }
 
 // readiness is the answer to /ready.

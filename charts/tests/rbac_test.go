@@ -64,7 +64,7 @@ func TestProgramsMayDoThisAndNoMore(t *testing.T) {
 	const leases = "leases.coordination.k8s.io"
 	key := grants(own, "create secrets", "get secrets inpod-digest-key")
 	lease := grants(own, "create "+leases, "get,update "+leases+" inpod-controller")
-	asked := []string{"get namespaces", "create,patch events"} // of the namespaces whose pods the injector sees
+	asked := []string{"get namespaces"} // of the namespaces whose pods the injector sees
 	issue := slices.Concat(
 		grants(own, "get,list,watch,update secrets inpod-injector-tls", "create "+leases, "get,update "+leases+" inpod-injector"),
 		grants(everywhere, "get,list,watch,patch mutatingwebhookconfigurations.admissionregistration.k8s.io inpod-injector-inpod-system"),

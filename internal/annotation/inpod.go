@@ -14,7 +14,8 @@ const Domain = "inpod.dev/"
 
 // Keys that inpod itself writes.
 const (
-	// InjectedLabel is a label, so that pods can be watched by it. Its value is "true".
+	// InjectedLabel is a label, so that pods can be watched by it. Its value is "true" on pods that carry the sidecar, and "false"
+	// on those that have asked for it and got none, for a reason that is worth a word.
 	InjectedLabel = Domain + "injected"
 	// InjectionRecord is an annotation of the pod: a [Record] as JSON.
 	InjectionRecord = Domain + "injection"
@@ -219,7 +220,7 @@ func (r *injectionReader) unknown(rows []injectionRow) {
 			checker = NewChecker(DefaultKeys())
 		}
 		if _, known := checker.table[key]; !known {
-			r.problem(name, r.pod[key], checker.unknown(key, AtTemplate))
+			r.problems = append(r.problems, Problem{Key: key, Value: r.pod[key], Unknown: true, Fault: checker.unknown(key, AtTemplate)})
 		}
 	}
 }

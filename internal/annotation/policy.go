@@ -55,6 +55,8 @@ type Problem struct {
 	OnTemplate, IsLabel bool
 	// Misplaced tells that the key would count somewhere else.
 	Misplaced bool
+	// Unknown tells that the key is none of inpod's.
+	Unknown bool
 	// Fault completes the sentence: annotation KEY: …
 	Fault string
 }

@@ -8,6 +8,8 @@ type Record struct {
 	// Reason and Message say why there is no sidecar.
 	Reason  string `json:"reason,omitempty"`
 	Message string `json:"message,omitempty"`
+	// Keys are those that the reason is about. [Domain] alone stands for keys that are none of inpod's.
+	Keys []string `json:"keys,omitempty"`
 
 	// Container is the application's container.
 	Container string `json:"container,omitempty"`

@@ -170,6 +170,15 @@ func (v View) Same(other View) bool {
 		v.Cron.same(other.Cron) && v.Job.same(other.Job) && maps.Equal(v.Annotations, other.Annotations)
 }
 
+// Reference is how events name a workload.
+func (t Table) Reference(view View) *corev1.ObjectReference {
+	reference := &corev1.ObjectReference{Kind: view.Key.Kind, Namespace: view.Key.Namespace, Name: view.Key.Name, UID: view.UID}
+	if kind, ok := t.Of(view.Key.Kind); ok {
+		reference.Kind, reference.APIVersion = kind.APIKind(), kind.APIVersion()
+	}
+	return reference
+}
+
 // Refs returns the sources that the template references, sorted.
 func (v View) Refs() []source.Ref {
 	var refs []source.Ref

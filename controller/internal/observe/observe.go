@@ -65,10 +65,12 @@ type Options struct {
 	Mistaken func()
 	// Seen is called for each source that was created, updated or deleted; nil for nobody.
 	Seen func(kind source.Kind, event string)
-	// Pods tells to watch the pods that carry the sidecar. Hurry is then called for each workload that uses or names a
+	// Pods tells to watch the pods that carry the sidecar, and those that have asked for it and got none. Hurry is then called for each workload that uses or names a
 	// source that changed, before Notify; it must not block.
 	Pods  bool
 	Hurry func(workload.Key, source.Ref)
+	// Skipped is called for each subject whose pods without sidecar may have changed; nil for nobody. It must not block.
+	Skipped func(Subject)
 }
 
 // Observer is a picture of the cluster that keeps itself up to date.

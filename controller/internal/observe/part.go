@@ -114,7 +114,9 @@ func (o *Observer) Kept() map[string]int {
 		for kind, informer := range part.workloads {
 			count(kind, informer)
 		}
-		count("Pod", part.pods)
+		if part.pods != nil {
+			kept["Pod"] += len(part.pods.GetIndexer().ListKeys()) - skippedIn(part.pods)
+		}
 	}
 	return kept
 }

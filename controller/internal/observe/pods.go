@@ -27,6 +27,9 @@ const (
 	byWorkload  = "workload"
 )
 
+// podLabel is on the pods that are watched: those that carry the sidecar, and those that have asked for it and got none.
+const podLabel = annotation.InjectedLabel
+
 // Pod is what the controller keeps of a pod that carries the sidecar.
 type Pod struct {
 	Namespace, Name string
@@ -70,6 +73,19 @@ type Mount struct {
 type podItem struct {
 	metav1.ObjectMeta
 	Pod
+
+	// skipped is set on a pod that has asked for the sidecar and got none; nothing else of it is kept then but its names.
+	skipped *Skipped
+}
+
+func (i *podItem) carriesSidecar() bool { return i.skipped == nil }
+
+func indexByWorkload(object any) ([]string, error) {
+	item, ok := object.(*podItem)
+	if !ok || !item.carriesSidecar() || item.Workload.Name == "" {
+		return nil, nil
+	}
+	return []string{item.Workload.String()}, nil
 }
 
 // Pods returns the pods that carry the sidecar, of a workload and of those that run its template or that it makes, sorted by
@@ -106,24 +122,34 @@ func (o *Observer) podsOf(key workload.Key) []Pod {
 }
 
 func (o *Observer) podInformer(namespace string) (cache.SharedIndexInformer, cache.DoneChecker, error) {
-	only := metav1.ListOptions{LabelSelector: injectedPods, FieldSelector: o.fields(namespace)}
+	only := metav1.ListOptions{LabelSelector: podLabel, FieldSelector: o.fields(namespace)}
 	lw := listWatch(o.options.Client, o.options.Client.CoreV1().Pods(namespace), only)
 	informer := cache.NewSharedIndexInformerWithOptions(lw, &corev1.Pod{},
-		cache.SharedIndexInformerOptions{Indexers: cache.Indexers{byWorkload: func(object any) ([]string, error) {
-			item, ok := object.(*podItem)
-			if !ok || item.Workload.Name == "" {
-				return nil, nil
-			}
-			return []string{item.Workload.String()}, nil
-		}}})
+		cache.SharedIndexInformerOptions{Indexers: cache.Indexers{byWorkload: indexByWorkload, bySubject: indexBySubject}})
 	if err := informer.SetTransform(o.reducePod); err != nil {
 		return nil, nil, fmt.Errorf("observing pods: %w", err)
 	}
 	registration, err := informer.AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
 		AddFunc: func(object any, isInInitialList bool) {
 			// A namespace may have asked for the sidecar, of which the workload itself says nothing.
-			if item, ok := object.(*podItem); ok && !isInInitialList && item.Workload.Name != "" {
+			item, ok := object.(*podItem)
+			if ok && !isInInitialList && item.carriesSidecar() && item.Workload.Name != "" {
 				o.notify(item.Workload, o.lenderOf(item.Workload))
+			}
+			if ok && !isInInitialList {
+				o.noteSubject(nil, item)
+			}
+		},
+		UpdateFunc: func(before, after any) {
+			was, ok1 := before.(*podItem)
+			is, ok2 := after.(*podItem)
+			if ok1 && ok2 {
+				o.noteSubject(was, is)
+			}
+		},
+		DeleteFunc: func(object any) {
+			if item, ok := deleted[*podItem](object); ok {
+				o.noteSubject(item, nil)
 			}
 		},
 	})
@@ -143,13 +169,14 @@ func (o *Observer) carriesSidecar(key workload.Key) bool {
 	return err == nil && len(pods) > 0
 }
 
-const injectedPods = annotation.InjectedLabel + "=true"
-
 // reducePod is the transform.
 func (o *Observer) reducePod(object any) (any, error) {
 	pod, ok := object.(*corev1.Pod)
 	if !ok {
 		return object, nil
+	}
+	if pod.Labels[podLabel] != "true" {
+		return o.reduceSkipped(pod), nil
 	}
 	item := &podItem{ObjectMeta: identity(pod), Pod: Pod{
 		Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, Workload: o.options.Kinds.OwnerOf(pod), Address: pod.Status.PodIP, Port: sidecarPort,

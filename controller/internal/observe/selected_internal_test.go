@@ -96,7 +96,7 @@ func TestWhatIsLeftOutIsNotAskedFor(t *testing.T) {
 		want := map[string]string{
 			"secrets":     notHelmReleases + "," + others + " team=shop",
 			"deployments": others + " ", "statefulsets": others + " ", "daemonsets": others + " ",
-			"pods": others + " " + injectedPods,
+			"pods": others + " " + podLabel,
 		}
 		if diff := cmp.Diff(want, asked); diff != "" {
 			t.Errorf("asked for (-want +got):\n%s", diff)

@@ -41,7 +41,7 @@ func (l *lab) asked() []string {
 
 func TestWhatIsAskedOfTheAPIServer(t *testing.T) {
 	t.Parallel()
-	const pods = " inpod.dev/injected=true"
+	const pods = " inpod.dev/injected"
 	const helm = " type!=helm.sh/release.v1"
 	for name, c := range map[string]struct {
 		change func(*Options)

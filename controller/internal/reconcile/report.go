@@ -34,17 +34,7 @@ const (
 const maxMessage = 1024
 
 func (l *Loop) event(w observe.Workload, kind, reason, message string) {
-	l.options.Tell(l.referenceTo(w.View), kind, reason, bounded(message))
-}
-
-func (l *Loop) referenceTo(view workload.View) *corev1.ObjectReference {
-	reference := &corev1.ObjectReference{
-		Kind: view.Key.Kind, Namespace: view.Key.Namespace, Name: view.Key.Name, UID: view.UID,
-	}
-	if kind, ok := l.options.Kinds.Of(view.Key.Kind); ok {
-		reference.Kind, reference.APIVersion = kind.APIKind(), kind.APIVersion()
-	}
-	return reference
+	l.options.Tell(l.options.Kinds.Reference(w.View), kind, reason, bounded(message))
 }
 
 func bounded(message string) string {
@@ -98,7 +88,7 @@ func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision, mo
 	}
 	state := func(reason, message string) {
 		if first(reason, message, message) {
-			l.stateOf(l.referenceTo(w.View), corev1.EventTypeWarning, reason, bounded(message))
+			l.stateOf(l.options.Kinds.Reference(w.View), corev1.EventTypeWarning, reason, bounded(message))
 		}
 	}
 	for _, problem := range w.Problems {

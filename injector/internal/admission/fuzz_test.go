@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	admissionv1 "k8s.io/api/admission/v1"
-	corev1 "k8s.io/api/core/v1"
 
 	"inpod.dev/inpod/injector/internal/admission"
 	"inpod.dev/inpod/injector/internal/inject"
@@ -17,7 +16,7 @@ import (
 // What a pod costs, all in all: decode, decide, compare, encode.
 func BenchmarkReview(b *testing.B) {
 	w := newWebhook()
-	w.Tell = func(*corev1.Pod, string, inject.Report) {}
+	w.Inject = inject.Inject
 	body, err := json.Marshal(request(asks))
 	if err != nil {
 		b.Fatal(err)

@@ -13,7 +13,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,7 +26,6 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 
 	"inpod.dev/inpod/injector/internal/admission"
-	"inpod.dev/inpod/injector/internal/inject"
 	"inpod.dev/inpod/internal/certs"
 )
 
@@ -85,82 +83,6 @@ func TestANamespaceThatIsGoneHasNoDefaults(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 	})
-}
-
-// recorder keeps events.
-type recorder struct{ events []string }
-
-func (r *recorder) Event(object runtime.Object, eventtype, reason, message string) {
-	ref := object.(*corev1.ObjectReference)
-	r.events = append(r.events, strings.Join([]string{ref.Kind, ref.Namespace, ref.Name, string(ref.UID), eventtype, reason, message}, "|"))
-}
-
-func (r *recorder) Eventf(runtime.Object, string, string, string, ...any) {}
-
-func (r *recorder) AnnotatedEventf(runtime.Object, map[string]string, string, string, string, ...any) {
-}
-
-func TestEvents(t *testing.T) {
-	t.Parallel()
-	owned := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{GenerateName: "web-1-", OwnerReferences: []metav1.OwnerReference{
-		{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web-1", UID: "u1", Controller: new(true)},
-	}}}
-	rolled := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
-		GenerateName: "web-6d4c-", Labels: map[string]string{"pod-template-hash": "6d4c"}, OwnerReferences: []metav1.OwnerReference{
-			{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web-6d4c", UID: "u1", Controller: new(true)},
-		},
-	}}
-	set := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "db-0", OwnerReferences: []metav1.OwnerReference{
-		{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "db", UID: "u2", Controller: new(true)},
-	}}}
-	alone := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "alone"}}
-	for name, tc := range map[string]struct {
-		pod    *corev1.Pod
-		report inject.Report
-		want   string // "" for none
-	}{
-		"a mistake is a warning on the controller": {
-			owned, inject.Report{Reason: inject.BadAnnotation, Message: "no"}, "ReplicaSet|shop|web-1|u1|Warning|InjectionSkipped|BadAnnotation: no",
-		},
-		"on the Deployment behind a ReplicaSet, too": {
-			rolled, inject.Report{Reason: inject.BadAnnotation, Message: "no"}, "ReplicaSet|shop|web-6d4c|u1|Warning|InjectionSkipped|BadAnnotation: no\n" +
-				"Deployment|shop|web||Warning|InjectionSkipped|BadAnnotation: no",
-		},
-		"on a StatefulSet once": {
-			set, inject.Report{Reason: inject.BadAnnotation, Message: "no"}, "StatefulSet|shop|db|u2|Warning|InjectionSkipped|BadAnnotation: no",
-		},
-		"what is as it should be is none": {
-			owned, inject.Report{Reason: inject.OnlyFrozen, Message: "no"}, "ReplicaSet|shop|web-1|u1|Normal|InjectionSkipped|OnlyFrozenUsages: no",
-		},
-		"a pod of its own": {
-			alone, inject.Report{Reason: inject.NoTrigger, Message: "no"}, "Pod|shop|alone||Warning|InjectionSkipped|NoTrigger: no",
-		},
-		"a success":        {owned, inject.Report{Reason: inject.Injected}, ""},
-		"the second call":  {owned, inject.Report{Reason: inject.AlreadyInjected, Message: "no"}, ""},
-		"nobody has asked": {owned, inject.Report{Reason: inject.NotAsked, Message: "no"}, ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			r := &recorder{}
-			admission.Tell(r)(tc.pod, "shop", tc.report)
-			if got := strings.Join(r.events, "\n"); got != tc.want {
-				t.Errorf("events %q, want %q", got, tc.want)
-			}
-		})
-	}
-}
-
-func TestALongMessageIsCutBetweenCharacters(t *testing.T) {
-	t.Parallel()
-	for pad := range 4 {
-		r := &recorder{}
-		message := strings.Repeat("x", pad) + strings.Repeat("ä€", 1000)
-		admission.Tell(r)(&corev1.Pod{}, "shop", inject.Report{Reason: inject.BadAnnotation, Message: message})
-		got := r.events[0][strings.LastIndex(r.events[0], "|")+1:]
-		if len(got) > 1000 || len(got) < 990 || !utf8.ValidString(got) || !strings.HasSuffix(got, "…") {
-			t.Errorf("%d bytes: %q", len(got), got[len(got)-20:])
-		}
-	}
 }
 
 func TestSystemNamespaces(t *testing.T) {
@@ -274,8 +196,8 @@ func TestWhatIsTooLargeIsNotRead(t *testing.T) {
 			if tc.length > 0 && body.Len() != len(tc.body) {
 				t.Error("it was read")
 			}
-			if len(w.told) > 0 {
-				t.Errorf("it was decided: %v", w.told)
+			if len(w.decided) > 0 {
+				t.Errorf("it was decided: %v", w.decided)
 			}
 		})
 	}

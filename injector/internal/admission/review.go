@@ -5,12 +5,12 @@
 // and what does not fit is left without an answer, which admits the pod as it is.
 //
 // It fails open. Whatever goes wrong here admits the pod as it is, is counted and logged, and never a reason to deny
-// it. What was decided is told three times in the same words: in the pod's annotation, in an event on its owner, and
-// as the label of a metric.
+// it. What was decided is reported in the same words by the pod's annotation and by the label of a metric. It writes no event:
+// a review is no proof that its pod exists, or belongs to whom it says. The controller does, for pods that exist.
 //
 //	AdmissionReview ──► pod ──► inject.Inject ──► patch ──► AdmissionReview with patch, always allowed
 //	                     ▲            │
-//	 namespace defaults ─┘            └──► metric, event, log
+//	 namespace defaults ─┘            └──► metric, log
 package admission
 
 import (
@@ -53,10 +53,8 @@ type Handler struct {
 	Defaults func(ctx context.Context, caller, namespace string) (map[string]string, error)
 	// Excluded tells namespaces whose pods are never touched.
 	Excluded func(namespace string) bool
-	// Tell reports what came of a pod, for people: an event.
-	Tell    func(pod *corev1.Pod, namespace string, report inject.Report)
-	Metrics *Metrics
-	Log     *slog.Logger
+	Metrics  *Metrics
+	Log      *slog.Logger
 
 	once         sync.Once
 	bodies, pods *pool
@@ -206,7 +204,6 @@ type review struct {
 		Namespace   string                      `json:"namespace"`
 		Name        string                      `json:"name"`
 		Operation   admissionv1.Operation       `json:"operation"`
-		DryRun      *bool                       `json:"dryRun"`
 		Object      corev1.Pod                  `json:"object"`
 	} `json:"request"`
 
@@ -264,10 +261,6 @@ func (h *Handler) answer(ctx context.Context, r *review, caller string, namespac
 		return nil, err
 	}
 	h.Log.DebugContext(ctx, "decided", "namespace", request.Namespace, "pod", nameOf(pod), "reason", report.Reason, "message", report.Message)
-	// Nothing comes of a dry run, so nothing is to be told about it.
-	if isDryRun := request.DryRun != nil && *request.DryRun; !isDryRun {
-		h.Tell(pod, request.Namespace, report)
-	}
 	return patch, nil
 }
 

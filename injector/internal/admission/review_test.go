@@ -41,22 +41,25 @@ func silent() string {
 	return strings.Replace(asks, `"inpod.dev/inject": "enabled", `, "", 1)
 }
 
-// webhook is a handler and what it told.
+// webhook is a handler and what it decided.
 type webhook struct {
 	*admission.Handler
 	registry *prometheus.Registry
 	log      bytes.Buffer
-	told     []inject.Report
+	decided  []inject.Report
 }
 
 func newWebhook() *webhook {
 	w := &webhook{registry: prometheus.NewPedanticRegistry()}
 	w.Handler = &admission.Handler{
-		Inject:   inject.Inject,
+		Inject: func(pod *corev1.Pod, options inject.Options) (inject.Change, inject.Report) {
+			change, report := inject.Inject(pod, options)
+			w.decided = append(w.decided, report)
+			return change, report
+		},
 		Options:  inject.Options{NativeSidecars: true, Image: "inpod/sidecar:1", StatusPort: 9797},
 		Defaults: func(context.Context, string, string) (map[string]string, error) { return nil, nil },
 		Excluded: func(namespace string) bool { return namespace == "kube-system" },
-		Tell:     func(_ *corev1.Pod, _ string, report inject.Report) { w.told = append(w.told, report) },
 		Metrics:  admission.NewMetrics(w.registry),
 		Log:      slog.New(slog.NewTextHandler(&w.log, nil)),
 	}
@@ -183,11 +186,11 @@ func TestWhoIsInjected(t *testing.T) {
 				t.Errorf("allowed %v, patch %s", response.Allowed, response.Patch)
 			}
 			var reason inject.Reason
-			if len(w.told) == 1 {
-				reason = w.told[0].Reason
+			if len(w.decided) == 1 {
+				reason = w.decided[0].Reason
 			}
 			if reason != tc.wantReason {
-				t.Errorf("told %v, want %q", w.told, tc.wantReason)
+				t.Errorf("decided %v, want %q", w.decided, tc.wantReason)
 			}
 		})
 	}
@@ -210,9 +213,6 @@ func TestEveryFailureAdmitsThePod(t *testing.T) {
 			prepare: func(w *webhook) {
 				w.Inject = func(*corev1.Pod, inject.Options) (inject.Change, inject.Report) { panic("out of order") }
 			}, wantLog: "out of order",
-		},
-		"a fault in telling": {
-			prepare: func(w *webhook) { w.Tell = func(*corev1.Pod, string, inject.Report) { panic("out of order") } }, wantLog: "out of order",
 		},
 		"something that is no pod": {
 			change: func(r *admissionv1.AdmissionRequest) { r.Object.Raw = []byte(`{"spec": "hunter2"}`) }, wantLog: "not a pod",
@@ -246,15 +246,6 @@ func TestEveryFailureAdmitsThePod(t *testing.T) {
 				t.Errorf("answers (-want +got):\n%s", diff)
 			}
 		})
-	}
-}
-
-func TestADryRunIsAnsweredAndNotTold(t *testing.T) {
-	t.Parallel()
-	w := newWebhook()
-	response := w.send(t, admission.PathPods, request(asks, func(r *admissionv1.AdmissionRequest) { r.DryRun = new(true) }))
-	if response.Patch == nil || len(w.told) > 0 {
-		t.Errorf("patch %s, told %v", response.Patch, w.told)
 	}
 }
 

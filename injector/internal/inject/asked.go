@@ -22,11 +22,16 @@ func asked(p *plan) *skip {
 	ask, problems := annotation.ReadInjection(p.pod.Annotations, p.options.Defaults, p.options.NamespaceAsks)
 	p.ask = ask
 	if len(problems) > 0 {
-		var faults []string
+		var faults, keys []string
 		for _, problem := range problems {
 			faults = append(faults, problem.String())
+			if key := problem.Key; problem.Unknown {
+				keys = append(keys, annotation.Domain)
+			} else {
+				keys = append(keys, key)
+			}
 		}
-		return &skip{BadAnnotation, strings.Join(faults, "; ")}
+		return &skip{BadAnnotation, strings.Join(faults, "; "), slices.Compact(keys)}
 	}
 	if !ask.Wanted {
 		return because(NotAsked, "neither the pod nor its namespace asks for the sidecar")

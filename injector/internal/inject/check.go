@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/validation"
 )
 
 // Check reports what of the invariants a change would break, nil for nothing. A pod that breaks them is refused by the API
@@ -17,6 +18,7 @@ import (
 //	token        nothing that is added mounts the pod's token for the API server
 //	privilege    nothing that is added is privileged, may gain privileges, or has capabilities without dropping all first
 //	resources    no request is larger than its limit
+//	annotations  are not larger together than Kubernetes takes
 func Check(pod *corev1.Pod, c Change) error {
 	volumes := map[string]*corev1.Volume{}
 	for i := range pod.Spec.Volumes {
@@ -47,6 +49,23 @@ func Check(pod *corev1.Pod, c Change) error {
 				return fmt.Errorf("container %s: %w", list[i].Name, err)
 			}
 		}
+	}
+	return checkAnnotations(pod.Annotations, c.Annotations)
+}
+
+// checkAnnotations holds the limit of ValidateAnnotationsSize (k8s.io/apimachinery/pkg/api/validation/objectmeta.go).
+func checkAnnotations(before, added map[string]string) error {
+	size := 0
+	for key, value := range before {
+		if _, replaced := added[key]; !replaced {
+			size += len(key) + len(value)
+		}
+	}
+	for key, value := range added {
+		size += len(key) + len(value)
+	}
+	if len(added) > 0 && size > validation.TotalAnnotationSizeLimitB {
+		return fmt.Errorf("its annotations would have %d bytes, and %d are allowed", size, validation.TotalAnnotationSizeLimitB)
 	}
 	return nil
 }

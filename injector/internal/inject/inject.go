@@ -13,6 +13,7 @@ package inject
 
 import (
 	"fmt"
+	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -66,7 +67,7 @@ func Inject(pod *corev1.Pod, options Options) (Change, Report) {
 	}
 	change, report := p.build()
 	if err := Check(pod, change); err != nil {
-		return Change{}, Report{Reason: InternalError, Message: err.Error(), ByPod: report.ByPod}
+		return p.skipped(&skip{reason: InternalError, message: err.Error()})
 	}
 	return change, report
 }
@@ -119,20 +120,50 @@ type plan struct {
 type skip struct {
 	reason  Reason
 	message string
+	keys    []string // that it is about
 }
 
 func because(reason Reason, format string, args ...any) *skip {
 	return &skip{reason: reason, message: fmt.Sprintf(format, args...)}
 }
 
-// skipped returns what a pod gets in place of the sidecar: the reason, where it has asked.
+// about names the keys that a skip is about.
+func (s *skip) about(keys ...string) *skip {
+	s.keys = keys
+	return s
+}
+
+// skipped returns what a pod gets in place of the sidecar: the reason, where somebody has asked and wants to know it, and a
+// label by which the controller sees that. A namespace that asks for all of its pods does not ask about those that have nothing
+// to reload.
 func (p *plan) skipped(s *skip) (Change, Report) {
 	report := Report{Reason: s.reason, Message: s.message, ByPod: p.ask.ByPod}
-	report.Record = annotation.Record{Reason: string(s.reason), Message: s.message}
-	if s.reason.Quiet() || !p.ask.ByPod && s.reason != RefusedBefore {
+	report.Record = annotation.Record{Reason: string(s.reason), Message: s.message, Keys: s.keys}
+	if s.reason.Quiet() || !p.ask.ByPod && s.reason.Expected() && s.reason != OnlyFrozen {
 		return Change{}, report
 	}
-	return Change{Annotations: recorded(report.Record)}, report
+	report.Record.Message = cut(s.message)
+	change := Change{Annotations: recorded(report.Record), Labels: map[string]string{annotation.InjectedLabel: "false"}}
+	if Check(p.pod, change) != nil {
+		change = Change{} // there is no room for another annotation
+	}
+	return change, report
+}
+
+// longestMessage bounds what a record says, in bytes: a message may quote an annotation, and the annotations of a pod are bounded
+// together.
+const longestMessage = 1000
+
+// cut shortens a text without splitting a character.
+func cut(text string) string {
+	if len(text) <= longestMessage {
+		return text
+	}
+	end := longestMessage - len("…")
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + "…"
 }
 
 func recorded(record annotation.Record) map[string]string {

@@ -26,13 +26,13 @@ func pickMounts(p *plan) *skip {
 		switch {
 		case ok && p.showsAPIToken(mount):
 			return because(PathNotMounted, "%s names %s, which is in the volume of the pod's token for the API server, and the sidecar never gets "+
-				"that one; for the cluster's certificate authority mount ConfigMap kube-root-ca.crt at another path", named.Key, named.Path)
+				"that one; for the cluster's certificate authority mount ConfigMap kube-root-ca.crt at another path", named.Key, named.Path).about(named.Key)
 		case ok:
 			p.addMount(mount)
 		case p.inApp && !named.Socket: // it may be in the image
 		default:
 			return because(PathNotMounted, "%s names %s, which is in no volume that container %s mounts, so that the sidecar cannot see it",
-				named.Key, named.Path, p.target.Name)
+				named.Key, named.Path, p.target.Name).about(named.Key)
 		}
 	}
 	return nil

@@ -1,9 +1,9 @@
 package inject_test
 
 import (
-	"maps"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -447,31 +447,84 @@ func apiAccess() change {
 	})
 }
 
-// checkSkipped holds that a pod without sidecar is as it was, but for the record where the pod itself asked.
+// checkSkipped holds that a pod without sidecar is as it was, but for the record and the label where somebody asked.
 func checkSkipped(t *testing.T, before, after *corev1.Pod, report inject.Report) {
 	t.Helper()
 	if report.Message == "" {
 		t.Error("there is no message")
 	}
-	if report.ByPod && !report.Reason.Quiet() {
+	recorded := after.Annotations[annotation.InjectionRecord] != ""
+	if report.ByPod && !report.Reason.Quiet() && !recorded {
+		t.Error("there is no record")
+	}
+	if recorded {
 		record, err := annotation.ParseRecord(after.Annotations[annotation.InjectionRecord])
 		if err != nil || record.Injected || record.Reason != string(report.Reason) || record.Message != report.Message {
 			t.Errorf("the record is %+v, %v; want reason and message of the report", record, err)
 		}
+		if after.Labels[annotation.InjectedLabel] != "false" {
+			t.Errorf("labels %v", after.Labels)
+		}
 		after = after.DeepCopy()
 		delete(after.Annotations, annotation.InjectionRecord)
+		delete(after.Labels, annotation.InjectedLabel)
+		if before.Labels == nil {
+			after.Labels = nil
+		}
 	}
 	if !equality.Semantic.DeepEqual(before, after) {
 		t.Errorf("the pod was changed: %+v", after)
 	}
 }
 
-func TestANamespaceThatAsksIsToldByNoAnnotation(t *testing.T) {
+// A namespace that asks for all of its pods is answered where something is wrong, and not about pods with nothing to reload.
+func TestWhatIsRecordedWhereANamespaceAsks(t *testing.T) {
 	t.Parallel()
-	pod, o := nginx(without("inpod.dev/inject"), without("inpod.dev/preset"), given(func(o *inject.Options) { o.NamespaceAsks = true }))
-	before := maps.Clone(pod.Annotations)
-	after, report := injectInto(pod, o)
-	if report.Reason != inject.NoTrigger || report.ByPod || !maps.Equal(before, after.Annotations) {
-		t.Errorf("%s, by the pod %v, annotations %v", report.Reason, report.ByPod, after.Annotations)
+	asks := given(func(o *inject.Options) { o.NamespaceAsks = true })
+	nobodyElse := without("inpod.dev/inject")
+	for name, tc := range map[string]struct {
+		changes    []change
+		wantReason inject.Reason
+		want       bool
+	}{
+		"a mistake is recorded":                   {[]change{nobodyElse, asks, without("inpod.dev/preset")}, inject.NoTrigger, true},
+		"a pod that is always rolled is recorded": {[]change{nobodyElse, asks, web(func(c *corev1.Container) { c.VolumeMounts[0].SubPath = "default.conf" })}, inject.OnlyFrozen, true},
+		"a pod with nothing to reload is left as it is": {
+			[]change{nobodyElse, asks, spec(func(s *corev1.PodSpec) { s.Volumes, s.Containers[0].VolumeMounts = nil, nil })}, inject.NothingUsed, false,
+		},
+		"a pod that opts out is left as it is":  {[]change{annotated("inpod.dev/inject", "disabled"), asks}, inject.NotAsked, false},
+		"a pod of another namespace is left so": {[]change{nobodyElse}, inject.NotAsked, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pod, o := nginx(tc.changes...)
+			change, report := inject.Inject(pod, o)
+			_, hasRecord := change.Annotations[annotation.InjectionRecord]
+			if report.Reason != tc.wantReason || hasRecord != tc.want || (change.Labels[annotation.InjectedLabel] == "false") != tc.want {
+				t.Errorf("%s: %s; the change is %+v", report.Reason, report.Message, change)
+			}
+		})
+	}
+}
+
+// What a pod says of itself may be long, and the record repeats it. Kubernetes refuses a pod with too many bytes of annotations.
+func TestARecordNeverMakesAPodTooLarge(t *testing.T) {
+	t.Parallel()
+	pod, o := nginx(annotated("inpod.dev/preset", strings.Repeat("ä", 100_000)))
+	added, report := inject.Inject(pod, o)
+	record, err := annotation.ParseRecord(added.Annotations[annotation.InjectionRecord])
+	if err != nil || report.Reason != inject.BadAnnotation || len(record.Message) > 1000 || !strings.HasSuffix(record.Message, "…") || !utf8.ValidString(record.Message) {
+		t.Errorf("%s, %v: %d bytes", report.Reason, err, len(record.Message))
+	}
+	for name, c := range map[string]change{"a mistake": without("inpod.dev/preset"), "an injection": func(*corev1.Pod, *inject.Options) {}} {
+		pod, o := nginx(c, annotated("example.com/full", ""))
+		room := 256<<10 - 10
+		for key, value := range pod.Annotations {
+			room -= len(key) + len(value)
+		}
+		pod.Annotations["example.com/full"] = strings.Repeat("x", room)
+		if change, report := inject.Inject(pod, o); !change.IsZero() {
+			t.Errorf("%s: %s adds %+v", name, report.Reason, change)
+		}
 	}
 }

@@ -21,7 +21,7 @@ func pickTrigger(p *plan) *skip {
 	if ask.Preset != "" {
 		var err error
 		if row, err = preset.ByName(ask.Preset); err != nil {
-			return because(BadAnnotation, "annotation %spreset: %v", annotation.Domain, err)
+			return because(BadAnnotation, "annotation %spreset: %v", annotation.Domain, err).about(annotation.Domain + "preset")
 		}
 		if row.Refusal != "" {
 			return because(PresetRefused, "%s is not reloaded: %s", row.Name, row.Refusal)

@@ -39,7 +39,7 @@ func pickWatched(p *plan) *skip {
 		}
 		below := strings.TrimPrefix(strings.TrimPrefix(named, absolute(mount.MountPath)), "/")
 		if fault := p.unwatchable(mount, below); fault != "" {
-			return because(NotWatchable, "%s names %s, %s", watchKey, named, fault)
+			return because(NotWatchable, "%s names %s, %s", watchKey, named, fault).about(watchKey)
 		}
 		p.watch(mount, below)
 	}

@@ -95,9 +95,6 @@ knows itself.
 - apiGroups: [""]
   resources: [namespaces]
   verbs: [get]
-- apiGroups: [""]
-  resources: [events]
-  verbs: [create, patch]
 {{- end -}}
 
 {{/* What it does to its one webhook configuration, which is cluster-wide whatever the namespaces. */}}
@@ -139,8 +136,7 @@ rules:
     operations: [CREATE]
     scope: Namespaced
 admissionReviewVersions: [v1]
-# Events are the only side effect, and a dry run has none.
-sideEffects: NoneOnDryRun
+sideEffects: None
 failurePolicy: {{ $webhook.failurePolicy }}
 timeoutSeconds: {{ int $webhook.timeoutSeconds }}
 reinvocationPolicy: {{ $webhook.reinvocationPolicy }}

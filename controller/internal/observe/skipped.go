@@ -1,0 +1,157 @@
+package observe
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+
+	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/injection"
+	"inpod.dev/inpod/internal/workload"
+)
+
+// Subject is what something is reported about: a workload, or pods whose workload is of no kind that inpod knows.
+type Subject struct {
+	// Workload is the key of the workload. Where that is not known it has the namespace alone.
+	Workload workload.Key
+	// Owner is the UID of the controller of such pods, or of a pod that has none; "" for a workload.
+	Owner types.UID
+}
+
+// Skipped is a pod that has asked for the sidecar and got none. What it says of itself is believed as far as
+// [injection.SkipOf] goes.
+type Skipped struct {
+	Namespace, Name string
+	UID             types.UID
+	// Owner is the UID of its controller, "" if it has none, and IsDirect tells that the workload is this controller, rather
+	// than behind it.
+	Owner    types.UID
+	IsDirect bool
+	Created  time.Time
+	Skip     injection.Skip
+	subject  Subject
+}
+
+const bySubject = "subject"
+
+func (s Subject) index() string {
+	if s.Workload.Name != "" {
+		return s.Workload.String()
+	}
+	return s.Workload.Namespace + "/" + string(s.Owner)
+}
+
+func indexBySubject(object any) ([]string, error) {
+	item, ok := object.(*podItem)
+	if !ok || item.carriesSidecar() || item.skipped.subject == (Subject{}) {
+		return nil, nil
+	}
+	return []string{item.skipped.subject.index()}, nil
+}
+
+// reduceSkipped keeps of a pod without sidecar why it has none. One that is going, or says nothing that is understood, has no
+// subject.
+func (o *Observer) reduceSkipped(pod *corev1.Pod) *podItem {
+	item := &podItem{ObjectMeta: identity(pod), skipped: &Skipped{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID}}
+	item.Pod = Pod{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID}
+	record, err := annotation.ParseRecord(pod.Annotations[annotation.InjectionRecord])
+	if err != nil || pod.DeletionTimestamp != nil {
+		return item
+	}
+	skip, ok := injection.SkipOf(record)
+	if !ok {
+		return item
+	}
+	s := item.skipped
+	s.Skip, s.Created = skip, pod.CreationTimestamp.Time
+	s.subject = Subject{Workload: o.options.Kinds.OwnerOf(pod)}
+	owner := metav1.GetControllerOfNoCopy(pod)
+	if owner != nil {
+		s.Owner, s.IsDirect = owner.UID, owner.Name == s.subject.Workload.Name
+	}
+	if s.subject.Workload.Name == "" {
+		s.subject = Subject{Workload: workload.Key{Namespace: pod.Namespace}, Owner: cmp.Or(s.Owner, pod.UID)}
+	}
+	return item
+}
+
+// noteSubject notes the subject of a pod without sidecar that has come, gone or changed what it says.
+func (o *Observer) noteSubject(was, is *podItem) {
+	if o.options.Skipped == nil {
+		return
+	}
+	subjects := make([]Subject, 2)
+	for i, item := range []*podItem{was, is} {
+		if item != nil && !item.carriesSidecar() {
+			subjects[i] = item.skipped.subject
+		}
+	}
+	if was != nil && is != nil && subjects[0] == subjects[1] && (is.carriesSidecar() || was.skipped.Skip == is.skipped.Skip) {
+		return
+	}
+	for _, subject := range slices.Compact(subjects) {
+		if subject != (Subject{}) {
+			o.options.Skipped(subject)
+		}
+	}
+}
+
+// SkippedPods returns the pods of a subject that have asked for the sidecar and got none, the oldest first.
+func (o *Observer) SkippedPods(subject Subject) []Skipped {
+	informer := o.part(subject.Workload.Namespace).pods
+	if informer == nil {
+		return nil
+	}
+	objects, err := informer.GetIndexer().ByIndex(bySubject, subject.index())
+	if err != nil {
+		return nil // the index is made in podInformer
+	}
+	var pods []Skipped
+	for _, object := range objects {
+		if item, ok := object.(*podItem); ok {
+			pods = append(pods, *item.skipped)
+		}
+	}
+	slices.SortFunc(pods, func(a, b Skipped) int {
+		return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.Name, b.Name))
+	})
+	return pods
+}
+
+// SkippedSubjects returns the subjects of all such pods, in no particular order.
+func (o *Observer) SkippedSubjects() []Subject {
+	found := map[Subject]bool{}
+	var subjects []Subject
+	for _, part := range o.watched() {
+		if part.pods == nil {
+			continue
+		}
+		for _, index := range part.pods.GetIndexer().ListIndexFuncValues(bySubject) {
+			objects, err := part.pods.GetIndexer().ByIndex(bySubject, index)
+			if err != nil || len(objects) == 0 {
+				continue
+			}
+			if item, ok := objects[0].(*podItem); ok && !found[item.skipped.subject] {
+				found[item.skipped.subject] = true
+				subjects = append(subjects, item.skipped.subject)
+			}
+		}
+	}
+	return subjects
+}
+
+// skippedIn counts the pods without sidecar.
+func skippedIn(pods cache.SharedIndexInformer) int {
+	n := 0
+	for _, object := range pods.GetStore().List() {
+		if item, ok := object.(*podItem); ok && !item.carriesSidecar() {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,138 @@
+package observe
+
+import (
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/injection"
+	obj "inpod.dev/inpod/internal/objtest"
+	"inpod.dev/inpod/internal/workload"
+)
+
+// without is a pod of a workload, without the sidecar for a reason.
+func without(name, kind, owner string, reason injection.Reason, parts ...obj.Part) *corev1.Pod {
+	pod := owned(name, kind, owner, parts...)
+	pod.Labels[annotation.InjectedLabel] = "false"
+	pod.Annotations = map[string]string{annotation.InjectionRecord: annotation.Record{Reason: string(reason), Message: "free text"}.String()}
+	pod.OwnerReferences[1].UID = types.UID("uid-of-" + owner)
+	return pod
+}
+
+// subjects opens an observer that notes the subjects of which it hears.
+func subjects(t *testing.T, pods ...*corev1.Pod) (l *lab, heard func() []Subject) {
+	t.Helper()
+	var (
+		mu    sync.Mutex
+		noted []Subject
+	)
+	all := objects(obj.Deployment("web"))
+	for _, pod := range pods {
+		all = append(all, pod)
+	}
+	l = open(t, all, func(o *Options) {
+		o.Skipped = func(s Subject) {
+			mu.Lock()
+			defer mu.Unlock()
+			noted = append(noted, s)
+		}
+	})
+	return l, func() []Subject {
+		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		was := noted
+		noted = nil
+		return was
+	}
+}
+
+// A pod without sidecar is seen, and its workload is none that reloads in place.
+func TestPodsWithoutSidecarAreKeptApart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		alone := obj.Pod("alone", obj.Label(annotation.InjectedLabel, "false"),
+			obj.Annotation(annotation.InjectionRecord, annotation.Record{Reason: "NoTrigger"}.String()))
+		l, heard := subjects(t, without("web-1", "ReplicaSet", "web-6d4cf56db6", injection.NoTrigger), alone,
+			without("by-hand", "ReplicaSet", "made-by-hand", injection.NoTrigger), without("db-0", "StatefulSet", "db", injection.NoTrigger))
+		if w, _ := l.Workload(deployment("web")); w.Policy.Injected || len(l.Pods(deployment("web"))) > 0 || l.Kept()["Pod"] != 0 {
+			t.Errorf("injected %t, pods %v, kept %v", w.Policy.Injected, l.Pods(deployment("web")), l.Kept())
+		}
+		if got := heard(); len(got) > 0 {
+			t.Errorf("noted at the start: %v", got)
+		}
+		want := map[Subject]string{
+			{Workload: deployment("web")}: "web-1 of uid-of-web-6d4cf56db6",
+			{Workload: workload.Key{Kind: "StatefulSet", Namespace: obj.Namespace, Name: "db"}}:  "db-0 of uid-of-db, directly",
+			{Workload: workload.Key{Namespace: obj.Namespace}, Owner: "uid-of-made-by-hand"}:     "by-hand of uid-of-made-by-hand",
+			{Workload: workload.Key{Namespace: obj.Namespace}, Owner: types.UID("uid-of-alone")}: "alone of ",
+		}
+		got := map[Subject]string{}
+		for _, subject := range l.SkippedSubjects() {
+			for _, pod := range l.SkippedPods(subject) {
+				got[subject] = pod.Name + " of " + string(pod.Owner)
+				if pod.IsDirect {
+					got[subject] += ", directly"
+				}
+				if pod.Skip != (injection.Skip{Reason: injection.NoTrigger}) {
+					t.Errorf("%s: %v", pod.Name, pod.Skip)
+				}
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestWhichChangesOfAPodWithoutSidecarAreNoted(t *testing.T) {
+	t.Parallel()
+	web := Subject{Workload: deployment("web")}
+	build := func(changes ...func(*corev1.Pod)) *corev1.Pod {
+		pod := without("web-1", "ReplicaSet", "web-6d4cf56db6", injection.NoTrigger)
+		for _, change := range changes {
+			change(pod)
+		}
+		return pod
+	}
+	says := func(text string) func(*corev1.Pod) {
+		return func(p *corev1.Pod) { p.Annotations[annotation.InjectionRecord] = text }
+	}
+	other := annotation.Record{Reason: "PortTaken"}.String()
+	for name, tc := range map[string]struct {
+		change func(l *lab)
+		want   []Subject
+	}{
+		"its status is not":            {func(l *lab) { l.update(build(func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed })) }, nil},
+		"another text is not":          {func(l *lab) { l.update(build(says(annotation.Record{Reason: "NoTrigger", Message: "new"}.String()))) }, nil},
+		"another reason":               {func(l *lab) { l.update(build(says(other))) }, []Subject{web}},
+		"nonsense":                     {func(l *lab) { l.update(build(says("hunter2"))) }, []Subject{web}},
+		"it goes":                      {func(l *lab) { l.update(build(func(p *corev1.Pod) { p.DeletionTimestamp = new(metav1.Now()) })) }, []Subject{web}},
+		"it is gone":                   {func(l *lab) { l.remove(build()) }, []Subject{web}},
+		"another one comes":            {func(l *lab) { l.create(without("web-2", "ReplicaSet", "web-6d4cf56db6", injection.NoTrigger)) }, []Subject{web}},
+		"one that says nothing is not": {func(l *lab) { l.create(without("web-2", "ReplicaSet", "web-6d4cf56db6", "Free text")) }, nil},
+		"it gets the sidecar": {func(l *lab) {
+			l.update(build(func(p *corev1.Pod) { p.Labels[annotation.InjectedLabel] = "true" }))
+		}, []Subject{web}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				l, heard := subjects(t, build())
+				tc.change(l)
+				time.Sleep(time.Second)
+				if diff := cmp.Diff(tc.want, slices.Compact(heard())); diff != "" {
+					t.Errorf("noted (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,184 @@
+// Package injection is what the injector and the controller share of an injection: the reasons for which a pod has no sidecar,
+// and what to say of each.
+//
+// A record on a pod can be written by whoever may write the pod. So the controller repeats none of its text: it knows the
+// reasons and the keys, and says its own sentence about them.
+package injection
+
+import (
+	"slices"
+	"strings"
+
+	"inpod.dev/inpod/internal/annotation"
+)
+
+// Reason says in one word what came of a pod: it is a label of metrics, begins the events, and is part of the record in the
+// pod's annotation.
+type Reason string
+
+// The reasons. All but the first mean that the pod gets no sidecar.
+const (
+	Injected Reason = "Injected"
+	// NotAsked: neither the pod nor its namespace asks, or the pod opted out.
+	NotAsked Reason = "NotAsked"
+	// AlreadyInjected: it carries the sidecar, from an earlier call or written by hand.
+	AlreadyInjected Reason = "AlreadyInjected"
+	// BadAnnotation: a value cannot be understood.
+	BadAnnotation Reason = "BadAnnotation"
+	// MirrorPod: it shows a static pod, which its kubelet runs whatever the API server says.
+	MirrorPod Reason = "MirrorPod"
+	// WindowsPod: the sidecar is a Linux program.
+	WindowsPod Reason = "WindowsPod"
+	// NothingUsed: nothing is used that could change: no source, and no certificate that is renewed.
+	NothingUsed Reason = "NothingUsed"
+	// OnlyFrozen: what is used cannot change under a running container, so there is nothing to reload.
+	OnlyFrozen Reason = "OnlyFrozenUsages"
+	// NoSuchContainer: the container that was named does not exist, or has ended when the application runs.
+	NoSuchContainer Reason = "NoSuchContainer"
+	// AmbiguousContainer: several containers mount something live and none is named.
+	AmbiguousContainer Reason = "AmbiguousContainer"
+	// NoTrigger: nothing says how the application is told.
+	NoTrigger Reason = "NoTrigger"
+	// PresetRefused: the server is known, and cannot reload.
+	PresetRefused Reason = "PresetRefused"
+	// HostProcesses: the pod sees the processes of the node, and a signal might hit one of them.
+	HostProcesses Reason = "HostProcesses"
+	// ProcessesNotShared: the pod says that its containers must not see each other's processes, which a signal needs.
+	ProcessesNotShared Reason = "ProcessesNotShared"
+	// RootForbidden: the sidecar would have to run as root, which the pod forbids.
+	RootForbidden Reason = "RootForbidden"
+	// ApplicationImageRefused: the sidecar would have to run in the application's image, which the pod forbids.
+	ApplicationImageRefused Reason = "ApplicationImageRefused"
+	// NativeUnsupported: a native sidecar is demanded, and the cluster has none.
+	NativeUnsupported Reason = "NativeUnsupported"
+	// WouldNotFinish: an ordinary container would keep a Job from ever finishing.
+	WouldNotFinish Reason = "WouldNotFinish"
+	// HostNetwork: the status port would be taken on the node, and none was chosen.
+	HostNetwork Reason = "HostNetwork"
+	// PortTaken: another container uses the status port.
+	PortTaken Reason = "PortTaken"
+	// PathNotMounted: a file or socket that was named lies in no volume that the sidecar could mount too.
+	PathNotMounted Reason = "PathNotMounted"
+	// NotWatchable: a path that inpod.dev/watch names never changes there, or is not for the sidecar.
+	NotWatchable Reason = "NotWatchable"
+	// CapabilitiesRefused: the sidecar would run a program of the application as root, which takes capabilities that are refused.
+	CapabilitiesRefused Reason = "CapabilitiesRefused"
+	// NeedsSharedProcesses: a signal needs a shared process namespace, and only the namespace of the pod asks for the sidecar.
+	NeedsSharedProcesses Reason = "NeedsSharedProcesses"
+	// LimitRangeForbids: a LimitRange of the namespace would refuse the pod for the sidecar.
+	LimitRangeForbids Reason = "LimitRangeForbids"
+	// QuotaExceeded: a ResourceQuota of the namespace has room for the pod, and none for the sidecar.
+	QuotaExceeded Reason = "QuotaExceeded"
+	// RefusedBefore: the API server refuses the pods of the same owner for as long as they carry the sidecar.
+	RefusedBefore Reason = "RefusedBefore"
+	// InternalError: what would be added breaks a rule of Kubernetes or of ours, which is a fault of the injector.
+	InternalError Reason = "InternalError"
+)
+
+// row is a reason, and a sentence about pods that have no sidecar for it. The sentence is "" where there is nothing to say.
+type row struct {
+	reason   Reason
+	sentence string
+}
+
+func rows() []row {
+	return []row{
+		{Injected, ""},
+		{NotAsked, ""},
+		{AlreadyInjected, ""},
+		{BadAnnotation, "an annotation of the pod or of its namespace cannot be understood"},
+		{MirrorPod, "a static pod is run by its kubelet as it is; add the sidecar to its manifest"},
+		{WindowsPod, "the sidecar is a Linux program"},
+		{NothingUsed, "no container uses anything that could change, so there is nothing to reload"},
+		{OnlyFrozen, "what the pod uses does not change while it runs, so that changes are rolled out; to reload in place, mount a volume as a whole"},
+		{NoSuchContainer, "inpod.dev/reload-container names no container that keeps running"},
+		{AmbiguousContainer, "several containers mount something that changes while they run; name one with inpod.dev/reload-container"},
+		{NoTrigger, "nothing says how the application reloads; set one of inpod.dev/preset, inpod.dev/reload-signal, inpod.dev/reload-url and inpod.dev/reload-command"},
+		{PresetRefused, "this server cannot reload, so that changes are rolled out"},
+		{HostProcesses, "the pod has hostPID, so that a signal might hit a process of the node; use inpod.dev/reload-url"},
+		{ProcessesNotShared, "the pod has shareProcessNamespace: false, and a signal needs to see the application; remove it, or use inpod.dev/reload-url"},
+		{RootForbidden, "the sidecar would run as root, and the pod has runAsNonRoot: true; correct inpod.dev/sidecar-run-as-user"},
+		{ApplicationImageRefused, "the sidecar needs the application's image, and inpod.dev/application-image is false; remove it, or set inpod.dev/sidecar-run-as-user"},
+		{NativeUnsupported, "inpod.dev/native-sidecar is true, and the cluster has no native sidecars; remove it"},
+		{WouldNotFinish, "the pod is to finish, and an ordinary container would keep it from that; use a native sidecar"},
+		{HostNetwork, "the pod uses the network of its node; choose a port that is free there with inpod.dev/status-port"},
+		{PortTaken, "a container uses the port of the sidecar; choose another one with inpod.dev/status-port"},
+		{PathNotMounted, "an annotation names a path that the sidecar cannot mount"},
+		{NotWatchable, "inpod.dev/watch names something that never changes there, or is not for the sidecar; name the volume, or mount it as a whole"},
+		{CapabilitiesRefused, "a validator of root takes capabilities, which inpod.dev/sidecar-capabilities refuses; set a runAsUser, or use a trigger without a validator"},
+		{NeedsSharedProcesses, "only the namespace asks, and a signal needs shareProcessNamespace, under which a few images end; set inpod.dev/share-processes on the namespace, ask on the pod template, or use inpod.dev/reload-url"},
+		{LimitRangeForbids, "a LimitRange of the namespace refuses what the sidecar asks for; set the requests and limits under inpod.dev/sidecar-"},
+		{QuotaExceeded, "a ResourceQuota of the namespace has room for the pod and none for the sidecar; raise it, or ask for less under inpod.dev/sidecar-"},
+		{RefusedBefore, "the API server refuses the pods of this owner with the sidecar, so that they run without; see inpod.dev/sidecar-capabilities and the requests and limits under inpod.dev/sidecar-, or set inpod.dev/inject: disabled"},
+		{InternalError, "what would be added breaks a rule, which is a fault of the injector; please report it with the injector's log"},
+	}
+}
+
+// Reasons lists every reason in a fixed order.
+func Reasons() []Reason {
+	var all []Reason
+	for _, r := range rows() {
+		all = append(all, r.reason)
+	}
+	return all
+}
+
+// Quiet reports whether a reason is nobody's concern: nothing was asked, or it is there already.
+func (r Reason) Quiet() bool { return r == NotAsked || r == AlreadyInjected }
+
+// Expected reports whether a reason is no mistake: the pod has nothing that could be reloaded in place, and its changes are
+// rolled out.
+func (r Reason) Expected() bool {
+	return r == Injected || r.Quiet() || r == NothingUsed || r == OnlyFrozen || r == MirrorPod || r == WindowsPod
+}
+
+// Skip is what is believed of the record of a pod without sidecar. Its values come from closed sets.
+type Skip struct {
+	Reason Reason
+	// Keys are those of inpod's keys that the reason is about, sorted, and joined by ", ".
+	Keys string
+	// HasUnknownKey reports that the pod has a key that begins like inpod's and is none.
+	HasUnknownKey bool
+}
+
+// SkipOf returns what is believed of a record: a reason that is known and worth a word, and keys that are inpod's. ok is false
+// where there is nothing to be said.
+func SkipOf(record annotation.Record) (s Skip, ok bool) {
+	s.Reason = Reason(record.Reason)
+	if record.Injected || s.sentence() == "" {
+		return Skip{}, false
+	}
+	known := append(annotation.InjectionKeys(), annotation.InjectKey)
+	var keys []string
+	for _, key := range record.Keys {
+		if slices.Contains(known, key) {
+			keys = append(keys, key)
+		} else if key == annotation.Domain {
+			s.HasUnknownKey = true
+		}
+	}
+	slices.Sort(keys)
+	s.Keys = strings.Join(slices.Compact(keys), ", ")
+	return s, true
+}
+
+func (s Skip) sentence() string {
+	for _, r := range rows() {
+		if r.reason == s.Reason {
+			return r.sentence
+		}
+	}
+	return ""
+}
+
+// String is a sentence for an event, without its end.
+func (s Skip) String() string {
+	text := string(s.Reason) + ": " + s.sentence()
+	if s.Keys != "" {
+		text += "; look at " + s.Keys
+	}
+	if s.HasUnknownKey {
+		text += "; a key that begins with " + annotation.Domain + " is none of inpod's"
+	}
+	return text
+}
