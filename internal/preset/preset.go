@@ -38,7 +38,10 @@ type Preset struct {
 	// Explainers are commands of which the first that exists is asked why, after a rejection. They are not asked before,
 	// since they can fail for reasons of their own (nginx -t wants to open logs).
 	Explainers [][]string
-	Proof      Proof
+	// Internal are variables that the server sets for itself when it starts itself anew, and that make its own check another
+	// program.
+	Internal []string
+	Proof    Proof
 	// Guard means that the server does not survive a file that is gone although its configuration names it, which its
 	// validator does not notice, or there is none: so the sidecar itself looks.
 	Guard bool
@@ -94,10 +97,15 @@ type Proof struct {
 	Success, Time string
 	// Field is the JSON member that changes with a good reload (ProofField).
 	Field string
-	// Draining is in the title of a worker that only ends what it has begun, NoRespawn says that no worker is ever started
-	// but by a reload, and Masked that the master blocks signals while it reads its configuration (ProofWorkers).
-	Draining          string
-	NoRespawn, Masked bool
+	// Draining is in the title of a worker that only ends what it has begun, WorkersRead says that a new worker may still be
+	// reading the configuration, and ends when it is bad, and Masked that the master blocks signals while it reads it
+	// (ProofWorkers).
+	Draining            string
+	WorkersRead, Masked bool
+	// Version is the variable in which the master keeps its version for the process that it becomes, and MasterReadsBefore the
+	// version, major and minor, before which it reads the configuration itself, so that a worker is started only when it is good.
+	Version           string
+	MasterReadsBefore [2]int
 }
 
 // ProofKind is a closed set.

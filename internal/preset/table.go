@@ -31,12 +31,16 @@ func webServers() []Preset {
 			NotReread: "what needs another binary or other command line flags",
 		},
 		{
-			// Without -W, USR2 is ignored and USR1 ends it: so a process without workers is refused. From 3.1 on, a new
-			// worker reads the file, and ends when it is bad: so it has to stay for a moment.
+			// Without -W, USR2 is ignored and USR1 ends it: so a process without workers is refused.
 			Name: "haproxy", Processes: []string{"haproxy"}, Signal: "USR2", NeedsWorkers: true,
 			Grammar: new(haproxyGrammar()), Explainers: [][]string{{"haproxy", "-c", Options}},
-			// The end of a worker is the end of it all, so a new one comes of a reload.
-			Proof: Proof{Kind: ProofWorkers, NoRespawn: true, Masked: true}, Linger: time.Second, BadFile: Keeps,
+			Internal: []string{"HAPROXY_MWORKER_REEXEC", "HAPROXY_MWORKER_WAIT_ONLY", "HAPROXY_PROCESSES", "HAPROXY_STARTUPLOGS_FD"},
+			// From 3.1 on, the master starts a new worker at once, which reads the files and ends when they are bad; it ends the
+			// old ones when the new one is ready.
+			Proof: Proof{
+				Kind: ProofWorkers, WorkersRead: true, Masked: true, Version: "HAPROXY_STARTUP_VERSION", MasterReadsBefore: [2]int{3, 1},
+			},
+			Linger: time.Second, BadFile: Keeps,
 			Configuration: &Configuration{
 				Options: []string{"-f", "--"}, Bases: []string{"-C"}, Comments: "#",
 			},

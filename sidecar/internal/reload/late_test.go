@@ -378,3 +378,45 @@ func TestARejectionWithoutWordsSaysWhereTheLogIs(t *testing.T) {
 		})
 	}
 }
+
+// From HAProxy 3.1 on a new worker reads the files while the old one serves, and ends when they are bad.
+func TestANewWorkerThatReadsABadFileForLong(t *testing.T) {
+	t.Parallel()
+	const slow = `trap 'sh -c "while ! test -e \"$0.read\"; do sleep 0.05; done; exit 1" "$0" &' HUP; sh -c 'sleep 60; :' & touch "$0"; while :; do wait; done`
+	row := preset.Preset{
+		Name: "x", Proof: preset.Proof{Kind: preset.ProofWorkers, WorkersRead: true, Masked: true}, BadFile: preset.Keeps,
+		Explainers: [][]string{{"sh", "-c", "echo bad line 7; exit 1"}},
+	}
+	t.Run("it ends", func(t *testing.T) {
+		t.Parallel()
+		r := start(t, slow)
+		r.Plan.Row = row
+		for range 2 {
+			if out := r.Reload(t.Context(), changed()); out.Result != agent.Late || !strings.Contains(out.Message, "bad line 7") {
+				t.Fatalf("%+v, want late, with what is wrong", out)
+			}
+		}
+		p, err := r.Table.Meant(r.Plan.Process, r.Plan.Signal)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(p.Args[len(p.Args)-1]+".read", nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out := answer(t, r); out.Result != agent.Rejected || !strings.Contains(out.Message, "bad line 7") {
+			t.Errorf("%+v, want rejected, with what is wrong", out)
+		}
+	})
+	t.Run("it stays, so that the check is not believed", func(t *testing.T) {
+		t.Parallel()
+		r := start(t, slow)
+		r.Plan.Row = row
+		if out := r.Reload(t.Context(), changed()); out.Result != agent.Late {
+			t.Fatalf("%+v, want late", out)
+		}
+		r.Now = func() time.Time { return time.Now().Add(time.Minute) }
+		if out := r.Ask(t.Context(), changed()); out.Result != agent.Applied || out.Proven || !strings.Contains(out.Message, "bad line 7") {
+			t.Errorf("%+v, want applied, not proven, with what the check says", out)
+		}
+	})
+}

@@ -24,6 +24,13 @@ const (
 	proofBeside = "new workers beside old ones"
 )
 
+// proofChecked is new workers beside old ones, of a server whose own check accepts what they read.
+const proofChecked = "new workers, and its own check"
+
+// reading is how long a new worker beside an old one may go on reading what the server's own check does not accept, until
+// the check is not believed any more.
+const reading = 30 * time.Second
+
 // verdict of one look.
 type verdict int
 
@@ -62,6 +69,10 @@ type attempt struct {
 	last               verdict
 	said               string
 	unverified, denied bool
+	// checked says that the server's own check was asked what new workers beside old ones read: accepted that it accepts it,
+	// and against what it says against it.
+	checked, accepted bool
+	against           string
 }
 
 // prepare notes how things are before the trigger. done means that nothing may be sent.
@@ -178,6 +189,11 @@ func (r *Reloader) step(ctx context.Context, a *attempt) (out agent.Outcome, don
 		return r.hear(ctx, a)
 	}
 	a.last = r.see(ctx, a)
+	if a.last == partly && r.Plan.Row.Proof.WorkersRead && r.Now().Sub(a.begun) >= r.linger(a.target) {
+		if r.checkRead(ctx, a); a.accepted && r.see(ctx, a) != wait { // they are still there
+			return r.verify(ctx, a, r.applied(a, proofChecked, r.proves(a)))
+		}
+	}
 	switch a.last {
 	case no:
 		return agent.Outcome{Result: agent.Rejected, Proof: a.name, Message: r.keptOld()}, true
@@ -190,6 +206,22 @@ func (r *Reloader) step(ctx context.Context, a *attempt) (out agent.Outcome, don
 		return agent.Outcome{}, false
 	}
 	return r.verify(ctx, a, r.applied(a, a.name, r.proves(a)))
+}
+
+// checkRead asks the server's own check, once, what it says of what new workers read.
+func (r *Reloader) checkRead(ctx context.Context, a *attempt) {
+	if a.checked {
+		return
+	}
+	a.checked = true
+	argv, _ := r.firstOf(r.Plan.Row.Explainers, a.target)
+	if argv == nil {
+		return
+	}
+	result := r.runLike(ctx, a.target, argv)
+	if a.accepted = result.err == nil; result.exited {
+		a.against = result.String()
+	}
 }
 
 // hear asks the witness once.
@@ -308,8 +340,13 @@ func (r *Reloader) late(ctx context.Context, a *attempt) agent.Outcome {
 		return r.close(ctx, a, agent.Outcome{
 			Result: agent.Failed, Final: true, Message: "reloaded, but the verify URL does not confirm it: " + a.said + "; correct its headers",
 		})
+	case a.last == partly && a.against != "" && r.Now().Sub(a.begun) < reading: // they end when they have read it
 	case a.last == partly && r.Plan.VerifyURL == nil && !r.Plan.RequireProof:
-		return r.close(ctx, a, r.applied(a, proofBeside, false))
+		out := r.applied(a, proofBeside, false)
+		if a.against != "" {
+			out.Message += "; its own check says: " + a.against
+		}
+		return r.close(ctx, a, out)
 	}
 	out := agent.Outcome{Result: agent.Late, Told: true, Trigger: a.trigger, Proof: a.name}
 	waiting := fmt.Sprintf("no proof (%s) within %s", a.name, r.Plan.VerifyTimeout)
@@ -322,6 +359,8 @@ func (r *Reloader) late(ctx context.Context, a *attempt) agent.Outcome {
 		waiting = "reloaded, but the verify URL does not confirm it yet: " + a.said
 	case a.said != "":
 		waiting = "reloaded, but the verify URL has not answered: " + a.said
+	case a.last == partly && a.against != "":
+		waiting = "new workers beside old ones, and its own check says: " + a.against
 	}
 	if r.refused(ctx, a) {
 		return r.close(ctx, a, agent.Outcome{

@@ -31,6 +31,8 @@ const (
 	alone    = `trap : HUP; mkfifo "$0.pipe"; touch "$0"; while :; do read x <"$0.pipe"; done`
 	grows    = `w() { sh -c 'sleep 60; :' & }; trap w HUP; w; touch "$0"; while :; do wait; done`
 	respawns = `w() { sh -c 'sleep 60; :' & w=$!; }; trap 'kill $w; w' HUP; w; { w; }; touch "$0"; while :; do wait; done`
+	again    = `exec sh -c 'w() { sh -c "sleep 60; :" & }; trap w HUP; w; touch "$0"; while :; do wait; done' "$0"`
+	ends     = `trap 'sh -c "exit 1; :" &' HUP; sh -c 'sleep 60; :' & touch "$0"; while :; do wait; done`
 	drains   = `trap 'sh -c "sleep 60; :" &' HUP; sh -c 'sleep 60; : old one' & touch "$0"; while :; do wait; done`
 	deaf     = `touch "$0"; exec tail -f "$0"`
 )
@@ -79,6 +81,10 @@ func TestSignal(t *testing.T) {
 	masked.Proof.Masked = true
 	bad, good := workers, workers
 	bad.Explainers, good.Explainers = [][]string{{"sh", "-c", "echo bad line 7; exit 1"}}, [][]string{{"true"}}
+	reads := masked
+	reads.Proof.WorkersRead, reads.Proof.Version, reads.Proof.MasterReadsBefore = true, "V", [2]int{3, 1}
+	readsBad, readsGood := reads, reads
+	readsBad.Explainers, readsGood.Explainers = bad.Explainers, good.Explainers
 	exits := preset.Preset{Name: "x", Proof: preset.Proof{Kind: preset.ProofWorkers}, BadFile: preset.Exits}
 	cases := map[string]struct {
 		script     string
@@ -95,7 +101,14 @@ func TestSignal(t *testing.T) {
 		"workers stay as they are, and nothing tells why":                     {script: refuses, row: workers, want: agent.Late, wantText: "asked for again"},
 		"no workers in time, may be anything":                                 {script: refuses, row: exits, want: agent.Late, wantText: "no proof"},
 		"one more worker of a pool that grows proves nothing":                 {script: grows, row: workers, want: agent.Applied, wantProof: "new workers beside old ones", wantText: "not proven"},
-		"one more worker is proof where only a reload starts one":             {script: grows, row: preset.Preset{Proof: preset.Proof{Kind: preset.ProofWorkers, NoRespawn: true}}, want: agent.Applied, wantProven: true, wantProof: "workers renewed"},
+		"a new worker that may still be reading proves nothing":               {script: grows, row: reads, want: agent.Applied, wantProof: "new workers beside old ones", wantText: "not proven"},
+		"a new worker that reads what the server's own check accepts":         {script: grows, row: readsGood, want: agent.Applied, wantProven: true, wantProof: "new workers, and its own check"},
+		"a new worker that reads what the server's own check does not accept": {script: grows, row: readsBad, want: agent.Late, wantText: "bad line 7"},
+		"a new worker of a master that reads by itself, by its version":       {script: "export V=3.0.11-1; " + again, row: reads, want: agent.Applied, wantProven: true, wantProof: "workers renewed"},
+		"a new worker of a version that lets it read":                         {script: "export V=3.1.0; " + again, row: reads, want: agent.Applied, wantProof: "new workers beside old ones", wantText: "not proven"},
+		"a new worker of a version that nobody can read":                      {script: "export V=two; " + again, row: reads, want: agent.Applied, wantProof: "new workers beside old ones", wantText: "not proven"},
+		"a new worker that has read it, so that the old one is gone":          {script: renews, row: reads, want: agent.Applied, wantProven: true, wantProof: "workers renewed"},
+		"a new worker that has ended, since what it read is bad":              {script: ends, row: reads, want: agent.Rejected, wantText: "kept its old"},
 		"a worker that crashed and was replaced proves nothing":               {script: respawns, row: workers, want: agent.Applied, wantText: "not proven"},
 		"old workers on their way out do not count":                           {script: drains, row: preset.Preset{Proof: preset.Proof{Kind: preset.ProofWorkers, Draining: "old one"}}, want: agent.Applied, wantProven: true, wantProof: "workers renewed"},
 		"the process ends":             {script: dies, row: workers, want: agent.Died, wantText: "ended after"},
@@ -116,7 +129,7 @@ func TestSignal(t *testing.T) {
 			switch {
 			case tc.wantProven || tc.want == agent.Died:
 				r.Plan.VerifyTimeout = patience.Usual
-			case tc.script == grows, tc.script == respawns: // something is to be seen, and it is no proof
+			case tc.script == grows, tc.script == respawns, tc.script == ends, strings.HasSuffix(tc.script, again): // something is to be seen, and it is no proof
 				r.Plan.VerifyTimeout = patience.Stretch(time.Second)
 			}
 			out := r.Reload(t.Context(), changed())

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -56,7 +57,15 @@ func (r *Reloader) validate(ctx context.Context, target *process.Process) (out a
 // and its configuration made of the others.
 func (r *Reloader) runLike(ctx context.Context, target *process.Process, argv []string) ran {
 	return runAs(ctx, command.Command{
-		Argv: argv, Dir: r.directory(target), Env: r.variables(target), Timeout: r.Plan.CommandTimeout,
+		Argv: argv, Dir: r.directory(target), Env: r.withoutInternal(r.variables(target)), Timeout: r.Plan.CommandTimeout,
+	})
+}
+
+// withoutInternal drops what the server has set for itself.
+func (r *Reloader) withoutInternal(variables []string) []string {
+	return slices.DeleteFunc(variables, func(pair string) bool {
+		name, _, _ := strings.Cut(pair, "=")
+		return slices.Contains(r.Plan.Row.Internal, name)
 	})
 }
 

@@ -2,6 +2,8 @@ package reload
 
 import (
 	"context"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,12 +38,12 @@ func (r *Reloader) workers(master process.Process) (map[worker]bool, bool) {
 func (r *Reloader) newWorkers(master process.Process, before map[worker]bool, since time.Duration) func(context.Context) verdict {
 	return func(context.Context) verdict {
 		now, _ := r.workers(master)
-		renewed, old := false, false
+		renewed, old, ignored := false, false, r.Plan.Row.Proof.WorkersRead && r.masterReads(master)
 		for w := range now {
 			switch {
 			case !before[w]:
 				renewed = renewed || w.start >= since-process.Resolution
-			case !r.Plan.Row.Proof.NoRespawn && !r.draining(w.pid):
+			case !ignored && !r.draining(w.pid):
 				old = true
 			}
 		}
@@ -53,6 +55,25 @@ func (r *Reloader) newWorkers(master process.Process, before map[worker]bool, si
 		}
 		return wait
 	}
+}
+
+// masterReads reports whether the master is known to have read the configuration before it started a worker, by the version
+// that it left in its environment when it started itself anew. Only a reload starts one then.
+func (r *Reloader) masterReads(master process.Process) bool {
+	proof := r.Plan.Row.Proof
+	for _, pair := range r.variables(&master) {
+		text, is := strings.CutPrefix(pair, proof.Version+"=")
+		numbers := strings.FieldsFunc(text, func(c rune) bool { return c < '0' || c > '9' })
+		if !is || len(numbers) < len(proof.MasterReadsBefore) {
+			continue
+		}
+		var version [len(proof.MasterReadsBefore)]int
+		for i := range version {
+			version[i], _ = strconv.Atoi(numbers[i])
+		}
+		return slices.Compare(version[:], proof.MasterReadsBefore[:]) < 0
+	}
+	return false
 }
 
 // draining reports whether the title of a worker says that it only ends what it has begun.
