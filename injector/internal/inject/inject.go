@@ -100,6 +100,9 @@ type plan struct {
 	volumes map[string]*corev1.Volume // by name
 	options Options
 	ask     annotation.Injection
+	// authored are the containers that the author of the pod wrote, once that was asked; see authored.
+	authored      map[string]bool
+	authoredKnown bool
 
 	target    *corev1.Container
 	live      []corev1.VolumeMount // of the target

@@ -29,6 +29,9 @@ func pickTarget(p *plan) *skip {
 	}
 	var candidates []*corev1.Container
 	for _, c := range p.running() {
+		if p.isAdded(c.Name) {
+			continue // what another injector mounts is its own business
+		}
 		if len(p.liveMounts(c)) > 0 || slices.ContainsFunc(p.ask.Watch, func(named string) bool { _, ok := mountIn(c, named); return ok }) {
 			candidates = append(candidates, c)
 		}
@@ -60,7 +63,7 @@ func (p *plan) aim(target *corev1.Container) *skip {
 
 func (p *plan) nothingLive() *skip {
 	spec := *p.spec
-	spec.Containers, spec.InitContainers = p.withoutToken(spec.Containers), p.withoutToken(spec.InitContainers)
+	spec.Containers, spec.InitContainers = p.withoutToken(p.withoutAdded(spec.Containers)), p.withoutToken(p.withoutAdded(spec.InitContainers))
 	rotations := source.Rotations(&spec)
 	if len(source.Usages(p.options.Namespace, &spec)) == 0 && len(rotations) == 0 {
 		return because(NothingUsed, "no container uses a ConfigMap, Secret or SecretProviderClass, or a certificate that is renewed, so there is nothing to reload; "+
@@ -77,6 +80,10 @@ func (p *plan) nothingLive() *skip {
 	}
 	return because(OnlyFrozen, "%s takes its ConfigMaps and Secrets as environment, by subPath or before it runs, so that nothing changes while it runs; "+
 		"changes are rolled out", where)
+}
+
+func (p *plan) withoutAdded(containers []corev1.Container) []corev1.Container {
+	return slices.DeleteFunc(slices.Clone(containers), func(c corev1.Container) bool { return p.isAdded(c.Name) })
 }
 
 func (p *plan) withoutToken(containers []corev1.Container) []corev1.Container {
