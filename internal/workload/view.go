@@ -26,6 +26,8 @@ type View struct {
 	Pods int
 	// Paused tells that spec.paused is set on a Deployment: its template is not rolled out.
 	Paused bool
+	// Stray tells that these are pods of which the workload is of no kind that inpod knows: they can be reloaded, and never rolled.
+	Stray bool
 	// Rolling tells that a rollout is under way, by its status.
 	Rolling bool
 	// Annotations and TemplateAnnotations are those that were asked for, and no others; and Labels and TemplateLabels are labels

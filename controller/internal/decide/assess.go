@@ -96,6 +96,8 @@ func (a *assessment) follow(u *assessed) {
 		return
 	}
 	switch {
+	case !u.recorded && a.Ask && u.Snapshot != nil:
+		u.record, u.recorded = unlike(), true
 	case !u.recorded && a.appeared(*u):
 		u.record, u.recorded = source.Record{Absent: true}, true
 	case !u.recorded && a.outran(u):

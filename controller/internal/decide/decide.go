@@ -31,8 +31,10 @@ type Input struct {
 	// the first time.
 	Baseline    source.Baseline
 	HasBaseline bool
-	Sealer      source.Sealer
-	Options     Options
+	// Ask tells that the pods are to be asked what they have, where HasBaseline is false.
+	Ask     bool
+	Sealer  source.Sealer
+	Options Options
 	// InPlace is what is known of a reload in the pods.
 	InPlace InPlace
 	// Now is the time, and NotBefore the time until which a rollout has to wait: zero for no wait.

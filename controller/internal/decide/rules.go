@@ -101,7 +101,7 @@ func (u assessed) missing() []string {
 
 // firstSeen: nothing that the baseline covers has changed, and it does not cover everything.
 func firstSeen(a *assessment) (Decision, bool) {
-	return a.recording(Adopted), !a.HasBaseline || (a.uncovered && len(a.changed)+len(a.carried) == 0)
+	return a.recording(Adopted), !a.HasBaseline && !a.Ask || (a.uncovered && len(a.changed)+len(a.carried) == 0)
 }
 
 // unchanged: the pods have everything. What is recorded too much is dropped.
@@ -144,6 +144,9 @@ func backOff(a *assessment) (Decision, bool) {
 
 // staysInPlace tells that the change leads to no rollout: it is reloaded, and that has not failed or may fail.
 func (a *assessment) staysInPlace() bool {
+	if a.Workload.Stray {
+		return true
+	}
 	rolls := a.InPlace.Verdict == NeedsRestart || a.reloadFailed() && !a.Policy.NoRollout
 	return a.onlyLive() && a.Workload.Cron == nil && a.InPlace.Sidecar && !rolls
 }
@@ -197,11 +200,11 @@ func reloadInPlace(a *assessment) (Decision, bool) {
 		// No failure, so that on-failure does not speak of it: as with a variable, running containers never take it up.
 		return a.rollout(RestartNeeded, fmt.Sprintf("the application in pod %s does not take it up without a restart: %s", a.InPlace.Pod, cut(a.InPlace.Message, mostWords))), true
 	case NotUnderstood:
-		return a.holdingReload(ReplyUnknown, fmt.Sprintf("Not rolled, and not confirmed: for pod %s, %s --unreachable=rollout rolls instead. "+
-			"It is asked again and again (%s)", a.InPlace.Pod, cut(a.InPlace.Message, mostWords), describe(a.changed))), true
+		return a.holdingReload(ReplyUnknown, fmt.Sprintf("Not rolled, and not confirmed: for pod %s, %s %s"+
+			"It is asked again and again (%s)", a.InPlace.Pod, cut(a.InPlace.Message, mostWords), a.instead(), describe(a.changed))), true
 	case Unreachable:
-		return a.holdingReload(OutOfReach, fmt.Sprintf("Not rolled, and not confirmed: no sidecar of its pods can be reached, such as that of pod %s %s "+
-			"--unreachable=rollout rolls instead. It is asked again and again (%s)", a.InPlace.Pod, cut(a.InPlace.Message, mostWords), describe(a.changed))), true
+		return a.holdingReload(OutOfReach, fmt.Sprintf("Not rolled, and not confirmed: no sidecar of its pods can be reached, such as that of pod %s %s %s"+
+			"It is asked again and again (%s)", a.InPlace.Pod, cut(a.InPlace.Message, mostWords), a.instead(), describe(a.changed))), true
 	case Unknown, Failed, Overdue:
 	}
 	decision := Decision{Action: Reload, Reason: LiveChanged, Causes: a.changed, Baseline: a.baseline}
@@ -209,10 +212,18 @@ func reloadInPlace(a *assessment) (Decision, bool) {
 	return decision, true
 }
 
+// instead says how to have a workload rolled of which nobody knows.
+func (a *assessment) instead() string {
+	if a.Workload.Stray {
+		return ""
+	}
+	return "--unreachable=rollout rolls instead. "
+}
+
 // failed is what follows a reload that has failed.
 func (a *assessment) failed() Decision {
 	why := fmt.Sprintf("reload in pod %s failed: %s%s", a.InPlace.Pod, cut(a.InPlace.Message, mostWords), a.logs())
-	if a.Policy.NoRollout {
+	if a.Policy.NoRollout && !a.Workload.Stray {
 		return a.holdingReload(ReloadFailed, "Not rolled, as inpod.dev/on-failure asks: "+why)
 	}
 	return a.rollout(ReloadFailed, why)
@@ -243,6 +254,13 @@ func (a *assessment) onlyLive() bool {
 }
 
 func (a *assessment) rollout(reason Reason, note string) Decision {
+	if a.Workload.Stray {
+		message := "Not rolled, since the pods belong to nothing that inpod could roll: " + describe(a.changed)
+		if note != "" {
+			message += "; " + note
+		}
+		return a.holdingReload(reason, message)
+	}
 	a.restarted()
 	decision := Decision{
 		Action: Rollout, Reason: reason, Causes: a.changed, Record: true, Baseline: a.baseline,

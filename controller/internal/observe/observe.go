@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -188,6 +189,9 @@ type Workload struct {
 
 	Policy   annotation.Policy
 	Problems []annotation.Problem
+	// About is what events are about where that is not the workload itself: what controls pods of which the workload is not known,
+	// or such a pod; nil for all others.
+	About *corev1.ObjectReference
 	// ListedAt is when the lists of names were written, at the latest; zero where there are none.
 	ListedAt time.Time
 }
@@ -197,7 +201,7 @@ type Workload struct {
 func (o *Observer) Workload(key workload.Key) (w Workload, ok bool) {
 	item, ok := o.item(key)
 	if !ok {
-		return Workload{}, false
+		return o.strayWorkload(key)
 	}
 	w = item.Workload
 	if borrowers := o.borrowers(key); item.Lender != (workload.Key{}) {
@@ -219,7 +223,7 @@ func (o *Observer) Workload(key workload.Key) (w Workload, ok bool) {
 func (o *Observer) Workloads() []workload.Key {
 	var keys []workload.Key
 	for _, part := range o.watched() {
-		keys = append(keys, part.keys()...)
+		keys = append(append(keys, part.keys()...), part.strayKeys()...)
 	}
 	return keys
 }
@@ -276,6 +280,7 @@ func (o *Observer) dependents(ref source.Ref) []workload.Key {
 			}
 		}
 	}
+	keys = append(keys, o.straysThatUse(ref)...)
 	slices.SortFunc(keys, workload.Key.Compare)
 	return slices.Compact(keys)
 }

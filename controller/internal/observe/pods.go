@@ -34,7 +34,8 @@ const podLabel = annotation.InjectedLabel
 type Pod struct {
 	Namespace, Name string
 	UID             types.UID
-	// Workload is what the pod belongs to; it has no name if that is of no kind that inpod knows.
+	// Workload is what the pod belongs to. If that is of no kind that inpod knows it is what controls the pod, or the pod itself;
+	// it has no name for one that is left alone.
 	Workload workload.Key
 	// Address is the pod's address, "" before it has one; Port is where its sidecar listens.
 	Address string
@@ -76,6 +77,8 @@ type podItem struct {
 
 	// skipped is set on a pod that has asked for the sidecar and got none; nothing else of it is kept then but its names.
 	skipped *Skipped
+	// stray is set on a pod with the sidecar of which the workload is of no kind that inpod knows.
+	stray *stray
 }
 
 func (i *podItem) carriesSidecar() bool { return i.skipped == nil }
@@ -125,7 +128,7 @@ func (o *Observer) podInformer(namespace string) (cache.SharedIndexInformer, cac
 	only := metav1.ListOptions{LabelSelector: podLabel, FieldSelector: o.fields(namespace)}
 	lw := listWatch(o.options.Client, o.options.Client.CoreV1().Pods(namespace), only)
 	informer := cache.NewSharedIndexInformerWithOptions(lw, &corev1.Pod{},
-		cache.SharedIndexInformerOptions{Indexers: cache.Indexers{byWorkload: indexByWorkload, bySubject: indexBySubject}})
+		cache.SharedIndexInformerOptions{Indexers: cache.Indexers{byWorkload: indexByWorkload, bySubject: indexBySubject, bySource: indexStraysBySource}})
 	if err := informer.SetTransform(o.reducePod); err != nil {
 		return nil, nil, fmt.Errorf("observing pods: %w", err)
 	}
@@ -151,6 +154,7 @@ func (o *Observer) podInformer(namespace string) (cache.SharedIndexInformer, cac
 			if item, ok := deleted[*podItem](object); ok {
 				o.noteSubject(item, nil)
 			}
+			o.strayGone(object)
 		},
 	})
 	if err != nil {
@@ -183,6 +187,9 @@ func (o *Observer) reducePod(object any) (any, error) {
 		Running: pod.Status.Phase == corev1.PodRunning,
 		Over:    pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
 	}}
+	if item.Workload.Name == "" {
+		item.Workload, item.stray = o.strayOf(pod)
+	}
 	var others []Mount
 	for i, c := range slices.Concat(pod.Spec.Containers, pod.Spec.InitContainers) {
 		isInit := i >= len(pod.Spec.Containers)

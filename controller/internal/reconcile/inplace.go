@@ -32,6 +32,27 @@ func (l *Loop) pursue(w observe.Workload, s *state, in decide.Input, decision de
 	l.options.InPlace.Pursue(w.View.Key, l.target(in), in.Uses, decision.Causes, since)
 }
 
+// remember keeps the baseline of pods of which the workload is not known, and reports what they have taken up since. What they
+// say at first is no news unless it is bad.
+func (l *Loop) remember(w observe.Workload, s *state, in decide.Input, decision decide.Decision) {
+	if nothingLeft(decision.Reason) || decision.Reason == decide.NothingToReload {
+		l.tookSince(s)
+	}
+	switch {
+	case decision.Reason == decide.NotFollowed:
+		s.stray = nil
+	case decision.Record:
+		s.stray = &decision.Baseline
+	}
+	switch {
+	case decision.Reason != decide.ReloadConfirmed:
+	case in.Ask && l.changedAt(s).IsZero():
+		l.drop(w.View.Key)
+	default:
+		l.reloaded(w, s, decision)
+	}
+}
+
 func changedIn(decision decide.Decision, ref source.Ref) bool {
 	return slices.ContainsFunc(decision.Causes, func(c decide.Cause) bool { return c.Ref == ref })
 }
@@ -40,7 +61,7 @@ func changedIn(decision decide.Decision, ref source.Ref) bool {
 // or something else is in the way, and nobody waits for the content that the pods were to have.
 func underWay(reason decide.Reason) bool {
 	switch reason {
-	case decide.ReloadConfirmed, decide.ReloadRejected, decide.ReloadFailed, decide.ReplyUnknown, decide.OutOfReach:
+	case decide.ReloadConfirmed, decide.ReloadRejected, decide.RestartNeeded, decide.ReloadFailed, decide.ReplyUnknown, decide.OutOfReach:
 		return true
 	default:
 		return false

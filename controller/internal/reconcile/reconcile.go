@@ -286,6 +286,10 @@ func (l *Loop) decide(ctx context.Context, w observe.Workload, s *state, unsettl
 			l.drop(key)
 		}
 	}
+	if w.View.Stray {
+		l.remember(w, s, in, decision)
+		return soonest(decision.After, patience), nil
+	}
 	if decision.Reason == decide.NotifyOnly {
 		if err := l.notify(ctx, w, s, in, decision); err != nil {
 			return 0, err
@@ -306,7 +310,7 @@ func (l *Loop) early(ctx context.Context, w observe.Workload, s *state, in decid
 		in.NotBefore = settled
 	}
 	decision := l.options.Decide(in)
-	if decision.Action != decide.None || !decision.Record {
+	if decision.Action != decide.None || !decision.Record || w.View.Stray {
 		return 0, nil
 	}
 	return l.record(ctx, w, s, decision, persisted)
@@ -332,6 +336,12 @@ func (l *Loop) gather(w observe.Workload, s *state) (in decide.Input, persisted 
 	}
 	in.Baseline, persisted = l.baseline(w, s)
 	in.HasBaseline = persisted || s.provisional != nil
+	if w.View.Stray {
+		in.HasBaseline, in.Ask = s.stray != nil, s.stray == nil
+		if in.HasBaseline {
+			in.Baseline = *s.stray
+		}
+	}
 	scopes := decide.Wanted(w.View, w.Policy, in.Baseline, func(kind source.Kind) []source.Ref {
 		return l.options.World.Sources(kind, w.View.Key.Namespace)
 	})
@@ -341,6 +351,11 @@ func (l *Loop) gather(w observe.Workload, s *state) (in decide.Input, persisted 
 	}
 	if l.options.InPlace != nil {
 		in.InPlace = l.options.InPlace.State(w.View, w.Policy.Injected, l.target(in))
+	}
+	switch in.InPlace.Verdict {
+	case decide.Overdue, decide.Unreachable, decide.NotUnderstood:
+		in.Ask = false // nothing is known to have changed, so that there is nothing to say
+	case decide.Unknown, decide.Confirmed, decide.Rejected, decide.NeedsRestart, decide.Failed:
 	}
 	return in, persisted
 }

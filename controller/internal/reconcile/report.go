@@ -34,7 +34,15 @@ const (
 const maxMessage = 1024
 
 func (l *Loop) event(w observe.Workload, kind, reason, message string) {
-	l.options.Tell(l.options.Kinds.Reference(w.View), kind, reason, bounded(message))
+	l.options.Tell(l.about(w), kind, reason, bounded(message))
+}
+
+// about is what the events of a workload are about.
+func (l *Loop) about(w observe.Workload) *corev1.ObjectReference {
+	if w.About != nil {
+		return w.About
+	}
+	return l.options.Kinds.Reference(w.View)
 }
 
 func bounded(message string) string {
@@ -88,7 +96,7 @@ func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision, mo
 	}
 	state := func(reason, message string) {
 		if first(reason, message, message) {
-			l.stateOf(l.options.Kinds.Reference(w.View), corev1.EventTypeWarning, reason, bounded(message))
+			l.stateOf(l.about(w), corev1.EventTypeWarning, reason, bounded(message))
 		}
 	}
 	for _, problem := range w.Problems {
@@ -146,7 +154,7 @@ func (l *Loop) warn(ctx context.Context, w observe.Workload, s *state, decision 
 // isReload tells of a warning that a reload did not work, or that nobody knows.
 func isReload(reason decide.Reason) bool {
 	switch reason {
-	case decide.ReloadRejected, decide.ReloadFailed, decide.ReplyUnknown, decide.OutOfReach:
+	case decide.ReloadRejected, decide.RestartNeeded, decide.ReloadFailed, decide.ReplyUnknown, decide.OutOfReach:
 		return true
 	default:
 		return false

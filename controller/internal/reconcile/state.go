@@ -43,6 +43,8 @@ type state struct {
 	// annotation that it takes the place of.
 	provisional *source.Baseline
 	replaces    string
+	// stray is the baseline of pods of which the workload is not known, which no object could carry. Without it they are asked.
+	stray *source.Baseline
 	// slot is its turn.
 	slot time.Time
 	// written is the resource version of our own last write, and writtenAt its time.

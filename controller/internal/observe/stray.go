@@ -1,0 +1,147 @@
+package observe
+
+import (
+	"reflect"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/source"
+	"inpod.dev/inpod/internal/workload"
+)
+
+// Pods that carry the sidecar may belong to nothing that inpod could roll: bare pods, those of a ReplicaSet that somebody made by
+// hand, or of a kind that was not named to inpod. They are followed all the same, by what controls them or each for itself: their
+// kubelets are nudged, their sidecars asked, and what comes of it is an event. What they use is what their sidecars watch.
+// Nothing is written but nudges, and nothing is ever rolled.
+
+// stray is what is kept of such a pod besides what is kept of every pod.
+type stray struct {
+	about  corev1.ObjectReference
+	usages []source.Usage
+	policy annotation.Policy
+}
+
+// strayOf returns the key under which a pod without a known workload is followed, and what is kept of it; no key for one that is
+// left alone.
+func (o *Observer) strayOf(pod *corev1.Pod) (workload.Key, *stray) {
+	about := corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID}
+	key := workload.Key{Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name}
+	if owner := metav1.GetControllerOfNoCopy(pod); owner != nil {
+		about.APIVersion, about.Kind, about.Name, about.UID = owner.APIVersion, owner.Kind, owner.Name, owner.UID
+		version, err := schema.ParseGroupVersion(owner.APIVersion)
+		if err != nil || version.Group == "batch" {
+			return workload.Key{}, nil // Jobs that inpod was told to ignore
+		}
+		key.Kind, key.Name = schema.GroupKind{Group: version.Group, Kind: owner.Kind}.String(), owner.Name
+	}
+	s := &stray{about: about}
+	s.policy, _ = annotation.Read(o.options.Keys, nil, pod.Annotations)
+	s.policy.Injected, s.policy.Pacing = true, annotation.Pacing{}
+	for _, list := range [][]corev1.Container{pod.Spec.Containers, pod.Spec.InitContainers} {
+		if i := slices.IndexFunc(list, func(c corev1.Container) bool { return c.Name == SidecarName }); i >= 0 {
+			watched := list[i]
+			watched.Env, watched.EnvFrom = nil, nil
+			s.usages = source.Usages(pod.Namespace, &corev1.PodSpec{Volumes: pod.Spec.Volumes, Containers: []corev1.Container{watched}})
+		}
+	}
+	return key, s
+}
+
+// strays returns what is kept of the pods that are followed under a key, and of how many nobody waits for an end.
+func (o *Observer) strays(key workload.Key) (all []*stray, pods int) {
+	informer := o.part(key.Namespace).pods
+	if informer == nil {
+		return nil, 0
+	}
+	objects, err := informer.GetIndexer().ByIndex(byWorkload, key.String())
+	if err != nil {
+		return nil, 0 // the index is made in podInformer
+	}
+	for _, object := range objects {
+		if item, ok := object.(*podItem); ok && item.stray != nil {
+			all = append(all, item.stray)
+			if !item.Over {
+				pods++
+			}
+		}
+	}
+	return all, pods
+}
+
+// strayWorkload returns pods without a known workload as one that can only be reloaded; ok is false if there are none.
+func (o *Observer) strayWorkload(key workload.Key) (w Workload, ok bool) {
+	all, pods := o.strays(key)
+	if len(all) == 0 {
+		return Workload{}, false
+	}
+	first := all[0]
+	w = Workload{View: workload.View{Key: key, UID: first.about.UID, Pods: pods, Stray: true}, Policy: first.policy, About: &first.about}
+	var before []source.Usage
+	for i, one := range all {
+		if i == 0 || !reflect.DeepEqual(before, one.usages) { // mostly they are of one template
+			w.View.Usages = append(w.View.Usages, one.usages...)
+		}
+		before = one.usages
+	}
+	return w, true
+}
+
+// strayKeys names the pods without a known workload, or what controls them, in no particular order.
+func (p *part) strayKeys() []workload.Key {
+	if p.pods == nil {
+		return nil
+	}
+	seen := map[workload.Key]bool{}
+	var keys []workload.Key
+	for _, object := range p.pods.GetStore().List() {
+		if item, ok := object.(*podItem); ok && item.stray != nil && !seen[item.Workload] {
+			seen[item.Workload] = true
+			keys = append(keys, item.Workload)
+		}
+	}
+	return keys
+}
+
+// straysThatUse returns the pods without a known workload, or what controls them, that use a source.
+func (o *Observer) straysThatUse(ref source.Ref) []workload.Key {
+	informer := o.part(ref.Namespace).pods
+	if informer == nil {
+		return nil
+	}
+	objects, err := informer.GetIndexer().ByIndex(bySource, indexValue(ref))
+	if err != nil {
+		return nil // the index is made in podInformer
+	}
+	var keys []workload.Key
+	for _, object := range objects {
+		if item, ok := object.(*podItem); ok {
+			keys = append(keys, item.Workload)
+		}
+	}
+	return keys
+}
+
+// indexStraysBySource lists the sources that a pod without a known workload uses.
+func indexStraysBySource(object any) ([]string, error) {
+	item, ok := object.(*podItem)
+	if !ok || item.stray == nil {
+		return nil, nil
+	}
+	var values []string
+	for _, usage := range item.stray.usages {
+		values = append(values, indexValue(usage.Ref))
+	}
+	slices.Sort(values)
+	return slices.Compact(values), nil
+}
+
+// strayGone asks for a look at pods without a known workload of which one is gone.
+func (o *Observer) strayGone(object any) {
+	if item, ok := deleted[*podItem](object); ok && item.stray != nil {
+		o.options.Notify(item.Workload, WorkloadChanged)
+	}
+}
