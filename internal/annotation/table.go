@@ -136,16 +136,19 @@ func takes(key string) string {
 		return "a number"
 	case "settle", "reload-timeout", "command-timeout", "verify-timeout":
 		return "a duration, such as `30s`"
-	case "signal-handled", "reload-skip-verify", "require-proof", "native-sidecar", "application-image":
+	case "signal-handled", "reload-skip-verify", "require-proof", "native-sidecar", "application-image", "share-processes":
 		return "`\"true\"`, `\"false\"`"
 	case "sidecar-image":
 		return "an image"
-	case "sidecar-cpu-request", "sidecar-memory-request", "sidecar-memory-limit":
-		return "a quantity"
+	case "sidecar-capabilities":
+		return "`as-needed`, `none`"
 	case "sidecar-run-as-user":
 		return "the number of a user"
 	case "status-port":
 		return "a port"
+	}
+	if strings.HasSuffix(key, "-request") || strings.HasSuffix(key, "-limit") {
+		return "a quantity"
 	}
 	return ""
 }
