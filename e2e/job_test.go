@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -161,6 +162,53 @@ func TestAJobThatCannotBeMadeAgainGoesOn(t *testing.T) {
 		t.Fatalf("the Job was disturbed: %+v", job)
 	}
 	s.must(s.Client.CoreV1().ResourceQuotas(s.ns).Delete(s.ctx, "jobs", metav1.DeleteOptions{}))
+	s.hasContent(s.madeAgain(first), "2")
+}
+
+// denyJobs has the API server refuse new Jobs that do not hold to an expression, from when a dry run is refused.
+func (s *space) denyJobs(refusal, expression string, refused *batchv1.Job) (remove func()) {
+	s.t.Helper()
+	remove = s.deny(refusal, expression, admissionregistrationv1.NamedRuleWithOperations{
+		RuleWithOperations: admissionregistrationv1.RuleWithOperations{
+			Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
+			Rule:       admissionregistrationv1.Rule{APIGroups: []string{"batch"}, APIVersions: []string{"v1"}, Resources: []string{"jobs"}},
+		},
+	})
+	s.eventually("the policy to be taken up", func() (string, bool) {
+		_, err := s.Client.BatchV1().Jobs(s.ns).Create(s.ctx, refused, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		return fmt.Sprint(err), err != nil && strings.Contains(err.Error(), refusal)
+	})
+	return remove
+}
+
+// A policy that looks at the name of the new Job is met before the old one is deleted.
+func TestAPolicyThatRefusesTheNewJobDisturbsNobody(t *testing.T) {
+	t.Parallel()
+	s := openSpace(t, suite.quick)
+	s.apply(configMap("config", "key", "1"), s.job("migrate", "sleep"))
+	first := s.recordedJob("migrate")
+	const refusal = "the name is not wanted"
+	remove := s.denyJobs(refusal, "object.metadata.name != 'migrate'", s.job("migrate", "sleep"))
+	s.apply(configMap("config", "key", "2"))
+	_, err := s.AwaitEvent(s.ctx, kit.Workload{Kind: "Job", Namespace: s.ns, Name: "migrate"}, "ReloadFail", refusal)
+	s.must(err)
+	if job := s.getJob("migrate"); job == nil || job.UID != first.UID || job.DeletionTimestamp != nil || len(s.standIns()) > 0 {
+		t.Fatalf("the Job was disturbed: %+v, stand-ins %q", job, s.standIns())
+	}
+	remove()
+	s.hasContent(s.madeAgain(first), "2")
+}
+
+// A policy that wants a label on every Job gets that of the Job itself.
+func TestAJobIsMadeAgainWhereJobsNeedALabel(t *testing.T) {
+	t.Parallel()
+	s := openSpace(t, suite.quick)
+	s.apply(configMap("config", "key", "1"), s.job("migrate", "sleep"))
+	first := s.recordedJob("migrate")
+	unlabeled := s.job("other", "sleep")
+	unlabeled.Labels = nil
+	s.denyJobs("the label app is missing", "has(object.metadata.labels) && 'app' in object.metadata.labels", unlabeled)
+	s.apply(configMap("config", "key", "2"))
 	s.hasContent(s.madeAgain(first), "2")
 }
 

@@ -170,37 +170,46 @@ func TestAWorkloadThatAdmissionRefusesIsRetriedForItselfAlone(t *testing.T) {
 // wait until it is so.
 func (s *space) freeze(name, refusal string) (allow func()) {
 	s.t.Helper()
+	remove := s.deny(refusal, "object.spec.template == oldObject.spec.template", admissionregistrationv1.NamedRuleWithOperations{
+		ResourceNames: []string{name},
+		RuleWithOperations: admissionregistrationv1.RuleWithOperations{
+			Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Update},
+			Rule:       admissionregistrationv1.Rule{APIGroups: []string{"apps"}, APIVersions: []string{"v1"}, Resources: []string{"deployments"}},
+		},
+	})
+	s.awaitFrozen(name, true)
+	return func() {
+		s.t.Helper()
+		remove()
+		s.awaitFrozen(name, false)
+	}
+}
+
+// deny has the API server refuse what does not hold to an expression of CEL, in the namespace of the space, until it is
+// removed or the test ends.
+func (s *space) deny(refusal, expression string, of admissionregistrationv1.NamedRuleWithOperations) (remove func()) {
+	s.t.Helper()
 	metadata := metav1.ObjectMeta{Name: s.ns, Labels: map[string]string{runLabel: suite.run}}
 	policy := &admissionregistrationv1.ValidatingAdmissionPolicy{ObjectMeta: metadata, Spec: admissionregistrationv1.ValidatingAdmissionPolicySpec{
 		MatchConstraints: &admissionregistrationv1.MatchResources{
 			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": s.ns}},
-			ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{{
-				ResourceNames: []string{name},
-				RuleWithOperations: admissionregistrationv1.RuleWithOperations{
-					Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Update},
-					Rule:       admissionregistrationv1.Rule{APIGroups: []string{"apps"}, APIVersions: []string{"v1"}, Resources: []string{"deployments"}},
-				},
-			}},
+			ResourceRules:     []admissionregistrationv1.NamedRuleWithOperations{of},
 		},
-		Validations: []admissionregistrationv1.Validation{{
-			Expression: "object.spec.template == oldObject.spec.template", Message: refusal,
-		}},
+		Validations: []admissionregistrationv1.Validation{{Expression: expression, Message: refusal}},
 	}}
 	binding := &admissionregistrationv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metadata, Spec: admissionregistrationv1.ValidatingAdmissionPolicyBindingSpec{
 		PolicyName: s.ns, ValidationActions: []admissionregistrationv1.ValidationAction{admissionregistrationv1.Deny},
 	}}
 	s.apply(policy, binding)
-	remove := func(ctx context.Context) error { return s.Delete(ctx, s.ns, binding, policy) }
+	del := func(ctx context.Context) error { return s.Delete(ctx, s.ns, binding, policy) }
 	s.t.Cleanup(func() {
-		if err := remove(context.WithoutCancel(s.ctx)); err != nil {
+		if err := del(context.WithoutCancel(s.ctx)); err != nil {
 			s.t.Error(err)
 		}
 	})
-	s.awaitFrozen(name, true)
 	return func() {
 		s.t.Helper()
-		s.must(remove(s.ctx))
-		s.awaitFrozen(name, false)
+		s.must(del(s.ctx))
 	}
 }
 

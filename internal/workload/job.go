@@ -34,7 +34,11 @@ type StandIn struct {
 	Name string    `json:"name"`
 	UID  types.UID `json:"uid"` // of the Job that is deleted
 	// Seal shows that inpod has written this, and nobody else who may make Jobs.
-	Seal            string                  `json:"seal"`
+	Seal string `json:"seal"`
+	// Generation is that of the Job when the stand-in was made: another one is an edit that the stand-in does not have.
+	Generation int64 `json:"generation,omitempty"`
+	// Deletes says that inpod deletes the Job. One that is gone before that was deleted by its user, and stays away.
+	Deletes         bool                    `json:"deletes,omitempty"`
 	Labels          map[string]string       `json:"labels,omitempty"`
 	Annotations     map[string]string       `json:"annotations,omitempty"`
 	OwnerReferences []metav1.OwnerReference `json:"ownerReferences,omitempty"`

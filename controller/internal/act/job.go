@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/internal/annotation"
@@ -17,10 +19,10 @@ import (
 
 // A Job is made again in steps that can each be repeated, and between which the program may end:
 //
-//	1  a suspended Job of another name is made, which carries the whole manifest: the stand-in. What refuses it has
-//	   harmed nobody
-//	2  the content is recorded on the old Job, so that nobody begins anew
-//	3  the old Job is deleted, with its pods
+//	1  the new Job is tried in a dry run, and a suspended Job of another name is made, which carries the whole manifest:
+//	   the stand-in. What refuses one of them has harmed nobody
+//	2  the content is recorded on the old Job, so that nobody begins again
+//	3  the stand-in records that the old Job is deleted, and it is, with its pods
 //	4  when it is gone, the new one is made from the stand-in
 //	5  the stand-in is deleted
 //
@@ -33,26 +35,70 @@ func (w *Writer) standIn(ctx context.Context, view workload.View, baseline strin
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", view.Key, err)
 	}
-	if job.UID != view.UID || workload.Finished(job) {
+	if job.UID != view.UID || workload.Finished(job) || suspended(job) {
 		return fmt.Errorf("reading %s: %w", view.Key, apierrors.NewConflict(batchv1.Resource("jobs"), view.Key.Name, errAnew))
 	}
-	standIn, err := w.standInOf(job, baseline)
+	standIn, err := w.standInOf(job, baseline, false)
 	if err != nil {
 		return fmt.Errorf("%s: %w", view.Key, err)
 	}
+	if err := w.tryNew(ctx, standIn, baseline); err != nil {
+		return fmt.Errorf("trying whether %s could be made again: %w", view.Key, err)
+	}
 	_, err = jobs.Create(ctx, standIn, metav1.CreateOptions{FieldManager: FieldManager})
+	if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) {
+		// A policy may want labels. They are not given at first, since whoever tracks objects by them would find two.
+		if labels := untracked(job.Labels); len(labels) > 0 {
+			maps.Copy(labels, standIn.Labels)
+			standIn.Labels = labels
+			_, err = jobs.Create(ctx, standIn, metav1.CreateOptions{FieldManager: FieldManager})
+		}
+	}
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("making a stand-in for %s: %w", view.Key, err)
 	}
 	return nil
 }
 
-// standInOf is the stand-in of a Job.
-func (w *Writer) standInOf(job *batchv1.Job, baseline string) (*batchv1.Job, error) {
+// untracked are labels without those by which a tool finds its own objects, to prune or to run them.
+func untracked(labels map[string]string) map[string]string {
+	some := withoutGenerated(labels)
+	maps.DeleteFunc(some, func(key, _ string) bool {
+		prefix, _, _ := strings.Cut(key, "/")
+		switch prefix {
+		case "argocd.argoproj.io", "kustomize.toolkit.fluxcd.io", "helm.toolkit.fluxcd.io", "kapp.k14s.io", "applyset.kubernetes.io", "kueue.x-k8s.io":
+			return true
+		}
+		return key == "app.kubernetes.io/instance" // of Argo CD, where it tracks by label
+	})
+	return some
+}
+
+// tryNew asks whether the new Job would be accepted, with all that the stand-in does not have: its name, labels and
+// annotations, and that it runs. Admission comes before storage (Store.Create in k8s.io/apiserver/pkg/registry/generic),
+// so that a Job of that name "already exists" when nothing has refused it. A webhook that answers no such question is not
+// asked.
+func (w *Writer) tryNew(ctx context.Context, standIn *batchv1.Job, baseline string) error {
+	of, err := workload.StandInOf(standIn)
+	if err != nil {
+		return err
+	}
+	job := jobFrom(standIn, of, baseline)
+	_, err = w.Jobs.Jobs(job.Namespace).Create(ctx, job, metav1.CreateOptions{FieldManager: FieldManager, DryRun: []string{metav1.DryRunAll}})
+	if apierrors.IsAlreadyExists(err) || apierrors.IsBadRequest(err) && strings.Contains(err.Error(), "does not support dry run") {
+		return nil
+	}
+	return err
+}
+
+// standInOf is the stand-in of a Job. One that deletes is complete: the Job is deleted next.
+func (w *Writer) standInOf(job *batchv1.Job, baseline string, deletes bool) (*batchv1.Job, error) {
 	standIn := workload.StandIn{
 		Name: job.Name, UID: job.UID, Seal: w.sealOf(job.Namespace, job.Name, job),
+		Generation: job.Generation, Deletes: deletes,
 		Labels: withoutGenerated(job.Labels), Annotations: maps.Clone(job.Annotations), OwnerReferences: job.OwnerReferences, Finalizers: withoutCascade(job.Finalizers),
 	}
+	delete(standIn.Annotations, annotation.Observed) // the new Job gets its own, and inpod writes it on the old one meanwhile
 	text, err := json.Marshal(standIn)
 	if err != nil {
 		return nil, err
@@ -94,11 +140,14 @@ func (w *Writer) Recreate(ctx context.Context, view workload.View, decision deci
 		return true, err // somebody has taken the annotation away
 	}
 	if standIn.Seal != w.Sealer.Token("stand-in", kept.Namespace, standIn.Name, string(standIn.UID)) {
-		return false, fmt.Errorf("%s says that it stands in for Job %s, and that was not written by this installation of inpod: delete it, or make the Job from it and then delete it",
+		return false, fmt.Errorf("%s says that it stands in for Job %s, and that was not written with this installation's key. If another installation of inpod is at work on it, leave it. "+
+			"If none is, it holds the manifest of the Job: create the Job from it before it is deleted",
 			view.Key, standIn.Name)
 	}
 	old, err := jobs.Get(ctx, standIn.Name, metav1.GetOptions{})
 	switch {
+	case apierrors.IsNotFound(err) && !standIn.Deletes:
+		// Its user has deleted it before inpod did, so it is not wanted any more.
 	case apierrors.IsNotFound(err):
 		_, err = jobs.Create(ctx, jobFrom(kept, standIn, baseline), metav1.CreateOptions{FieldManager: FieldManager})
 		if err != nil && !apierrors.IsAlreadyExists(err) {
@@ -112,7 +161,16 @@ func (w *Writer) Recreate(ctx context.Context, view workload.View, decision deci
 		// It has ended before it could be replaced, and what has ended is not run again.
 	case old.DeletionTimestamp != nil:
 		return false, nil // its pods end
+	case suspended(old):
+		// Its user has stopped it meanwhile: it has the content when it goes on.
 	default:
+		fresh, err := w.standInOf(old, baseline, true)
+		if err != nil {
+			return false, fmt.Errorf("reading Job %s/%s: %w", old.Namespace, old.Name, err)
+		}
+		if fresh.Annotations[annotation.StandIn] != kept.Annotations[annotation.StandIn] {
+			return false, w.refresh(ctx, kept, fresh) // it was edited since, or the deletion is not recorded yet
+		}
 		// In the foreground: a Job of the same name before the pods of the old one are gone would have both run, and may
 		// hang (kubernetes/kubernetes#131917).
 		err = jobs.Delete(ctx, old.Name, metav1.DeleteOptions{
@@ -126,6 +184,32 @@ func (w *Writer) Recreate(ctx context.Context, view workload.View, decision deci
 	})
 	return true, ignoreNotFound(err, "deleting %s: %w", view.Key)
 }
+
+// refresh has a stand-in take over what the user of its Job has edited since. It is one write, so that there is never an
+// older stand-in next to a newer one. Of the specification that is what may be edited while a Job runs
+// (k8s.io/kubernetes/pkg/apis/batch/validation).
+func (w *Writer) refresh(ctx context.Context, kept, fresh *batchv1.Job) error {
+	now := fresh.Spec
+	body, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{
+			"uid": kept.UID, "resourceVersion": kept.ResourceVersion, "ownerReferences": fresh.OwnerReferences,
+			"annotations": map[string]string{annotation.StandIn: fresh.Annotations[annotation.StandIn]},
+		},
+		"spec": map[string]any{
+			"parallelism": now.Parallelism, "completions": now.Completions, "activeDeadlineSeconds": now.ActiveDeadlineSeconds,
+			"backoffLimit": now.BackoffLimit, "maxFailedIndexes": now.MaxFailedIndexes,
+			"ttlSecondsAfterFinished": now.TTLSecondsAfterFinished, "podReplacementPolicy": now.PodReplacementPolicy,
+		},
+	})
+	if err != nil {
+		return err
+	}
+	_, err = w.Jobs.Jobs(kept.Namespace).Patch(ctx, kept.Name, types.MergePatchType, body, metav1.PatchOptions{FieldManager: FieldManager})
+	return ignoreNotFound(err, "taking over into %s/%s what was edited: %w", kept.Namespace, kept.Name)
+}
+
+// suspended tells whether a Job is to have no pods for now.
+func suspended(job *batchv1.Job) bool { return job.Spec.Suspend != nil && *job.Spec.Suspend }
 
 // ignoreNotFound wraps an error, the last operand of format, but for what is not there.
 func ignoreNotFound(err error, format string, operands ...any) error {

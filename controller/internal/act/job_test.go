@@ -33,6 +33,8 @@ type jobLab struct {
 	api     *fake.Clientset
 	job     *batchv1.Job
 	refused string // the verb that is refused once
+	tried   *batchv1.Job
+	dryRun  error // what a dry run meets
 }
 
 var errRefused = errors.New("refused")
@@ -58,6 +60,10 @@ func newJobLab(t *testing.T, change func(*batchv1.Job)) *jobLab {
 			return true, nil, errRefused
 		}
 		if create, ok := action.(clienttesting.CreateAction); ok && action.GetVerb() == "create" {
+			if options, ok := action.(clienttesting.CreateActionImpl); ok && len(options.CreateOptions.DryRun) > 0 {
+				l.tried, _ = create.GetObject().(*batchv1.Job)
+				return true, create.GetObject(), l.dryRun
+			}
 			made++
 			if job, ok := create.GetObject().(*batchv1.Job); ok {
 				job.UID = types.UID(strings.Repeat("n", made))
@@ -179,7 +185,7 @@ func TestAJobIsMadeAgainWhateverHappens(t *testing.T) {
 				Name: "migrate", Namespace: obj.Namespace, UID: got.UID, Labels: map[string]string{"app": "migrate"},
 				Annotations: map[string]string{"kept": "yes", annotation.Observed: baseline},
 			}
-			want.Spec.Selector, want.Spec.Template.Labels, want.Spec.Suspend = nil, map[string]string{}, new(false)
+			want.Spec.Selector, want.Spec.Template.Labels, want.Spec.Suspend = nil, nil, new(false)
 			if diff := cmp.Diff(want, got); diff != "" || got.UID == l.job.UID {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -196,6 +202,35 @@ func TestAStandInThatIsRefusedHarmsNobody(t *testing.T) {
 	}
 	if job, standIn := l.jobs(); job == nil || job.UID != l.job.UID || standIn != nil {
 		t.Errorf("Job %v, stand-in %v", job, standIn)
+	}
+}
+
+// A policy may look at what the stand-in does not have.
+func TestWhatRefusesTheNewJobIsFoundBeforeTheOldOneIsDeleted(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		met  error
+		want bool
+	}{
+		"it is accepted":                      {nil, true},
+		"a policy refuses it":                 {apierrors.NewForbidden(batchv1.Resource("jobs"), "migrate", errRefused), false},
+		"a webhook cannot answer":             {apierrors.NewBadRequest(`admission webhook "a" does not support dry run`), true},
+		"it is bad for another reason":        {apierrors.NewBadRequest("no"), false},
+		"the stand-in is there, from a crash": {apierrors.NewAlreadyExists(batchv1.Resource("jobs"), "migrate-inpod-1"), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newJobLab(t, nil)
+			l.dryRun = tc.met
+			err := l.begin()
+			job, standIn := l.jobs()
+			if (err == nil) != tc.want || (standIn != nil) != tc.want || job == nil || job.UID != l.job.UID {
+				t.Errorf("%v, Job %v, stand-in %v", err, job, standIn)
+			}
+			if l.tried == nil || l.tried.Labels["app"] != "migrate" || l.tried.Annotations["kept"] != "yes" || suspended(l.tried) || l.tried.Name != "migrate" {
+				t.Errorf("tried was %+v", l.tried)
+			}
+		})
 	}
 }
 
@@ -229,12 +264,16 @@ func TestAJobThatHasEndedIsNotRunAgain(t *testing.T) {
 
 func TestAJobIsMadeAgainWhenItsPodsAreGone(t *testing.T) {
 	t.Parallel()
-	l := newJobLab(t, func(j *batchv1.Job) {
-		j.DeletionTimestamp, j.Finalizers = new(metav1.Now()), []string{metav1.FinalizerDeleteDependents, "example.com/audit"}
-	})
+	l := newJobLab(t, func(j *batchv1.Job) { j.Finalizers = []string{"example.com/audit"} })
 	l.must(l.begin())
-	done, err := l.carryOn()
+	done, err := l.carryOn() // records that it deletes
 	l.must(err)
+	l.edit(func(j *batchv1.Job) {
+		j.DeletionTimestamp, j.Finalizers = new(metav1.Now()), append(j.Finalizers, metav1.FinalizerDeleteDependents)
+	})
+	again, err := l.carryOn()
+	l.must(err)
+	done = done || again
 	job, standIn := l.jobs()
 	if done || job == nil || standIn == nil {
 		t.Fatalf("done %t, Job %v, stand-in %v", done, job, standIn)
@@ -248,6 +287,127 @@ func TestAJobIsMadeAgainWhenItsPodsAreGone(t *testing.T) {
 	}
 }
 
+// Between the stand-in and the deletion the program may have been stopped for long.
+func TestWhatItsUserDoesToAJobMeanwhileIsNotLost(t *testing.T) {
+	t.Parallel()
+	suspend := func(j *batchv1.Job) { j.Spec.Suspend, j.Generation = new(true), j.Generation+1 }
+	t.Run("suspended before its stand-in is made", func(t *testing.T) {
+		t.Parallel()
+		l := newJobLab(t, nil)
+		l.edit(suspend)
+		if err := l.begin(); !apierrors.IsConflict(err) {
+			t.Error(err)
+		}
+	})
+	t.Run("suspended before it is deleted", func(t *testing.T) {
+		t.Parallel()
+		l := newJobLab(t, nil)
+		l.must(l.begin())
+		l.edit(suspend)
+		done, err := l.carryOn()
+		l.must(err)
+		if job, standIn := l.jobs(); !done || job == nil || job.UID != l.job.UID || !suspended(job) || standIn != nil {
+			t.Errorf("done %t, Job %v, stand-in %v", done, job, standIn)
+		}
+	})
+	for name, change := range map[string]func(*batchv1.Job){
+		"its specification": func(j *batchv1.Job) { j.Spec.Parallelism, j.Generation = new(int32(7)), j.Generation+1 },
+		"a label":           func(j *batchv1.Job) { j.Labels["team"] = "shop" },
+		"an annotation":     func(j *batchv1.Job) { j.Annotations["note"] = "new" },
+	} {
+		for _, refused := range []string{"", "patch", "create", "delete"} {
+			t.Run(name+" is edited, refused: "+refused, func(t *testing.T) {
+				t.Parallel()
+				l := newJobLab(t, nil)
+				l.must(l.begin())
+				l.edit(change)
+				l.refused = refused
+				want, _ := l.jobs()
+				want = want.DeepCopy()
+				got := l.carryOnToTheEnd()
+				if got == nil || got.UID == l.job.UID || l.refused != "" {
+					t.Fatalf("Job %v, not refused: %q", got, l.refused)
+				}
+				if !cmp.Equal(got.Spec.Parallelism, want.Spec.Parallelism) || got.Labels["team"] != want.Labels["team"] || got.Annotations["note"] != want.Annotations["note"] {
+					t.Errorf("the edit is lost: %+v", got)
+				}
+			})
+		}
+	}
+}
+
+func (l *jobLab) edit(change func(*batchv1.Job)) {
+	l.Helper()
+	job, _ := l.jobs()
+	job = job.DeepCopy()
+	change(job)
+	_, err := l.api.BatchV1().Jobs(obj.Namespace).Update(l.Context(), job, metav1.UpdateOptions{})
+	l.must(err)
+}
+
+func TestAJobThatItsUserDeletesStaysAway(t *testing.T) {
+	t.Parallel()
+	l := newJobLab(t, nil)
+	l.must(l.begin())
+	l.must(l.api.Tracker().Delete(batchv1.SchemeGroupVersion.WithResource("jobs"), obj.Namespace, "migrate"))
+	done, err := l.carryOn()
+	l.must(err)
+	if job, standIn := l.jobs(); !done || job != nil || standIn != nil {
+		t.Errorf("done %t, Job %v, stand-in %v", done, job, standIn)
+	}
+}
+
+// A policy may want labels on every Job. Those by which a tool finds its objects are never given to a stand-in.
+func TestAStandInGetsLabelsWhereItIsRefusedWithoutThem(t *testing.T) {
+	t.Parallel()
+	l := newJobLab(t, func(j *batchv1.Job) {
+		j.Labels = map[string]string{
+			"team": "shop", "app.kubernetes.io/managed-by": "Helm", "app.kubernetes.io/instance": "shop", "argocd.argoproj.io/instance": "shop",
+			"kueue.x-k8s.io/queue-name": "night", batchv1.JobNameLabel: "migrate",
+		}
+	})
+	l.api.PrependReactor("create", "jobs", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		create, ok := action.(clienttesting.CreateAction)
+		if !ok {
+			return false, nil, nil
+		}
+		if job, ok := create.GetObject().(*batchv1.Job); ok && job.Labels["team"] == "" {
+			return true, nil, apierrors.NewForbidden(batchv1.Resource("jobs"), job.Name, errors.New("label team is missing"))
+		}
+		return false, nil, nil
+	})
+	l.must(l.begin())
+	want := map[string]string{"team": "shop", "app.kubernetes.io/managed-by": "inpod"}
+	if _, standIn := l.jobs(); standIn == nil || !cmp.Equal(standIn.Labels, want) {
+		t.Errorf("%v, want %v", standIn, want)
+	}
+	if job := l.carryOnToTheEnd(); !cmp.Equal(job.Labels["app.kubernetes.io/instance"], "shop") {
+		t.Errorf("the new Job has the labels %v", job.Labels)
+	}
+}
+
+func suspended(job *batchv1.Job) bool { return job.Spec.Suspend != nil && *job.Spec.Suspend }
+
+// carryOnToTheEnd has the stand-in do all its steps, and returns the Job.
+func (l *jobLab) carryOnToTheEnd() *batchv1.Job {
+	l.Helper()
+	for range 9 {
+		done, err := l.carryOn()
+		if err != nil && !errors.Is(err, errRefused) {
+			l.Fatal(err)
+		}
+		job, standIn := l.jobs()
+		if job == nil && standIn == nil {
+			l.Fatal("the Job is lost")
+		}
+		if done {
+			return job
+		}
+	}
+	l.Fatal("it comes to no end")
+	return nil
+}
+
 // Whoever may make Jobs may write the annotation, and may not have others' Jobs deleted that way.
 func TestAStandInThatSomebodyElseHasWrittenIsNotBelieved(t *testing.T) {
 	t.Parallel()
@@ -256,7 +416,7 @@ func TestAStandInThatSomebodyElseHasWrittenIsNotBelieved(t *testing.T) {
 	forged.Annotations = map[string]string{annotation.StandIn: `{"name":"migrate","uid":"` + string(l.job.UID) + `","seal":"x"}`}
 	_, err := l.api.BatchV1().Jobs(obj.Namespace).Create(t.Context(), forged, metav1.CreateOptions{})
 	l.must(err)
-	if done, err := l.carryOn(); done || err == nil || !strings.Contains(err.Error(), "was not written by this installation") {
+	if done, err := l.carryOn(); done || err == nil || !strings.Contains(err.Error(), "was not written with this installation's key. If another installation of inpod is at work on it, leave it") {
 		t.Errorf("done %t, %v", done, err)
 	}
 	if job, _ := l.jobs(); job == nil {
@@ -272,11 +432,8 @@ func TestAJobWithASelectorOfItsOwnKeepsIt(t *testing.T) {
 		j.Spec.Template.Labels = map[string]string{"app": "migrate"}
 	})
 	l.must(l.begin())
-	for range 2 {
-		_, err := l.carryOn()
-		l.must(err)
-	}
-	if job, standIn := l.jobs(); standIn != nil || !cmp.Equal(job.Spec.Selector, l.job.Spec.Selector) || !cmp.Equal(job.Spec.Template.Labels, l.job.Spec.Template.Labels) {
+	job := l.carryOnToTheEnd()
+	if _, standIn := l.jobs(); standIn != nil || job == nil || !cmp.Equal(job.Spec.Selector, l.job.Spec.Selector) || !cmp.Equal(job.Spec.Template.Labels, l.job.Spec.Template.Labels) {
 		t.Errorf("Job %+v, stand-in %v", job, standIn)
 	}
 }
