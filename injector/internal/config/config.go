@@ -35,6 +35,7 @@ type Config struct {
 
 	Webhook      Webhook
 	Certificates Certificates
+	Clients      Clients
 	Sidecar      Sidecar
 	Election     Election
 	Log          Log
@@ -69,6 +70,14 @@ type Certificates struct {
 	Lifetime  time.Duration // of a certificate
 	Authority time.Duration // lifetime of the authority
 	Settle    time.Duration // between a new authority in the webhook's caBundle and its first certificate
+}
+
+// Clients says who may call the webhook.
+type Clients struct {
+	// AuthorityFile has certificates of authorities in PEM. Who shows no certificate of them is refused; "" for anybody.
+	AuthorityFile string
+	// Names are those that may be in a client's certificate, as common name or DNS name; empty for any.
+	Names []string
 }
 
 // Sidecar is what is injected where the pod says nothing else.
