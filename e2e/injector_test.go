@@ -150,7 +150,7 @@ func severalVolumes(s *space) {
 	if len(now.Volumes) != 3 {
 		s.t.Errorf("the sidecar watches %+v; want three volumes", now.Volumes)
 	}
-	metrics, err := s.Get(s.ctx, s.ns, "web", "9797", "/metrics")
+	metrics, err := s.Get(s.ctx, s.ns, "web", sidecarPort, "/metrics")
 	s.must(err)
 	if !strings.Contains(string(metrics), `inpod_sidecar_reloads_total{result="applied"} 1`+"\n") {
 		s.t.Errorf("not one reload:\n%s", metrics)

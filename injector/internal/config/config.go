@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/confirm"
 	"inpod.dev/inpod/internal/telemetry"
 )
 
@@ -138,7 +139,7 @@ func Default() Config {
 		Sidecar: Sidecar{
 			PullPolicy: corev1.PullIfNotPresent, Native: NativeAuto,
 			CPURequest: resource.MustParse("5m"), MemoryRequest: resource.MustParse("16Mi"), MemoryLimit: resource.MustParse("64Mi"),
-			Capabilities: annotation.CapabilitiesAsNeeded, StatusPort: 9797,
+			Capabilities: annotation.CapabilitiesAsNeeded, StatusPort: confirm.DefaultPort,
 		},
 		Election:        Election{LeaseName: "inpod-injector"},
 		Log:             Log{Format: telemetry.FormatText, Level: slog.LevelInfo},
