@@ -257,7 +257,10 @@ func (s *space) serves(pod, text string) {
 // status is what a sidecar says about itself.
 type status struct {
 	Changes int
-	Last    struct{ Result, Proof, Message string }
+	Last    struct {
+		Result, Proof, Message string
+		Proven                 bool
+	}
 	Volumes []struct{ Path, Kind string }
 }
 
