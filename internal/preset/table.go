@@ -158,7 +158,7 @@ func dataAndNames() []Preset {
 				Name: "certificate and key", Globs: []string{"tls.crt", "tls.key", "*.pem"}, Effect: AtStart,
 				Reason: "Unbound 1.17 reads the certificate that it shows its clients only when it starts",
 			}},
-			NotReread: "interfaces, ports, certificate, chroot and user; the cache is emptied",
+			NotReread: "interfaces (but with another port), certificate, chroot and user; the cache is emptied",
 		},
 		{
 			Name: "dnsmasq", Processes: []string{"dnsmasq"}, Signal: "HUP",
