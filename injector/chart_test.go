@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -68,6 +69,13 @@ func TestChartGrantsTheRequirements(t *testing.T) {
 			}
 			for where, verbs := range aboutPods(granted) {
 				want := []string{"get namespaces"}
+				if c.Webhook.ReadLimits {
+					want = append(want, "list limitranges", "list resourcequotas", "watch limitranges", "watch resourcequotas")
+				}
+				if c.Webhook.OnRefusal == config.WithoutSidecar {
+					want = append(want, "get replicasets", "get replicationcontrollers", "list events")
+				}
+				slices.Sort(want)
 				if diff := cmp.Diff(want, verbs); diff != "" || where == namespace {
 					t.Errorf("in namespace %q (-want +got):\n%s", where, diff)
 				}
@@ -75,13 +83,18 @@ func TestChartGrantsTheRequirements(t *testing.T) {
 			if len(aboutPods(granted)) == 0 {
 				t.Error("it may not read a namespace")
 			}
+			if where := slices.Sorted(maps.Keys(aboutPods(granted))); c.Webhook.ReadLimits && where[0] != "" {
+				if diff := cmp.Diff(where, slices.Sorted(slices.Values(c.Webhook.LimitsNamespaces))); diff != "" {
+					t.Errorf("namespaces whose limits are read (-granted +asked for):\n%s", diff)
+				}
+			}
 		})
 	}
 }
 
 // isAboutPods tells what the injector does in the namespaces whose pods it sees.
 func isAboutPods(r access.Requirement) bool {
-	return r.Resource == "namespaces"
+	return slices.Contains([]string{"namespaces", "limitranges", "resourcequotas", "replicasets", "replicationcontrollers", "events"}, r.Resource)
 }
 
 // aboutPods sorts these by namespace.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
 	utilversion "k8s.io/apimachinery/pkg/util/version"
 
 	"inpod.dev/inpod/injector/internal/admission"
@@ -128,26 +129,24 @@ func (in *injector) assemble(ctx context.Context, connection *access.Connection)
 	if err != nil {
 		return err
 	}
+	limits, err := in.limits(ctx, connection)
+	if err != nil {
+		return err
+	}
 	handler := &admission.Handler{
 		Inject: inject.Inject, Options: options,
 		Defaults: admission.NewNamespaces(connection.Client).Defaults,
-		Excluded: in.excluded,
-		Metrics:  admission.NewMetrics(in.registry), Log: in.log,
-	}
-	serving, checks := served.Config(), []telemetry.Check{certified}
-	if file := in.config.Clients.AuthorityFile; file != "" {
-		clients := certs.NewClients(file, in.config.Clients.Names, in.log, in.registry)
-		clients.Require(serving)
-		checks = append(checks, clients.Check)
+		Excluded: in.excluded, Limits: limits, Refused: in.refused(connection),
+		Metrics: admission.NewMetrics(in.registry), Log: in.log,
 	}
 	server := &admission.Server{
-		Address: in.config.Webhook.Address, TLS: serving, Handler: handler, Drain: in.config.Webhook.Drain, Log: in.log,
+		Address: in.config.Webhook.Address, TLS: served.Config(), Handler: handler, Drain: in.config.Webhook.Drain, Log: in.log,
 	}
 	if err := server.Listen(ctx); err != nil {
 		return err
 	}
 	in.start(ctx, server.Run)
-	in.ready.yes(telemetry.AllOf(append(checks, server.Check)...))
+	in.ready.yes(telemetry.AllOf(server.Check, certified))
 	return nil
 }
 
@@ -187,6 +186,27 @@ func hasNative(server string, wish config.NativeSidecars) bool {
 	}
 	parsed, err := utilversion.ParseGeneric(server)
 	return err == nil && parsed.AtLeast(utilversion.MustParseGeneric(nativeSince))
+}
+
+// limits starts what keeps the LimitRanges and ResourceQuotas, and returns what knows them; nil where they are not read.
+func (in *injector) limits(ctx context.Context, connection *access.Connection) (func(namespace string) *inject.Limits, error) {
+	if !in.config.Webhook.ReadLimits {
+		return nil, nil //nolint:nilnil // a nil function knows nothing
+	}
+	limits, err := admission.NewLimits(connection.Client, in.config.Webhook.LimitsNamespaces, in.log)
+	if err != nil {
+		return nil, err
+	}
+	in.start(ctx, func(ctx context.Context) error { limits.Run(ctx); return nil })
+	return limits.Of, nil
+}
+
+// refused returns what finds out whether pods are refused with the sidecar; nil where nothing is done about that.
+func (in *injector) refused(connection *access.Connection) func(context.Context, string, string, *corev1.Pod, bool) string {
+	if in.config.Webhook.OnRefusal != config.WithoutSidecar {
+		return nil
+	}
+	return admission.NewRefusals(connection.Client).Of
 }
 
 // excluded tells namespaces whose pods are never touched: Kubernetes' own and ours, besides those that were named.

@@ -64,7 +64,10 @@ func TestProgramsMayDoThisAndNoMore(t *testing.T) {
 	const leases = "leases.coordination.k8s.io"
 	key := grants(own, "create secrets", "get secrets inpod-digest-key")
 	lease := grants(own, "create "+leases, "get,update "+leases+" inpod-controller")
-	asked := []string{"get namespaces"} // of the namespaces whose pods the injector sees
+	// Of the namespaces whose pods the injector sees.
+	asked := []string{
+		"get namespaces", "list,watch limitranges", "list,watch resourcequotas", "get replicasets.apps", "get replicationcontrollers", "list events",
+	}
 	issue := slices.Concat(
 		grants(own, "get,list,watch,update secrets inpod-injector-tls", "create "+leases, "get,update "+leases+" inpod-injector"),
 		grants(everywhere, "get,list,watch,patch mutatingwebhookconfigurations.admissionregistration.k8s.io inpod-injector-inpod-system"),
@@ -112,6 +115,45 @@ func TestProgramsMayDoThisAndNoMore(t *testing.T) {
 			slices.Sort(tc.want)
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("permissions (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Each has a switch, without which nobody is granted anything for it. An upgrade with --reuse-values from a chart that had no such
+// value has none, and the program its default.
+func TestTheInjectorMayReadWhatItIsToldToReadOnly(t *testing.T) {
+	t.Parallel()
+	limits, owners := []string{"limitranges", "resourcequotas"}, []string{"replicasets", "replicationcontrollers", "events"}
+	for name, tc := range map[string]struct {
+		set  []string
+		want []string
+	}{
+		"as it comes":          {nil, slices.Concat(limits, owners)},
+		"without both values":  {[]string{"readLimits=null", "onRefusal=null"}, slices.Concat(limits, owners)},
+		"without limits":       {[]string{"readLimits=false"}, owners},
+		"refusals are retried": {[]string{"onRefusal=retry"}, limits},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var args []string
+			for _, value := range tc.set {
+				args = append(args, "--set=injector.config."+value)
+			}
+			permissions, err := render(t, args...).Permissions("injector")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, permission := range permissions {
+				if slices.Contains(slices.Concat(limits, owners), permission.Resource) {
+					got = append(got, permission.Resource)
+				}
+			}
+			slices.Sort(got)
+			slices.Sort(tc.want)
+			if diff := cmp.Diff(tc.want, slices.Compact(got)); diff != "" {
+				t.Errorf("what it may read (-want +got):\n%s", diff)
 			}
 		})
 	}

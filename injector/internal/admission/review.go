@@ -51,6 +51,11 @@ type Handler struct {
 	Options inject.Options
 	// Defaults returns the annotations of a namespace.
 	Defaults func(ctx context.Context, caller, namespace string) (map[string]string, error)
+	// Limits returns what a namespace allows its pods, nil if that is not known; it does not wait. A nil function knows nothing.
+	Limits func(namespace string) *inject.Limits
+	// Refused returns what the API server has against pods of the same owner with the sidecar, [Refusals.Of]; "" for nothing. A nil
+	// function knows nothing.
+	Refused func(ctx context.Context, caller, namespace string, pod *corev1.Pod, hasLimits bool) string
 	// Excluded tells namespaces whose pods are never touched.
 	Excluded func(namespace string) bool
 	Metrics  *Metrics
@@ -252,7 +257,15 @@ func (h *Handler) answer(ctx context.Context, r *review, caller string, namespac
 	if options.Defaults, err = h.Defaults(ctx, caller, request.Namespace); err != nil {
 		return nil, err
 	}
+	if h.Limits != nil {
+		options.Limits = h.Limits(request.Namespace)
+	}
 	change, report := h.Inject(pod, options)
+	if report.Reason == inject.Injected && h.Refused != nil {
+		if options.Refused = h.Refused(ctx, caller, request.Namespace, pod, options.Limits != nil); options.Refused != "" {
+			change, report = h.Inject(pod, options)
+		}
+	}
 	h.Metrics.decided(report)
 	if report.Reason == inject.InternalError {
 		h.Log.ErrorContext(ctx, "what would be added to a pod breaks a rule; please report this", "namespace", request.Namespace, "pod", nameOf(pod), "fault", report.Message)

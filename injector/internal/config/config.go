@@ -15,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"inpod.dev/inpod/internal/annotation"
-	"inpod.dev/inpod/internal/confirm"
 	"inpod.dev/inpod/internal/telemetry"
 )
 
@@ -29,6 +28,15 @@ const (
 	NativeNever  NativeSidecars = "never"
 )
 
+// OnRefusal says what is done where the API server refuses pods with the sidecar.
+type OnRefusal string
+
+// The values of OnRefusal.
+const (
+	WithoutSidecar OnRefusal = "without-sidecar" // they are made without it, which takes the right to look at their owners
+	Retry          OnRefusal = "retry"           // nothing: they are refused until somebody changes something
+)
+
 // Config is everything that can be set on the injector.
 type Config struct {
 	// File is the configuration file that was read, "" for none.
@@ -36,7 +44,6 @@ type Config struct {
 
 	Webhook      Webhook
 	Certificates Certificates
-	Clients      Clients
 	Sidecar      Sidecar
 	Election     Election
 	Log          Log
@@ -59,7 +66,11 @@ type Webhook struct {
 	Configuration string
 	// Exclude are namespaces whose pods are never touched, besides our own and the system's.
 	Exclude []string
-	Drain   time.Duration // how long it goes on after it was told to stop, until nobody calls any more
+	// ReadLimits has LimitRanges and ResourceQuotas read, in LimitsNamespaces, or in all namespaces for none.
+	ReadLimits       bool
+	LimitsNamespaces []string
+	OnRefusal        OnRefusal
+	Drain            time.Duration // how long it goes on after it was told to stop, until nobody calls any more
 }
 
 // Certificates says who issues the certificate of the webhook.
@@ -71,14 +82,6 @@ type Certificates struct {
 	Lifetime  time.Duration // of a certificate
 	Authority time.Duration // lifetime of the authority
 	Settle    time.Duration // between a new authority in the webhook's caBundle and its first certificate
-}
-
-// Clients says who may call the webhook.
-type Clients struct {
-	// AuthorityFile has certificates of authorities in PEM. Who shows no certificate of them is refused; "" for anybody.
-	AuthorityFile string
-	// Names are those that may be in a client's certificate, as common name or DNS name; empty for any.
-	Names []string
 }
 
 // Sidecar is what is injected where the pod says nothing else.
@@ -131,7 +134,8 @@ type Pod struct {
 func Default() Config {
 	return Config{ //nolint:gosec // names of Secrets, nothing secret
 		Webhook: Webhook{
-			Address: ":9443", Service: "inpod-injector", Configuration: "inpod-injector", Drain: 5 * time.Second,
+			Address: ":9443", Service: "inpod-injector", Configuration: "inpod-injector", ReadLimits: true, OnRefusal: WithoutSidecar,
+			Drain: 5 * time.Second,
 		},
 		Certificates: Certificates{ //nolint:gosec // likewise
 			Secret: "inpod-injector-tls", Lifetime: 72 * time.Hour, Authority: 365 * 24 * time.Hour, Settle: time.Minute,
@@ -139,7 +143,7 @@ func Default() Config {
 		Sidecar: Sidecar{
 			PullPolicy: corev1.PullIfNotPresent, Native: NativeAuto,
 			CPURequest: resource.MustParse("5m"), MemoryRequest: resource.MustParse("16Mi"), MemoryLimit: resource.MustParse("64Mi"),
-			Capabilities: annotation.CapabilitiesAsNeeded, StatusPort: confirm.DefaultPort,
+			Capabilities: annotation.CapabilitiesAsNeeded, StatusPort: 9797,
 		},
 		Election:        Election{LeaseName: "inpod-injector"},
 		Log:             Log{Format: telemetry.FormatText, Level: slog.LevelInfo},

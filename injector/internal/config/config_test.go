@@ -35,7 +35,7 @@ func other() map[string]string {
 		"sidecar-cpu-request": "10m", "sidecar-memory-request": "32Mi", "sidecar-memory-limit": "128Mi", "sidecar-status-port": "9898",
 		"sidecar-cpu-limit": "100m", "sidecar-ephemeral-storage-request": "1Mi", "sidecar-ephemeral-storage-limit": "8Mi", "sidecar-capabilities": "none",
 		"webhook-address": ":8443", "webhook-service": "other", "webhook-configuration": "other", "exclude-namespaces": "build,ci", "drain": "10s",
-		"client-authority-file": "/clients/ca.crt", "client-names": "api-server,kube-apiserver",
+		"read-limits": "false", "limits-namespaces": "shop,blog", "on-refusal": "retry",
 		"certificate-secret": "other", "certificate-directory": "/tls", "certificate-lifetime": "24h", "authority-lifetime": "720h",
 		"authority-settle": "2m", "listen-address": ":9191", "digest-key-secret": "other", "lease-name": "other", "log-format": "json",
 		"log-level": "debug", "kubeconfig": "/k", "kube-api-qps": "50", "kube-api-burst": "70", "enable-pprof": "true", "pprof-addr": "127.0.0.1:6061",
@@ -86,9 +86,6 @@ func TestEveryFieldIsReachableFromEveryPlace(t *testing.T) {
 		if s.Name == "kube-api-burst" {
 			beside = append(beside, "INPOD_KUBE_API_QPS=50")
 		}
-		if s.Name == "client-names" {
-			beside = append(beside, "INPOD_CLIENT_AUTHORITY_FILE=/clients/ca.crt")
-		}
 		if s.Name == "sidecar-image" {
 			beside = nil
 		}
@@ -105,8 +102,7 @@ func TestEveryFieldIsReachableFromEveryPlace(t *testing.T) {
 			c.File = ""
 			var changed []string
 			for field, now := range leavesOf(c) {
-				if now != leavesOf(base)[field] && (field != "Kubernetes.QPS" || s.Name == "kube-api-qps") &&
-					(field != "Clients.AuthorityFile" || s.Name == "client-authority-file") {
+				if now != leavesOf(base)[field] && (field != "Kubernetes.QPS" || s.Name == "kube-api-qps") {
 					changed = append(changed, field)
 				}
 			}
@@ -145,21 +141,22 @@ func TestRefused(t *testing.T) {
 		"more processors requested than allowed": {
 			args: []string{needed, "--sidecar-cpu-limit=1m"}, want: []string{"default of --sidecar-cpu-request: 5m is more than the limit of 1m (flag --sidecar-cpu-limit)"},
 		},
-		"capabilities by name":        {args: []string{needed, "--sidecar-capabilities=KILL"}, want: []string{"use as-needed or none"}},
-		"a port of root's":            {args: []string{needed, "--sidecar-status-port=80"}, want: []string{"80 is not a port that needs no privilege"}},
-		"an address without a port":   {args: []string{needed, "--webhook-address=localhost"}, want: []string{`--webhook-address: "localhost" is not an address`}},
-		"one address for two servers": {args: []string{needed, "--listen-address=:9443"}, want: []string{"is the address of --webhook-address too"}},
-		"profiles on the webhook":     {args: []string{needed, "--enable-pprof", "--pprof-addr=:9443"}, want: []string{"the address of another server"}},
-		"a Service that cannot be":    {args: []string{needed, "--webhook-service=A_B"}, want: []string{`"A_B" cannot be the name of an object`}},
-		"a namespace that cannot be":  {args: []string{needed, "--exclude-namespaces=a,B"}, want: []string{`"B" cannot be the name of a namespace`}},
-		"a negative drain":            {args: []string{needed, "--drain=-1s"}, want: []string{"-1s is negative"}},
-		"a certificate for a moment":  {args: []string{needed, "--certificate-lifetime=1s", "--authority-settle=0s"}, want: []string{"1s is too short; use 30s or more"}},
-		"an authority for a moment":   {args: []string{needed, "--authority-lifetime=80h"}, want: []string{"has to outlive at least two certificates of 72h0m0s"}},
-		"a settle of half a life":     {args: []string{needed, "--certificate-lifetime=1m", "--authority-settle=30s"}, want: []string{"a third of the lifetime of a certificate, 20s"}},
-		"a rate that is none":         {args: []string{needed, "--kube-api-qps=NaN"}, want: []string{"NaN is not a rate"}},
-		"a burst without a rate":      {args: []string{needed, "--kube-api-burst=5"}, want: []string{"no effect without --kube-api-qps"}},
-		"a negative burst":            {args: []string{needed, "--kube-api-burst=-1"}, want: []string{"-1 is negative"}},
-		"names of no authority":       {args: []string{needed, "--client-names=a"}, want: []string{"no effect without --client-authority-file"}},
+		"capabilities by name":                 {args: []string{needed, "--sidecar-capabilities=KILL"}, want: []string{"use as-needed or none"}},
+		"a port of root's":                     {args: []string{needed, "--sidecar-status-port=80"}, want: []string{"80 is not a port that needs no privilege"}},
+		"an address without a port":            {args: []string{needed, "--webhook-address=localhost"}, want: []string{`--webhook-address: "localhost" is not an address`}},
+		"one address for two servers":          {args: []string{needed, "--listen-address=:9443"}, want: []string{"is the address of --webhook-address too"}},
+		"profiles on the webhook":              {args: []string{needed, "--enable-pprof", "--pprof-addr=:9443"}, want: []string{"the address of another server"}},
+		"a Service that cannot be":             {args: []string{needed, "--webhook-service=A_B"}, want: []string{`"A_B" cannot be the name of an object`}},
+		"a namespace that cannot be":           {args: []string{needed, "--exclude-namespaces=a,B"}, want: []string{`"B" cannot be the name of a namespace`}},
+		"limits of a namespace that cannot be": {args: []string{needed, "--limits-namespaces=B"}, want: []string{`"B" cannot be the name of a namespace`}},
+		"an unknown answer to refusals":        {args: []string{needed, "--on-refusal=deny"}, want: []string{"use without-sidecar or retry"}},
+		"a negative drain":                     {args: []string{needed, "--drain=-1s"}, want: []string{"-1s is negative"}},
+		"a certificate for a moment":           {args: []string{needed, "--certificate-lifetime=1s", "--authority-settle=0s"}, want: []string{"1s is too short; use 30s or more"}},
+		"an authority for a moment":            {args: []string{needed, "--authority-lifetime=80h"}, want: []string{"has to outlive at least two certificates of 72h0m0s"}},
+		"a settle of half a life":              {args: []string{needed, "--certificate-lifetime=1m", "--authority-settle=30s"}, want: []string{"a third of the lifetime of a certificate, 20s"}},
+		"a rate that is none":                  {args: []string{needed, "--kube-api-qps=NaN"}, want: []string{"NaN is not a rate"}},
+		"a burst without a rate":               {args: []string{needed, "--kube-api-burst=5"}, want: []string{"no effect without --kube-api-qps"}},
+		"a negative burst":                     {args: []string{needed, "--kube-api-burst=-1"}, want: []string{"-1 is negative"}},
 		"every contradiction at once": {
 			args: []string{"--drain=-1s", "--sidecar-status-port=0"}, want: []string{"--drain", "--sidecar-status-port", "--sidecar-image", "run with --help"},
 		},

@@ -51,9 +51,11 @@ func webhookTable(c *Config) []settings.Setting {
 		w.Setting("webhook-service", settings.Text(&c.Webhook.Service, "NAME"), "Service in front of it, for which the certificate is made"),
 		w.Setting("webhook-configuration", settings.Text(&c.Webhook.Configuration, "NAME"), "MutatingWebhookConfiguration whose caBundle is kept up to date"),
 		w.Setting("exclude-namespaces", settings.Names(&c.Webhook.Exclude, "NAME,…"), "never touch pods of these namespaces, besides the injector's own and those of the system"),
+		w.Setting("read-limits", settings.Boolean(&c.Webhook.ReadLimits), "read LimitRanges and ResourceQuotas, so that the sidecar asks for what they allow, and is left out where it cannot fit"),
+		w.Setting("limits-namespaces", settings.Names(&c.Webhook.LimitsNamespaces, "NAME,…"), "read them in these namespaces only; all without"),
+		w.Setting("on-refusal", settings.OneOf(&c.Webhook.OnRefusal, "WHAT", nil, WithoutSidecar, Retry),
+			"what to do where the API server refuses pods with the sidecar: without-sidecar makes them without it; retry changes nothing"),
 		w.Setting("drain", settings.Duration(&c.Webhook.Drain), "how long to go on answering after the order to stop, until nobody calls any more"),
-		w.Setting("client-authority-file", settings.Text(&c.Clients.AuthorityFile, "FILE"), "refuse callers without a certificate of the authorities in this file, in PEM; the API server has to be told to show one"),
-		w.Setting("client-names", settings.Names(&c.Clients.Names, "NAME,…"), "of these, only those whose certificate has one of these names, as common name or DNS name"),
 
 		s.Setting("certificate-secret", settings.Text(&c.Certificates.Secret, "NAME"), "Secret in the namespace of the injector with the authority and the certificate, which all replicas share"),
 		s.Setting("certificate-directory", settings.Text(&c.Certificates.Directory, "DIRECTORY"), "use tls.crt and tls.key in this directory, as cert-manager writes them, and issue nothing"),

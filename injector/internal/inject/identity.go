@@ -192,7 +192,7 @@ func pickCapabilities(p *plan) *skip {
 	case p.inApp && p.trigger.validates:
 		return because(CapabilitiesRefused, "as root the validator takes capabilities (%[2]s), which %[1]ssidecar-capabilities refuses, and without them it rejects good content; "+
 			"set runAsUser of container %[3]s, or reload without a validator: %[1]sreload-signal or %[1]sreload-command in place of what has one",
-			annotation.Domain, join(needed), p.target.Name)
+			annotation.Domain, join(needed), p.target.Name).about(annotation.Domain + "sidecar-capabilities")
 	case p.trigger.signal:
 		p.notes = append(p.notes, "without the capability KILL: as root it can signal processes of root alone")
 	default:

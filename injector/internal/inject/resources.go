@@ -329,8 +329,8 @@ func (p *plan) squeeze(a amounts, limits *Limits) *skip {
 		one, wanted := a[r.name], total(p.spec, r.name, r.isLimit, &sidecar)
 		least := p.least(r.name, r.isLimit, one)
 		if !one.lower(r.isLimit, over, least) {
-			key := annotation.Domain + "sidecar-" + string(r.name)
-			return because(r.reason, "%s, and with the sidecar the pod takes %s; raise it, or ask for less with %s", r.whose, wanted.String(), key+suffix(r.isLimit))
+			key := annotation.Domain + "sidecar-" + string(r.name) + suffix(r.isLimit)
+			return because(r.reason, "%s, and with the sidecar the pod takes %s; raise it, or ask for less with %s", r.whose, wanted.String(), key).about(key)
 		}
 		p.notes = append(p.notes, fmt.Sprintf("less %s than usual, because %s", r.name, r.whose))
 	}
@@ -429,7 +429,7 @@ func (p *plan) checkRanges(limits *Limits) *skip {
 			}
 			if fault != "" {
 				return because(LimitRangeForbids, "LimitRange %s wants %s of %s, which the sidecar does not keep; set %[4]ssidecar-%[3]s-request and %[4]ssidecar-%[3]s-limit",
-					item.Name, fault, name, annotation.Domain)
+					item.Name, fault, name, annotation.Domain).about(annotation.Domain+"sidecar-"+string(name)+"-request", annotation.Domain+"sidecar-"+string(name)+"-limit")
 			}
 		}
 	}

@@ -73,7 +73,7 @@ func shareProcesses(p *plan) *skip {
 		return nil
 	case ask.ShareProcesses != nil && !*ask.ShareProcesses:
 		return because(ProcessesNotShared, "%[1]sshare-processes is \"false\", and to signal the application its processes have to be seen; "+
-			"remove it, or use %[1]sreload-url", annotation.Domain)
+			"remove it, or use %[1]sreload-url", annotation.Domain).about(annotation.Domain + "share-processes")
 	case ask.ShareProcesses == nil && !ask.ByPod && !ask.SaysHow:
 		return because(NeedsSharedProcesses, "only the namespace asks for the sidecar, and its signal needs shareProcessNamespace, under which a few images end at once; "+
 			"if these do not, set %[1]sshare-processes: \"true\" on the namespace or %[1]sinject: enabled on the pod template; or use %[1]sreload-url", annotation.Domain)

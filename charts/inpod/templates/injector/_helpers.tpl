@@ -52,13 +52,6 @@ do where inpod works in that namespace alone.
 {{- end -}}
 {{- end -}}
 
-{{/* "true" where callers have to show a certificate. */}}
-{{- define "inpod.injector.clientAuthority" -}}
-{{- with .Values.injector.clientAuthority -}}
-{{- if or .secretName .configMapName -}}true{{- end -}}
-{{- end -}}
-{{- end -}}
-
 {{- define "inpod.injector.port" -}}
 {{- regexFind "[0-9]+$" .Values.injector.config.listenAddress -}}
 {{- end -}}
@@ -92,8 +85,10 @@ knows itself.
 {{- if include "inpod.injector.foreignSecret" . }}
 - "--certificate-directory=/etc/inpod/tls"
 {{- end }}
-{{- if include "inpod.injector.clientAuthority" . }}
-- {{ printf "--client-authority-file=/etc/inpod/clients/%s" .Values.injector.clientAuthority.key | quote }}
+{{- if ne (toString .Values.injector.config.readLimits) "false" }}
+{{- with include "inpod.controller.namespaces" . }}
+- {{ printf "--limits-namespaces=%s" (join "," (without (splitList "," .) $.Release.Namespace)) | quote }}
+{{- end }}
 {{- end }}
 {{- range .Values.injector.extraArgs }}
 - {{ . | quote }}
@@ -105,6 +100,24 @@ knows itself.
 - apiGroups: [""]
   resources: [namespaces]
   verbs: [get]
+{{- if ne (toString .Values.injector.config.readLimits) "false" }}
+# What a sidecar may ask for.
+- apiGroups: [""]
+  resources: [limitranges, resourcequotas]
+  verbs: [list, watch]
+{{- end }}
+{{- if ne (toString .Values.injector.config.onRefusal) "retry" }}
+# Whether pods are refused: by the owner that was asked about before, or by the events about it.
+- apiGroups: [apps]
+  resources: [replicasets]
+  verbs: [get]
+- apiGroups: [""]
+  resources: [replicationcontrollers]
+  verbs: [get]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [list]
+{{- end }}
 {{- end -}}
 
 {{/* What it does to its one webhook configuration, which is cluster-wide whatever the namespaces. */}}

@@ -1,0 +1,297 @@
+package admission
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"golang.org/x/time/rate"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+)
+
+const (
+	// persisting is how long the pods of an owner have to be refused before one is made without the sidecar: what goes by
+	// itself, such as a service account that comes a moment later, is over by then. A ReplicaSet tries again after 5 ms and
+	// then after twice as long each time, so that it has tried nine times.
+	persisting = 1500 * time.Millisecond
+	// sameTry is how long after a decision further pods of the owner get the same: a controller makes them in batches.
+	sameTry = time.Second
+	// resting is how long further pods of an owner go without the sidecar at once when that has helped. After it the next one is
+	// tried with the sidecar, so that a policy that is gone is noticed.
+	resting = time.Minute
+	// everyTry says that one try in so many goes without the sidecar where that was refused too: something else is the matter,
+	// and it may be over next time.
+	everyTry = 3
+	// forgotten is the time without a review after which an owner begins anew; controllers wait 1,000 s at most.
+	forgotten = 20 * time.Minute
+	// lookEvery is how often an owner is looked at, at most.
+	lookEvery = time.Second
+	// lookTimeout leaves the API server time to wait for the answer.
+	lookTimeout = time.Second
+	// recent is how old an event may be, beyond the time of the attempt that it is about: clocks differ, and events have whole
+	// seconds.
+	recent = 3 * time.Second
+	// maxOwners bounds the owners that are remembered.
+	maxOwners = 4096
+	// looksPerSecond and looksAtOnce bound what one caller can make the API server be asked about owners.
+	looksPerSecond = 50
+	looksAtOnce    = 100
+	// longestRefusal is how much of what the API server said is repeated.
+	longestRefusal = 300
+)
+
+// failedCreate is the reason of conditions and events about pods that could not be made.
+const failedCreate = "FailedCreate"
+
+// Refusals finds out whether the API server refuses the pods of an owner with the sidecar, so that it is better left out.
+//
+// A review is no evidence: anybody can post one, and most pods that are asked about come to exist. What a review of an owner
+// that has been asked about before leads to is a question to the API server:
+//
+//	ReplicaSet, ReplicationController   the condition ReplicaFailure, which their controller sets while a pod cannot be made
+//	any other owner                     the events FailedCreate about it since the last review
+//
+// What is remembered bounds these questions, and says for how long it has been so and what has helped. It is lost with the
+// process, which costs an attempt.
+type Refusals struct {
+	client kubernetes.Interface
+
+	mu      sync.Mutex
+	owners  map[types.UID]*attempts
+	callers map[string]*rate.Limiter
+}
+
+// NewRefusals returns one that has seen no review yet.
+func NewRefusals(client kubernetes.Interface) *Refusals {
+	return &Refusals{client: client, owners: map[types.UID]*attempts{}, callers: map[string]*rate.Limiter{}}
+}
+
+// evidence is what the API server has of an owner whose pods are refused; its zero value for nothing.
+type evidence struct {
+	// since tells one row of refusals from another one.
+	since string
+	// text is what was said against the pods.
+	text string
+	// pods is how many the owner has.
+	pods int32
+}
+
+// attempts are the reviews of one owner.
+type attempts struct {
+	asked, looked time.Time
+	evidence      evidence
+	// seen is when the evidence was first seen.
+	seen time.Time
+	// began is when the try began that is under way, without tells that it goes without the sidecar, pods is how many there were
+	// then, and tries counts them.
+	began   time.Time
+	without bool
+	pods    int32
+	tries   int
+	// rest is until when it goes without the sidecar because that has helped, and why is what was said before.
+	rest time.Time
+	why  string
+}
+
+// learn takes in what a look has shown.
+func (a *attempts) learn(found evidence, now time.Time) {
+	a.looked = now
+	if a.without && (found.since != a.evidence.since || found.pods > a.pods) {
+		a.rest, a.why = now.Add(resting), a.evidence.text
+	}
+	if found.since != a.evidence.since {
+		*a = attempts{asked: a.asked, looked: now, seen: now, rest: a.rest, why: a.why}
+	}
+	a.evidence = found
+}
+
+// try returns why a pod is to be made without the sidecar, "" where it is not.
+func (a *attempts) try(now time.Time) string {
+	switch {
+	case now.Before(a.rest):
+		return a.why
+	case a.evidence.text == "" || now.Sub(a.seen) < persisting:
+		return ""
+	case a.tries == 0 || now.Sub(a.began) >= sameTry:
+		a.began, a.pods = now, a.evidence.pods
+		a.without = a.tries%everyTry == 0
+		a.tries++
+	}
+	if !a.without {
+		return ""
+	}
+	return a.evidence.text
+}
+
+// Of returns what the API server has against the pods of the owner of a pod, where this one is better made without the
+// sidecar; "" else, also where nothing is known. The caller is who posted the review. hasLimits tells that quotas are known:
+// then the injection has made sure that the sidecar fits, and a quota that is exceeded is not its matter.
+func (r *Refusals) Of(ctx context.Context, caller, namespace string, pod *corev1.Pod, hasLimits bool) string {
+	owner := metav1.GetControllerOf(pod)
+	if owner == nil || owner.UID == "" {
+		return ""
+	}
+	now := time.Now()
+	previous, due := r.review(owner.UID, caller, now)
+	if due {
+		ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+		defer cancel()
+		found, err := r.look(ctx, namespace, *owner, previous)
+		if err != nil {
+			return "" // nothing is known
+		}
+		if !blames(found.text, hasLimits) {
+			found = evidence{}
+		}
+		now = time.Now()
+		r.learn(owner.UID, found, now)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if a := r.owners[owner.UID]; a != nil {
+		if why := a.try(now); why != "" {
+			return owner.Kind + " " + owner.Name + ": " + brief(why)
+		}
+	}
+	return ""
+}
+
+// review notes that a pod of an owner is asked about. It returns when the last one was, and whether the owner is to be looked at.
+func (r *Refusals) review(uid types.UID, caller string, now time.Time) (previous time.Time, due bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a := r.owners[uid]
+	if a == nil || now.Sub(a.asked) > forgotten {
+		if len(r.owners) >= maxOwners {
+			clear(r.owners)
+		}
+		r.owners[uid] = &attempts{asked: now}
+		return time.Time{}, false
+	}
+	previous, a.asked = a.asked, now
+	if now.Sub(a.looked) < lookEvery {
+		return previous, false
+	}
+	limiter := r.callers[caller]
+	if limiter == nil {
+		if len(r.callers) >= maxCallers {
+			clear(r.callers)
+		}
+		limiter = rate.NewLimiter(looksPerSecond, looksAtOnce)
+		r.callers[caller] = limiter
+	}
+	if !limiter.AllowN(now, 1) {
+		return previous, false
+	}
+	a.looked = now // who is asked about meanwhile does not look as well
+	return previous, true
+}
+
+func (r *Refusals) learn(uid types.UID, found evidence, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if a := r.owners[uid]; a != nil {
+		a.learn(found, now)
+	}
+}
+
+// look asks the API server about an owner.
+func (r *Refusals) look(ctx context.Context, namespace string, owner metav1.OwnerReference, since time.Time) (evidence, error) {
+	switch {
+	case owner.Kind == "ReplicaSet" && owner.APIVersion == "apps/v1":
+		set, err := r.client.AppsV1().ReplicaSets(namespace).Get(ctx, owner.Name, metav1.GetOptions{})
+		if err != nil || set.UID != owner.UID {
+			return evidence{}, err
+		}
+		for _, c := range set.Status.Conditions {
+			if string(c.Type) == replicaFailure && c.Status == corev1.ConditionTrue && c.Reason == failedCreate {
+				return evidence{since: c.LastTransitionTime.String(), text: c.Message, pods: set.Status.Replicas}, nil
+			}
+		}
+		return evidence{}, nil
+	case owner.Kind == "ReplicationController" && owner.APIVersion == "v1":
+		set, err := r.client.CoreV1().ReplicationControllers(namespace).Get(ctx, owner.Name, metav1.GetOptions{})
+		if err != nil || set.UID != owner.UID {
+			return evidence{}, err
+		}
+		for _, c := range set.Status.Conditions {
+			if string(c.Type) == replicaFailure && c.Status == corev1.ConditionTrue && c.Reason == failedCreate {
+				return evidence{since: c.LastTransitionTime.String(), text: c.Message, pods: set.Status.Replicas}, nil
+			}
+		}
+		return evidence{}, nil
+	}
+	return r.events(ctx, namespace, owner.UID, since)
+}
+
+// replicaFailure is the condition of a ReplicaSet or ReplicationController while a pod cannot be made or deleted.
+const replicaFailure = "ReplicaFailure"
+
+// events looks for the newest event that says that a pod of an owner could not be made.
+func (r *Refusals) events(ctx context.Context, namespace string, uid types.UID, since time.Time) (evidence, error) {
+	selector := fields.Set{"involvedObject.uid": string(uid), "reason": failedCreate}.AsSelector().String()
+	list, err := r.client.CoreV1().Events(namespace).List(ctx, metav1.ListOptions{FieldSelector: selector})
+	if err != nil {
+		return evidence{}, err
+	}
+	newest, text := since.Add(-recent), ""
+	for i := range list.Items {
+		e := &list.Items[i]
+		if at := lastTime(e); e.InvolvedObject.UID == uid && e.Reason == failedCreate && at.After(newest) {
+			newest, text = at, e.Message
+		}
+	}
+	if text == "" {
+		return evidence{}, nil
+	}
+	return evidence{since: "events", text: text}, nil
+}
+
+// lastTime is when an event happened last.
+func lastTime(e *corev1.Event) time.Time {
+	times := []time.Time{e.LastTimestamp.Time, e.EventTime.Time, e.FirstTimestamp.Time}
+	if e.Series != nil {
+		times = append(times, e.Series.LastObservedTime.Time)
+	}
+	return slices.MaxFunc(times, time.Time.Compare)
+}
+
+// blames reports whether what was said may be about the sidecar. It is the API server's text, so that it is not sure: what is
+// known to be about something else is not, and all else has to be a refusal rather than a failure.
+func blames(text string, hasLimits bool) bool {
+	has := func(parts ...string) bool {
+		return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(text, part) })
+	}
+	switch {
+	case has("error looking up service account", "no PriorityClass with name", "RuntimeClass", "failed calling webhook", "being terminated", "object is being deleted"):
+		return false
+	case hasLimits && has("exceeded quota"):
+		return false
+	}
+	return has("forbidden", "Forbidden", "denied", "is invalid", "violates")
+}
+
+// brief is the beginning of a text, in one line.
+func brief(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, text)
+	end := 0
+	for i, r := range text {
+		if i+len(string(r)) > longestRefusal {
+			return text[:end] + "…"
+		}
+		end = i + len(string(r))
+	}
+	return text
+}
