@@ -43,5 +43,5 @@ ARG TARGETARCH
 LABEL org.opencontainers.image.title="inpod sidecar" \
       org.opencontainers.image.description="Reloads the application in its pod when its files change"
 COPY --chmod=0555 bin/linux-${TARGETARCH}/sidecar /sidecar
-EXPOSE 9797
+EXPOSE 27467
 ENTRYPOINT ["/sidecar"]

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,11 +20,15 @@ import (
 
 	"inpod.dev/inpod/e2e/internal/kit"
 	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/confirm"
 	"inpod.dev/inpod/internal/patience"
 )
 
 // injectorLabel is on the namespaces whose pods an injector of the tests sees; its value is the namespace of the release.
 const injectorLabel = "e2e.inpod.dev/injector"
+
+// sidecarPort is where the injected sidecars listen.
+var sidecarPort = strconv.Itoa(confirm.DefaultPort)
 
 // levels of Pod Security for the namespaces of tests.
 const (
@@ -252,7 +257,10 @@ func (s *space) serves(pod, text string) {
 // status is what a sidecar says about itself.
 type status struct {
 	Changes int
-	Last    struct{ Result, Proof, Message string }
+	Last    struct {
+		Result, Proof, Message string
+		Proven                 bool
+	}
 	Volumes []struct{ Path, Kind string }
 }
 
@@ -261,7 +269,7 @@ func (s *space) reported(pod, result string) status {
 	s.t.Helper()
 	var now status
 	s.eventually(fmt.Sprintf("the sidecar of %s to report %q", pod, result), func() (string, bool) {
-		body, err := s.Get(s.ctx, s.ns, pod, "9797", "/status")
+		body, err := s.Get(s.ctx, s.ns, pod, sidecarPort, "/status")
 		if err != nil {
 			return err.Error(), false
 		}

@@ -102,22 +102,39 @@ func anOrdinaryContainer(s *space) {
 }
 
 func aURL(s *space) {
-	s.apply(prometheusConfig("first"))
+	s.apply(withTargets("first", "- targets: ['127.0.0.1:1']"))
 	created := s.create(prometheusPod("metrics"))
 	if got := s.record(created); got.Image != "inpod" || got.SharedProcesses || created.Spec.ShareProcessNamespace != nil {
 		s.t.Errorf("a URL needs neither the application's image nor its processes: %s", got)
 	}
 	s.awaitPod("metrics", "ready", isReady)
 	s.hasEdition("metrics", "first")
-	s.apply(prometheusConfig("second"))
+	s.apply(withTargets("second", "- targets: ['127.0.0.1:1']"))
 	s.nudge("metrics", "second")
 	s.hasEdition("metrics", "second")
-	s.reported("metrics", "applied")
+	if got := s.reported("metrics", "applied"); !got.Last.Proven {
+		s.t.Errorf("the metrics of Prometheus prove what it reads when it reloads: %+v", got.Last)
+	}
+	s.apply(withTargets("second", "nonsense: here"))
+	s.nudge("metrics", "targets")
+	s.eventually("the targets to be applied, not proven", func() (string, bool) {
+		last := s.reported("metrics", "applied").Last
+		return fmt.Sprintf("%+v", last), !last.Proven && strings.Contains(last.Message, "not proven for /etc/prometheus/targets.yml")
+	})
 	s.apply(configMap("prometheus", "prometheus.yml", "nonsense\n"))
 	s.nudge("metrics", "bad")
 	s.reported("metrics", "rejected")
 	s.hasEdition("metrics", "second")
 	s.undisturbed(created)
+}
+
+// withTargets is a configuration with a file of targets. Of a bad one Prometheus says so in a counter, and its reload goes
+// well.
+func withTargets(edition, targets string) *corev1.ConfigMap {
+	config := prometheusConfig(edition)
+	config.Data["prometheus.yml"] += "scrape_configs: [{job_name: found, file_sd_configs: [{files: [/etc/prometheus/targets.yml]}]}]\n"
+	config.Data["targets.yml"] = targets + "\n"
+	return config
 }
 
 // The command finds nginx by its pid file, which lies in a folder that both containers mount.
@@ -150,7 +167,7 @@ func severalVolumes(s *space) {
 	if len(now.Volumes) != 3 {
 		s.t.Errorf("the sidecar watches %+v; want three volumes", now.Volumes)
 	}
-	metrics, err := s.Get(s.ctx, s.ns, "web", "9797", "/metrics")
+	metrics, err := s.Get(s.ctx, s.ns, "web", sidecarPort, "/metrics")
 	s.must(err)
 	if !strings.Contains(string(metrics), `inpod_sidecar_reloads_total{result="applied"} 1`+"\n") {
 		s.t.Errorf("not one reload:\n%s", metrics)

@@ -17,6 +17,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/internal/confirm"
 )
 
 // block drops what is sent to the sidecars of these pods from outside of them, as a NetworkPolicy does, until open is called or
@@ -29,7 +30,7 @@ func (s *space) block(pods []corev1.Pod) (open func()) {
 	for _, family := range []string{"bridge", "inet"} { // pods of one node are bridged, or forwarded
 		fmt.Fprintf(&rules, "table %s %s {\n chain forward {\n  type filter hook forward priority 0;\n", family, table)
 		for _, pod := range pods {
-			fmt.Fprintf(&rules, "  ip daddr %s tcp dport 9797 drop\n", pod.Status.PodIP)
+			fmt.Fprintf(&rules, "  ip daddr %s tcp dport %d drop\n", pod.Status.PodIP, confirm.DefaultPort)
 		}
 		rules.WriteString(" }\n}\n")
 	}
@@ -94,7 +95,7 @@ func TestAClosedPortRollsNothing(t *testing.T) {
 	for i, text := range []string{"second", "third"} {
 		s.apply(configMap("site", "default.conf", site(text)))
 		s.everyPodServes(pods, text)
-		s.awaitEvent("web", "SidecarUnreachable", "10.", ":9797", "NetworkPolicy", "mesh", "--confirm-through=portforward", "--unreachable=rollout")
+		s.awaitEvent("web", "SidecarUnreachable", "10.", ":"+sidecarPort, "NetworkPolicy", "mesh", "--confirm-through=portforward", "--unreachable=rollout")
 		s.eventually("one event for each edit", func() (string, bool) {
 			n := s.told(web, "SidecarUnreachable")
 			return fmt.Sprintf("%d events after %d edits", n, i+1), n == i+1

@@ -11,6 +11,7 @@ import (
 	"inpod.dev/inpod/injector/internal/admission"
 	"inpod.dev/inpod/injector/internal/config"
 	"inpod.dev/inpod/internal/access"
+	"inpod.dev/inpod/internal/certs"
 	"inpod.dev/inpod/internal/telemetry"
 	"inpod.dev/inpod/internal/telemetry/kubemetrics"
 	"inpod.dev/inpod/internal/telemetry/metricsdoc"
@@ -26,6 +27,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	in := &injector{config: c, log: slog.New(slog.DiscardHandler), registry: telemetry.NewRegistry(telemetry.Build{}), fail: func(error) {}}
 	in.registry.MustRegister(kubemetrics.Collectors()...) // client-go reports to one registry of a process only
 	admission.NewMetrics(in.registry)
+	certs.NewClients("", nil, in.log, in.registry)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel() // what certificate starts ends at once
 	if _, _, err := in.certificate(ended, &access.Connection{Client: fake.NewClientset()}); err != nil {

@@ -139,14 +139,20 @@ func (in *injector) assemble(ctx context.Context, connection *access.Connection)
 		Excluded: in.excluded, Limits: limits, Refused: in.refused(connection),
 		Metrics: admission.NewMetrics(in.registry), Log: in.log,
 	}
+	serving, checks := served.Config(), []telemetry.Check{certified}
+	if file := in.config.Clients.AuthorityFile; file != "" {
+		clients := certs.NewClients(file, in.config.Clients.Names, in.log, in.registry)
+		clients.Require(serving)
+		checks = append(checks, clients.Check)
+	}
 	server := &admission.Server{
-		Address: in.config.Webhook.Address, TLS: served.Config(), Handler: handler, Drain: in.config.Webhook.Drain, Log: in.log,
+		Address: in.config.Webhook.Address, TLS: serving, Handler: handler, Drain: in.config.Webhook.Drain, Log: in.log,
 	}
 	if err := server.Listen(ctx); err != nil {
 		return err
 	}
 	in.start(ctx, server.Run)
-	in.ready.yes(telemetry.AllOf(server.Check, certified))
+	in.ready.yes(telemetry.AllOf(append(checks, server.Check)...))
 	return nil
 }
 

@@ -20,11 +20,11 @@ import (
 	"syscall"
 	"time"
 
+	"inpod.dev/inpod/internal/listen"
 	"inpod.dev/inpod/sidecar/internal/agent"
 	"inpod.dev/inpod/sidecar/internal/command"
 	"inpod.dev/inpod/sidecar/internal/config"
 	"inpod.dev/inpod/sidecar/internal/digest"
-	"inpod.dev/inpod/sidecar/internal/listen"
 	"inpod.dev/inpod/sidecar/internal/process"
 	"inpod.dev/inpod/sidecar/internal/reload"
 	"inpod.dev/inpod/sidecar/internal/rest"

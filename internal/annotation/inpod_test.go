@@ -236,7 +236,7 @@ func TestRecordIsReadAsItWasWritten(t *testing.T) {
 	t.Parallel()
 	want := annotation.Record{
 		Injected: true, Container: "web", Trigger: "preset nginx", Image: "inpod", Why: "it suffices", User: "101", Kind: "native",
-		SharedProcesses: true, Port: 9797, Watch: []string{"/etc/nginx"}, Notes: []string{"one"},
+		SharedProcesses: true, Port: 27467, Watch: []string{"/etc/nginx"}, Notes: []string{"one"},
 	}
 	got, err := annotation.ParseRecord(want.String())
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {

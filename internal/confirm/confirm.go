@@ -27,6 +27,10 @@ import (
 	"fmt"
 )
 
+// DefaultPort is where a sidecar listens and answers unless it is told otherwise. How it was chosen is in
+// docs/adr/0020-default-port.md. Pods from before it listen at 9797, and say so.
+const DefaultPort = 27467
+
 // The labels separate the uses of the installation's key, and one version of the protocol from the next.
 const (
 	labelKey  = "inpod confirm v1 key"

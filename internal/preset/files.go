@@ -83,6 +83,11 @@ type Configuration struct {
 	Includes []string
 	// Comments are the characters that begin a comment.
 	Comments string
+	// Keys says that a file belongs to the last "key:" before it, also of an earlier line, or to the word before it (YAML,
+	// NATS), instead of to the first word of its line. Directives and Includes are then in small letters.
+	Keys bool
+	// StartOnly are directives, in small letters, that a reload leaves as they were, while it takes the rest of the same file.
+	StartOnly []string
 	// Complete: by the time that the proof is seen, the server has opened every file that a reload makes it read.
 	Complete bool
 }

@@ -71,6 +71,37 @@ func TestRulesAgreeWithWhatWasObserved(t *testing.T) {
 	}
 }
 
+// TestAProofOfAReloadIsOneForWhatAReloadReads holds what was proven by a server's word that a reload went well against what
+// the preset says that a reload reads.
+func TestAProofOfAReloadIsOneForWhatAReloadReads(t *testing.T) {
+	t.Parallel()
+	for _, o := range allObserved(t) {
+		row, err := preset.ByName(o.Preset)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !row.Proof.OfReload() {
+			continue
+		}
+		for _, kind := range o.Kinds {
+			reread := kind.Name == "main" || strings.HasPrefix(kind.Name, "include")
+			for _, rule := range row.Files {
+				reread = reread || rule.Name == kind.Name && rule.Effect == preset.Reread
+			}
+			for edit, cell := range kind.Cells {
+				if cell.Result == "applied, proven" && !reread {
+					t.Errorf("%s, %s, %s: proven, and the preset does not say that a reload reads it", o.Preset, kind.Name, edit)
+				}
+			}
+		}
+	}
+	for _, p := range preset.All() {
+		if p.Proof.OfReload() && p.Configuration == nil {
+			t.Errorf("%s: nothing says which files its proof is about", p.Name)
+		}
+	}
+}
+
 // matrixTable is the table of what was observed.
 func matrixTable(t *testing.T) string {
 	t.Helper()

@@ -136,6 +136,12 @@ const (
 	ProofBroker  ProofKind = "alive; lists and certificates are looked at before"
 )
 
+// OfReload reports whether the proof is the server's word that a reload went well. It is one for the files only that a
+// reload reads and checks: the Configuration with its Includes, and what a FileRule says is Reread.
+func (p Proof) OfReload() bool {
+	return p.Kind == ProofMetrics || p.Kind == ProofField || p.Kind == ProofNATS
+}
+
 // ByName finds a row. The error lists the names there are.
 func ByName(name string) (Preset, error) {
 	for _, p := range All() {

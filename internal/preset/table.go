@@ -54,7 +54,7 @@ func webServers() []Preset {
 			Configuration: &Configuration{
 				Options: []string{"-f"}, Bases: []string{"-d", "ServerRoot"}, Includes: []string{"Include", "IncludeOptional"}, Comments: "#",
 				Defaults: []string{"/etc/apache2/apache2.conf", "/usr/local/apache2/conf/httpd.conf", "/etc/httpd/conf/httpd.conf"},
-				Complete: true,
+				Complete: true, StartOnly: []string{"serverlimit", "threadlimit"},
 			},
 			NotReread: "ServerLimit and ThreadLimit",
 		},
@@ -73,6 +73,7 @@ func webServers() []Preset {
 			Proof: Proof{Kind: ProofAlive}, Linger: 2 * time.Second, BadFile: Exits, Guard: true,
 			Configuration: &Configuration{
 				Options: []string{"-f"}, Defaults: []string{"/etc/squid/squid.conf"}, Includes: []string{"include"}, Comments: "#",
+				StartOnly: []string{"workers", "chroot"},
 			},
 			NotReread: "workers and chroot",
 		},
@@ -133,6 +134,11 @@ func dataAndNames() []Preset {
 			Name: "nats-server", Processes: []string{"nats-server"}, Signal: "HUP", Assured: true,
 			Validators: [][]string{{"nats-server", "-t", "{-c=}", "{--c=}", "{-config=}", "{--config=}"}},
 			Proof:      Proof{Kind: ProofNATS, URL: "http://127.0.0.1:8222/varz", Field: "config_load_time"}, BadFile: Keeps,
+			Configuration: &Configuration{
+				Loose: []string{"-c", "--c", "-config", "--config"}, Includes: []string{"include"}, Comments: "#/", Keys: true,
+			},
+			// It loads certificates while it reads its configuration. Credentials and folders of accounts it reads when it uses them.
+			Files:     []FileRule{{Name: "certificate and key", Directives: []string{"cert_file", "key_file", "ca_file"}, Effect: Reread}},
 			NotReread: "listen addresses, server and cluster name, and others: it refuses a reload as a whole when one of them differs",
 		},
 		{
@@ -152,7 +158,7 @@ func dataAndNames() []Preset {
 				Name: "certificate and key", Globs: []string{"tls.crt", "tls.key", "*.pem"}, Effect: AtStart,
 				Reason: "Unbound 1.17 reads the certificate that it shows its clients only when it starts",
 			}},
-			NotReread: "interfaces, ports, certificate, chroot and user; the cache is emptied",
+			NotReread: "interfaces (but with another port), certificate, chroot and user; the cache is emptied",
 		},
 		{
 			Name: "dnsmasq", Processes: []string{"dnsmasq"}, Signal: "HUP",
@@ -168,6 +174,7 @@ func dataAndNames() []Preset {
 }
 
 func observability() []Preset {
+	configFile := []string{"--config.file", "-config.file"}
 	return []Preset{
 		{
 			Name: "prometheus", Processes: []string{"prometheus"}, Assured: true, URL: "http://127.0.0.1:9090/-/reload",
@@ -175,6 +182,14 @@ func observability() []Preset {
 				Kind: ProofMetrics, URL: "http://127.0.0.1:9090/metrics",
 				Success: "prometheus_config_last_reload_successful",
 				Time:    "prometheus_config_last_reload_success_timestamp_seconds",
+			},
+			Configuration: &Configuration{
+				Loose: configFile, Defaults: []string{"/etc/prometheus/prometheus.yml", "/etc/prometheus/prometheus.yaml"},
+				Includes: []string{"scrape_config_files"}, Comments: "#", Keys: true,
+			},
+			Files: []FileRule{
+				{Name: "rules in a nested folder", Directives: []string{"rule_files"}, Effect: Reread},
+				{Name: "targets (file_sd) in a nested folder", Directives: []string{"files"}, Effect: AtUse},
 			},
 			BadFile: KeepsPart, NotReread: "command line flags; the URL needs --web.enable-lifecycle, reload-signal HUP does not",
 		},
@@ -186,6 +201,11 @@ func observability() []Preset {
 				Success: "alertmanager_config_last_reload_successful",
 				Time:    "alertmanager_config_last_reload_success_timestamp_seconds",
 			},
+			Configuration: &Configuration{
+				Loose: configFile, Comments: "#", Keys: true,
+				Defaults: []string{"/etc/alertmanager/alertmanager.yml", "/etc/alertmanager/alertmanager.yaml", "/etc/prometheus/alertmanager.yml"},
+			},
+			Files:   []FileRule{{Name: "template in a nested folder", Directives: []string{"templates"}, Effect: Reread}},
 			BadFile: Keeps, NotReread: "command line flags",
 		},
 		{
@@ -196,13 +216,21 @@ func observability() []Preset {
 				Success: "blackbox_exporter_config_last_reload_successful",
 				Time:    "blackbox_exporter_config_last_reload_success_timestamp_seconds",
 			},
+			Configuration: &Configuration{
+				Loose: configFile, Comments: "#", Keys: true,
+				Defaults: []string{"/etc/blackbox_exporter/config.yml", "/etc/blackbox_exporter/config.yaml", "/etc/prometheus/blackbox.yml", "/config/blackbox.yaml"},
+			},
 			BadFile: Keeps, NotReread: "command line flags",
 		},
 		{
 			// Not in Debian; from docs.fluentbit.io (hot reload). Its 200 lies, so the counter is asked.
 			Name: "fluent-bit", Processes: []string{"fluent-bit"}, URL: "http://127.0.0.1:2020/api/v2/reload",
 			Body: "{}", ContentType: "application/json",
-			Proof:   Proof{Kind: ProofField, URL: "http://127.0.0.1:2020/api/v2/reload", Field: "hot_reload_count"},
+			Proof: Proof{Kind: ProofField, URL: "http://127.0.0.1:2020/api/v2/reload", Field: "hot_reload_count"},
+			Configuration: &Configuration{
+				Loose: []string{"-c", "--config"}, Includes: []string{"@include", "includes"}, Comments: "#", Keys: true,
+				Defaults: []string{"/fluent-bit/etc/fluent-bit.conf", "/fluent-bit/etc/fluent-bit.yaml", "/etc/fluent-bit/fluent-bit.conf"},
+			},
 			BadFile: Keeps, NotReread: "nothing; needs hot_reload on, or -Y",
 		},
 		{

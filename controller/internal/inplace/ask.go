@@ -213,7 +213,7 @@ func (w Way) refused(pod observe.Pod, status int, answer []byte) error {
 // UnreachableError says that nothing was heard of a sidecar: whether the pod has the content is not known. Its text is the same
 // for the same cause at each attempt.
 type UnreachableError struct {
-	// Place is where the sidecar was looked for, such as "at 10.0.0.1:9797".
+	// Place is where the sidecar was looked for, such as "at 10.0.0.1:27467".
 	Place string
 	// Why is what came of it, such as "connection refused".
 	Why string
@@ -228,7 +228,7 @@ func (e *UnreachableError) Error() string {
 // NotUnderstoodError says that what answers for a sidecar is not understood: whether the pod has the content is not known. Its
 // text is the same for the same cause at each attempt.
 type NotUnderstoodError struct {
-	// Place is where the sidecar was asked, such as "at 10.0.0.1:9797".
+	// Place is where the sidecar was asked, such as "at 10.0.0.1:27467".
 	Place string
 	// Why is what is not understood.
 	Why string

@@ -57,7 +57,7 @@ func apiServer(t *testing.T, address string, said string) http.Handler {
 			socket.PayloadType = websocket.BinaryFrame
 			faults := make(chan httpstream.Stream, 1)
 			connection, err := spdy.NewServerConnection(socket, func(stream httpstream.Stream, _ <-chan struct{}) error {
-				if stream.Headers().Get(corev1.PortHeader) != "9797" {
+				if stream.Headers().Get(corev1.PortHeader) != "27467" {
 					t.Errorf("port %q", stream.Headers().Get(corev1.PortHeader))
 				}
 				if stream.Headers().Get(corev1.StreamType) == corev1.StreamTypeError {
@@ -94,7 +94,7 @@ func serveStream(data, faults httpstream.Stream, address, said string) {
 
 // forwardedPod is a pod whose address leads nowhere.
 func forwardedPod() observe.Pod {
-	return observe.Pod{Namespace: "shop", Name: "web-0", UID: "uid-0", Address: "192.0.2.1", Port: 9797}
+	return observe.Pod{Namespace: "shop", Name: "web-0", UID: "uid-0", Address: "192.0.2.1", Port: 27467}
 }
 
 func TestAskingThroughTheAPIServer(t *testing.T) {
@@ -149,7 +149,7 @@ func TestAPortForwardThatDoesNotWork(t *testing.T) {
 			http.Error(w, "you must use SPDY", http.StatusBadRequest)
 		}), "400 Bad Request"},
 		"nobody listens in the pod": {
-			apiServer(t, "", `error forwarding port 9797 to pod x, uid : dial tcp4 127.0.0.1:9797: connect: connection refused`),
+			apiServer(t, "", `error forwarding port 27467 to pod x, uid : dial tcp4 127.0.0.1:27467: connect: connection refused`),
 			"connection refused in the pod",
 		},
 		"the pod is gone":          {apiServer(t, "", "pod not found"), "the kubelet says: pod not found"},

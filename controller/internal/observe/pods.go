@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/confirm"
 	"inpod.dev/inpod/internal/source"
 	"inpod.dev/inpod/internal/workload"
 )
@@ -20,8 +22,6 @@ import (
 const (
 	// SidecarName is the name of the container that the injector adds.
 	SidecarName = "inpod"
-	// sidecarPort is where the sidecar listens unless its container says otherwise.
-	sidecarPort = 9797
 	// accountPath is where every container has the token of the pod, and a ConfigMap with it that nobody is reloaded for.
 	accountPath = "/var/run/secrets/kubernetes.io/serviceaccount"
 	byWorkload  = "workload"
@@ -183,7 +183,7 @@ func (o *Observer) reducePod(object any) (any, error) {
 		return o.reduceSkipped(pod), nil
 	}
 	item := &podItem{ObjectMeta: identity(pod), Pod: Pod{
-		Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, Workload: o.options.Kinds.OwnerOf(pod), Address: pod.Status.PodIP, Port: sidecarPort,
+		Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, Workload: o.options.Kinds.OwnerOf(pod), Address: pod.Status.PodIP, Port: confirm.DefaultPort,
 		Running: pod.Status.Phase == corev1.PodRunning,
 		Over:    pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
 	}}
@@ -196,9 +196,7 @@ func (o *Observer) reducePod(object any) (any, error) {
 		switch {
 		case c.Name == SidecarName:
 			item.Mounts, item.Ignored = mountsOf(pod, &c), ignoredBy(&c)
-			if len(c.Ports) > 0 {
-				item.Port = c.Ports[0].ContainerPort
-			}
+			item.Port = portOf(&c)
 		case !isInit || c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways:
 			others = append(others, mountsOf(pod, &c)...)
 		}
@@ -208,6 +206,24 @@ func (o *Observer) reducePod(object any) (any, error) {
 	item.SidecarDown = sidecarIsDown(pod)
 	item.Lost = isLost(pod)
 	return item, nil
+}
+
+// portOf returns the port at which the sidecar listens: the one that it declares, as the injector has it do, or the one of its
+// arguments. Pods outlive the default.
+func portOf(c *corev1.Container) int32 {
+	for _, port := range c.Ports {
+		if port.Name == SidecarName || len(c.Ports) == 1 {
+			return port.ContainerPort
+		}
+	}
+	const flag = "--listen-address="
+	for _, arg := range c.Args {
+		_, text, _ := strings.Cut(strings.TrimPrefix(arg, flag), ":")
+		if port, err := strconv.ParseUint(text, 10, 16); err == nil && strings.HasPrefix(arg, flag) {
+			return int32(port)
+		}
+	}
+	return confirm.DefaultPort
 }
 
 // notIn returns the sources of mounts that are not among the watched ones, sorted.

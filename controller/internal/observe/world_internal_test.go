@@ -13,6 +13,7 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 
 	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/confirm"
 	obj "inpod.dev/inpod/internal/objtest"
 	"inpod.dev/inpod/internal/source"
 	"inpod.dev/inpod/internal/workload"
@@ -196,7 +197,7 @@ func TestWhatIsKeptOfAPod(t *testing.T) {
 	}
 	want := Pod{
 		Namespace: obj.Namespace, Name: "web-1", UID: "uid-of-web-1", Workload: deployment("web"),
-		Address: "10.0.0.7", Port: 9797, Running: true,
+		Address: "10.0.0.7", Port: confirm.DefaultPort, Running: true,
 		Mounts: []Mount{
 			{Ref: configMap("conf"), Path: "/mnt/0"},
 			{Ref: secret("tls"), Path: "/mnt/2", Items: items},
@@ -213,6 +214,28 @@ func TestWhatIsKeptOfAPod(t *testing.T) {
 		"a port of its own": {
 			func(p *corev1.Pod) { p.Spec.InitContainers[2].Ports = []corev1.ContainerPort{{ContainerPort: 1234}} },
 			func(p *Pod) { p.Port = 1234 },
+		},
+		"a port of an older version": {
+			func(p *corev1.Pod) {
+				p.Spec.InitContainers[2].Ports = []corev1.ContainerPort{{Name: SidecarName, ContainerPort: 9797}}
+			},
+			func(p *Pod) { p.Port = 9797 },
+		},
+		"a port beside those that others added": {
+			func(p *corev1.Pod) {
+				p.Spec.InitContainers[2].Ports = []corev1.ContainerPort{{Name: "debug", ContainerPort: 1}, {Name: SidecarName, ContainerPort: 1234}}
+			},
+			func(p *Pod) { p.Port = 1234 },
+		},
+		"a port that is declared by no more than an argument": {
+			func(p *corev1.Pod) {
+				p.Spec.InitContainers[2].Args = []string{"--watch=/mnt/0", "--listen-address=127.0.0.1:1234"}
+			},
+			func(p *Pod) { p.Port = 1234 },
+		},
+		"a sidecar that listens nowhere": {
+			func(p *corev1.Pod) { p.Spec.InitContainers[2].Args = []string{"--listen-address=off"} },
+			func(*Pod) {},
 		},
 		"a pod that waits": {
 			func(p *corev1.Pod) { p.Status = corev1.PodStatus{Phase: corev1.PodPending} },

@@ -57,7 +57,7 @@ func newWebhook() *webhook {
 			w.decided = append(w.decided, report)
 			return change, report
 		},
-		Options:  inject.Options{NativeSidecars: true, Image: "inpod/sidecar:1", StatusPort: 9797},
+		Options:  inject.Options{NativeSidecars: true, Image: "inpod/sidecar:1", StatusPort: 27467},
 		Defaults: func(context.Context, string, string) (map[string]string, error) { return nil, nil },
 		Excluded: func(namespace string) bool { return namespace == "kube-system" },
 		Metrics:  admission.NewMetrics(w.registry),

@@ -10,13 +10,27 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"inpod.dev/inpod/internal/listen"
 )
 
 const (
-	readTimeout  = 10 * time.Second
-	writeTimeout = 10 * time.Second
+	// headerTimeout bounds the handshake and the header of a request, for which nobody needs longer.
+	headerTimeout = 2 * time.Second
+	readTimeout   = 10 * time.Second
+	writeTimeout  = 10 * time.Second
 	// idleTimeout is long, since API servers keep their connections, and making one costs more than an answer.
 	idleTimeout = 5 * time.Minute
+	// maxHeader is the size of a header, in bytes, and maxStreams the number of requests at a time in a connection.
+	maxHeader  = 16 << 10
+	maxStreams = 100
+	// receiveBuffer is what a connection may send without being read, in bytes. HTTP/2 keeps it in memory, whatever room there is
+	// for reviews.
+	receiveBuffer = 128 << 10
+	// maxConnections is how many there may be, and maxPerAddress how many of one address. An API server needs one or two; where
+	// a proxy stands before them, all of theirs come from its address.
+	maxConnections = 128
+	maxPerAddress  = 16
 	// stopTimeout is what answers that are under way get when the program stops.
 	stopTimeout = 10 * time.Second
 )
@@ -64,15 +78,22 @@ func (s *Server) Run(ctx context.Context) error {
 	server := &http.Server{
 		Handler:           mux,
 		TLSConfig:         s.TLS,
-		ReadHeaderTimeout: readTimeout,
+		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerConnection: receiveBuffer, MaxReceiveBufferPerStream: receiveBuffer,
+			MaxDecoderHeaderTableSize: 4 << 10, MaxEncoderHeaderTableSize: 4 << 10,
+		},
 		// A client that does not trust the certificate, or a probe of the port: one line each, at the level of details.
 		ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 	}
 	served := make(chan error, 1)
-	go func() { served <- server.ServeTLS(s.listener, "", "") }()
+	bounded := listen.New(s.listener, listen.Bounds{Total: maxConnections, PerAddress: maxPerAddress})
+	bounded.Prepare(server)
+	go func() { served <- server.ServeTLS(bounded, "", "") }()
 	s.Log.Info("serving", "server", "webhook", "address", s.Addr())
 
 	select {

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/confirm"
 	"inpod.dev/inpod/internal/telemetry"
 )
 
@@ -44,6 +45,7 @@ type Config struct {
 
 	Webhook      Webhook
 	Certificates Certificates
+	Clients      Clients
 	Sidecar      Sidecar
 	Election     Election
 	Log          Log
@@ -82,6 +84,14 @@ type Certificates struct {
 	Lifetime  time.Duration // of a certificate
 	Authority time.Duration // lifetime of the authority
 	Settle    time.Duration // between a new authority in the webhook's caBundle and its first certificate
+}
+
+// Clients says who may call the webhook.
+type Clients struct {
+	// AuthorityFile has certificates of authorities in PEM. Who shows no certificate of them is refused; "" for anybody.
+	AuthorityFile string
+	// Names are those that may be in a client's certificate, as common name or DNS name; empty for any.
+	Names []string
 }
 
 // Sidecar is what is injected where the pod says nothing else.
@@ -143,7 +153,7 @@ func Default() Config {
 		Sidecar: Sidecar{
 			PullPolicy: corev1.PullIfNotPresent, Native: NativeAuto,
 			CPURequest: resource.MustParse("5m"), MemoryRequest: resource.MustParse("16Mi"), MemoryLimit: resource.MustParse("64Mi"),
-			Capabilities: annotation.CapabilitiesAsNeeded, StatusPort: 9797,
+			Capabilities: annotation.CapabilitiesAsNeeded, StatusPort: confirm.DefaultPort,
 		},
 		Election:        Election{LeaseName: "inpod-injector"},
 		Log:             Log{Format: telemetry.FormatText, Level: slog.LevelInfo},

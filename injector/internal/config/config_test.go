@@ -35,6 +35,7 @@ func other() map[string]string {
 		"sidecar-cpu-request": "10m", "sidecar-memory-request": "32Mi", "sidecar-memory-limit": "128Mi", "sidecar-status-port": "9898",
 		"sidecar-cpu-limit": "100m", "sidecar-ephemeral-storage-request": "1Mi", "sidecar-ephemeral-storage-limit": "8Mi", "sidecar-capabilities": "none",
 		"webhook-address": ":8443", "webhook-service": "other", "webhook-configuration": "other", "exclude-namespaces": "build,ci", "drain": "10s",
+		"client-authority-file": "/clients/ca.crt", "client-names": "api-server,kube-apiserver",
 		"read-limits": "false", "limits-namespaces": "shop,blog", "on-refusal": "retry",
 		"certificate-secret": "other", "certificate-directory": "/tls", "certificate-lifetime": "24h", "authority-lifetime": "720h",
 		"authority-settle": "2m", "listen-address": ":9191", "digest-key-secret": "other", "lease-name": "other", "log-format": "json",
@@ -86,6 +87,9 @@ func TestEveryFieldIsReachableFromEveryPlace(t *testing.T) {
 		if s.Name == "kube-api-burst" {
 			beside = append(beside, "INPOD_KUBE_API_QPS=50")
 		}
+		if s.Name == "client-names" {
+			beside = append(beside, "INPOD_CLIENT_AUTHORITY_FILE=/clients/ca.crt")
+		}
 		if s.Name == "sidecar-image" {
 			beside = nil
 		}
@@ -102,7 +106,8 @@ func TestEveryFieldIsReachableFromEveryPlace(t *testing.T) {
 			c.File = ""
 			var changed []string
 			for field, now := range leavesOf(c) {
-				if now != leavesOf(base)[field] && (field != "Kubernetes.QPS" || s.Name == "kube-api-qps") {
+				if now != leavesOf(base)[field] && (field != "Kubernetes.QPS" || s.Name == "kube-api-qps") &&
+					(field != "Clients.AuthorityFile" || s.Name == "client-authority-file") {
 					changed = append(changed, field)
 				}
 			}
@@ -157,6 +162,7 @@ func TestRefused(t *testing.T) {
 		"a rate that is none":                  {args: []string{needed, "--kube-api-qps=NaN"}, want: []string{"NaN is not a rate"}},
 		"a burst without a rate":               {args: []string{needed, "--kube-api-burst=5"}, want: []string{"no effect without --kube-api-qps"}},
 		"a negative burst":                     {args: []string{needed, "--kube-api-burst=-1"}, want: []string{"-1 is negative"}},
+		"names of no authority":                {args: []string{needed, "--client-names=a"}, want: []string{"no effect without --client-authority-file"}},
 		"every contradiction at once": {
 			args: []string{"--drain=-1s", "--sidecar-status-port=0"}, want: []string{"--drain", "--sidecar-status-port", "--sidecar-image", "run with --help"},
 		},

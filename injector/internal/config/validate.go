@@ -70,6 +70,9 @@ func (v *validator) webhook() {
 	if w.Drain < 0 {
 		v.Wrong("drain", "%s is negative; use 0s or more", w.Drain)
 	}
+	if clients := v.config.Clients; len(clients.Names) > 0 && clients.AuthorityFile == "" {
+		v.Wrong("client-names", "has no effect without --client-authority-file, whose certificates have the names; set both or none")
+	}
 }
 
 func (v *validator) certificates() {

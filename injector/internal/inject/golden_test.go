@@ -24,7 +24,7 @@ func options() inject.Options {
 		Namespace: "shop", Server: "v1.37.2", NativeSidecars: true,
 		Image: "inpod/sidecar:1.0.0", PullPolicy: corev1.PullIfNotPresent,
 		CPURequest: resource.MustParse("5m"), MemoryRequest: resource.MustParse("16Mi"), MemoryLimit: resource.MustParse("64Mi"),
-		StatusPort: 9797, ConfirmKey: "c0ffee",
+		StatusPort: 27467, ConfirmKey: "c0ffee",
 	}
 }
 

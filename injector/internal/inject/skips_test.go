@@ -309,12 +309,12 @@ func TestEveryReason(t *testing.T) {
 			changes: []change{spec(func(s *corev1.PodSpec) { s.HostNetwork = true })}, want: inject.HostNetwork, texts: []string{"status-port"},
 		},
 		"the port is taken": {
-			changes: []change{web(func(c *corev1.Container) { c.Ports = []corev1.ContainerPort{{ContainerPort: 9797}} })},
-			want:    inject.PortTaken, texts: []string{"9797", "web", "status-port"},
+			changes: []change{web(func(c *corev1.Container) { c.Ports = []corev1.ContainerPort{{ContainerPort: 27467}} })},
+			want:    inject.PortTaken, texts: []string{"27467", "web", "status-port"},
 		},
 		"the port is taken for another protocol": {
 			changes: []change{web(func(c *corev1.Container) {
-				c.Ports = []corev1.ContainerPort{{ContainerPort: 9797, Protocol: corev1.ProtocolUDP}}
+				c.Ports = []corev1.ContainerPort{{ContainerPort: 27467, Protocol: corev1.ProtocolUDP}}
 			})},
 			want: inject.Injected,
 		},

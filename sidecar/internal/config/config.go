@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -119,7 +120,7 @@ func flags() *pflag.FlagSet {
 	f.Duration("poll-interval", 3*time.Second, "`DURATION` between looks where inotify is not to be had")
 	f.Duration("recheck-interval", 30*time.Second, "`DURATION` between looks beside inotify")
 	f.String("state-file", "", "`FILE` that remembers over a restart what was applied")
-	f.String("listen-address", ":9797", "`ADDRESS` of /metrics, /healthz, /status and /confirm; off for none")
+	f.String("listen-address", ":"+strconv.Itoa(confirm.DefaultPort), "`ADDRESS` of /metrics, /healthz, /status and /confirm; off for none")
 	f.String(flagConfirm, "", "`KEY` of the controller that may ask which content was applied (/confirm); the injector writes it")
 	f.String("log-format", "json", "`FORMAT` of log lines: json or text")
 	f.String("log-level", "info", "least `LEVEL` of log lines: debug, info, warn or error")

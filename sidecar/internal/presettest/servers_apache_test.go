@@ -8,7 +8,10 @@ import (
 )
 
 func apacheApp() app {
-	main := func(e env, v string) map[string]string { return map[string]string{"httpd.conf": apacheConf(e, v, 2)} }
+	main := func(e env, v string) map[string]string { return map[string]string{"httpd.conf": apacheConf(e, v)} }
+	limits := func(_ env, v string) map[string]string {
+		return map[string]string{"limits/limits.conf": fmt.Sprintf("ServerLimit %d\n", slots[v])}
+	}
 	include := oneFile("conf.d/deep/page.conf", "Redirect 302 /include http://x/inpod-%s\n")
 	mapped := oneFile("maps/page.map", "page http://x/inpod-%s\n")
 	users := oneFile("users", "%[1]s:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n") // secret
@@ -28,9 +31,10 @@ func apacheApp() app {
 		kinds: []fileKind{
 			{
 				name: "main", text: main, shows: page("/gone"), bad: broken(main, "Nonsense here"),
-				restart: func(e env) map[string]string { return map[string]string{"httpd.conf": apacheConf(e, "v2", 3)} },
+				// The rest of the file is taken.
+				restart: broken(main, "ServerLimit 3"),
 				cells: map[editKind]want{
-					good: {result: proven}, bad: {result: rejected}, restartOnly: {result: proven},
+					good: {result: proven}, bad: {result: rejected}, restartOnly: {result: unproven, message: "httpd.conf sets ServerLimit, which only a start reads"},
 					deleted: {result: rejected}, mixed: {result: rejected},
 				},
 			},
@@ -39,6 +43,14 @@ func apacheApp() app {
 				cells: map[editKind]want{
 					good: {result: proven}, bad: {result: rejected}, restartOnly: all,
 					deleted: {result: proven, serves: nothing}, mixed: {result: rejected, main: oldOne},
+				},
+			},
+			{
+				name: "limits (ServerLimit)", text: limits, shows: scoreboard, bad: broken(limits, "Nonsense here"),
+				cells: map[editKind]want{
+					good: {result: unproven, serves: oldOne, message: "limits.conf sets ServerLimit, which only a start reads"},
+					bad:  {result: rejected}, restartOnly: not("each change of it needs a restart"),
+					deleted: {result: rejected}, mixed: {result: rejected, main: oldOne},
 				},
 			},
 			{
@@ -87,19 +99,40 @@ func apacheApp() app {
 	}
 }
 
-func apacheConf(e env, v string, limit int) string {
+// slots is the ServerLimit of each version.
+var slots = map[string]int{"v1": 2, "v2": 3}
+
+// scoreboard shows the limit that the server has by the size of its scoreboard, which has a place for each of 25 threads of each process.
+func scoreboard(e env) (string, error) {
+	text, err := get(e.url("/server-status?auto"))
+	for line := range strings.Lines(text) {
+		if board, ok := strings.CutPrefix(line, "Scoreboard: "); ok {
+			for v, limit := range slots {
+				if len(strings.TrimSpace(board)) == 25*limit {
+					return v, nil
+				}
+			}
+		}
+	}
+	return "", err
+}
+
+func apacheConf(e env, v string) string {
 	return strings.NewReplacer("DATA", e.data, "CONF", e.conf, "LISTEN", e.listen(), "TLS", fmt.Sprintf("127.0.0.1:%d", e.port2),
-		"VERSION", "inpod-"+v, "LIMIT", fmt.Sprint(limit)).Replace(`ServerName x
+		"VERSION", "inpod-"+v).Replace(`ServerName x
 DefaultRuntimeDir DATA
 PidFile DATA/pid
 ErrorLog DATA/err
 Listen LISTEN
 Listen TLS https
-` + modules("mpm_event", "authz_core", "authn_core", "authz_user", "authn_file", "auth_basic", "alias", "rewrite", "socache_shmcb", "ssl", "dir", "lua") + `
+` + modules("mpm_event", "authz_core", "authn_core", "authz_user", "authn_file", "auth_basic", "alias", "rewrite", "socache_shmcb", "ssl", "dir", "lua", "status") + `
 User www-data
 Group www-data
-ServerLimit LIMIT
+Include CONF/limits/limits.conf
 StartServers 1
+<Location /server-status>
+ SetHandler server-status
+</Location>
 DocumentRoot CONF/html
 <Location /gone>
  ErrorDocument 404 VERSION

@@ -3,8 +3,11 @@
 package presettest
 
 import (
+	"encoding/base64"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"strconv"
 	"testing"
 
@@ -23,15 +26,45 @@ func zoneFile(name string) func(env, string) map[string]string {
 	}
 }
 
+// policyFile is a response policy zone that answers for a name, in place of whoever knows it, with a version.
+func policyFile(name, answers string) func(env, string) map[string]string {
+	return func(_ env, v string) map[string]string {
+		return map[string]string{name: fmt.Sprintf("$TTL 1\n@ SOA a root %d 1 1 1 1\n@ NS localhost.\n%s TXT inpod-%s\n", number(v), answers, v)} //nolint:dupword // a zone file
+	}
+}
+
+// controlKey is the key of a version with which named lets itself be controlled.
+func controlKey(_ env, v string) map[string]string {
+	secret := base64.StdEncoding.EncodeToString([]byte("inpod-" + v + "-0123456789abcdef"))
+	return map[string]string{"keys/deep/control.key": fmt.Sprintf("key control { algorithm hmac-sha256; secret %q; };\n", secret)}
+}
+
+// controlledBy shows which key named takes.
+func controlledBy(e env) (string, error) {
+	for _, v := range []string{"v1", "v2"} {
+		file := filepath.Join(e.data, v+".key")
+		if err := os.WriteFile(file, []byte(controlKey(e, v)["keys/deep/control.key"]), 0o600); err != nil {
+			return "", err
+		}
+		if _, err := output("rndc", "-s", "127.0.0.1", "-p", strconv.Itoa(e.port3), "-k", file, "status"); err == nil {
+			return v, nil
+		}
+	}
+	return "", nil
+}
+
 func bindApp() app {
 	conf := func(e env, v string) map[string]string {
 		return map[string]string{"named.conf": fmt.Sprintf(`options { directory %[1]q; pid-file "pid"; recursion no;
+  response-policy { zone "policy"; } recursive-only no qname-wait-recurse no;
   listen-on port %[2]d { 127.0.0.1; }; listen-on port %[3]d tls own { 127.0.0.1; }; listen-on-v6 { none; }; };
 tls own { cert-file "%[4]s/tls.crt"; key-file "%[4]s/tls.key"; };
-controls { };
+include "%[4]s/keys/deep/control.key";
+controls { inet 127.0.0.1 port %[6]d allow { 127.0.0.1; } keys { control; }; };
+zone "policy" { type primary; file "%[4]s/policy.db"; };
 zone "%[5]s.main" { type primary; file "%[1]s/static.db"; };
 include "%[4]s/conf.d/deep/zones.conf";
-`, e.data, e.port, e.port2, e.conf, v)}
+`, e.data, e.port, e.port2, e.conf, v, e.port3)}
 	}
 	// The second version has one more zone.
 	include := func(e env, v string) map[string]string {
@@ -39,6 +72,7 @@ include "%[4]s/conf.d/deep/zones.conf";
 			"zone \"%s.include\" { type primary; file \"%s/zone.db\"; };\nzone \"zone\" { type primary; file \"%s/zone.db\"; };\n", v, e.conf, e.conf)}
 	}
 	zone := zoneFile("zone.db")
+	policy := policyFile("policy.db", "blocked.zone")
 	zoneNamed := func(end string) func(env) (string, error) {
 		return func(e env) (string, error) {
 			for _, v := range []string{"v1", "v2"} {
@@ -79,6 +113,20 @@ include "%[4]s/conf.d/deep/zones.conf";
 				},
 			},
 			{
+				name: "response policy zone", text: policy, shows: record("blocked.zone.", dnsmessage.ClassINET), bad: broken(policy, "nonsense here there"),
+				cells: map[editKind]want{
+					good: {result: unproven}, bad: {result: rejected, proof: "validator"}, restartOnly: every,
+					deleted: {result: rejected}, mixed: {result: rejected, main: oldOne},
+				},
+			},
+			{
+				name: "key in a nested folder", text: controlKey, shows: controlledBy, bad: broken(controlKey, "nonsense here;"),
+				cells: map[editKind]want{
+					good: {result: unproven}, bad: {result: rejected, proof: "validator"}, restartOnly: every,
+					deleted: {result: rejected}, mixed: {result: rejected, main: oldOne},
+				},
+			},
+			{
 				name: "certificate and key", text: certFiles("tls.crt", "tls.key"), shows: leaf(port2), bad: mismatched("tls.crt", "tls.key"),
 				cells: map[editKind]want{
 					// named-checkconf does not look at them; named refuses the reload as a whole, in its log.
@@ -91,8 +139,9 @@ include "%[4]s/conf.d/deep/zones.conf";
 }
 
 func unboundApp() app {
-	conf := func(e env, v string) map[string]string {
+	confAt := func(e env, v, at string) map[string]string {
 		return map[string]string{"unbound.conf": fmt.Sprintf(`server:
+ module-config: "respip iterator"
  username: ""
  chroot: ""
  directory: %[1]q
@@ -100,7 +149,7 @@ func unboundApp() app {
  use-syslog: no
  do-daemonize: no
  port: %[2]d
- interface: 127.0.0.1
+ interface: %[6]s
  interface: 127.0.0.1@%[3]d
  tls-port: %[3]d
  tls-service-key: "%[4]s/tls.key"
@@ -111,10 +160,14 @@ include: "%[4]s/conf.d/deep/*.conf"
 auth-zone:
  name: "zone."
  zonefile: "%[4]s/zone.db"
+rpz:
+ name: "policy."
+ zonefile: "%[4]s/policy.db"
 remote-control:
  control-enable: no
-`, e.data, e.port, e.port2, e.conf, v)}
+`, e.data, e.port, e.port2, e.conf, v, at)}
 	}
+	conf := func(e env, v string) map[string]string { return confAt(e, v, "127.0.0.1") }
 	include := func(_ env, v string) map[string]string {
 		return map[string]string{"conf.d/deep/more.conf": "server:\n local-data: 'more.x. TXT inpod-" + v + "'\n"}
 	}
@@ -123,14 +176,17 @@ remote-control:
 	s.files, s.bad = nil, nil
 	// A joined option: another file was checked because of it.
 	s.argv = func(e env) []string { return []string{"unbound", "-dc" + e.conf + "/unbound.conf"} }
-	every := not("all of it is re-read, but for interfaces and ports")
+	policy := policyFile("policy.db", "blocked.y")
+	every := not("all of it is re-read, but for interfaces")
 	return app{
 		server: s, version: []string{"unbound", "-V"},
 		kinds: []fileKind{
 			{
 				name: "main", text: conf, shows: record("version.x.", dnsmessage.ClassINET), bad: broken(conf, "nonsense: here"),
+				// The rest of the file is taken, and still answered at the address of before.
+				restart: func(e env) map[string]string { return confAt(e, "v2", "127.0.0.2") },
 				cells: map[editKind]want{
-					good: {result: unproven}, bad: {result: rejected, proof: "validator"}, restartOnly: every,
+					good: {result: unproven}, bad: {result: rejected, proof: "validator"}, restartOnly: {result: unproven},
 					deleted: {result: rejected}, mixed: {result: rejected},
 				},
 			},
@@ -143,6 +199,13 @@ remote-control:
 			},
 			{
 				name: "zone", text: zone, shows: record("version.zone.", dnsmessage.ClassINET), bad: broken(zone, "nonsense here there"),
+				cells: map[editKind]want{
+					good: {result: unproven}, bad: {result: rejected, proof: "validator"}, restartOnly: every,
+					deleted: {result: rejected}, mixed: {result: rejected, main: oldOne},
+				},
+			},
+			{
+				name: "response policy zone", text: policy, shows: record("blocked.y.", dnsmessage.ClassINET), bad: broken(policy, "nonsense here there"),
 				cells: map[editKind]want{
 					good: {result: unproven}, bad: {result: rejected, proof: "validator"}, restartOnly: every,
 					deleted: {result: rejected}, mixed: {result: rejected, main: oldOne},
@@ -191,11 +254,12 @@ func dnsmasqApp() app {
 		deleted: {result: needsRestart}, mixed: {result: needsRestart},
 	}
 	list := map[editKind]want{
-		good: {result: unproven}, bad: not("a line that it does not understand is skipped"), restartOnly: not("all of it is re-read"),
+		good: {result: unproven}, bad: {result: unproven}, restartOnly: not("all of it is re-read"),
 		deleted: {result: unproven, serves: nothing}, mixed: {result: needsRestart, main: oldOne},
 	}
 	// dnsmasq watches the folder, and forgets its names when the kubelet removes the old one.
 	folder := maps.Clone(list)
+	folder[bad] = want{result: unproven} // it skips a line that it does not understand
 	folder[mixed] = want{result: needsRestart, serves: nothing, main: oldOne}
 	return app{
 		server: server{
@@ -211,8 +275,11 @@ func dnsmasqApp() app {
 		kinds: []fileKind{
 			{name: "main", text: conf, shows: shown("main.x."), bad: broken(conf, "nonsense"), cells: restarts},
 			{name: "include in a nested folder", text: include, shows: shown("more.x."), bad: broken(include, "nonsense"), cells: restarts},
-			{name: "hosts (addn-hosts)", text: hosts("hosts", "host.x"), shows: shown("host.x."), cells: list},
-			{name: "hosts in a folder (hostsdir)", text: hosts("hosts.d/one", "one.x"), shows: shown("one.x."), cells: folder},
+			{name: "hosts (addn-hosts)", text: hosts("hosts", "host.x"), shows: shown("host.x."), bad: broken(hosts("hosts", "host.x"), "nonsense"), cells: list},
+			{
+				name: "hosts in a folder (hostsdir)", text: hosts("hosts.d/one", "one.x"), shows: shown("one.x."),
+				bad: broken(hosts("hosts.d/one", "one.x"), "nonsense"), cells: folder,
+			},
 		},
 	}
 }

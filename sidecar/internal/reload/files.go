@@ -34,8 +34,12 @@ func (r *Reloader) filesOf(target *process.Process, change agent.Change) *change
 		return nil
 	}
 	c := &changedFiles{reloader: r, target: target, change: change}
-	if row.Configuration != nil && target != nil {
+	switch {
+	case row.Configuration == nil:
+	case target != nil:
 		c.named = r.mentionsOf(*target, change.Files)
+	case row.Proof.OfReload():
+		c.named = r.mentionsUnseen(change.Files, watchedFiles(change.State))
 	}
 	return c
 }
@@ -146,12 +150,19 @@ func (c *changedFiles) after(out agent.Outcome) agent.Outcome {
 	if c == nil || out.Result != agent.Applied {
 		return out
 	}
-	if c.change.FilesUnknown {
-		return c.afterAny(out)
-	}
-	if c.named == nil {
+	switch {
+	case c.reloader.Plan.Row.Proof.OfReload():
+		return c.afterReload(out)
+	case c.change.FilesUnknown:
+		return c.startOnly(c.afterAny(out))
+	case c.named == nil:
 		return out // the proof of such a server is all that is known
 	}
+	return c.startOnly(c.afterKnown(out))
+}
+
+// afterKnown judges a server whose configuration names the files that it reads.
+func (c *changedFiles) afterKnown(out agent.Outcome) agent.Outcome {
 	var unread, gone []string
 	sure, there := true, 0
 	for _, file := range c.change.Files {
@@ -189,6 +200,68 @@ func (c *changedFiles) after(out agent.Outcome) agent.Outcome {
 		Message: fmt.Sprintf("%s reloaded, and read none of what changed (%s), nor does its configuration name it: "+
 			"it is used when the container starts, if at all", c.who(), listed(unread)),
 	}
+}
+
+// startOnly judges files that the server reads, but not all of what is in them: whether that differs from what it had is
+// not known, since nobody keeps the old content.
+func (c *changedFiles) startOnly(out agent.Outcome) agent.Outcome {
+	if c.named == nil {
+		return out
+	}
+	var sets []string
+	for _, file := range c.change.Files {
+		if directive := c.named.startOnly[file]; directive != "" {
+			sets = append(sets, file+" sets "+directive)
+		}
+	}
+	if out.Result != agent.Applied || len(sets) == 0 {
+		return out
+	}
+	out.Proven = false
+	out.Message = and(out.Message, "not proven: "+listed(sets)+", which only a start reads")
+	return out
+}
+
+// afterReload judges by a proof that is the server's word that a reload went well: of what it reads otherwise, such as at
+// each use, that says nothing.
+func (c *changedFiles) afterReload(out agent.Outcome) agent.Outcome {
+	if !out.Proven || c.reloader.provesContent() {
+		return out
+	}
+	beyond := slices.DeleteFunc(slices.Clone(c.change.Files), c.checked)
+	if len(beyond) == 0 {
+		return out
+	}
+	out.Proven = false
+	why := "the proof (" + out.Proof + ") is of what a reload reads: " + c.checkedKinds()
+	if c.named != nil && c.named.why != nil {
+		why += ", and " + c.named.why.Error()
+	}
+	if c.change.FilesUnknown {
+		why += ", and nobody knows whether that changed"
+	}
+	out.Message = and(out.Message, "not proven for "+listed(beyond)+": "+why)
+	return out
+}
+
+// checked reports whether a reload reads a file, and fails when it is bad.
+func (c *changedFiles) checked(file string) bool {
+	if c.named == nil || c.opened != nil && c.opened.sees(file) && !c.opened.seen(file) {
+		return false
+	}
+	rule, ok := c.rule(file)
+	return c.named.seen[file] || ok && rule.Effect == preset.Reread
+}
+
+// checkedKinds are the directives that lead to what a reload reads.
+func (c *changedFiles) checkedKinds() string {
+	kinds := []string{"its configuration"}
+	for _, rule := range c.reloader.Plan.Row.Files {
+		if rule.Effect == preset.Reread {
+			kinds = append(kinds, rule.Directives...)
+		}
+	}
+	return strings.Join(kinds, ", ")
 }
 
 // afterAny judges where nobody knows what the application had before: any watched file may have changed. A proof is one for

@@ -25,8 +25,11 @@ type mentions struct {
 	// bases are where relative paths begin.
 	bases []string
 	files []string
-	// by are the first words of the lines that name each file.
+	// by are the directives that name each file: the first words of lines, or keys.
 	by map[string][]string
+	// key is the last "key:", startOnly are the directives that only a start reads, by the files that set them.
+	key       string
+	startOnly map[string]string
 	// why says why there may be more, nil when all was read.
 	why  error
 	seen map[string]bool
@@ -38,12 +41,33 @@ const (
 	maxConfigFiles = 500
 )
 
+func (r *Reloader) newMentions(files []string) *mentions {
+	return &mentions{
+		configuration: *r.Plan.Row.Configuration, files: files,
+		by: map[string][]string{}, seen: map[string]bool{}, startOnly: map[string]string{},
+	}
+}
+
+// mentionsUnseen reads the configuration of a server whose process is not to be seen: the watched file that is called as
+// one of the defaults is taken for its beginning.
+func (r *Reloader) mentionsUnseen(files, watched []string) *mentions {
+	m := r.newMentions(files)
+	for _, file := range watched {
+		named := func(usual string) bool { return filepath.Base(usual) == filepath.Base(file) }
+		if slices.ContainsFunc(m.configuration.Defaults, named) {
+			m.begin(file, "")
+		}
+	}
+	if len(m.seen) == 0 {
+		m.begin("", "")
+	}
+	return m
+}
+
 // mentionsOf reads the configuration of a running process.
 func (r *Reloader) mentionsOf(target process.Process, files []string) *mentions {
-	m := &mentions{
-		configuration: *r.Plan.Row.Configuration, files: files, by: map[string][]string{}, seen: map[string]bool{},
-		root: filepath.Join(r.Table.Root, strconv.Itoa(target.PID), "root"),
-	}
+	m := r.newMentions(files)
+	m.root = filepath.Join(r.Table.Root, strconv.Itoa(target.PID), "root")
 	parsed, err := preset.Parsed{}, error(nil)
 	switch {
 	case r.Plan.Row.Grammar != nil && target.Titled() && r.Plan.Row.Grammar.Title == "":
@@ -196,19 +220,28 @@ func (m *mentions) read(path string) {
 		m.unsure(theirs(err.Error()))
 		return
 	}
+	m.key = ""
 	for line := range bytes.Lines(text) {
-		m.line(string(line), filepath.Dir(path))
+		words := m.words(string(line))
+		if len(words) == 0 {
+			continue
+		}
+		if only := strings.ToLower(words[0]); slices.Contains(m.configuration.StartOnly, only) {
+			m.startOnly[path] = words[0]
+		}
+		m.line(words, filepath.Dir(path))
 	}
 }
 
-func (m *mentions) line(line, from string) {
-	words := m.words(line)
-	if len(words) == 0 {
-		return
-	}
+func (m *mentions) line(words []string, from string) {
 	for i, word := range words {
 		by := words[0]
-		if i > 0 && slices.Contains(m.configuration.Includes, words[i-1]) {
+		switch {
+		case m.configuration.Keys:
+			if by = m.keyOf(words, i); by == "" {
+				continue
+			}
+		case i > 0 && slices.Contains(m.configuration.Includes, words[i-1]):
 			by = words[i-1] // "map $a $b { include FILE; }"
 		}
 		if i > 0 && slices.Contains(m.configuration.Bases, words[i-1]) && filepath.IsAbs(word) {
@@ -227,6 +260,30 @@ func (m *mentions) line(line, from string) {
 		}
 	}
 }
+
+// keyOf is the key that a word belongs to, "" for a word that is a key itself: the word before it where that may be one,
+// else the last "key:".
+func (m *mentions) keyOf(words []string, i int) string {
+	before := ""
+	if i > 0 {
+		before = strings.ToLower(words[i-1])
+	}
+	name, isKey := strings.CutSuffix(strings.ToLower(words[i]), ":")
+	switch {
+	case isKey && name == "": // of "key" :
+		m.key = before
+	case isKey:
+		m.key = name
+	case keyword.MatchString(before):
+		return before
+	default:
+		return m.key
+	}
+	return ""
+}
+
+// keyword is a word that may be a key, and is no path.
+var keyword = regexp.MustCompile(`^@?[a-z_]+$`)
 
 // variable notes files of which a word with a variable, of which the value is not known here, may be the path: those that
 // end like it.
@@ -283,6 +340,9 @@ func (m *mentions) words(line string) []string {
 	separator := func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune("\"'`;{}()=,|<>", r) }
 	var words []string
 	line = strings.TrimSpace(line)
+	if m.configuration.Keys {
+		line = strings.NewReplacer("[", " ", "]", " ").Replace(line)
+	}
 	if line == "" || strings.ContainsRune(m.configuration.Comments, rune(line[0])) {
 		return nil
 	}

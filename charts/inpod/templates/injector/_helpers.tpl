@@ -52,6 +52,13 @@ do where inpod works in that namespace alone.
 {{- end -}}
 {{- end -}}
 
+{{/* "true" where callers have to show a certificate. */}}
+{{- define "inpod.injector.clientAuthority" -}}
+{{- with .Values.injector.clientAuthority -}}
+{{- if or .secretName .configMapName -}}true{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "inpod.injector.port" -}}
 {{- regexFind "[0-9]+$" .Values.injector.config.listenAddress -}}
 {{- end -}}
@@ -84,6 +91,9 @@ knows itself.
 - {{ printf "--webhook-service=%s" (include "inpod.injector.name" .) | quote }}
 {{- if include "inpod.injector.foreignSecret" . }}
 - "--certificate-directory=/etc/inpod/tls"
+{{- end }}
+{{- if include "inpod.injector.clientAuthority" . }}
+- {{ printf "--client-authority-file=/etc/inpod/clients/%s" .Values.injector.clientAuthority.key | quote }}
 {{- end }}
 {{- if ne (toString .Values.injector.config.readLimits) "false" }}
 {{- with include "inpod.controller.namespaces" . }}

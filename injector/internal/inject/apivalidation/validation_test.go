@@ -62,7 +62,7 @@ func options() inject.Options {
 	return inject.Options{
 		Namespace: "shop", Server: "v1.37.2", NativeSidecars: true, Image: "inpod/sidecar:1.0.0", PullPolicy: corev1.PullIfNotPresent,
 		CPURequest: resource.MustParse("5m"), MemoryRequest: resource.MustParse("16Mi"), MemoryLimit: resource.MustParse("64Mi"),
-		StatusPort: 9797, ConfirmKey: "c0ffee",
+		StatusPort: 27467, ConfirmKey: "c0ffee",
 	}
 }
 
@@ -373,7 +373,7 @@ func (g generator) container(name string, volumes []corev1.Volume, token bool) c
 		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "kube-api-access-x", ReadOnly: true, MountPath: pick(g, tokenPath, tokenPath, tokenPath, "/tokens")})
 	}
 	if g.maybe(40) {
-		c.Ports = []corev1.ContainerPort{{ContainerPort: pick(g, int32(80), 8080, 9797, 9798), Name: pick(g, "", "http", "inpod")}}
+		c.Ports = []corev1.ContainerPort{{ContainerPort: pick(g, int32(80), 8080, 27467, 9798), Name: pick(g, "", "http", "inpod")}}
 	}
 	c.Env = []corev1.EnvVar{{Name: "POD", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "metadata.name"}}}}
 	if g.maybe(20) {
@@ -424,7 +424,7 @@ func (g generator) securityContext() *corev1.SecurityContext {
 // values are for any key: each is good for some and odd for others.
 func (g generator) value() string {
 	return pick(g, "nginx", "haproxy", "apache2", "caddy", "prometheus", "postgresql", "HUP", "USR1", "http://127.0.0.1:8080/-/reload", "https://web/reload",
-		"unix:/etc/a/s.sock:/reload", `["nginx","-t"]`, `["sh","-c","$(POD)"]`, "true", "false", "5s", "30s", "0", "101", "10m", "64Mi", "1Gi", "9797", "8080", "18797",
+		"unix:/etc/a/s.sock:/reload", `["nginx","-t"]`, `["sh","-c","$(POD)"]`, "true", "false", "5s", "30s", "0", "101", "10m", "64Mi", "1Gi", "27467", "8080", "18797",
 		"c0", "c1", "i0", "app", "^app", "200,204", "POST", "/etc/a/a", "/etc/a/b/c", tokenPath+"/token", tokenPath+"/ca.crt", "/var/run/secrets/x", "/etc/c/x",
 		"Authorization=/etc/a/token", "Authorization="+tokenPath+"/token\nX-A=/etc/a/b", "example.com/app:1", "$(POD)", "ä€", "", strings.Repeat("x", 70), path.Join("/", "a"))
 }

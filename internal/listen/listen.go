@@ -32,16 +32,27 @@ func New(listener net.Listener, bounds Bounds) *Bounded {
 
 // Serve serves on the listener until it is closed. It sets the server's ConnContext and Handler.
 func (b *Bounded) Serve(server *http.Server) error {
+	b.Prepare(server)
+	return server.Serve(b)
+}
+
+// Prepare has a server that will serve on the listener, or on TLS over it, note which connections have requests under way. It
+// sets the server's ConnContext and Handler.
+func (b *Bounded) Prepare(server *http.Server) {
 	handler := server.Handler
-	server.ConnContext = func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, key{}, c) }
+	server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		if over, ok := c.(interface{ NetConn() net.Conn }); ok { // TLS
+			c = over.NetConn()
+		}
+		return context.WithValue(ctx, key{}, c)
+	}
 	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, ok := r.Context().Value(key{}).(*conn); ok {
-			b.use(c, true)
-			defer b.use(c, false)
+			b.use(c, 1)
+			defer b.use(c, -1)
 		}
 		handler.ServeHTTP(w, r)
 	})
-	return server.Serve(b)
 }
 
 // key is where the context of a request has its connection.
@@ -92,7 +103,7 @@ func (b *Bounded) enter(c *conn) bool {
 // shed closes the connection that has waited longest. The caller holds the lock.
 func (b *Bounded) shed(candidate func(*conn) bool) bool {
 	for _, c := range b.open {
-		if !c.busy && candidate(c) {
+		if c.requests == 0 && candidate(c) {
 			b.remove(c)
 			_ = c.Conn.Close()
 			return true
@@ -101,11 +112,11 @@ func (b *Bounded) shed(candidate func(*conn) bool) bool {
 	return false
 }
 
-// use notes that a request is served on c, or has been.
-func (b *Bounded) use(c *conn, busy bool) {
+// use notes that one more request is served on c, or one less.
+func (b *Bounded) use(c *conn, more int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	c.busy = busy
+	c.requests += more
 	if b.remove(c) {
 		b.open = append(b.open, c)
 	}
@@ -126,8 +137,8 @@ type conn struct {
 	net.Conn
 	address  string
 	listener *Bounded
-	// busy is true while a request is served on it.
-	busy bool
+	// requests are served on it at this moment. HTTP/2 has several.
+	requests int
 }
 
 // Close closes the connection and frees its place.

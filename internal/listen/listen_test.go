@@ -11,7 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"inpod.dev/inpod/sidecar/internal/listen"
+	"inpod.dev/inpod/internal/listen"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
