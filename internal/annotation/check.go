@@ -225,19 +225,27 @@ func (c *Checker) marks(annotations map[string]string) []Problem {
 	return r.problems
 }
 
-// unknown says what was meant by a key that nobody reads.
+// unknown says what was meant by a key that nobody reads, "" for one that another installation may comment on.
 func (c *Checker) unknown(key string, at Place) string {
 	const where = "is no key of inpod or Reloader"
-	if meant := c.meant(key, at); meant != "" {
+	meant := c.meant(key, at)
+	switch {
+	case c.replaced[meant], meant == "" && len(c.replaced) > 0 && !strings.HasPrefix(key, Domain):
+		return "" // another installation has Reloader's keys
+	case meant != "":
 		return where + "; did you mean " + meant + "?"
 	}
 	return where + "; docs/annotations.md lists all"
 }
 
-// meant returns the key that was meant, "" if that is anybody's guess. Keys that count at the place go first.
+// meant returns the key that was meant, which may be one that the settings replace; "" if that is anybody's guess. Keys that count
+// at the place go first.
 func (c *Checker) meant(key string, at Place) string {
 	domain, name, _ := strings.Cut(strings.ToLower(key), "/")
 	if at&(AtWorkload|AtTemplate) != 0 && (domain == reloaderDomain || domain+"/" == Domain) && slices.Contains(alsoKnownAsAuto(), name) {
+		if auto := DefaultKeys().Auto; c.replaced[auto] {
+			return auto
+		}
 		return c.keys.Auto
 	}
 	type candidate struct {
@@ -246,7 +254,7 @@ func (c *Checker) meant(key string, at Place) string {
 		distance, domain int
 	}
 	var best candidate
-	for _, known := range slices.Sorted(maps.Keys(c.table)) {
+	for _, known := range slices.Concat(slices.Sorted(maps.Keys(c.table)), slices.Sorted(maps.Keys(c.replaced))) {
 		its, named, _ := strings.Cut(known, "/")
 		one := candidate{name: known, distance: spelling.Distance(name, named), domain: spelling.Distance(domain, its)}
 		if c.table[known].At&at == 0 {

@@ -165,6 +165,16 @@ func TestKeysThatTheSettingsReplace(t *testing.T) {
 			at{workload: marks{"example.com/match": "true"}},
 			[]string{"annotation example.com/match: has no effect on the workload: it counts on the ConfigMap, Secret or SecretProviderClass"},
 		},
+		"a misspelling of the key of another installation": {
+			at{workload: marks{"reloader.stakater.com/atuo": "true", "reloader.stakater.com/enabled": "true", "reloader.stakater.com/xyzzy": "true"}}, nil,
+		},
+		"a misspelling of a key that is read": {
+			at{workload: marks{"secrets.reloader.stakater.com/reload": "db"}},
+			[]string{"annotation secrets.reloader.stakater.com/reload: is no key of inpod or Reloader; did you mean secret.reloader.stakater.com/reload?"},
+		},
+		"a misspelled key of inpod": {
+			at{workload: marks{"inpod.dev/xyzzy": "true"}}, []string{"annotation inpod.dev/xyzzy: is no key of inpod or Reloader; docs/annotations.md lists all"},
+		},
 		"another key of that domain":  {at{workload: marks{"example.com/rolls": "true"}}, nil},
 		"a label that selects":        {at{source: marks{}, labels: marks{"reloader.stakater.com/follow": "yes"}}, nil},
 		"a value that does not count": {at{source: marks{"example.com/match": "True"}}, []string{`annotation example.com/match: "True" counts as false; only "true" switches it on`}},

@@ -22,6 +22,8 @@ func topLevel() []schema.GroupVersionResource {
 		{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "mutatingwebhookconfigurations"},
 		{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingadmissionpolicybindings"},
 		{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingadmissionpolicies"},
+		{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "mutatingadmissionpolicybindings"},
+		{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "mutatingadmissionpolicies"},
 	}
 }
 
@@ -30,6 +32,9 @@ func topLevel() []schema.GroupVersionResource {
 func (c *Cluster) RemoveLabeled(ctx context.Context, label string, age time.Duration) error {
 	for _, resource := range topLevel() {
 		list, err := c.dynamic.Resource(resource).List(ctx, metav1.ListOptions{LabelSelector: label})
+		if apierrors.IsNotFound(err) {
+			continue // an older cluster does not have the kind
+		}
 		if err != nil {
 			return fmt.Errorf("%s with label %s: %w", resource.Resource, label, err)
 		}
