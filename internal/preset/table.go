@@ -65,7 +65,8 @@ func webServers() []Preset {
 			ContentType: "text/caddyfile", Headers: map[string]string{"Cache-Control": "must-revalidate"},
 			// It answers well also when a certificate cannot be loaded.
 			Proof: Proof{Kind: ProofAnswer}, BadFile: Keeps, Guard: true,
-			NotReread: "nothing; files that the Caddyfile imports are read by the server itself",
+			Configuration: &Configuration{Includes: []string{"import"}, Comments: "#"}, // it begins with what is sent
+			NotReread:     "nothing; files that the Caddyfile imports are read by the server itself",
 		},
 		{
 			Name: "squid", Processes: []string{"squid"}, Signal: "HUP",
@@ -83,7 +84,8 @@ func webServers() []Preset {
 			Grammar:    new(phpGrammar()),
 			Validators: [][]string{{Comm, "-t", "-y", Title}, {"php-fpm", "-t", "-y", Title}, {Comm, "-t", Options}}, MustValidate: true,
 			Proof: Proof{Kind: ProofWorkers}, Linger: time.Second, BadFile: Exits,
-			NotReread: "nothing: it starts itself anew under the same PID",
+			Configuration: &Configuration{Includes: []string{"include"}, Comments: ";#"}, // it begins in the title
+			NotReread:     "nothing: it starts itself anew under the same PID",
 		},
 		{
 			Name: "uwsgi", Processes: []string{"uwsgi", "uwsgi-core", "uWSGI"}, Signal: "HUP",
@@ -103,6 +105,7 @@ func webServers() []Preset {
 			Name: "gunicorn", Processes: []string{"gunicorn"}, Signal: "HUP",
 			Validators: [][]string{{"gunicorn", "--check-config", Args}}, MustValidate: true,
 			Proof: Proof{Kind: ProofWorkers}, Linger: 3 * time.Second, BadFile: Exits, NeedsDirectory: true,
+			Configuration: &Configuration{Loose: []string{"-c", "--config"}, Comments: "#"},
 			Files: []FileRule{
 				{Name: "main", Globs: []string{"*.conf.py", "gunicorn.py", "gunicorn_config.py", "gunicorn_conf.py"}, Effect: Reread},
 				{

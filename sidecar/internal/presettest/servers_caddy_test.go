@@ -19,6 +19,10 @@ http://LISTEN {
   respond /main VERSION
   import CONF/conf.d/deep/*.caddy
   root * CONF/html
+  handle /copied.txt {
+    root * DATA
+    file_server
+  }
   templates
   file_server
 }
@@ -42,6 +46,7 @@ https://localhost:TLS {
 			sidecar: func(e env) []string {
 				return []string{"--reload-url", fmt.Sprintf("http://127.0.0.1:%d/load", e.port3)}
 			},
+			setup: copyTo("copied.txt"),
 		},
 		version: []string{"caddy", "version"},
 		kinds: []fileKind{
@@ -73,6 +78,7 @@ https://localhost:TLS {
 					deleted: {result: proven, serves: nothing}, mixed: {result: proven, main: newOne},
 				},
 			},
+			copiedAtTheStart(oneFile("source/copied.txt", "inpod-%s\n"), page("/copied.txt")),
 		},
 	}
 }

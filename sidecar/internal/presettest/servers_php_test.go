@@ -32,7 +32,8 @@ func phpApp() app {
 	return app{
 		server: server{
 			preset: "php-fpm", program: program,
-			argv: func(e env) []string { return []string{program, "-F", "-c", e.conf, "-y", e.conf + "/fpm.conf"} },
+			argv:  func(e env) []string { return []string{program, "-F", "-c", e.conf, "-y", e.conf + "/fpm.conf"} },
+			setup: copyTo("copied.php"),
 		},
 		version: []string{program, "-v"},
 		kinds: []fileKind{
@@ -56,16 +57,19 @@ func phpApp() app {
 				bad: broken(settings, "nonsense = [ ("),
 				cells: map[editKind]want{
 					good: {result: proven}, bad: {result: proven}, restartOnly: all,
-					deleted: {result: proven, serves: nothing}, mixed: {result: proven, main: newOne},
+					deleted: {result: unproven, serves: nothing}, mixed: {result: proven, main: newOne},
 				},
 			},
 			{
 				name: "script", text: script, shows: fastcgi(env1, ""), bad: broken(script, "nonsense here ((("),
-				cells: map[editKind]want{
-					good: {result: proven}, bad: {result: proven, serves: nothing}, restartOnly: not("it is read at each request"),
-					deleted: {result: proven, serves: nothing}, mixed: {result: proven, serves: nothing, main: newOne},
+				cells: map[editKind]want{ // nothing names a script but a request
+					good: {result: unproven}, bad: {result: unproven, serves: nothing}, restartOnly: not("it is read at each request"),
+					deleted: {result: unproven, serves: nothing}, mixed: {result: unproven, serves: nothing, main: newOne},
 				},
 			},
+			copiedAtTheStart(oneFile("source/copied.php", "<?php echo 'inpod-%s';\n"), func(e env) (string, error) {
+				return fastcgiFile(env1(e), filepath.Join(e.data, "copied.php"))
+			}),
 		},
 	}
 }
@@ -80,29 +84,34 @@ func fastcgi(port func(env) int, text string) func(env) (string, error) {
 				return "", err
 			}
 		}
-		conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port(e)), time.Second)
-		if err != nil {
+		return fastcgiFile(port(e), file)
+	}
+}
+
+// fastcgiFile asks PHP for a script.
+func fastcgiFile(port int, file string) (string, error) {
+	conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(2 * time.Second))
+	var params bytes.Buffer
+	for _, pair := range [][2]string{{"SCRIPT_FILENAME", file}, {"REQUEST_METHOD", "GET"}, {"SCRIPT_NAME", "/x"}} {
+		params.Write([]byte{byte(len(pair[0])), byte(len(pair[1]))})
+		params.WriteString(pair[0] + pair[1])
+	}
+	const begin, parameters, stdin = 1, 4, 5
+	for _, record := range []struct {
+		kind byte
+		body []byte
+	}{{begin, []byte{0, 1, 0, 0, 0, 0, 0, 0}}, {parameters, params.Bytes()}, {parameters, nil}, {stdin, nil}} {
+		header := []byte{1, record.kind, 0, 1, 0, 0, 0, 0}
+		big.BigEndian.PutUint16(header[4:], uint16(len(record.body)))
+		if _, err := conn.Write(append(header, record.body...)); err != nil {
 			return "", err
 		}
-		defer conn.Close()
-		_ = conn.SetDeadline(time.Now().Add(2 * time.Second))
-		var params bytes.Buffer
-		for _, pair := range [][2]string{{"SCRIPT_FILENAME", file}, {"REQUEST_METHOD", "GET"}, {"SCRIPT_NAME", "/x"}} {
-			params.Write([]byte{byte(len(pair[0])), byte(len(pair[1]))})
-			params.WriteString(pair[0] + pair[1])
-		}
-		const begin, parameters, stdin = 1, 4, 5
-		for _, record := range []struct {
-			kind byte
-			body []byte
-		}{{begin, []byte{0, 1, 0, 0, 0, 0, 0, 0}}, {parameters, params.Bytes()}, {parameters, nil}, {stdin, nil}} {
-			header := []byte{1, record.kind, 0, 1, 0, 0, 0, 0}
-			big.BigEndian.PutUint16(header[4:], uint16(len(record.body)))
-			if _, err := conn.Write(append(header, record.body...)); err != nil {
-				return "", err
-			}
-		}
-		answer, err := io.ReadAll(conn)
-		return versionIn(strings.ReplaceAll(string(answer), "\x00", "")), err
 	}
+	answer, err := io.ReadAll(conn)
+	return versionIn(strings.ReplaceAll(string(answer), "\x00", "")), err
 }

@@ -29,6 +29,30 @@ func broken(files func(env, string) map[string]string, line string) func(env) ma
 	}
 }
 
+// copiedAtTheStart is the kind of file that a container copies when it starts: no reload takes it, and nothing names it.
+func copiedAtTheStart(text func(env, string) map[string]string, shows func(env) (string, error)) fileKind {
+	unproven := want{result: unproven, serves: oldOne, message: "not seen to read it"}
+	gone := unproven
+	gone.message = "it is gone"
+	beside := unproven
+	beside.main = newOne
+	return fileKind{
+		name: "file copied at the start", text: text, shows: shows,
+		cells: map[editKind]want{
+			good: unproven, bad: anyContent, restartOnly: not("all of it needs a restart"), deleted: gone, mixed: beside,
+		},
+	}
+}
+
+// copyTo is a setup that copies a file of the volume, as an entrypoint does.
+func copyTo(name string) func(t *testing.T, e env) {
+	return func(t *testing.T, e env) {
+		text, err := os.ReadFile(filepath.Join(e.conf, "source", name))
+		must(t, err)
+		must(t, os.WriteFile(filepath.Join(e.data, name), text, 0o644))
+	}
+}
+
 func servers() []server {
 	return append(append(webServers(), metricServers()...), otherServers()...)
 }

@@ -16,6 +16,8 @@ def app(environ, start):
     path = environ.get("PATH_INFO", "")
     if path == "/script":
         return [VERSION.encode()]
+    if path == "/copied":
+        return [open("copied.txt").read().encode()]
     return [os.environ.get("INPOD" + path.replace("/", "_").upper(), "").encode()]
 application = app
 `
@@ -124,6 +126,7 @@ func gunicornWith(variant string, args []string) app {
 			// Its directory may not be in the volume: see TestGuard.
 			setup: func(t *testing.T, e env) {
 				must(t, os.WriteFile(e.data+"/page.py", []byte("exec(open('"+e.conf+"/app/page.py').read())\n"), 0o644))
+				copyTo("copied.txt")(t, e)
 			},
 		},
 		version: []string{"gunicorn", "--version"},
@@ -149,6 +152,7 @@ func gunicornWith(variant string, args []string) app {
 					mixed: {result: rejected, main: oldOne},
 				},
 			},
+			copiedAtTheStart(oneFile("source/copied.txt", "inpod-%s\n"), page("/copied")),
 		},
 	}
 }

@@ -133,6 +133,56 @@ scrape_configs:
 	}
 }
 
+func TestAServerThatNamesNotAllOfItsFilesProvesOnlyWhatItWasSeenToRead(t *testing.T) {
+	t.Parallel()
+	php := []string{"php-fpm: master process (DIR/main)"}
+	for name, tc := range map[string]struct {
+		preset, text string
+		args         []string
+		changed      string
+		opened       bool
+		wantProven   bool
+	}{
+		"a part of a Caddyfile":                  {preset: "caddy", text: "import DIR/parts/*", changed: "parts/a", wantProven: true},
+		"a page below a root of a Caddyfile":     {preset: "caddy", text: "root * DIR/html", changed: "html/a.txt", wantProven: true},
+		"a file beside a Caddyfile":              {preset: "caddy", text: "root * DIR/html", changed: "copied"},
+		"a pool of PHP":                          {preset: "php-fpm", text: "include=DIR/pool.d/*.conf", args: php, changed: "pool.d/a.conf", wantProven: true},
+		"a php.ini that PHP opens":               {preset: "php-fpm", args: php, changed: "php.ini", opened: true, wantProven: true},
+		"a script that PHP opens at a request":   {preset: "php-fpm", args: php, changed: "page.php"},
+		"settings of gunicorn":                   {preset: "gunicorn", args: []string{"gunicorn", "-c", "DIR/main"}, changed: "main", wantProven: true},
+		"code that gunicorn opens":               {preset: "gunicorn", args: []string{"gunicorn", "app:app"}, changed: "app.py", opened: true, wantProven: true},
+		"a file that gunicorn does not open":     {preset: "gunicorn", args: []string{"gunicorn", "app:app"}, changed: "copied"},
+		"code that a worker has not yet come to": {preset: "gunicorn", args: []string{"gunicorn", "app:app"}, changed: "late.py"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			row, err := preset.ByName(tc.preset)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir := written(t, map[string]string{tc.changed: "x", "main": tc.text})
+			r := &Reloader{Plan: Plan{Row: row}, Secrets: []string{dir}, Table: process.Table{Root: dir + "/proc"}}
+			var target *process.Process
+			if tc.args != nil {
+				process := running(dir, tc.args).Process
+				target = &process
+			} else {
+				r.Plan.URL = &Endpoint{BodyFile: dir + "/main"}
+			}
+			judge := r.filesOf(target, agent.Change{Files: []string{filepath.Join(dir, tc.changed)}})
+			judge.watch()
+			defer judge.close()
+			if tc.opened {
+				_, _ = os.ReadFile(filepath.Join(dir, tc.changed))
+			}
+			out := judge.after(agent.Outcome{Result: agent.Applied, Proven: true})
+			if out.Result != agent.Applied || out.Proven != tc.wantProven || !tc.wantProven && !strings.Contains(out.Message, "not seen to read it") {
+				t.Errorf("%+v; want applied, proven %v", out, tc.wantProven)
+			}
+		})
+	}
+}
+
 func TestADirectiveThatOnlyAStartReadsTakesTheProofFromItsFile(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

@@ -36,10 +36,12 @@ func (r *Reloader) filesOf(target *process.Process, change agent.Change) *change
 	c := &changedFiles{reloader: r, target: target, change: change}
 	switch {
 	case row.Configuration == nil:
+	case r.Plan.URL != nil && r.Plan.URL.BodyFile != "":
+		c.named = r.mentionsFrom(change.Files, r.Plan.URL.BodyFile)
 	case target != nil:
 		c.named = r.mentionsOf(*target, change.Files)
 	case row.Proof.OfReload():
-		c.named = r.mentionsUnseen(change.Files, watchedFiles(change.State))
+		c.named = r.mentionsFrom(change.Files, r.unseen(watchedFiles(change.State))...)
 	}
 	return c
 }

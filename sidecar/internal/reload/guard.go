@@ -46,7 +46,7 @@ func (c *changedFiles) guard() (out agent.Outcome, done bool) {
 // needed reports whether a server that reads its files again would miss one, because its configuration names it. Of a server
 // whose configuration is sent to it, certificates and keys are the files that it does not miss in words.
 func (c *changedFiles) needed(file string) bool {
-	if c.named == nil {
+	if c.reloader.Plan.Row.BodyFrom != "" {
 		return slices.Contains([]string{".crt", ".key", ".pem"}, filepath.Ext(file)) && c.sent(file)
 	}
 	rule, ok := c.rule(file)

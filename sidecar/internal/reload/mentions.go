@@ -48,17 +48,26 @@ func (r *Reloader) newMentions(files []string) *mentions {
 	}
 }
 
-// mentionsUnseen reads the configuration of a server whose process is not to be seen: the watched file that is called as
-// one of the defaults is taken for its beginning.
-func (r *Reloader) mentionsUnseen(files, watched []string) *mentions {
-	m := r.newMentions(files)
+// unseen is where the configuration of a server begins whose process is not to be seen: the watched files that are called
+// as one of the defaults.
+func (r *Reloader) unseen(watched []string) []string {
+	var first []string
 	for _, file := range watched {
 		named := func(usual string) bool { return filepath.Base(usual) == filepath.Base(file) }
-		if slices.ContainsFunc(m.configuration.Defaults, named) {
-			m.begin(file, "")
+		if slices.ContainsFunc(r.Plan.Row.Configuration.Defaults, named) {
+			first = append(first, file)
 		}
 	}
-	if len(m.seen) == 0 {
+	return first
+}
+
+// mentionsFrom reads a configuration that begins with files of which the sidecar sees what the server does.
+func (r *Reloader) mentionsFrom(files []string, first ...string) *mentions {
+	m := r.newMentions(files)
+	for _, file := range first {
+		m.begin(file, "")
+	}
+	if len(first) == 0 {
 		m.begin("", "")
 	}
 	return m
@@ -68,6 +77,10 @@ func (r *Reloader) mentionsUnseen(files, watched []string) *mentions {
 func (r *Reloader) mentionsOf(target process.Process, files []string) *mentions {
 	m := r.newMentions(files)
 	m.root = filepath.Join(r.Table.Root, strconv.Itoa(target.PID), "root")
+	if _, err := os.ReadDir(m.root); err != nil {
+		m.root = ""
+		defer m.doubt(r)
+	}
 	parsed, err := preset.Parsed{}, error(nil)
 	switch {
 	case r.Plan.Row.Grammar != nil && target.Titled() && r.Plan.Row.Grammar.Title == "":
@@ -80,11 +93,6 @@ func (r *Reloader) mentionsOf(target process.Process, files []string) *mentions 
 	if err != nil {
 		m.why = err
 		return m
-	}
-	_, err = os.ReadDir(m.root)
-	if err != nil {
-		m.root = ""
-		defer m.doubt(r)
 	}
 	m.bases = append(m.bases, r.directory(&target))
 	m.bases = append(m.bases, parsed.Values(m.configuration.Bases...)...)
@@ -248,7 +256,9 @@ func (m *mentions) line(words []string, from string) {
 			m.bases = append(m.bases, word)
 		}
 		for _, path := range m.absolute(word, from) {
-			m.note(path, by)
+			if word != "*" || slices.Contains(m.configuration.Includes, by) { // which is any host or path elsewhere
+				m.note(path, by)
+			}
 		}
 		if i := strings.IndexByte(word, '/'); i > 0 {
 			m.note(filepath.Clean(word[i:]), by) // "txt:/etc/a.map", "@/etc/a"
