@@ -12,7 +12,7 @@ import (
 )
 
 // newPair is a certificate and its key, in PEM.
-func newPair(t *testing.T) [2]string {
+func newPair(t testing.TB) [2]string {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
