@@ -43,7 +43,8 @@ func full() confirm.Reply {
 			"/etc/nginx/nginx.conf": confirm.Digest([16]byte(sum[:16])), "/etc/tls/tls.key": confirm.Opaque,
 			"/etc/nginx/gone": confirm.Missing, "/etc/app/token": confirm.Ignored,
 		},
-		At: at, Started: at.Add(-time.Hour), Changed: at.Add(-time.Minute), AttemptAt: at.Add(-time.Second), Version: "v1.2.3",
+		Mounts: map[string]time.Time{"/secrets": at.Add(-time.Minute)},
+		At:     at, Started: at.Add(-time.Hour), Changed: at.Add(-time.Minute), AttemptAt: at.Add(-time.Second), Version: "v1.2.3",
 	}
 }
 
@@ -201,6 +202,9 @@ func TestParseRequest(t *testing.T) {
 	}{
 		"good":                     {body: encoded(confirm.Request{Nonce: nonce, Files: []string{"/a/b"}}), want: confirm.Request{Nonce: nonce, Files: []string{"/a/b"}}},
 		"no files":                 {body: encoded(confirm.Request{Nonce: nonce}), want: confirm.Request{Nonce: nonce}},
+		"a folder":                 {body: encoded(confirm.Request{Nonce: nonce, Mounts: []string{"/secrets"}}), want: confirm.Request{Nonce: nonce, Mounts: []string{"/secrets"}}},
+		"a relative folder":        {body: encoded(confirm.Request{Nonce: nonce, Mounts: []string{"secrets"}}), wantErr: "secrets"},
+		"too many folders":         {body: encoded(confirm.Request{Nonce: nonce, Mounts: many}), wantErr: "513 files"},
 		"a field of a later time":  {body: `{"nonce":"AQEBAQEBAQEBAQEBAQEBAQ==","later":1}`, want: confirm.Request{Nonce: nonce}},
 		"empty":                    {wantErr: "want {"},
 		"no JSON":                  {body: "hello", wantErr: "want {"},

@@ -55,11 +55,14 @@ const (
 type Request struct {
 	Nonce []byte   `json:"nonce"`
 	Files []string `json:"files,omitempty"`
+	// Mounts are watched folders of which it is asked since when they are as they are: what is in their files is known to
+	// nobody who asks.
+	Mounts []string `json:"mounts,omitempty"`
 }
 
 // NewRequest makes a request with a fresh nonce. It is sent as json.Marshal writes it.
-func NewRequest(files []string) (Request, error) {
-	r := Request{Nonce: make([]byte, minNonce), Files: files}
+func NewRequest(files []string, mounts ...string) (Request, error) {
+	r := Request{Nonce: make([]byte, minNonce), Files: files, Mounts: mounts}
 	_, _ = rand.Read(r.Nonce) // never fails (crypto/rand)
 	return r, r.check()
 }
@@ -80,10 +83,10 @@ func (r Request) check() error {
 	if len(r.Nonce) < minNonce || len(r.Nonce) > maxNonce {
 		return fmt.Errorf("the nonce has %d bytes; want %d to %d", len(r.Nonce), minNonce, maxNonce)
 	}
-	if len(r.Files) > MaxFiles {
-		return fmt.Errorf("%d files; at most %d can be asked for at once", len(r.Files), MaxFiles)
+	if len(r.Files) > MaxFiles || len(r.Mounts) > MaxFiles {
+		return fmt.Errorf("%d files; at most %d can be asked for at once", max(len(r.Files), len(r.Mounts)), MaxFiles)
 	}
-	for _, file := range r.Files {
+	for _, file := range slices.Concat(r.Files, r.Mounts) {
 		if len(file) > maxPath || !path.IsAbs(file) || path.Clean(file) != file || strings.ContainsRune(file, 0) {
 			return fmt.Errorf("%.80q is no absolute path without detours", file)
 		}
@@ -147,6 +150,9 @@ type Reply struct {
 	Assumed bool `json:"assumed,omitempty"`
 	// Files holds for each file that was asked for its digest as Digest writes it, or Missing, Opaque or Ignored.
 	Files map[string]string `json:"files"`
+	// Mounts holds for each folder that was asked for, and is watched, when it came to be as it is. A sidecar of before this
+	// field has none.
+	Mounts map[string]time.Time `json:"mounts,omitempty"`
 	// Changes counts new contents, Attempts attempts to tell the application, both since Started.
 	Changes  int64 `json:"changes"`
 	Attempts int64 `json:"attempts"`
@@ -216,8 +222,8 @@ func (r Reply) unknown() string {
 	default:
 		return fmt.Sprintf("it has the unknown result %.40q", r.Result)
 	}
-	if len(r.Files) > MaxFiles {
-		return fmt.Sprintf("it is about %d files; at most %d can be asked for", len(r.Files), MaxFiles)
+	if len(r.Files) > MaxFiles || len(r.Mounts) > MaxFiles {
+		return fmt.Sprintf("it is about %d files; at most %d can be asked for", max(len(r.Files), len(r.Mounts)), MaxFiles)
 	}
 	for _, file := range slices.Sorted(maps.Keys(r.Files)) {
 		if !known(r.Files[file]) {

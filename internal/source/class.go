@@ -15,6 +15,19 @@ type Mounted struct {
 	Written Moment
 }
 
+// Has reports whether a pod has the versions of a snapshot, all of them and no other.
+func (m Mounted) Has(snapshot *Snapshot) bool {
+	if snapshot == nil || len(snapshot.Keys) != len(m.Versions) {
+		return false
+	}
+	for id, version := range m.Versions {
+		if entry, ok := snapshot.Keys[id]; !ok || entry.Digest != DigestOf([]byte(version)) {
+			return false
+		}
+	}
+	return true
+}
+
 // OfSecretProviderClass returns the snapshot of a class by what its pods have mounted; nil where no pod has. A pod reads
 // the current versions when it starts, so that only rotation makes what it started with old. While the driver rotates one
 // pod after the other, they differ:

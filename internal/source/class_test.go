@@ -43,3 +43,31 @@ func TestWhichVersionsOfAClassCount(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatAPodHasOfAClass(t *testing.T) {
+	t.Parallel()
+	mounted := func(versions ...string) source.Mounted {
+		m := source.Mounted{Versions: map[string]string{}, Rotated: true}
+		for i := 0; i < len(versions); i += 2 {
+			m.Versions[versions[i]] = versions[i+1]
+		}
+		return m
+	}
+	wanted := source.OfSecretProviderClass(csiRef("vault"), []source.Mounted{mounted("a", "1", "b", "2")})
+	for name, tc := range map[string]struct {
+		has  source.Mounted
+		of   *source.Snapshot
+		want bool
+	}{
+		"all of it":             {mounted("a", "1", "b", "2"), wanted, true},
+		"one version differs":   {mounted("a", "1", "b", "1"), wanted, false},
+		"one object is missing": {mounted("a", "1"), wanted, false},
+		"one object too many":   {mounted("a", "1", "b", "2", "c", "3"), wanted, false},
+		"another object":        {mounted("a", "1", "c", "2"), wanted, false},
+		"nothing is wanted":     {mounted("a", "1"), nil, false},
+	} {
+		if got := tc.has.Has(tc.of); got != tc.want {
+			t.Errorf("%s: %t, want %t", name, got, tc.want)
+		}
+	}
+}

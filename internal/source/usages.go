@@ -11,6 +11,14 @@ import (
 // csiDriver is the volume driver whose secretProviderClass attribute names a source.
 const csiDriver = "secrets-store.csi.k8s.io"
 
+// ClassOf returns the SecretProviderClass that a volume shows, "" for one that shows none.
+func ClassOf(volume *corev1.Volume) string {
+	if volume.CSI == nil || volume.CSI.Driver != csiDriver {
+		return ""
+	}
+	return volume.CSI.VolumeAttributes["secretProviderClass"]
+}
+
 // Usages returns every usage of a source in a pod template, in the order of
 // the template: containers first, then init containers; mounts before
 // environment. Volumes that no container mounts are not used.
@@ -143,8 +151,8 @@ func (w walk) volumeParts(volume *corev1.Volume) ([]part, Place, Via) {
 		v := volume.Secret
 		only := part{kind: Secret, name: v.SecretName, items: v.Items, optional: v.Optional}
 		return []part{only}, meets([]Layer{w.layer(only)}), ViaVolume
-	case volume.CSI != nil && volume.CSI.Driver == csiDriver:
-		return []part{{kind: SecretProviderClass, name: volume.CSI.VolumeAttributes["secretProviderClass"]}}, nil, ViaCSI
+	case ClassOf(volume) != "":
+		return []part{{kind: SecretProviderClass, name: ClassOf(volume)}}, nil, ViaCSI
 	case volume.Projected != nil:
 		parts, layers := w.projected(volume.Projected.Sources)
 		return parts, meets(layers), ViaProjected

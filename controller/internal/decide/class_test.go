@@ -23,11 +23,28 @@ func TestSecretProviderClasses(t *testing.T) {
 	checkAll(t, map[string]ruleCase{
 		"it is recorded": {parts: follows, objects: objects, fresh: true, reason: decide.Adopted, record: true, records: recorded},
 		"other versions that were rotated in are a rollout": {
-			parts: follows, objects: objects, happens: now(class("2", true)), action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: recorded,
+			parts: follows, objects: objects, happens: now(class("2", true)), action: decide.Rollout, reason: decide.NoSidecar, record: true, records: recorded,
 			message: "Rolling update started: SecretProviderClass vault changed (password)",
 		},
-		"also where every pod has a sidecar": {
-			parts: injected(obj.CSI("vault")), objects: objects, action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: recorded,
+		"where every pod has a sidecar they are reloaded": {
+			parts: injected(obj.CSI("vault")), objects: objects, action: decide.Reload, reason: decide.LiveChanged, records: recorded,
+			message: "Reloading in place: SecretProviderClass vault changed (password)",
+			happens: func(w *world) {
+				now(class("2", true))(w)
+				w.input.InPlace.Sidecar = true
+			},
+		},
+		"and recorded once every pod has confirmed it": {
+			parts: injected(obj.CSI("vault")), objects: objects, reason: decide.ReloadConfirmed, record: true, records: recorded,
+			message: "Reloaded in place: SecretProviderClass vault changed (password)",
+			happens: func(w *world) {
+				now(class("2", true))(w)
+				w.input.InPlace = decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true}
+			},
+		},
+		"one that is only named is a rollout also with a sidecar": {
+			parts:   []obj.Part{obj.Annotation("secretproviderclass.reloader.stakater.com/reload", "vault"), obj.TemplateAnnotation(inject, "enabled")},
+			objects: objects, action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: recorded,
 			message: "Rolling update started: SecretProviderClass vault changed (password)",
 			happens: func(w *world) {
 				now(class("2", true))(w)

@@ -241,9 +241,6 @@ func liveChanged(a *assessment) (Decision, bool) {
 // onlyLive tells whether every change reaches running containers.
 func (a *assessment) onlyLive() bool {
 	for _, cause := range a.changed {
-		if cause.Ref.Kind == source.SecretProviderClass {
-			return false // what its files hold is known to the driver alone, so that no sidecar could confirm it
-		}
 		for _, change := range cause.Diff.Changes {
 			if change.Frozen {
 				return false

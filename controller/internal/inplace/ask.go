@@ -31,18 +31,33 @@ type Asker struct {
 // works. Its connections are not kept: a question is rare, and pods are many.
 func NewAsker(digestKey []byte, ways ...Way) *Asker { return &Asker{ways: ways, key: digestKey} }
 
-// Ask returns what the sidecar of a pod says of these files. More files than one question may have take several; the
+// Question is what the sidecar of a pod is asked about.
+type Question struct {
+	// Files are the digests that files should have, by their paths.
+	Files map[string]string
+	// Mounts are the paths of mounts of which it is asked since when they are as they are.
+	Mounts []string
+}
+
+// Ask returns what the sidecar of a pod says of files and mounts. More files than one question may have take several; the
 // application has the content if it has had it at each of them. An [UnreachableError] says that nothing was heard of it, a
 // [NotUnderstoodError] that what was heard says nothing of the pod.
-func (a *Asker) Ask(ctx context.Context, pod observe.Pod, want map[string]string) (confirm.Reply, error) {
+func (a *Asker) Ask(ctx context.Context, pod observe.Pod, want Question) (confirm.Reply, error) {
 	all := confirm.Reply{Files: map[string]string{}}
-	for i, files := range questions(want) {
-		reply, err := a.ask(ctx, pod, files)
+	for i, files := range questions(want.Files) {
+		question := part{files: files}
+		if i == 0 {
+			question.mounts = want.Mounts
+		}
+		reply, err := a.ask(ctx, pod, question)
 		if err != nil {
 			return confirm.Reply{}, err
 		}
 		maps.Copy(all.Files, reply.Files)
 		reply.Files = all.Files
+		if i > 0 {
+			reply.Mounts = all.Mounts
+		}
 		if i > 0 && (all.Result != reply.Result || all.Changes != reply.Changes || all.Attempts != reply.Attempts || !all.Started.Equal(reply.Started)) {
 			reply.Result = confirm.Pending // it moved on between two questions
 		}
@@ -54,9 +69,12 @@ func (a *Asker) Ask(ctx context.Context, pod observe.Pod, want map[string]string
 	return all, nil
 }
 
+// part is what one request asks about.
+type part struct{ files, mounts []string }
+
 // questions divides files into as many as one question may have, of which there is at least one.
 func questions(want map[string]string) [][]string {
-	const room = confirm.MaxRequest - 1<<10 // less the rest of the question
+	const room = confirm.MaxRequest - 8<<10 // less the rest of the question, of which the mounts are the most
 	all := [][]string{nil}
 	size := 0
 	for _, file := range slices.Sorted(maps.Keys(want)) {
@@ -76,9 +94,9 @@ const headStart = 300 * time.Millisecond
 
 // ask asks one question, by one way after the other while nothing is heard of the sidecar. The first that hears of it ends the
 // others.
-func (a *Asker) ask(ctx context.Context, pod observe.Pod, files []string) (confirm.Reply, error) {
+func (a *Asker) ask(ctx context.Context, pod observe.Pod, question part) (confirm.Reply, error) {
 	if len(a.ways) == 1 {
-		return a.askBy(ctx, a.ways[0], pod, files)
+		return a.askBy(ctx, a.ways[0], pod, question)
 	}
 	type answer struct {
 		way   int
@@ -93,7 +111,7 @@ func (a *Asker) ask(ctx context.Context, pod observe.Pod, files []string) (confi
 		if way := started; way < len(a.ways) {
 			started, open = started+1, open+1
 			go func() { // ends with ctx, or with this question
-				reply, err := a.askBy(attempts, a.ways[way].slowly(func() { slow <- struct{}{} }), pod, files)
+				reply, err := a.askBy(attempts, a.ways[way].slowly(func() { slow <- struct{}{} }), pod, question)
 				answers <- answer{way, reply, err}
 			}()
 		}
@@ -133,8 +151,8 @@ func (a *Asker) ask(ctx context.Context, pod observe.Pod, files []string) (confi
 	return confirm.Reply{}, all
 }
 
-func (a *Asker) askBy(ctx context.Context, way Way, pod observe.Pod, files []string) (confirm.Reply, error) {
-	question, err := confirm.NewRequest(files)
+func (a *Asker) askBy(ctx context.Context, way Way, pod observe.Pod, about part) (confirm.Reply, error) {
+	question, err := confirm.NewRequest(about.files, about.mounts...)
 	if err != nil {
 		return confirm.Reply{}, fmt.Errorf("asking pod %s: %w", pod.Name, err)
 	}

@@ -78,12 +78,12 @@ func allNew(request confirm.Request) confirm.Reply {
 	return reply
 }
 
-func files(n int) map[string]string {
+func files(n int) inplace.Question {
 	want := map[string]string{}
 	for i := range n {
 		want[fmt.Sprintf("/etc/conf/%d", i)] = ""
 	}
-	return want
+	return inplace.Question{Files: want}
 }
 
 func TestAsking(t *testing.T) {
@@ -107,7 +107,7 @@ func TestLongPathsAreSeveralQuestions(t *testing.T) {
 	for i := range 300 {
 		want[fmt.Sprintf("/etc/conf/%s/%d", strings.Repeat("<", 250), i)] = "" // six bytes each, as JSON has it
 	}
-	reply, err := inplace.NewAsker(key(1), inplace.Direct("inpod-system")).Ask(t.Context(), podAt(t, sidecar(t, key(1), allNew)), want)
+	reply, err := inplace.NewAsker(key(1), inplace.Direct("inpod-system")).Ask(t.Context(), podAt(t, sidecar(t, key(1), allNew)), inplace.Question{Files: want})
 	if err != nil || reply.Result != confirm.Applied || len(reply.Files) != len(want) {
 		t.Errorf("%s about %d files, %v; want applied about %d", reply.Result, len(reply.Files), err, len(want))
 	}

@@ -37,6 +37,9 @@ const (
 	firstKnock = 5 * time.Second
 	lastKnock  = 30 * time.Second
 	knocks     = 3
+	// rotationPatience is how long a pod holds up the others whose driver has not brought it what others have: it goes through
+	// the pods every two minutes unless told otherwise.
+	rotationPatience = 10 * time.Minute
 	// closedNudges is how often a pod is nudged whose sidecar cannot be reached, or is not understood: enough for a kubelet that was
 	// not up to date.
 	closedNudges = 3
@@ -70,6 +73,7 @@ type podState struct {
 	pod       observe.Pod
 	standing  standing
 	concerned bool // it has something of what changed
+	unrotated bool // its driver has not brought it yet
 	message   string
 	reply     confirm.Reply // the last one, without its files
 	answered  bool          // in this round
@@ -202,7 +206,7 @@ func (c *campaign) visitAll(ctx context.Context, pods []*podState) {
 // greet finds out whether sidecars can be reached of pods that have confirmed.
 func (c *campaign) greet(ctx context.Context, pods []*podState) {
 	each(pods, func(s *podState) {
-		_, err := c.reloader.options.Ask(ctx, s.pod, nil)
+		_, err := c.reloader.options.Ask(ctx, s.pod, Question{})
 		s.answered = isHeard(err)
 	})
 }
@@ -290,7 +294,7 @@ func (c *campaign) visit(ctx context.Context, s *podState) {
 		s.runningAt = now
 	}
 	s.askedAt = now
-	reply, err := c.reloader.options.Ask(ctx, s.pod, want.files)
+	reply, err := c.reloader.options.Ask(ctx, s.pod, want.ask())
 	if s.answered = isHeard(err); s.standing == unclear && !isNotUnderstood(err) {
 		s.runningAt, s.nudgeAt = now, time.Time{} // nobody knew whether it was late: it has its whole time again
 	}
@@ -299,8 +303,19 @@ func (c *campaign) visit(ctx context.Context, s *podState) {
 		return
 	}
 	standing, refreshed := judge(reply, want, c.age(time.Now()), s.pod.Started)
-	s.standing, s.message, s.reply = standing, saying(reply, standing, refreshed), reply
-	s.reply.Files = nil // a workload may have thousands of pods, and each of them hundreds of files
+	message := saying(reply, standing, refreshed)
+	s.unrotated = false
+	if standing == confirmed {
+		var why string
+		if standing, why = judgeMounts(&reply, want, s.pod.Started, now); standing != confirmed {
+			message, s.unrotated = why, standing == waiting && want.unrotated.Name != ""
+		}
+	}
+	s.standing, s.message, s.reply = standing, message, reply
+	s.reply.Files, s.reply.Mounts = nil, nil // a workload may have thousands of pods, and each of them hundreds of files
+	if s.unrotated {
+		s.runningAt = time.Time{} // its time begins when the driver has brought it
+	}
 	switch {
 	case standing != failing:
 		s.failingAt = time.Time{}
@@ -431,12 +446,14 @@ func confirmation(all []*podState) decide.InPlace {
 		return state
 	}
 	state.Proven = true
-	lost, down, doubted := 0, 0, false
+	lost, down, unrotated, doubted := 0, 0, 0, false
 	for _, s := range all {
 		switch {
 		case !s.concerned:
 		case s.standing != confirmed && s.pod.Lost:
 			lost++
+		case s.standing != confirmed && s.unrotated:
+			unrotated++
 		case s.standing != confirmed:
 			down++
 		case s.reply.Result != confirm.Applied:
@@ -446,13 +463,13 @@ func confirmation(all []*podState) decide.InPlace {
 			state.Trigger, state.Proof, doubted = s.reply.Trigger, s.reply.Proof, !s.reply.Proven
 		}
 	}
-	state.Message = unasked(lost, down)
-	state.Proven = state.Proven && !doubted && lost+down == 0
+	state.Message = unasked(lost, down, unrotated)
+	state.Proven = state.Proven && !doubted && state.Message == ""
 	return state
 }
 
 // unasked says which pods could not be asked; "" for none.
-func unasked(lost, down int) string {
+func unasked(lost, down, unrotated int) string {
 	var parts []string
 	say := func(n int, one, many string) {
 		switch n {
@@ -465,6 +482,7 @@ func unasked(lost, down int) string {
 	}
 	say(lost, "its node is not heard of", "their nodes are not heard of")
 	say(down, "it does not run", "they do not run")
+	say(unrotated, "its driver has not brought the new versions", "their drivers have not brought the new versions")
 	return strings.Join(parts, ", ")
 }
 
@@ -480,7 +498,11 @@ func (c *campaign) lacks(now time.Time) bool {
 // holdsUp tells whether the others have to wait for a pod. One that has not even started by the deadline reads the content
 // when it does.
 func (c *campaign) holdsUp(s *podState, now time.Time) bool {
-	return s.standing != confirmed && (!s.runningAt.IsZero() || now.Sub(c.started) < c.reloader.options.Deadline)
+	limit := c.reloader.options.Deadline
+	if s.unrotated {
+		limit = max(limit, rotationPatience)
+	}
+	return s.standing != confirmed && (!s.runningAt.IsZero() || now.Sub(c.started) < limit)
 }
 
 // sleep tells whether d passed before ctx ended.

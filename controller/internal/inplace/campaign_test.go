@@ -53,6 +53,8 @@ type patient struct {
 	unproven       bool
 	assumed        bool
 	trigger, proof string
+	// seen is when it saw its mounts change last, zero for a sidecar that does not say.
+	seen time.Time
 }
 
 const newContent = "new"
@@ -115,7 +117,7 @@ func (w *ward) Pods(workload.Key) []observe.Pod {
 	return pods
 }
 
-func (w *ward) ask(_ context.Context, pod observe.Pod, want map[string]string) (confirm.Reply, error) {
+func (w *ward) ask(_ context.Context, pod observe.Pod, want inplace.Question) (confirm.Reply, error) {
 	time.Sleep(w.takes)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -131,7 +133,12 @@ func (w *ward) ask(_ context.Context, pod observe.Pod, want map[string]string) (
 		return confirm.Reply{}, errors.New("the sidecar does not answer")
 	}
 	reply := confirm.Reply{Result: p.result, Proven: !p.unproven, Assumed: p.assumed, Trigger: p.trigger, Proof: p.proof, Message: "said by " + pod.Name, Files: map[string]string{}, At: time.Now(), Changed: time.Now()}
-	for file := range want {
+	for _, mount := range want.Mounts {
+		if !p.seen.IsZero() {
+			reply.Mounts = map[string]time.Time{mount: p.seen}
+		}
+	}
+	for file := range want.Files {
 		reply.Files[file] = confirm.Digest(source.DigestOf([]byte(p.has)))
 	}
 	return reply, nil

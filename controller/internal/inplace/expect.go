@@ -4,6 +4,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -23,9 +24,25 @@ type expectation struct {
 	swapped bool
 	// concerned tells that the pod has anything of what changed. One of an older template may not.
 	concerned bool
+	// classes are the mounts of SecretProviderClasses that changed, by path, where the driver says that the pod has what is
+	// wanted. unrotated is one of which it does not say so yet; no name for none.
+	classes   map[string]rotation
+	unrotated source.Ref
 	// beyond is a changed source that containers see which the sidecar does not look after, or of which it leaves out a key
 	// that changed; no name for none.
 	beyond source.Ref
+}
+
+// rotation is that a pod has got the versions of a class.
+type rotation struct {
+	class source.Ref
+	// at is when the driver has written that it brought them, zero if the pod started with them.
+	at time.Time
+}
+
+// ask is what the sidecar has to be asked for it.
+func (e expectation) ask() Question {
+	return Question{Files: e.files, Mounts: slices.Sorted(maps.Keys(e.classes))}
 }
 
 // expected says what a pod has to have, of all that it uses and what of that changed. In a projected volume a later
@@ -38,7 +55,13 @@ func expected(pod observe.Pod, uses []source.Use, causes []decide.Cause) expecta
 		changed[cause.Ref] = cause
 	}
 	for _, mount := range pod.Mounts {
-		if cause, ok := changed[mount.Ref]; ok {
+		cause, ok := changed[mount.Ref]
+		switch {
+		case !ok:
+		case mount.Ref.Kind == source.SecretProviderClass:
+			e.concerned = true
+			e.rotates(mount, uses)
+		default:
 			e.concerned = true
 			e.gone(mount, cause.Diff)
 		}
@@ -56,6 +79,9 @@ func expected(pod observe.Pod, uses []source.Use, causes []decide.Cause) expecta
 	shown := map[string]string{}
 	var unseen []observe.Mount
 	for _, mount := range pod.Mounts {
+		if mount.Ref.Kind == source.SecretProviderClass {
+			continue
+		}
 		if used[mount.Ref].Unseen {
 			unseen = append(unseen, mount)
 			dropHidden(winners, mount)
@@ -102,6 +128,24 @@ func mayHave(mount observe.Mount, file string) bool {
 // changes tells whether the key that a mount without items shows at a file may be one of those that changed.
 func changes(diff source.Diff, mount observe.Mount, file string) bool {
 	return slices.ContainsFunc(diff.Changes, func(c source.Change) bool { return c.Key == "" || path.Join(mount.Path, c.Key) == file })
+}
+
+// rotates notes what is to be seen of a class. What its files hold is known to the driver alone, and which versions it has
+// brought it says for each pod.
+func (e *expectation) rotates(mount observe.Mount, uses []source.Use) {
+	i := slices.IndexFunc(uses, func(u source.Use) bool { return u.Scope.Ref == mount.Ref })
+	if mount.Mounted == nil || i < 0 || !mount.Mounted.Has(uses[i].Snapshot) {
+		e.unrotated = mount.Ref
+		return
+	}
+	if e.classes == nil {
+		e.classes = map[string]rotation{}
+	}
+	one := rotation{class: mount.Ref}
+	if mount.Mounted.Rotated {
+		one.at = mount.Mounted.Written.Time
+	}
+	e.classes[mount.Path] = one
 }
 
 // gone notes the files of all keys that changed, of which some have to go.

@@ -35,8 +35,8 @@ type World interface {
 // Options are what a [Reloader] needs. All fields are required.
 type Options struct {
 	World World
-	// Ask returns what the sidecar of a pod says of files: [Asker.Ask].
-	Ask func(ctx context.Context, pod observe.Pod, want map[string]string) (confirm.Reply, error)
+	// Ask returns what the sidecar of a pod says: [Asker.Ask].
+	Ask func(ctx context.Context, pod observe.Pod, want Question) (confirm.Reply, error)
 	// Nudge patches the annotation of a pod: [Nudger.Nudge].
 	Nudge func(ctx context.Context, pod observe.Pod, text string) error
 	// Notify asks for a new decision on a workload whose verdict has changed. It must not block.

@@ -297,7 +297,7 @@ func TestNoFilesAreKeptOfAReply(t *testing.T) {
 	t.Parallel()
 	c := &campaign{uses: []source.Use{conf("a", map[string]string{"x": "1"})}, causes: []decide.Cause{changed("a", "x")}, started: time.Now()}
 	c.reloader = New(Options{
-		Ask: func(context.Context, observe.Pod, map[string]string) (confirm.Reply, error) {
+		Ask: func(context.Context, observe.Pod, Question) (confirm.Reply, error) {
 			return confirm.Reply{Result: confirm.Applied, Proof: "metrics", Files: map[string]string{"/a/x": digest("1")}}, nil
 		},
 		NudgeRate: 1, Registerer: prometheus.NewRegistry(),

@@ -2,6 +2,9 @@ package inplace
 
 import (
 	"cmp"
+	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"inpod.dev/inpod/internal/confirm"
@@ -60,6 +63,43 @@ func judge(reply confirm.Reply, want expectation, age time.Duration, started tim
 	return waiting, true
 }
 
+const (
+	// rotationSlack is how much earlier than the driver says that it has brought something its files may have changed: it
+	// writes the files, and then the status, whose time has no fraction.
+	rotationSlack = 10 * time.Second
+	// rotationSeen is how long after that a sidecar may take to see the change. One that has seen none by then has nothing to
+	// see: another version may have the same content, which leaves the files as they are.
+	rotationSeen = time.Minute
+)
+
+// judgeMounts says how a pod stands that is confirmed but for the mounts of classes: the driver has written that it brought the
+// versions, the sidecar has seen the mount change about then, and what it says of the application is about what it has seen.
+// why is for a pod that is not confirmed. Where no change is to be seen, nothing proves that there is none.
+func judgeMounts(reply *confirm.Reply, want expectation, started, now time.Time) (s standing, why string) {
+	for _, at := range slices.Sorted(maps.Keys(want.classes)) {
+		rotated := want.classes[at]
+		changed, said := reply.Mounts[at]
+		name := fmt.Sprintf("%s %s", rotated.class.Kind, rotated.class.Name)
+		guessed := *reply
+		guessed.Changed = changed
+		switch {
+		case !said:
+			return uncovered, fmt.Sprintf("its sidecar does not say since when %s (%s) is as it is: it is of an earlier version, or does not watch it", at, name)
+		case reply.Result == confirm.None && isGuess(guessed, started):
+			return waiting, startedLater
+		case rotated.at.IsZero(), reply.At.Sub(changed)-rotationSlack <= now.Sub(rotated.at):
+		case now.Sub(rotated.at) < rotationSeen:
+			return waiting, "its sidecar has not seen the new versions of " + name
+		default:
+			reply.Proven, reply.Assumed = false, true
+		}
+	}
+	if want.unrotated.Name != "" {
+		return waiting, fmt.Sprintf("the driver has not brought it the new versions of %s %s", want.unrotated.Kind, want.unrotated.Name)
+	}
+	return confirmed, ""
+}
+
 // isGuess tells that the application is only taken to have the content, and started before its volume got it: an ordinary
 // container may start so late that the sidecar never saw what was there before. Both times are of the pod's node; the
 // kubelet cuts its own to seconds.
@@ -70,13 +110,15 @@ func isGuess(reply confirm.Reply, started time.Time) bool {
 // clockSlack is how much earlier than the controller's first look at a change a kubelet may have had it.
 const clockSlack = 2 * time.Second
 
+const startedLater = "the sidecar started after the change, and cannot tell whether the application has it"
+
 // saying is what to tell of a pod that stands like this.
 func saying(reply confirm.Reply, s standing, refreshed bool) string {
 	switch {
 	case !refreshed:
 		return "its kubelet has not brought the new content"
 	case s == waiting && reply.Result == confirm.None:
-		return "the sidecar started after the change, and cannot tell whether the application has it"
+		return startedLater
 	case s == waiting && reply.Result == confirm.Late:
 		return cmp.Or(reply.Message, "its application has not answered yet")
 	case s == waiting:

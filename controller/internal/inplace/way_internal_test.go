@@ -143,7 +143,7 @@ func TestTheSecondWayDoesNotWaitUntilTheFirstGivesUp(t *testing.T) {
 				var first, second traffic
 				asker := NewAsker(testKey, c.first.way(t, "first", &first), c.second.way(t, "second", &second))
 				began := time.Now()
-				reply, err := asker.Ask(t.Context(), observe.Pod{Name: "web-0", Address: "10.0.0.1", Port: 27467}, nil)
+				reply, err := asker.Ask(t.Context(), observe.Pod{Name: "web-0", Address: "10.0.0.1", Port: 27467}, Question{})
 				took := time.Since(began)
 				synctest.Wait()
 				switch {

@@ -25,8 +25,11 @@ import (
 //
 // Which of several statuses is to be believed is decided in [source.OfSecretProviderClass].
 
-// byClass is the index from a class to the statuses of its pods.
-const byClass = "class"
+// byClass is the index from a class to the statuses of its pods, byPod that from a pod to its own.
+const (
+	byClass = "class"
+	byPod   = "pod"
+)
 
 // classes is the picture of the classes in a namespace, or in all of them.
 type classes struct {
@@ -46,6 +49,7 @@ type statusItem struct {
 	metav1.ObjectMeta
 
 	class  source.Ref
+	pod    string
 	status source.Mounted
 }
 
@@ -75,7 +79,7 @@ func (o *Observer) classInformer(p *part, optional *optionalKind, namespace stri
 	lw := listWatch(o.options.Dynamic, api[*unstructured.UnstructuredList](o.options.Dynamic.Resource(optional.kind.Resource).Namespace(namespace)),
 		metav1.ListOptions{FieldSelector: o.fields(namespace), LabelSelector: labels})
 	informer := cache.NewSharedIndexInformerWithOptions(lw, &unstructured.Unstructured{}, cache.SharedIndexInformerOptions{
-		Indexers: cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc, byClass: indexByClass},
+		Indexers: cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc, byClass: indexByClass, byPod: indexByPod},
 	})
 	failed := func(err error) error { return fmt.Errorf("observing %ses: %w", optional.kind.Name, err) }
 	if err := informer.SetTransform(reduce); err != nil {
@@ -155,6 +159,31 @@ func indexByClass(object any) ([]string, error) {
 	return nil, nil
 }
 
+func indexByPod(object any) ([]string, error) {
+	if item, ok := object.(*statusItem); ok && item.pod != "" {
+		return []string{item.Namespace + "/" + item.pod}, nil
+	}
+	return nil, nil
+}
+
+// mounted returns what a pod has mounted of a class, by the driver's own word; nil if it has said nothing.
+func (o *Observer) mounted(pod string, class source.Ref) *source.Mounted {
+	picture := o.part(class.Namespace).classes
+	if picture == nil {
+		return nil
+	}
+	items, err := picture.statuses.GetIndexer().ByIndex(byPod, class.Namespace+"/"+pod)
+	if err != nil {
+		return nil // the index is made in classInformer
+	}
+	for _, object := range items {
+		if item, ok := object.(*statusItem); ok && item.class == class {
+			return &item.status
+		}
+	}
+	return nil
+}
+
 // reduceClass is the transform of classes.
 func (o *Observer) reduceClass(object any) (any, error) {
 	u, ok := object.(*unstructured.Unstructured)
@@ -177,7 +206,8 @@ func reduceStatus(object any) (any, error) {
 		return object, nil
 	}
 	name, _, _ := unstructured.NestedString(u.Object, "status", "secretProviderClassName")
-	item := &statusItem{ObjectMeta: identity(u), class: classRef(u.GetNamespace(), name)}
+	pod, _, _ := unstructured.NestedString(u.Object, "status", "podName")
+	item := &statusItem{ObjectMeta: identity(u), class: classRef(u.GetNamespace(), name), pod: pod}
 	item.status = source.Mounted{
 		// The kind has no subresource for its status, so that each write of its content counts, and none of its metadata.
 		Rotated:  u.GetGeneration() > 1,

@@ -67,8 +67,12 @@ type Mount struct {
 	// the downward API.
 	Ref  source.Ref
 	Path string
-	// Items map keys to paths below Path; nil means that each key is a file of its own name.
+	// Items map keys to paths below Path; nil means that each key is a file of its own name. Of a SecretProviderClass no file
+	// is known.
 	Items []corev1.KeyToPath
+	// Mounted is what the driver says that this pod has of a SecretProviderClass; nil for other sources, and where it says
+	// nothing.
+	Mounted *source.Mounted
 }
 
 type podItem struct {
@@ -118,10 +122,25 @@ func (o *Observer) podsOf(key workload.Key) []Pod {
 	var pods []Pod
 	for _, object := range objects {
 		if item, ok := object.(*podItem); ok {
-			pods = append(pods, item.Pod)
+			pods = append(pods, o.withClasses(item.Pod))
 		}
 	}
 	return pods
+}
+
+// withClasses adds what the driver says of the classes that a pod mounts. What is in the cache stays as it is.
+func (o *Observer) withClasses(pod Pod) Pod {
+	isClass := func(m Mount) bool { return m.Ref.Kind == source.SecretProviderClass }
+	if !slices.ContainsFunc(pod.Mounts, isClass) {
+		return pod
+	}
+	pod.Mounts = slices.Clone(pod.Mounts)
+	for i, mount := range pod.Mounts {
+		if isClass(mount) {
+			pod.Mounts[i].Mounted = o.mounted(pod.Name, mount.Ref)
+		}
+	}
+	return pod
 }
 
 func (o *Observer) podInformer(namespace string) (cache.SharedIndexInformer, cache.DoneChecker, error) {
@@ -305,6 +324,8 @@ func mountsOf(pod *corev1.Pod, c *corev1.Container) []Mount {
 			add(source.ConfigMap, volume.ConfigMap.Name, volume.ConfigMap.Items)
 		case volume.Secret != nil:
 			add(source.Secret, volume.Secret.SecretName, volume.Secret.Items)
+		case source.ClassOf(volume) != "":
+			add(source.SecretProviderClass, source.ClassOf(volume), nil)
 		case volume.Projected != nil:
 			for _, s := range volume.Projected.Sources {
 				if s.ConfigMap != nil {

@@ -276,6 +276,23 @@ func TestWhatIsKeptOfAPod(t *testing.T) {
 				p.Ignored = []string{"/mnt/2/token", "/mnt/2/$(x)"}
 			},
 		},
+		"a volume of the secrets-store driver, of which the sidecar watches one": {
+			func(p *corev1.Pod) {
+				class := func(name string) corev1.VolumeSource {
+					return corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{Driver: "secrets-store.csi.k8s.io", VolumeAttributes: map[string]string{"secretProviderClass": name}}}
+				}
+				p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: "vault", VolumeSource: class("vault")}, corev1.Volume{Name: "own", VolumeSource: class("own")},
+					corev1.Volume{Name: "spiffe", VolumeSource: corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{Driver: "csi.spiffe.io"}}})
+				p.Spec.Containers[0].VolumeMounts = append(p.Spec.Containers[0].VolumeMounts,
+					corev1.VolumeMount{Name: "vault", MountPath: "/secrets"}, corev1.VolumeMount{Name: "own", MountPath: "/own"})
+				p.Spec.InitContainers[2].VolumeMounts = append(p.Spec.InitContainers[2].VolumeMounts,
+					corev1.VolumeMount{Name: "vault", MountPath: "/secrets"}, corev1.VolumeMount{Name: "spiffe", MountPath: "/spiffe"})
+			},
+			func(p *Pod) {
+				p.Mounts = append(p.Mounts, Mount{Ref: classRef(obj.Namespace, "vault"), Path: "/secrets"})
+				p.Beyond = append(p.Beyond, classRef(obj.Namespace, "own"))
+			},
+		},
 		"when the application started": {
 			func(p *corev1.Pod) {
 				p.Annotations = map[string]string{annotation.InjectionRecord: annotation.Record{Injected: true, Container: "app"}.String()}

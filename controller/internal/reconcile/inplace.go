@@ -102,7 +102,8 @@ func (l *Loop) Nudge(key workload.Key, ref source.Ref) (text string, ok bool) {
 	if only == nil {
 		only = &l.options.Rules.NotifyOnly
 	}
-	if !exists || *only || snapshot == nil || !w.Policy.Select(ref, snapshot.Ignore, snapshot.Match, true, l.options.Rules.AutoAll).Follows() {
+	// The driver brings a class pod after pod, and each of them is a change of it: nudging all pods each time helps nobody.
+	if !exists || *only || snapshot == nil || ref.Kind == source.SecretProviderClass || !w.Policy.Select(ref, snapshot.Ignore, snapshot.Match, true, l.options.Rules.AutoAll).Follows() {
 		return "", false
 	}
 	whole := source.Scope{Ref: ref, Usages: []source.Usage{{Ref: ref, Via: source.ViaNamed}}}

@@ -7,8 +7,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"inpod.dev/inpod/internal/confirm"
 	"inpod.dev/inpod/sidecar/internal/agent"
@@ -66,7 +68,7 @@ func (c *confirmer) answer(body []byte) (sealed []byte, status int, err error) {
 	if now.Phase == agent.Starting {
 		return nil, http.StatusServiceUnavailable, errors.New(confirm.SaysNotYet)
 	}
-	reply, err := c.source.reply(now, request.Files)
+	reply, err := c.source.reply(now, request)
 	if err != nil {
 		return nil, http.StatusBadRequest, err
 	}
@@ -78,7 +80,7 @@ func (c *confirmer) answer(body []byte) (sealed []byte, status int, err error) {
 }
 
 // reply describes the moment a.
-func (s Source) reply(a agent.Status, files []string) (confirm.Reply, error) {
+func (s Source) reply(a agent.Status, asked confirm.Request) (confirm.Reply, error) {
 	r := confirm.Reply{Files: map[string]string{}, Changes: a.Changes, At: s.Now().UTC(), Started: s.Started.UTC(), Version: s.Version}
 	r.Result, r.Message = standing(a)
 	r.Assumed = r.Result == confirm.None && a.Assumed
@@ -89,7 +91,7 @@ func (s Source) reply(a agent.Status, files []string) (confirm.Reply, error) {
 	if !a.LastAt.IsZero() {
 		r.AttemptAt = a.LastAt.Add(-a.LastTook).UTC()
 	}
-	for _, file := range files {
+	for _, file := range asked.Files {
 		entry, volume, watched := a.State.File(file)
 		if !watched {
 			return confirm.Reply{}, fmt.Errorf(confirm.SaysNotWatched+"%q; watched are %s", file, watchedPaths(a.State))
@@ -99,8 +101,18 @@ func (s Source) reply(a agent.Status, files []string) (confirm.Reply, error) {
 			r.Changed = volume.Changed.UTC()
 		}
 	}
-	if len(files) == 0 && !a.State.Changed.IsZero() {
+	if len(asked.Files) == 0 && !a.State.Changed.IsZero() {
 		r.Changed = a.State.Changed.UTC()
+	}
+	for _, v := range a.State.Volumes {
+		if slices.Contains(asked.Mounts, v.Path) {
+			if r.Mounts == nil {
+				r.Mounts = map[string]time.Time{}
+			}
+			if v.Changed.After(r.Mounts[v.Path]) {
+				r.Mounts[v.Path] = v.Changed.UTC()
+			}
+		}
 	}
 	return r, nil
 }

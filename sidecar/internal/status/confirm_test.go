@@ -67,7 +67,12 @@ func post(t *testing.T, h http.Handler, from string, body []byte) *httptest.Resp
 
 func ask(t *testing.T, h http.Handler, files ...string) confirm.Reply {
 	t.Helper()
-	request, err := confirm.NewRequest(files)
+	return askOf(t, h, files)
+}
+
+func askOf(t *testing.T, h http.Handler, files []string, mounts ...string) confirm.Reply {
+	t.Helper()
+	request, err := confirm.NewRequest(files, mounts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,6 +110,19 @@ func TestConfirm(t *testing.T) {
 	}
 	if got := ask(t, confirming(t, present())); len(got.Files) != 0 || !got.Changed.Equal(now.Add(-2*time.Minute)) {
 		t.Errorf("without files: %+v, want the newest change of all", got)
+	}
+}
+
+// What is in the files of a mounted vault is known to nobody who asks, so that times have to do.
+func TestConfirmSaysSinceWhenAMountIsAsItIs(t *testing.T) {
+	t.Parallel()
+	got := askOf(t, confirming(t, present()), []string{"/etc/app/password"}, "/etc/other", "/etc/app", "/etc/nobody-watches-it")
+	want := map[string]time.Time{"/etc/other": now.Add(-2 * time.Minute), "/etc/app": now.Add(-3 * time.Minute)}
+	if diff := cmp.Diff(want, got.Mounts); diff != "" || got.Result != confirm.Applied {
+		t.Errorf("%s, mounts (-want +got):\n%s", got.Result, diff)
+	}
+	if got := ask(t, confirming(t, present()), "/etc/app/password"); got.Mounts != nil {
+		t.Errorf("mounts %v that nobody asked for", got.Mounts)
 	}
 }
 
