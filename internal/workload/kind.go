@@ -12,6 +12,7 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -50,6 +51,8 @@ type Kind struct {
 	paused func(object any) bool
 	// rolling tells whether a rollout of an object of the kind is under way, by its status; nil for a kind without rollouts.
 	rolling func(object any) bool
+	// refused tells since when the status of an object says that pods cannot be made; nil for a kind that does not say it.
+	refused func(object any) time.Time
 	// cron returns what is particular to a CronJob; nil for the other kinds.
 	cron func(object any) *Cron
 	// job returns what is particular to a Job; nil for the other kinds.
@@ -81,6 +84,7 @@ func Kinds() Table {
 			// k8s.io/kubernetes/pkg/controller/deployment/sync.go
 			HashLabel: appsv1.DefaultDeploymentUniqueLabelKey,
 			rolling:   rollingOf(rollingDeployment),
+			refused:   refusedDeployment,
 			paused: func(object any) bool {
 				d, ok := object.(*appsv1.Deployment)
 				return ok && d.Spec.Paused

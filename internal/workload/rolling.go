@@ -2,8 +2,10 @@ package workload
 
 import (
 	"strconv"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
@@ -89,4 +91,18 @@ func rollingJSON(object any) bool {
 	}
 	available, told := number("status", "availableReplicas")
 	return updated < replicas || (told && available < replicas)
+}
+
+// refusedDeployment reads the condition that the Deployment's controller takes over from a ReplicaSet that cannot make pods.
+func refusedDeployment(object any) time.Time {
+	d, is := object.(*appsv1.Deployment)
+	if !is {
+		return time.Time{}
+	}
+	for _, c := range d.Status.Conditions {
+		if c.Type == appsv1.DeploymentReplicaFailure && c.Status == corev1.ConditionTrue && c.Reason == "FailedCreate" {
+			return c.LastTransitionTime.Time
+		}
+	}
+	return time.Time{}
 }

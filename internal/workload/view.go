@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -30,6 +31,8 @@ type View struct {
 	Stray bool
 	// Rolling tells that a rollout is under way, by its status.
 	Rolling bool
+	// Refused is since when its status says that pods of it cannot be made, zero where it says no such thing.
+	Refused time.Time
 	// Annotations and TemplateAnnotations are those that were asked for, and no others; and Labels and TemplateLabels are labels
 	// with such keys, which are mostly a mistake.
 	Annotations         map[string]string
@@ -108,6 +111,9 @@ func (k Kind) view(object metav1.Object, template *corev1.PodTemplateSpec, encod
 	if k.rolling != nil {
 		view.Rolling = k.rolling(object)
 	}
+	if k.refused != nil {
+		view.Refused = k.refused(object)
+	}
 	if k.cron != nil {
 		view.Cron = k.cron(object)
 	}
@@ -168,7 +174,7 @@ func variables(spec *corev1.PodSpec) map[string]string {
 // the status, for example, leave a view the same.
 func (v View) Same(other View) bool {
 	return v.UID == other.UID && v.Lender == other.Lender && v.Restart == other.Restart && v.Deleting == other.Deleting &&
-		v.Paused == other.Paused && v.Rolling == other.Rolling && v.Template == other.Template &&
+		v.Paused == other.Paused && v.Rolling == other.Rolling && v.Refused.Equal(other.Refused) && v.Template == other.Template &&
 		v.Cron.same(other.Cron) && v.Job.same(other.Job) && maps.Equal(v.Annotations, other.Annotations)
 }
 

@@ -10,6 +10,7 @@ package notice
 
 import (
 	"fmt"
+	"time"
 
 	"inpod.dev/inpod/controller/internal/observe"
 )
@@ -18,7 +19,14 @@ import (
 const (
 	// EventSkipped is about pods that have asked for the sidecar and got none.
 	EventSkipped = "InjectionSkipped"
+	// EventRefused is about a workload that asks for the sidecar and whose pods the API server refuses.
+	EventRefused = "PodsRefused"
+	// EventCrashes is about pods with the sidecar whose application ends again and again under the shared process namespace.
+	EventCrashes = "InjectedPodsCrash"
 )
+
+// refusedFor is how long pods have to be refused before it is said: the injector leaves the sidecar out after a few seconds.
+const refusedFor = 20 * time.Second
 
 // Notice is one event.
 type Notice struct {
@@ -27,6 +35,8 @@ type Notice struct {
 	Warning bool
 	Reason  string
 	Message string
+	// Early tells that it is not to be said yet, and may have gone before it is.
+	Early bool
 }
 
 // Facts are what is known of a subject.
@@ -35,12 +45,17 @@ type Facts struct {
 	Workload *observe.Workload
 	// Skipped are its pods that have asked for the sidecar and got none, the oldest first.
 	Skipped []observe.Skipped
+	// Pods are those with the sidecar.
+	Pods []observe.Pod
+	Now  time.Time
 }
 
 // rules are what is worth a word, in the order of the events.
 func rules() []func(Facts) []Notice {
 	return []func(Facts) []Notice{
 		skipped,
+		refused,
+		crashes,
 	}
 }
 
@@ -73,6 +88,47 @@ func skipped(facts Facts) []Notice {
 		notices = append(notices, n)
 	}
 	return notices
+}
+
+// refused is about pods that cannot be made at all. What is against them stands in the condition, in the API server's words.
+func refused(facts Facts) []Notice {
+	w := facts.Workload
+	if w == nil || !w.Policy.Injected || w.View.Refused.IsZero() {
+		return nil
+	}
+	return []Notice{{
+		Matter: EventRefused, Warning: true, Reason: EventRefused, Early: facts.Now.Sub(w.View.Refused) < refusedFor,
+		Message: "The API server refuses pods of this workload, whose template asks for the sidecar; the condition ReplicaFailure says why. " +
+			"If the sidecar is the cause, change it with inpod.dev/sidecar-capabilities or the requests and limits under inpod.dev/sidecar-, " +
+			"or set inpod.dev/inject: disabled on the pod template",
+	}}
+}
+
+// crashes is about an application that has come up in no pod with the sidecar. It says what is known, and not that the one is the
+// cause of the other.
+func crashes(facts Facts) []Notice {
+	if facts.Workload == nil {
+		return nil
+	}
+	var worst observe.Pod
+	for _, pod := range facts.Pods {
+		switch {
+		case pod.Over:
+		case !pod.Crash.Shared:
+			return nil // it runs under the shared process namespace, or did not have to
+		case pod.Crash.Restarts > worst.Crash.Restarts:
+			worst = pod
+		}
+	}
+	if worst.Name == "" {
+		return nil
+	}
+	return []Notice{{
+		Matter: EventCrashes, Warning: true, Reason: EventCrashes,
+		Message: fmt.Sprintf("Container %s has been started %d times in pod %s and does not run, and it runs in no other pod with the sidecar. "+
+			"inpod has set shareProcessNamespace there, under which a few images end at once because they have to be PID 1. "+
+			"If that is the cause, set shareProcessNamespace: false on the pod template; changes are then rolled out", worst.Container, worst.Crash.Restarts+1, worst.Name),
+	}}
 }
 
 // belongs reports whether a pod is of the workload that there is now, and not of one of the same name before it.

@@ -28,6 +28,7 @@ const (
 // Cluster is what is known: [observe.Observer].
 type Cluster interface {
 	Workload(key workload.Key) (observe.Workload, bool)
+	Pods(key workload.Key) []observe.Pod
 	SkippedPods(subject observe.Subject) []observe.Skipped
 	SkippedSubjects() []observe.Subject
 }
@@ -125,6 +126,10 @@ func (r *Reporter) report(subject observe.Subject) (complete bool) {
 	now := said{uid: uid, matters: map[string]bool{}}
 	complete = true
 	for _, notice := range About(facts) {
+		if notice.Early {
+			complete = false
+			continue
+		}
 		if !before.matters[notice.Matter] {
 			if !r.share(subject.Workload.Namespace).Allow() {
 				complete = false
@@ -148,7 +153,7 @@ func (r *Reporter) gather(subject observe.Subject) (*corev1.ObjectReference, Fac
 		if !exists {
 			return nil, Facts{}
 		}
-		facts.Workload = &w
+		facts.Workload, facts.Pods, facts.Now = &w, r.options.Cluster.Pods(subject.Workload), time.Now()
 		return r.options.Kinds.Reference(w.View), facts
 	}
 	if len(facts.Skipped) == 0 {

@@ -17,6 +17,7 @@ import (
 
 	"inpod.dev/inpod/controller/internal/notice"
 	"inpod.dev/inpod/controller/internal/observe"
+	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/injection"
 	"inpod.dev/inpod/internal/workload"
 )
@@ -26,14 +27,19 @@ type cluster struct {
 	mu        sync.Mutex
 	workloads map[workload.Key]types.UID
 	pods      map[observe.Subject][]observe.Skipped
+	carriers  []observe.Pod
+	refused   time.Time
+	injected  bool
 	events    []string
 }
+
+func (c *cluster) Pods(workload.Key) []observe.Pod { return c.carriers }
 
 func (c *cluster) Workload(key workload.Key) (observe.Workload, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	uid, ok := c.workloads[key]
-	return observe.Workload{View: workload.View{Key: key, UID: uid}}, ok
+	return observe.Workload{View: workload.View{Key: key, UID: uid, Refused: c.refused}, Policy: annotation.Policy{Injected: c.injected}}, ok
 }
 
 func (c *cluster) SkippedPods(subject observe.Subject) []observe.Skipped {
@@ -240,4 +246,45 @@ func TestANamespaceHasAShareOfEvents(t *testing.T) {
 			t.Errorf("in the end (-want +got): %s", diff)
 		}
 	})
+}
+
+// The injector makes pods without the sidecar a few seconds after they are refused, so that what is over by then is not said.
+func TestARefusalIsSaidOnceItLasts(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		lasts time.Duration
+		want  int
+	}{
+		"it lasts":            {time.Hour, 1},
+		"it is over at once":  {5 * time.Second, 0},
+		"it has always been":  {0, 0},
+		"it lasts for a half": {40 * time.Second, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				web := observe.Subject{Workload: key("shop", "web")}
+				c := &cluster{workloads: map[workload.Key]types.UID{web.Workload: "uid"}, injected: true}
+				r := lead(t, c)
+				c.set(time.Now())
+				if tc.lasts == 0 {
+					c.set(time.Time{})
+				}
+				r.Notify(web)
+				time.Sleep(tc.lasts)
+				c.set(time.Time{})
+				r.Notify(web)
+				time.Sleep(time.Minute)
+				if got := c.heard(); len(got) != tc.want || tc.want > 0 && !strings.Contains(got[0], "Deployment|shop|web|uid|Warning|PodsRefused|") {
+					t.Errorf("%q, want %d events", got, tc.want)
+				}
+			})
+		})
+	}
+}
+
+func (c *cluster) set(refused time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refused = refused
 }

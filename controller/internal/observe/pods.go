@@ -48,6 +48,8 @@ type Pod struct {
 	Started time.Time
 	// Container is the application's container, "" if that is not known.
 	Container string
+	// Crash is what its kubelet says of the application while it does not come up.
+	Crash Crash
 	// SidecarDown tells that the sidecar's container does not run.
 	SidecarDown bool
 	// Lost tells that the pod's node is not heard of: the node controller has said that the pod is not ready, while by its
@@ -59,6 +61,30 @@ type Pod struct {
 	Ignored []string
 	// Beyond are sources whose changes running containers see, and which the sidecar does not watch.
 	Beyond []source.Ref
+}
+
+// Crash is an application that ends again and again; its zero value is one that does not.
+type Crash struct {
+	// Restarts is how often its kubelet has started it again.
+	Restarts int32
+	// Shared tells that inpod has set shareProcessNamespace.
+	Shared bool
+}
+
+// fewestRestarts is how often an application has to have ended before it is said to crash.
+const fewestRestarts = 2
+
+// crashOf returns how an application crashes: it has ended several times and waits to be started again, and it is not ready.
+func crashOf(pod *corev1.Pod, container string) Crash {
+	status, ok := statusOf(pod, container)
+	if !ok || status.RestartCount < fewestRestarts || status.Ready || status.State.Running != nil {
+		return Crash{}
+	}
+	record, err := annotation.ParseRecord(pod.Annotations[annotation.InjectionRecord])
+	if err != nil {
+		return Crash{}
+	}
+	return Crash{Restarts: status.RestartCount, Shared: record.SharedProcesses}
 }
 
 // Mount is one source at one path of the sidecar.
@@ -167,6 +193,7 @@ func (o *Observer) podInformer(namespace string) (cache.SharedIndexInformer, cac
 			is, ok2 := after.(*podItem)
 			if ok1 && ok2 {
 				o.noteSubject(was, is)
+				o.noteCrash(was, is)
 			}
 		},
 		DeleteFunc: func(object any) {
@@ -222,6 +249,7 @@ func (o *Observer) reducePod(object any) (any, error) {
 	}
 	item.Beyond = notIn(item.Mounts, others)
 	item.Container, item.Started = applicationOf(pod)
+	item.Crash = crashOf(pod, item.Container)
 	item.SidecarDown = sidecarIsDown(pod)
 	item.Lost = isLost(pod)
 	return item, nil

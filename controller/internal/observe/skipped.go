@@ -101,6 +101,13 @@ func (o *Observer) noteSubject(was, is *podItem) {
 	}
 }
 
+// noteCrash notes the workload of a pod whose application has begun or ceased to crash.
+func (o *Observer) noteCrash(was, is *podItem) {
+	if o.options.Skipped != nil && is.carriesSidecar() && is.Workload.Name != "" && (was.Crash == Crash{}) != (is.Crash == Crash{}) {
+		o.options.Skipped(Subject{Workload: is.Workload})
+	}
+}
+
 // SkippedPods returns the pods of a subject that have asked for the sidecar and got none, the oldest first.
 func (o *Observer) SkippedPods(subject Subject) []Skipped {
 	informer := o.part(subject.Workload.Namespace).pods
@@ -123,10 +130,22 @@ func (o *Observer) SkippedPods(subject Subject) []Skipped {
 	return pods
 }
 
-// SkippedSubjects returns the subjects of all such pods, in no particular order.
+// SkippedSubjects returns the subjects of all such pods, of pods that crash, and of workloads whose pods are refused, in no
+// particular order.
 func (o *Observer) SkippedSubjects() []Subject {
 	found := map[Subject]bool{}
 	var subjects []Subject
+	add := func(subject Subject) {
+		if !found[subject] {
+			found[subject] = true
+			subjects = append(subjects, subject)
+		}
+	}
+	for _, key := range o.Workloads() {
+		if item, ok := o.item(key); ok && !item.Refused.IsZero() {
+			add(Subject{Workload: key})
+		}
+	}
 	for _, part := range o.watched() {
 		if part.pods == nil {
 			continue
@@ -136,9 +155,13 @@ func (o *Observer) SkippedSubjects() []Subject {
 			if err != nil || len(objects) == 0 {
 				continue
 			}
-			if item, ok := objects[0].(*podItem); ok && !found[item.skipped.subject] {
-				found[item.skipped.subject] = true
-				subjects = append(subjects, item.skipped.subject)
+			if item, ok := objects[0].(*podItem); ok {
+				add(item.skipped.subject)
+			}
+		}
+		for _, object := range part.pods.GetStore().List() {
+			if item, ok := object.(*podItem); ok && item.Crash != (Crash{}) && item.Workload.Name != "" {
+				add(Subject{Workload: item.Workload})
 			}
 		}
 	}
