@@ -27,6 +27,10 @@ const (
 	// shares is into how many parts both are divided: one address may have one. An API server has an address of its own, so that
 	// as many others have to act together to take its part.
 	shares = 4
+	// Half of both is for addresses that hold little: a 32nd part of the whole, which is 7 reviews of the usual size, or a pod of
+	// 1,000 elements. So many addresses that post all they can keep none from being answered that asks as usual.
+	large  = 2
+	little = 32
 	// step is the amount in which room for a body is taken while it arrives, so that who announces much and sends nothing holds
 	// nothing.
 	step = 64 << 10
@@ -41,7 +45,7 @@ var errNoRoom = errors.New("too many reviews are under way")
 
 // pool is an amount of memory that callers share. Its zero value has no room.
 type pool struct {
-	room, each int64
+	room, each, large, little int64
 
 	mu    sync.Mutex
 	used  int64
@@ -50,7 +54,7 @@ type pool struct {
 }
 
 func newPool(room int64) *pool {
-	return &pool{room: room, each: room / shares, by: map[string]int64{}, freed: make(chan struct{})}
+	return &pool{room: room, each: room / shares, large: room / large, little: room / little, by: map[string]int64{}, freed: make(chan struct{})}
 }
 
 // take reserves an amount for a caller and returns what gives it back. It waits for room for as long as patience says.
@@ -75,7 +79,11 @@ func (p *pool) take(ctx context.Context, caller string, amount int64) (release f
 func (p *pool) try(caller string, amount int64) (freed <-chan struct{}, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.used+amount > p.room || p.by[caller]+amount > p.each {
+	holds, room := p.by[caller]+amount, p.large
+	if holds <= p.little {
+		room = p.room
+	}
+	if p.used+amount > room || holds > p.each {
 		return p.freed, false
 	}
 	p.used += amount

@@ -176,6 +176,29 @@ func TestOneCallerTakesNothingFromAnother(t *testing.T) {
 	})
 }
 
+// As many as there are, they leave room for who asks for little.
+func TestManyGreedyCallersLeaveRoomForAModestOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(3200)
+		for i := range 10 {
+			for _, amount := range []int64{800, 400, 100, 50, 10, 1} {
+				for {
+					if _, ok := p.try(fmt.Sprint("greedy", i), amount); !ok {
+						break
+					}
+				}
+			}
+		}
+		began := time.Now()
+		release, err := p.take(t.Context(), "modest", 100)
+		if err != nil || time.Since(began) != 0 {
+			t.Fatalf("%v after %s, while %d of %d are out", err, time.Since(began), p.used, p.room)
+		}
+		release()
+	})
+}
+
 // A pod that a server-side apply or a controller has made comes with the fields that each of them manages.
 func TestWhatManagesFieldsIsNotCounted(t *testing.T) {
 	t.Parallel()
