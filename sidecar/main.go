@@ -109,7 +109,7 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger) error {
 	watcher := &watch.Watcher{Log: log, Poll: c.Poll, Recheck: c.Recheck}
 	trigger.Looks = watcher.Steps
 	for _, w := range c.Watch {
-		watcher.Targets = append(watcher.Targets, watch.Target{Path: w.Path, Keys: w.Keys, Ignored: w.Ignored})
+		watcher.Targets = append(watcher.Targets, watch.Target{Path: w.Path, Keys: w.Keys, Ignored: w.Ignored, Anchors: w.Anchors})
 		trigger.Secrets = append(trigger.Secrets, w.Path)
 	}
 	trigger.Hold()

@@ -265,7 +265,7 @@ func TestFilesOfThePodItselfAreIgnored(t *testing.T) {
 		},
 		"bundles that take the place of what is of the pod": {
 			sources: []corev1.VolumeProjection{conf(), ofPod("ca.crt", "pod.pem"), bundle, certificate},
-			want:    []string{"--watch=/etc/nginx/conf.d"},
+			want:    []string{"--watch=/etc/nginx/conf.d", "--trust-bundle=/etc/nginx/conf.d/ca.crt"},
 		},
 		"only some keys are watched": {
 			sources: []corev1.VolumeProjection{conf("a"), ofPod("annotations.txt")},
@@ -273,7 +273,7 @@ func TestFilesOfThePodItselfAreIgnored(t *testing.T) {
 		},
 		"bundles and certificates stay watched": {
 			sources: []corev1.VolumeProjection{conf(), bundle, certificate},
-			want:    []string{"--watch=/etc/nginx/conf.d"},
+			want:    []string{"--watch=/etc/nginx/conf.d", "--trust-bundle=/etc/nginx/conf.d/ca.crt"},
 		},
 		"a certificate in a volume of its own is watched too": {
 			sources: []corev1.VolumeProjection{conf("a")},
@@ -283,7 +283,7 @@ func TestFilesOfThePodItselfAreIgnored(t *testing.T) {
 		"a bundle in a volume of its own is watched too": {
 			sources: []corev1.VolumeProjection{conf("a"), token},
 			also:    []corev1.VolumeProjection{bundle},
-			want:    []string{"--watch=/etc/nginx/conf.d:a", "--watch=/etc/tls"},
+			want:    []string{"--watch=/etc/nginx/conf.d:a", "--watch=/etc/tls", "--trust-bundle=/etc/tls/ca.crt"},
 		},
 		"a token in a volume of its own is not": {
 			sources: []corev1.VolumeProjection{conf("a")},
@@ -310,7 +310,7 @@ func TestFilesOfThePodItselfAreIgnored(t *testing.T) {
 		injected, _ := injectInto(pod, o)
 		var got []string
 		for _, arg := range sidecarOf(injected).Args {
-			if strings.HasPrefix(arg, "--watch=") || strings.HasPrefix(arg, "--ignore=") {
+			if strings.HasPrefix(arg, "--watch=") || strings.HasPrefix(arg, "--ignore=") || strings.HasPrefix(arg, "--trust-bundle=") {
 				got = append(got, arg)
 			}
 		}
@@ -360,7 +360,7 @@ func TestWhatIsNamedIsWatched(t *testing.T) {
 			}
 			var got []string
 			for _, arg := range sidecarOf(injected).Args {
-				if strings.HasPrefix(arg, "--watch=") || strings.HasPrefix(arg, "--ignore=") {
+				if strings.HasPrefix(arg, "--watch=") || strings.HasPrefix(arg, "--ignore=") || strings.HasPrefix(arg, "--trust-bundle=") {
 					got = append(got, arg)
 				}
 			}

@@ -37,7 +37,7 @@ func TestTheSidecarUnderstandsItsArguments(t *testing.T) {
 		"inpod.dev/verify-timeout", "1s", "inpod.dev/require-proof", "true", "inpod.dev/probe-url", "http://127.0.0.1/metrics", "inpod.dev/settle", "1s",
 	))
 	pods["every key"] = every
-	pods["what is watched by name"], _ = nginx(mounting(certificate(), token("vault")), annotated("inpod.dev/watch", "/etc/nginx/conf.d,/etc/nginx/conf.d/a:b"))
+	pods["what is watched by name"], _ = nginx(mounting(certificate(), bundle("roots"), token("vault")), annotated("inpod.dev/watch", "/etc/nginx/conf.d,/etc/nginx/conf.d/a:b"))
 	pods["a file that is watched by name"], _ = nginx(csi("csi.spiffe.io"), annotated("inpod.dev/watch", "/etc/nginx/conf.d/a:b,/etc/nginx/conf.d/c"))
 	for name, pod := range pods {
 		injected, report := injectInto(pod, o)
@@ -49,7 +49,7 @@ func TestTheSidecarUnderstandsItsArguments(t *testing.T) {
 			args := []string{"--once"}
 			for _, arg := range sidecarOf(injected).Args {
 				// Nothing on this machine is to be watched or told.
-				arg = strings.NewReplacer("--watch=/", "--watch=/nowhere/", "--ignore=/", "--ignore=/nowhere/").Replace(arg)
+				arg = strings.NewReplacer("--watch=/", "--watch=/nowhere/", "--trust-bundle=/", "--trust-bundle=/nowhere/", "--ignore=/", "--ignore=/nowhere/").Replace(arg)
 				args = append(args, strings.ReplaceAll(arg, "$$", "$"))
 			}
 			out, err := run(t.Context(), program, args...)

@@ -66,7 +66,7 @@ func (p *plan) nothingLive() *skip {
 	spec.Containers, spec.InitContainers = p.withoutToken(p.withoutAdded(spec.Containers)), p.withoutToken(p.withoutAdded(spec.InitContainers))
 	rotations := source.Rotations(&spec)
 	if len(source.Usages(p.options.Namespace, &spec)) == 0 && len(rotations) == 0 {
-		return because(NothingUsed, "no container uses a ConfigMap, Secret or SecretProviderClass, or a certificate that is renewed, so there is nothing to reload; "+
+		return because(NothingUsed, "no container uses a ConfigMap, Secret, SecretProviderClass or ClusterTrustBundle, or a certificate that is renewed, so there is nothing to reload; "+
 			"what else changes may be named with %s", watchKey)
 	}
 	where := "the pod"

@@ -92,11 +92,11 @@ func covers(paths []string, file string) bool {
 	return slices.ContainsFunc(paths, func(at string) bool { return at == "" || isBelow(file, path.Clean(at)) })
 }
 
-// watching are the flags --watch and --ignore. All of a directory counts, but for a volume in which the kubelet also renews
+// watching are the flags --watch, --ignore and --trust-bundle. All of a directory counts, but for a volume in which the kubelet also renews
 // tokens or shows the pod's own annotations: there it is the keys that were chosen, where they are known, and else all but
 // the files of the pod itself that nobody has named.
 func (p *plan) watching() []string {
-	var all, ignored []string
+	var all, ignored, bundles []string
 	for _, w := range p.watched {
 		plain, odd := splitKeys(w.keys)
 		switch {
@@ -114,8 +114,28 @@ func (p *plan) watching() []string {
 				ignored = append(ignored, "--ignore="+path.Join(w.at(), file.path))
 			}
 		}
+		for _, file := range bundleFiles(p.volume(w.mount.Name)) {
+			// One with a path that cannot be a key is watched by itself, and not below a folder.
+			if _, isOdd := splitKeys([]string{file}); len(w.keys) == 0 || covers(w.keys, path.Clean(file)) && len(isOdd) == 0 {
+				bundles = append(bundles, "--trust-bundle="+path.Join(w.at(), file))
+			}
+		}
 	}
-	return slices.Concat(all, ignored)
+	return slices.Concat(all, ignored, bundles)
+}
+
+// bundleFiles returns the files of a volume with the anchors of ClusterTrustBundles, which the kubelet writes in any order.
+func bundleFiles(v *corev1.Volume) []string {
+	if v.Projected == nil {
+		return nil
+	}
+	var files []string
+	for _, s := range v.Projected.Sources {
+		if s.ClusterTrustBundle != nil {
+			files = append(files, s.ClusterTrustBundle.Path)
+		}
+	}
+	return files
 }
 
 // splitKeys tells the keys that can stand in a list on the command line from those with what separates them there.

@@ -79,6 +79,7 @@ var (
 const (
 	flagWatch   = "watch"
 	flagIgnore  = "ignore"
+	flagAnchors = "trust-bundle"
 	flagPreset  = "preset"
 	flagSignal  = "reload-signal"
 	flagURL     = "reload-url"
@@ -93,6 +94,7 @@ func flags() *pflag.FlagSet {
 	f := pflag.NewFlagSet("sidecar", pflag.ContinueOnError)
 	f.SortFlags = false
 	f.StringArray(flagWatch, nil, "directory or file to watch, with the wanted keys if not all: `PATH[:KEY,...]`; repeatable")
+	f.StringArray(flagAnchors, nil, "file below a watched directory with trust anchors in no particular order, as the kubelet writes those of a ClusterTrustBundle: it counts by its set of certificates: `PATH`; repeatable")
 	f.StringArray(flagIgnore, nil, "file or folder below a watched directory whose changes count for nothing: `PATH`; repeatable")
 	f.String(flagPreset, "", "known server to reload: `NAME`, see docs/presets.md")
 	f.String(flagSignal, "", "signal to send, such as HUP: `SIGNAL`")
@@ -329,15 +331,24 @@ func (r *reader) watches(c *Config) {
 		c.Watch = append(c.Watch, w)
 	}
 	for _, file := range r.list(flagIgnore) {
-		r.ignores(c, file)
+		r.below(c, flagIgnore, file, func(w *Watch, below string) {
+			if slices.Contains(w.Keys, below) {
+				r.fail(flagIgnore, fmt.Errorf("%s is a key of --%s, and a file is either wanted or ignored", file, flagWatch))
+			}
+			w.Ignored = append(w.Ignored, below)
+		})
+	}
+	for _, file := range r.list(flagAnchors) {
+		r.below(c, flagAnchors, file, func(w *Watch, below string) { w.Anchors = append(w.Anchors, below) })
 	}
 }
 
-// ignores notes a file with each watched directory that it lies below. Most likely a typing error is what lies below none.
-func (r *reader) ignores(c *Config, file string) {
+// below notes a file that a flag names with each watched directory that it lies below. Most likely a typing error is what
+// lies below none.
+func (r *reader) below(c *Config, flag, file string, note func(w *Watch, below string)) {
 	at, err := filepath.Abs(file)
 	if err != nil {
-		r.fail(flagIgnore, err)
+		r.fail(flag, err)
 		return
 	}
 	found := false
@@ -348,12 +359,9 @@ func (r *reader) ignores(c *Config, file string) {
 			continue
 		}
 		found = true
-		if slices.Contains(w.Keys, below) {
-			r.fail(flagIgnore, fmt.Errorf("%s is a key of --%s, and a file is either wanted or ignored", file, flagWatch))
-		}
-		w.Ignored = append(w.Ignored, below)
+		note(w, below)
 	}
 	if !found {
-		r.fail(flagIgnore, fmt.Errorf("%s is below no directory that --%s names", file, flagWatch))
+		r.fail(flag, fmt.Errorf("%s is below no directory that --%s names", file, flagWatch))
 	}
 }

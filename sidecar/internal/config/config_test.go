@@ -55,6 +55,7 @@ func TestRefusals(t *testing.T) {
 		"a body that is not watched":   {args: []string{"--watch", "/etc:hosts", "--preset", "caddy"}, want: []string{"Caddyfile", "--reload-body-from"}},
 		"ignored where nobody looks":   {args: append(ok, "--preset", "nginx", "--ignore", "/var/x"), want: []string{"ignore", "/var/x", "--watch"}},
 		"ignored altogether":           {args: append(ok, "--preset", "nginx", "--ignore", "/etc"), want: []string{"ignore", "/etc"}},
+		"anchors where nobody looks":   {args: append(ok, "--preset", "nginx", "--trust-bundle", "/var/ca.crt"), want: []string{"trust-bundle", "/var/ca.crt", "--watch"}},
 		"wanted and ignored":           {args: []string{"--watch", "/etc:a,b", "--preset", "nginx", "--ignore", "/etc/b"}, want: []string{"/etc/b", "key"}},
 		"all mistakes at once":         {args: []string{"--settle", "0", "--log-level", "y"}, want: []string{"settle", "log-level", "watch"}},
 	}
@@ -103,18 +104,19 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
-func TestIgnoredFilesAreNotedWhereTheyLie(t *testing.T) {
+func TestFilesAreNotedWhereTheyLie(t *testing.T) {
 	t.Parallel()
 	c, err := config.Parse([]string{
 		"--watch", "/a", "--watch", "/a/b", "--watch", "/c:x", "--preset", "nginx",
 		"--ignore", "/a/b/with,a:comma", "--ignore", "/a/./token", "--ignore", "/c/..2026",
+		"--trust-bundle", "/a/b/ca.crt",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []config.Watch{
-		{Path: "/a", Ignored: []string{"b/with,a:comma", "token"}},
-		{Path: "/a/b", Ignored: []string{"with,a:comma"}},
+		{Path: "/a", Ignored: []string{"b/with,a:comma", "token"}, Anchors: []string{"b/ca.crt"}},
+		{Path: "/a/b", Ignored: []string{"with,a:comma"}, Anchors: []string{"ca.crt"}},
 		{Path: "/c", Keys: []string{"x"}, Ignored: []string{"..2026"}},
 	}
 	if diff := cmp.Diff(want, c.Watch); diff != "" {

@@ -18,6 +18,8 @@ type Watch struct {
 	Keys []string
 	// Ignored are files and folders below it whose changes are none.
 	Ignored []string
+	// Anchors are files below it that count by their set of certificates.
+	Anchors []string
 }
 
 // ParseWatch understands PATH and PATH:KEY,KEY. The last ":" separates, so a path that itself holds one is written

@@ -1,7 +1,7 @@
 // Package digest decides whether two looks at a directory saw the same content.
 //
 // It hashes the wanted files, framed so that no two different sets of files give the same input, and leaves out what
-// changes without meaning: service account tokens that the kubelet renews, times and modes. It reads through an
+// changes without meaning: service account tokens that the kubelet renews, the order of trust anchors, times and modes. It reads through an
 // io/fs.FS that the caller has confined (os.Root), and knows no clock and no watcher.
 //
 // A file is read again only when its metadata moved since the look before, or so shortly before it that a later write
@@ -21,6 +21,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"inpod.dev/inpod/internal/anchors"
 )
 
 // Sum is a SHA-256 over framed content.
@@ -58,6 +60,8 @@ type Tree struct {
 type Look struct {
 	// Keys are slash-separated paths. With keys only these are looked at, without the whole tree is.
 	Keys []string
+	// Anchors are slash-separated paths of files with trust anchors in no particular order: their sets of certificates count.
+	Anchors []string
 	// Known is of the look before at the same place, nil for the first.
 	Known Known
 	// Now is the time of the look, on a clock that never goes back.
@@ -327,6 +331,13 @@ func (w *walker) read(name string, info fs.FileInfo, wanted bool) (sum Sum, toke
 	if opened, err := f.Stat(); err != nil || !opened.Mode().IsRegular() {
 		return Sum{}, false, fs.ErrNotExist // replaced by something else meanwhile, which the next look finds
 	}
+	if slices.Contains(w.look.Anchors, name) {
+		text, err := io.ReadAll(io.LimitReader(until{w.ctx, f}, maxRead))
+		if err != nil {
+			return Sum{}, false, err
+		}
+		return sumOfAnchors(text), false, nil
+	}
 	h := sha256.New()
 	if !wanted && info.Size() > 0 && info.Size() <= maxTokenSize {
 		text, err := io.ReadAll(io.LimitReader(f, maxTokenSize))
@@ -347,6 +358,14 @@ func (w *walker) read(name string, info fs.FileInfo, wanted bool) (sum Sum, toke
 	}
 	h.Sum(sum[:0])
 	return sum, false, nil
+}
+
+// sumOfAnchors is the digest of a text with trust anchors. One with text and no certificate counts as it is.
+func sumOfAnchors(text []byte) Sum {
+	if set := anchors.Of(text); len(set) > 0 || len(text) == 0 {
+		return set.Digest()
+	}
+	return sha256.Sum256(text)
 }
 
 // until reads until a context ends.

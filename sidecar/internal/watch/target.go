@@ -24,6 +24,8 @@ type Target struct {
 	Keys []string
 	// Ignored are files and directories below Path, slash-separated, whose changes are none. Only for a directory.
 	Ignored []string
+	// Anchors are files below Path, slash-separated, that count by their set of certificates. Only for a directory.
+	Anchors []string
 }
 
 // look is what one look at a target found.
@@ -47,7 +49,7 @@ func (t Target) at(ctx context.Context, prev look, quick bool) (look, error) {
 		dir, keys, kind := t.Path, t.Keys, digest.KindFolder
 		if info, err := os.Stat(t.Path); err == nil && !info.IsDir() || err != nil && prev.volume.Kind == digest.KindFile {
 			dir, keys, kind = filepath.Dir(t.Path), []string{filepath.Base(t.Path)}, digest.KindFile
-			t.Ignored = nil
+			t.Ignored, t.Anchors = nil, nil
 		}
 		way, err := resolve(dir)
 		found := look{}
@@ -113,7 +115,7 @@ func (t Target) look(ctx context.Context, dir string, keys []string, kind digest
 		return t.volume(ctx, root, dir, keys, link, prev, quick)
 	}
 	fsys := treeOf(root)
-	tree, err := digest.Of(ctx, digest.Without(fsys, t.Ignored), digest.Look{Keys: keys, Known: prev.known, Now: time.Now(), Pseudo: fsys.pseudo})
+	tree, err := digest.Of(ctx, digest.Without(fsys, t.Ignored), digest.Look{Keys: keys, Anchors: t.Anchors, Known: prev.known, Now: time.Now(), Pseudo: fsys.pseudo})
 	if err != nil {
 		return look{}, err
 	}
@@ -165,7 +167,7 @@ func (t Target) generation(ctx context.Context, root *os.Root, dir string, keys 
 		return look{}, err
 	}
 	defer func() { _ = generation.Close() }()
-	tree, err := digest.Of(ctx, digest.Without(treeOf(generation), t.Ignored), digest.Look{Keys: keys})
+	tree, err := digest.Of(ctx, digest.Without(treeOf(generation), t.Ignored), digest.Look{Keys: keys, Anchors: t.Anchors})
 	if err != nil {
 		return look{}, err
 	}
