@@ -16,9 +16,12 @@ func requirements(c config.Config, kinds workload.Table, namespace string) []acc
 	if len(watched) == 0 {
 		watched = []string{""}
 	}
-	var all []access.Requirement
+	var all list
 	for _, one := range watched {
 		all = append(all, watching(c, kinds, one)...)
+	}
+	if c.Bundles() {
+		all.need("certificates.k8s.io", "clustertrustbundles", "", "", "to see the trust anchors that pods mount", "list", "watch")
 	}
 	return append(all, keeping(c, namespace)...)
 }

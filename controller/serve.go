@@ -182,7 +182,7 @@ func (p *parts) assemble(c config.Config, build telemetry.Build, registry promet
 	p.observer, err = observe.New(observe.Options{
 		Client: p.connection.Client, Dynamic: reads, Keys: annotationKeys(c.Keys), Kinds: p.kinds, Log: log, Pods: c.InPlace.Enabled,
 		Namespaces: namespaces, NamespaceSelector: selector, NamespaceDefaults: c.Defaults(), IgnoredNamespaces: c.Scope.IgnoredNamespaces,
-		Sources: c.Scope.Sources(), SourceSelector: c.Scope.SourceSelector, Seen: reloaders.Seen,
+		Sources: c.Sources(), SourceSelector: c.Scope.SourceSelector, Seen: reloaders.Seen,
 		Notify: func(key workload.Key, change observe.Change) {
 			loop.Notify(key, change)
 			if change == observe.WorkloadChanged { // its pods may have been seen before it
@@ -219,7 +219,7 @@ func (p *parts) assemble(c config.Config, build telemetry.Build, registry promet
 		Decide: decide.Decide, Sealer: p.sealer,
 		Rules: decide.Options{
 			AutoAll: c.Reload.AutoAll, OnCreate: c.Reload.OnCreate, OnDelete: c.Reload.OnDelete, NotifyOnly: c.Pace.NotifyOnly, Windows: windows,
-			Webhook: c.Webhook.URL != "", Ignored: c.Scope.Ignored(), Filtered: c.Scope.SourceSelector != "",
+			Webhook: c.Webhook.URL != "", Ignored: c.Ignored(), Filtered: c.Scope.SourceSelector != "",
 			RollUnreachable: c.InPlace.Unreachable == config.RollUnreachable,
 		},
 		Settle: c.Pace.Settle, SettleMax: c.Pace.SettleMax, Workers: c.Pace.Workers, AdoptionRate: c.Pace.AdoptionRate,

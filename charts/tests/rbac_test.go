@@ -90,9 +90,9 @@ func TestProgramsMayDoThisAndNoMore(t *testing.T) {
 				"list,patch,watch replicationcontrollers",
 				"list,watch secretproviderclasses.secrets-store.csi.x-k8s.io", "list,watch secretproviderclasspodstatuses.secrets-store.csi.x-k8s.io"),
 			grants(own, "create secrets", "get secrets roller-key", "create configmaps", "get,update configmaps reloader-meta-info", "create "+leases, "get,update "+leases+" roller"))},
-		"in selected namespaces, without ConfigMaps": {"selected", "controller", slices.Concat(
+		"in selected namespaces, without ConfigMaps, with bundles of trust anchors": {"selected", "controller", slices.Concat(
 			slices.DeleteFunc(watchRights(everywhere), func(right string) bool { return strings.Contains(right, "configmaps") }),
-			grants(everywhere, "list,watch namespaces"), key)},
+			grants(everywhere, "list,watch namespaces", "list,watch clustertrustbundles.certificates.k8s.io"), key)},
 		"with rights of one's own": {"own-account", "controller", nil},
 
 		"injector everywhere":               {"default", "injector", slices.Concat(grants(everywhere, asked...), key, issue)},

@@ -24,6 +24,8 @@ func itemFault(kind source.Kind, item string) string {
 		return instead(said+" is in quotes, and no name has them", meant)
 	case strings.ContainsAny(item, " \t\r\n;"):
 		return instead(said+" is read as one name, since names are separated by commas", strings.Join(namesIn(item), ","))
+	case strings.Contains(item, "/") && kind.ClusterScoped():
+		return instead(fmt.Sprintf("%s matches no %s: names of objects have colons in place of slashes", said, kind), strings.ReplaceAll(item, "/", ":"))
 	case strings.Contains(item, "/"):
 		return instead(fmt.Sprintf("%s matches no %s: a workload follows those of its own namespace, by their names alone", said, kind), item[strings.LastIndex(item, "/")+1:])
 	}
@@ -33,7 +35,7 @@ func itemFault(kind source.Kind, item string) string {
 	if _, err := compile(item); err != nil {
 		return fmt.Sprintf("%s is not a regular expression: %s; write names or patterns, separated by commas", said, regexpFault(err))
 	}
-	if canMatch(item) {
+	if canMatch(item, lettersOf(kind)) {
 		return ""
 	}
 	return instead(fmt.Sprintf("%s can be the name of no %s, and as a regular expression it matches none", said, kind), strings.ToLower(item))
@@ -42,7 +44,7 @@ func itemFault(kind source.Kind, item string) string {
 // instead adds what to write, where that is possible.
 func instead(fault, meant string) string {
 	for _, item := range splitList(meant) {
-		if fromGlob(item) != item || len(validation.IsDNS1123Subdomain(item)) > 0 && !(isPattern(item) && canMatch(item)) {
+		if fromGlob(item) != item || len(validation.IsDNS1123Subdomain(item)) > 0 && !(isPattern(item) && canMatch(item, lettersOfNames)) {
 			return fault + "; write names or patterns, separated by commas"
 		}
 	}
@@ -89,9 +91,9 @@ func fromGlob(item string) string {
 	return strings.ReplaceAll(item, "*", ".*")
 }
 
-// canMatch reports whether a pattern matches any text of letters that names are made of. It takes time in proportion to the
+// canMatch reports whether a pattern matches any text of some letters, those that names are made of. It takes time in proportion to the
 // pattern: states are visited once. What a pattern says of ends and borders is taken to hold.
-func canMatch(item string) bool {
+func canMatch(item, letters string) bool {
 	parsed, err := syntax.Parse(item, syntax.Perl)
 	if err != nil {
 		return false
@@ -121,12 +123,21 @@ func canMatch(item string) bool {
 		case syntax.InstCapture, syntax.InstEmptyWidth, syntax.InstNop:
 			visit(inst.Out)
 		case syntax.InstRune, syntax.InstRune1, syntax.InstRuneAny, syntax.InstRuneAnyNotNL:
-			if strings.ContainsFunc(lettersOfNames, inst.MatchRune) {
+			if strings.ContainsFunc(letters, inst.MatchRune) {
 				visit(inst.Out)
 			}
 		}
 	}
 	return false
+}
+
+// lettersOf are those of the names of a kind. A ClusterTrustBundle that belongs to a signer begins with its name, in which a
+// colon stands for the slash.
+func lettersOf(kind source.Kind) string {
+	if kind.ClusterScoped() {
+		return lettersOfNames + ":"
+	}
+	return lettersOfNames
 }
 
 // lettersOfNames are those of the names of objects (RFC 1123).

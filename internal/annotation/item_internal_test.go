@@ -55,6 +55,25 @@ func TestWhatCanBeTheNameOfNoObject(t *testing.T) {
 	}
 }
 
+// The name of a bundle that belongs to a signer begins with that of the signer.
+func TestNamesOfBundlesMayHaveColons(t *testing.T) {
+	t.Parallel()
+	for item, want := range map[string]string{
+		"example.com:signer:roots": "",
+		"example.com:signer:.*":    "",
+		"roots":                    "",
+		"example.com/signer":       `"example.com/signer" matches no ClusterTrustBundle: names of objects have colons in place of slashes; write names or patterns, separated by commas`,
+		"Roots":                    `"Roots" can be the name of no ClusterTrustBundle, and as a regular expression it matches none; write "roots"`,
+	} {
+		if got := itemFault(source.ClusterTrustBundle, item); got != want {
+			t.Errorf("%q\n got %s\nwant %s", item, got, want)
+		}
+	}
+	if got := itemFault(source.ConfigMap, "example.com:signer:roots"); got == "" {
+		t.Error("a ConfigMap may have colons in its name")
+	}
+}
+
 func TestALongItemIsCutInMessages(t *testing.T) {
 	t.Parallel()
 	if got := itemFault(source.Secret, strings.Repeat("Ä", 100_000)); len(got) > 400 {

@@ -22,7 +22,8 @@ type Keys struct {
 	PausedAt    string // on a workload, written by inpod
 }
 
-// DefaultKeys are Reloader's keys and inpod's own.
+// DefaultKeys are Reloader's keys and inpod's own. Those for ClusterTrustBundles, which Reloader does not know, are made as
+// its others are.
 func DefaultKeys() Keys {
 	return Keys{
 		Auto: "reloader.stakater.com/auto",
@@ -30,16 +31,19 @@ func DefaultKeys() Keys {
 			source.ConfigMap:           "configmap.reloader.stakater.com/auto",
 			source.Secret:              "secret.reloader.stakater.com/auto",
 			source.SecretProviderClass: "secretproviderclass.reloader.stakater.com/auto",
+			source.ClusterTrustBundle:  "clustertrustbundle.reloader.stakater.com/auto",
 		},
 		Named: map[source.Kind]string{
 			source.ConfigMap:           "configmap.reloader.stakater.com/reload",
 			source.Secret:              "secret.reloader.stakater.com/reload",
 			source.SecretProviderClass: "secretproviderclass.reloader.stakater.com/reload",
+			source.ClusterTrustBundle:  "clustertrustbundle.reloader.stakater.com/reload",
 		},
 		Exclude: map[source.Kind]string{
 			source.ConfigMap:           "configmaps.exclude.reloader.stakater.com/reload",
 			source.Secret:              "secrets.exclude.reloader.stakater.com/reload",
 			source.SecretProviderClass: "secretproviderclasses.exclude.reloader.stakater.com/reload",
+			source.ClusterTrustBundle:  "clustertrustbundles.exclude.reloader.stakater.com/reload",
 		},
 		Search:    "reloader.stakater.com/search",
 		Match:     "reloader.stakater.com/match",

@@ -19,7 +19,7 @@ const baselineVersion = 1
 // Baseline is what the pods of one workload are known to have taken up of the
 // sources that it follows.
 type Baseline struct {
-	// Records are by source. The namespace of a source is that of its workload.
+	// Records are by source. The namespace of a source is that of its workload, or none.
 	Records map[Ref]Record
 	// Named identifies the lists in which the user named sources, so that a
 	// source that came to be is told from a name that was added to a list.
@@ -81,7 +81,7 @@ func (s Sealer) Decode(namespace, text string) (b Baseline, ok bool) {
 		if !found || !slices.Contains(Kinds(), Kind(kind)) || name == "" {
 			return Baseline{}, false
 		}
-		b.Records[Ref{Kind: Kind(kind), Namespace: namespace, Name: name}] = record
+		b.Records[Kind(kind).Ref(namespace, name)] = record
 	}
 	return b, true
 }

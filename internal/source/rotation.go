@@ -77,6 +77,7 @@ func rotationsOf(c *corev1.Container, volumes map[string]*corev1.Volume) []Rotat
 			}
 			if s.ClusterTrustBundle != nil {
 				r.Kind = TrustBundle
+				r.Ref, _ = bundleRef(s.ClusterTrustBundle)
 			}
 			if !slices.Contains(rotations, r) {
 				rotations = append(rotations, r)
@@ -88,6 +89,10 @@ func rotationsOf(c *corev1.Container, volumes map[string]*corev1.Volume) []Rotat
 
 // showsAny reports whether any file of a source of a projected volume lies at or below a path of it.
 func showsAny(s *corev1.VolumeProjection, subPath string) bool {
-	_, used := subPathKeys(OtherFiles(s), subPath)
+	_, items, isBundle := Bundle(s)
+	if !isBundle {
+		items = OtherFiles(s)
+	}
+	_, used := subPathKeys(items, subPath)
 	return used
 }

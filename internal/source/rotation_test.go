@@ -22,7 +22,7 @@ func rotated() corev1.VolumeSource {
 func TestRotations(t *testing.T) {
 	t.Parallel()
 	certificate := source.Rotation{Kind: source.PodCertificate, Volume: "volume-0", Container: "app", Path: "/mnt/0"}
-	bundle := source.Rotation{Kind: source.TrustBundle, Volume: "volume-0", Container: "app", Path: "/mnt/0"}
+	bundle := source.Rotation{Kind: source.TrustBundle, Ref: source.Ref{Kind: source.ClusterTrustBundle, Name: "roots"}, Volume: "volume-0", Container: "app", Path: "/mnt/0"}
 	frozen := func(r source.Rotation) source.Rotation { r.Frozen = true; return r }
 	of := func(r source.Rotation, container string) source.Rotation { r.Container = container; return r }
 	mount := func(m corev1.VolumeMount) obj.Part { return obj.VolumeMount(rotated(), m) }

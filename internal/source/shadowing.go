@@ -166,6 +166,9 @@ func (h Shadowing) is(l Layer, key string) found {
 	if l.Ref.Name == "" {
 		return found{presence: present}
 	}
+	if l.isAlwaysThere() && (h.unseen(l) || h.uses[l.Ref].Snapshot == nil) {
+		return found{presence: present, entry: Entry{Digest: NoAnchors()}}
+	}
 	if h.unseen(l) {
 		return h.recorded(l, key)
 	}
@@ -190,6 +193,8 @@ func (h Shadowing) was(l Layer, key string) found {
 	switch {
 	case !recorded || h.unseen(l):
 		return h.is(l, key)
+	case l.isAlwaysThere() && (record.Absent || record.Keys[key] == ""):
+		return found{presence: present, entry: Entry{Digest: NoAnchors()}}
 	case record.Absent:
 		return found{}
 	case record.Fold != "" && (use.Snapshot == nil || record.Fold != h.fold(use)):
@@ -213,6 +218,10 @@ func (h Shadowing) was(l Layer, key string) found {
 func (h Shadowing) unseen(l Layer) bool {
 	return h.uses[l.Ref].Unseen && l.Ref != h.own
 }
+
+// isAlwaysThere reports whether the kubelet writes the file whether there is a source or not: that of an optional bundle is
+// empty then, and one that is not optional has to be there. So it hides what it hides even where nobody looks at bundles.
+func (l Layer) isAlwaysThere() bool { return l.Ref.Kind == ClusterTrustBundle }
 
 // recorded says what a layer has of a key whose source is not seen: what is recorded, and nothing is known without that.
 func (h Shadowing) recorded(l Layer, key string) found {

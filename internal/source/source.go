@@ -1,5 +1,5 @@
 // Package source decides what a pod template consumes and what that content
-// looked like: references to ConfigMaps, Secrets and SecretProviderClasses,
+// looked like: references to ConfigMaps, Secrets, SecretProviderClasses and ClusterTrustBundles,
 // the ways they are used, and digests of their keys.
 //
 // It is pure: no cluster, no clock, no logging. Values of a source pass
@@ -28,10 +28,22 @@ const (
 	ConfigMap           Kind = "ConfigMap"
 	Secret              Kind = "Secret"
 	SecretProviderClass Kind = "SecretProviderClass"
+	ClusterTrustBundle  Kind = "ClusterTrustBundle"
 )
 
 // Kinds lists every kind of source in a fixed order.
-func Kinds() []Kind { return []Kind{ConfigMap, Secret, SecretProviderClass} }
+func Kinds() []Kind { return []Kind{ConfigMap, Secret, SecretProviderClass, ClusterTrustBundle} }
+
+// ClusterScoped reports whether sources of the kind are in no namespace: workloads of all namespaces may use one.
+func (k Kind) ClusterScoped() bool { return k == ClusterTrustBundle }
+
+// Ref returns the reference to a source of the kind by the name that a workload in a namespace has for it.
+func (k Kind) Ref(namespace, name string) Ref {
+	if k.ClusterScoped() {
+		namespace = ""
+	}
+	return Ref{Kind: k, Namespace: namespace, Name: name}
+}
 
 // Ref names one source.
 type Ref struct {
@@ -40,8 +52,11 @@ type Ref struct {
 	Name      string
 }
 
-// String returns "ConfigMap namespace/name".
+// String returns "ConfigMap namespace/name", and "ClusterTrustBundle name".
 func (r Ref) String() string {
+	if r.Namespace == "" {
+		return fmt.Sprintf("%s %s", r.Kind, r.Name)
+	}
 	return fmt.Sprintf("%s %s/%s", r.Kind, r.Namespace, r.Name)
 }
 

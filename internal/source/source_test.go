@@ -31,7 +31,7 @@ func TestRef(t *testing.T) {
 
 func TestKinds(t *testing.T) {
 	t.Parallel()
-	want := []source.Kind{source.ConfigMap, source.Secret, source.SecretProviderClass}
+	want := []source.Kind{source.ConfigMap, source.Secret, source.SecretProviderClass, source.ClusterTrustBundle}
 	if diff := cmp.Diff(want, source.Kinds()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -51,7 +51,7 @@ type walk struct {
 
 func (w walk) usage(c *corev1.Container, kind Kind, name string, via Via, keys []string, optional *bool) Usage {
 	return Usage{
-		Ref:       Ref{Kind: kind, Namespace: w.namespace, Name: name},
+		Ref:       kind.Ref(w.namespace, name),
 		Via:       via,
 		Container: c.Name,
 		Init:      w.init,
@@ -112,7 +112,7 @@ type part struct {
 
 // layer returns what the part gives to the volume.
 func (w walk) layer(p part) Layer {
-	return Layer{Ref: Ref{Kind: p.kind, Namespace: w.namespace, Name: p.name}, All: len(p.items) == 0, Names: itemNames(p.items)}
+	return Layer{Ref: p.kind.Ref(w.namespace, p.name), All: len(p.items) == 0, Names: itemNames(p.items)}
 }
 
 func (w walk) mount(c *corev1.Container, mount *corev1.VolumeMount, volume *corev1.Volume) []Usage {
@@ -164,8 +164,9 @@ func (w walk) volumeParts(volume *corev1.Volume) ([]part, Place, Via) {
 func (w walk) projected(sources []corev1.VolumeProjection) (parts []part, layers []Layer) {
 	for i := range sources {
 		s := &sources[i]
-		var one part
+		one, isBundle := bundlePart(s)
 		switch {
+		case isBundle:
 		case s.ConfigMap != nil:
 			one = part{kind: ConfigMap, name: s.ConfigMap.Name, items: s.ConfigMap.Items, optional: s.ConfigMap.Optional}
 		case s.Secret != nil:
@@ -184,9 +185,29 @@ func (w walk) projected(sources []corev1.VolumeProjection) (parts []part, layers
 	return parts, layers
 }
 
-// OtherFiles returns the files of what is no ConfigMap and no Secret, as items without a key. They are there in every pod
-// that runs.
+// bundlePart returns the part that a bundle of trust anchors is; ok is false for any other source.
+func bundlePart(s *corev1.VolumeProjection) (p part, ok bool) {
+	ref, items, ok := Bundle(s)
+	if !ok {
+		return part{}, false
+	}
+	return part{kind: ref.Kind, name: ref.Name, items: items, optional: s.ClusterTrustBundle.Optional}, true
+}
+
+// Bundle returns the ClusterTrustBundle of a source of a projected volume, and its file; ok is false for any other source.
+func Bundle(s *corev1.VolumeProjection) (ref Ref, items []corev1.KeyToPath, ok bool) {
+	if s.ClusterTrustBundle == nil {
+		return Ref{}, nil, false
+	}
+	ref, ok = bundleRef(s.ClusterTrustBundle)
+	return ref, []corev1.KeyToPath{{Key: bundleKey, Path: s.ClusterTrustBundle.Path}}, ok
+}
+
+// OtherFiles returns the files of what is no source, as items without a key. They are there in every pod that runs.
 func OtherFiles(s *corev1.VolumeProjection) []corev1.KeyToPath {
+	if _, _, isSource := Bundle(s); isSource {
+		return nil
+	}
 	var paths []string
 	switch {
 	case s.DownwardAPI != nil:

@@ -78,10 +78,11 @@ type Scope struct {
 	SourceSelector    string   // on the labels of ConfigMaps and Secrets, "" for all
 	IgnoredSources    []string // configmaps, secrets
 	Classes           bool     // watch SecretProviderClasses too
+	Bundles           bool     // watch ClusterTrustBundles too
 	NamespaceDefaults bool     // annotations of namespaces are defaults for their workloads
 }
 
-// Sources are the kinds of sources to watch.
+// Sources are the kinds of sources in namespaces to watch.
 func (s Scope) Sources() []source.Kind {
 	var kinds []source.Kind
 	for _, kind := range []source.Kind{source.ConfigMap, source.Secret} {
@@ -95,13 +96,35 @@ func (s Scope) Sources() []source.Kind {
 	return kinds
 }
 
-// Ignored are the kinds of sources not to watch.
+// Ignored are the kinds of sources in namespaces not to watch.
 func (s Scope) Ignored() []source.Kind {
 	var kinds []source.Kind
 	for _, name := range s.IgnoredSources {
 		if kind, ok := resources()[strings.ToLower(name)]; ok {
 			kinds = append(kinds, kind)
 		}
+	}
+	return kinds
+}
+
+// Bundles tells whether ClusterTrustBundles are watched. Whoever may work in some namespaces only may not look at what is in
+// none.
+func (c Config) Bundles() bool { return c.Scope.Bundles && len(c.Namespaces) == 0 }
+
+// Sources are the kinds of sources to watch.
+func (c Config) Sources() []source.Kind {
+	kinds := c.Scope.Sources()
+	if c.Bundles() {
+		kinds = append(kinds, source.ClusterTrustBundle)
+	}
+	return kinds
+}
+
+// Ignored are the kinds of sources of which nothing is known.
+func (c Config) Ignored() []source.Kind {
+	kinds := c.Scope.Ignored()
+	if !c.Bundles() {
+		kinds = append(kinds, source.ClusterTrustBundle)
 	}
 	return kinds
 }
@@ -130,7 +153,10 @@ func (c Config) Notes() []string {
 	if len(c.Namespaces) > 0 && c.Scope.NamespaceDefaults {
 		notes = append(notes, "--namespace-defaults has no effect, since the namespaces are given by name: say it on the workloads")
 	}
-	if len(c.Scope.Sources()) == 0 {
+	if len(c.Namespaces) > 0 && c.Scope.Bundles {
+		notes = append(notes, "--cluster-trust-bundles has no effect, since the namespaces are given by name, and these are in none")
+	}
+	if len(c.Sources()) == 0 {
 		notes = append(notes, "--resources-to-ignore leaves nothing to follow: neither ConfigMaps nor Secrets")
 	}
 	return notes

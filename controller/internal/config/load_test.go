@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"inpod.dev/inpod/internal/settings"
+	"inpod.dev/inpod/internal/source"
 )
 
 func TestAccepted(t *testing.T) {
@@ -335,6 +336,30 @@ func TestAlertsAsReloaderSetsThem(t *testing.T) {
 	_, err = load(nil, []string{"ALERT_ON_RELOAD=true", "ALERT_WEBHOOK_URL=secret-token"})
 	if err == nil || strings.Contains(err.Error(), "secret-token") || !strings.Contains(err.Error(), "ALERT_WEBHOOK_URL") {
 		t.Errorf("a bad address: %v", err)
+	}
+}
+
+// What is in no namespace is for whoever may look at all of them.
+func TestBundlesNeedAllNamespaces(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		args []string
+		want bool
+		note string
+	}{
+		"off":                {nil, false, ""},
+		"everywhere":         {[]string{"--cluster-trust-bundles"}, true, ""},
+		"selected":           {[]string{"--cluster-trust-bundles", "--namespace-selector=a=b"}, true, ""},
+		"in some namespaces": {[]string{"--cluster-trust-bundles", "--namespaces=shop"}, false, "--cluster-trust-bundles has no effect"},
+	} {
+		got, err := load(tc.args, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		watched, ignored := slices.Contains(got.Sources(), source.ClusterTrustBundle), slices.Contains(got.Ignored(), source.ClusterTrustBundle)
+		if watched != tc.want || ignored == tc.want || !strings.Contains(strings.Join(got.Notes(), "\n"), tc.note) || (tc.note == "") != (len(got.Notes()) == 0) {
+			t.Errorf("%s: watched %t, ignored %t, notes %q", name, watched, ignored, got.Notes())
+		}
 	}
 }
 

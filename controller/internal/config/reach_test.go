@@ -62,7 +62,7 @@ func other() map[string]string {
 		"rollout-rate":                          "1.5",
 		"rollout-timeout":                       "5m",
 	}
-	for _, name := range []string{"auto-reload-all", "reload-on-create", "reload-on-delete", "enable-ha", "enable-pprof", "is-argo-rollouts", "notify-only", "namespace-defaults", "sync-after-restart", "metrics-by-namespace", "meta-info", "enable-csi-integration"} {
+	for _, name := range []string{"auto-reload-all", "reload-on-create", "reload-on-delete", "enable-ha", "enable-pprof", "is-argo-rollouts", "notify-only", "namespace-defaults", "sync-after-restart", "metrics-by-namespace", "meta-info", "enable-csi-integration", "cluster-trust-bundles"} {
 		texts[name] = "true"
 	}
 	initial := Default()

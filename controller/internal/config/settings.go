@@ -71,6 +71,7 @@ func ownTable(c *Config) []settings.Setting {
 		s.Setting("notify-only", settings.Boolean(&c.Pace.NotifyOnly), "tell of changes in events and alerts, and roll nothing, where a workload does not say inpod.dev/notify-only: \"false\""),
 		s.Setting("window", settings.Text(&c.Pace.Window, "WINDOWS"), "when workloads may be rolled that do not say inpod.dev/window: "+window.Form),
 		s.Setting("namespace-defaults", settings.Boolean(&c.Scope.NamespaceDefaults), "read inpod.dev/window, inpod.dev/notify-only and the pause-period of namespaces too, as defaults for their workloads"),
+		s.Setting("cluster-trust-bundles", settings.Boolean(&c.Scope.Bundles), "follow the ClusterTrustBundles that pods mount too; needs rights on them, which no role of a namespace can give"),
 		s.Setting("max-concurrent-rollouts", settings.Integer(&c.Pace.MaxRollouts, "a whole number"), "rollouts that may be under way at the same time; 0 means no limit"),
 		s.Setting("max-concurrent-rollouts-per-namespace", settings.Integer(&c.Pace.MaxRolloutsPerNamespace, "a whole number"), "the same in one namespace"),
 		s.Setting("rollout-rate", settings.Decimal(&c.Pace.RolloutRate, "a number"), "rollouts that may begin per second; 0 means no limit"),

@@ -8,6 +8,7 @@ import (
 
 	"inpod.dev/inpod/controller/internal/decide"
 	obj "inpod.dev/inpod/internal/objtest"
+	"inpod.dev/inpod/internal/source"
 )
 
 // bySubPath mounts one path of a volume with a certificate of the pod and a bundle.
@@ -26,7 +27,8 @@ func TestWhatExpires(t *testing.T) {
 		want    string // part of the only sentence, "" for none
 	}{
 		"a certificate by subPath":                   {parts: following(bySubPath("pod.pem")), want: "(podCertificate) is mounted with subPath at /mnt/0 in container app"},
-		"a bundle by subPath that nobody follows":    {parts: following(bySubPath("ca.crt")), want: "(clusterTrustBundle)"},
+		"a bundle by subPath that nobody follows":    {parts: following(bySubPath("ca.crt")), options: decide.Options{Ignored: []source.Kind{source.ClusterTrustBundle}}, want: "(clusterTrustBundle)"},
+		"no word about a bundle that is rolled":      {parts: following(bySubPath("ca.crt"))},
 		"a workload that asks for the sidecar":       {parts: []obj.Part{obj.TemplateAnnotation(inject, "enabled"), bySubPath("pod.pem")}, want: "expires"},
 		"a workload that the controller follows":     {parts: []obj.Part{bySubPath("pod.pem")}, options: decide.Options{AutoAll: true}, want: "expires"},
 		"no word to a workload that asks nothing":    {parts: []obj.Part{bySubPath("pod.pem")}},

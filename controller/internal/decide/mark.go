@@ -13,7 +13,7 @@ import (
 // Mark is what a rollout writes into the pod template for one changed source.
 type Mark struct {
 	Ref source.Ref
-	// Type is Reloader's word for the kind of source: CONFIGMAP, SECRET or SECRETPROVIDERCLASS.
+	// Type is Reloader's word for the kind of source: CONFIGMAP, SECRET or SECRETPROVIDERCLASS; and CLUSTERTRUSTBUNDLE.
 	Type string
 	// Container is the one that gets the mark.
 	Container string
@@ -154,6 +154,6 @@ func (a *assessment) stale() []string {
 
 // isMark tells a variable of a rollout from one that a user happened to name like it.
 func isMark(variable, value string) bool {
-	return regexp.MustCompile(`^STAKATER_[A-Z0-9_]+_(CONFIGMAP|SECRET|SECRETPROVIDERCLASS)$`).MatchString(variable) &&
+	return regexp.MustCompile(`^STAKATER_[A-Z0-9_]+_(CONFIGMAP|SECRET|SECRETPROVIDERCLASS|CLUSTERTRUSTBUNDLE)$`).MatchString(variable) &&
 		regexp.MustCompile(`^[0-9a-f]{40}$`).MatchString(value)
 }

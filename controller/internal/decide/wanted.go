@@ -19,7 +19,7 @@ func Wanted(view workload.View, policy annotation.Policy, baseline source.Baseli
 	}
 	for _, kind := range source.Kinds() {
 		for _, name := range policy.Literals(kind) {
-			if ref := (source.Ref{Kind: kind, Namespace: view.Key.Namespace, Name: name}); names(ref) {
+			if ref := kind.Ref(view.Key.Namespace, name); names(ref) {
 				add(ref)
 			}
 		}

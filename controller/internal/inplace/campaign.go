@@ -363,6 +363,11 @@ func (c *campaign) nudge(ctx context.Context, s *podState, now time.Time) {
 	if now.Before(s.nudgeAt) {
 		return
 	}
+	if c.isShared() && !c.reloader.shared.Allow() {
+		c.reloader.metrics.left()
+		s.nudgeAt = now.Add(firstNudge)
+		return
+	}
 	// An annotation that does not change makes no kubelet look: the number makes each nudge another one.
 	text := fmt.Sprintf("%s.%d", c.target, s.nudges)
 	s.nudgeAt = now.Add(min(firstNudge<<min(s.nudges, 8), lastNudge))
@@ -371,6 +376,11 @@ func (c *campaign) nudge(ctx context.Context, s *podState, now time.Time) {
 		c.reloader.options.Log.Warn("a pod could not be nudged: its kubelet takes up to 90 s by itself",
 			"workload", c.key, "pod", s.pod.Name, "error", err)
 	}
+}
+
+// isShared tells that nothing but sources that are in no namespace has changed.
+func (c *campaign) isShared() bool {
+	return len(c.causes) > 0 && !slices.ContainsFunc(c.causes, func(cause decide.Cause) bool { return !cause.Ref.Kind.ClusterScoped() })
 }
 
 // sum makes one verdict of what the pods say. A rejection counts more than anything else, since a rollout would break what

@@ -388,3 +388,31 @@ func TestHurryNudgesThePodsThatMountTheSource(t *testing.T) {
 		}
 	})
 }
+
+// A bundle may be in the pods of the whole cluster: each kubelet brings it within 90 s by itself, and an edit of something else
+// does not wait behind ten thousand nudges.
+func TestNudgesForWhatIsInNoNamespaceTakeHalfThePaceAndWaitForNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(1000) // of a pace of 1000 in a second
+		roots := source.ClusterTrustBundle.Ref("", "roots")
+		for name, p := range w.pods {
+			p.pod.Mounts = append(p.pod.Mounts, observe.Mount{Ref: roots, Path: "/etc/tls"})
+			if name == "web-7" {
+				p.pod.Mounts = append(p.pod.Mounts, observe.Mount{Ref: source.Ref{Kind: source.ConfigMap, Namespace: "shop", Name: "own"}, Path: "/etc/own"})
+			}
+		}
+		w.lead(t)
+		w.reloader.Hurry(web, roots, "roots")
+		synctest.Wait()
+		if len(w.nudges) != 500 {
+			t.Errorf("%d nudges at once, want half of the pace", len(w.nudges))
+		}
+		w.nudges = nil
+		w.reloader.Hurry(web, source.Ref{Kind: source.ConfigMap, Namespace: "shop", Name: "own"}, "own")
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"web-7 own"}, w.nudges); diff != "" {
+			t.Errorf("nudges for another source (-want +got):\n%s", diff)
+		}
+	})
+}

@@ -6,6 +6,9 @@
 //	     nudge ─► ask ─► judge ─► again, for each pod that has not confirmed
 //	     a verdict ──► Notify(workload) ──► State(target) in the next decision
 //
+// A source that is in no namespace may be in the pods of the whole cluster. Nudges for those get half of the pace and wait for
+// nothing: a pod whose turn it is not is left to its kubelet for now, so that no other edit waits behind them.
+//
 // A nudge is an annotation patched on a pod; the kubelet refreshes the volumes of a changed pod at once (0.7 s against 60
 // to 90 s). It is harmless when repeated, and late nudges cost time only: the kubelet brings the content anyway.
 package inplace
@@ -55,6 +58,8 @@ type Reloader struct {
 	options Options
 	metrics *metrics
 	pace    *rate.Limiter
+	// shared is the pace for what is in no namespace.
+	shared *rate.Limiter
 
 	mu        sync.Mutex
 	ctx       context.Context //nolint:containedctx // that of the term of leadership, see Lead
@@ -66,7 +71,8 @@ type Reloader struct {
 func New(options Options) *Reloader {
 	return &Reloader{
 		options: options, metrics: newMetrics(options.Registerer),
-		pace: rate.NewLimiter(rate.Limit(options.NudgeRate), max(1, int(options.NudgeRate))),
+		pace:   rate.NewLimiter(rate.Limit(options.NudgeRate), max(1, int(options.NudgeRate))),
+		shared: rate.NewLimiter(rate.Limit(options.NudgeRate/2), max(1, int(options.NudgeRate/2))),
 	}
 }
 
@@ -99,6 +105,10 @@ func (r *Reloader) Hurry(key workload.Key, ref source.Ref, text string) {
 		for _, pod := range pods {
 			if pod.Over || !mounts(pod, ref) {
 				continue
+			}
+			if ref.Kind.ClusterScoped() && !r.shared.Allow() {
+				r.metrics.left()
+				continue // the campaign looks whether it is still needed
 			}
 			if err := r.nudge(ctx, pod, text); err != nil {
 				return // the campaign will nudge again, and tell

@@ -2,6 +2,7 @@ package inplace
 
 import (
 	"context"
+	"encoding/pem"
 	"maps"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/controller/internal/observe"
+	"inpod.dev/inpod/internal/anchors"
 	"inpod.dev/inpod/internal/confirm"
 	"inpod.dev/inpod/internal/source"
 )
@@ -52,6 +54,8 @@ func TestWhatAPodHasToHave(t *testing.T) {
 		}
 		return mount
 	}
+	roots := source.ClusterTrustBundle.Ref("", "roots")
+	anchored := source.OfTrustBundles(roots, anchors.Of(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("a")})))
 	created, deleted := changed("a", ""), changed("a", "")
 	created.Diff.Created, deleted.Diff.Deleted = true, true
 	absent := source.Use{Scope: source.Scope{Ref: refTo("a")}}
@@ -184,6 +188,18 @@ func TestWhatAPodHasToHave(t *testing.T) {
 			[]source.Use{conf("a", map[string]string{"x": "1"})},
 			[]decide.Cause{changed("a", "x")},
 			expectation{files: map[string]string{}},
+		},
+		"a bundle that is edited": {
+			[]observe.Mount{{Ref: roots, Path: "/p", Items: []corev1.KeyToPath{{Key: "trustBundle", Path: "ca.crt"}}}},
+			[]source.Use{{Scope: source.Scope{Ref: roots}, Snapshot: &anchored}},
+			[]decide.Cause{{Ref: roots, Diff: source.Diff{Changes: []source.Change{{Key: "trustBundle", Live: true}}}}},
+			expectation{files: map[string]string{"/p/ca.crt": confirm.Digest(anchored.Keys["trustBundle"].Digest)}, concerned: true},
+		},
+		"a bundle that is gone leaves an empty file": {
+			[]observe.Mount{{Ref: roots, Path: "/p", Items: []corev1.KeyToPath{{Key: "trustBundle", Path: "ca.crt"}}}},
+			[]source.Use{{Scope: source.Scope{Ref: roots}}},
+			[]decide.Cause{{Ref: roots, Diff: source.Diff{Deleted: true, Changes: []source.Change{{Live: true}}}}},
+			expectation{files: map[string]string{"/p/ca.crt": confirm.Digest(source.NoAnchors())}, concerned: true},
 		},
 		"what only other containers see is nothing to ask the sidecar for": {
 			nil,

@@ -14,7 +14,7 @@ type metrics struct {
 func newMetrics(registerer prometheus.Registerer) *metrics {
 	m := &metrics{
 		nudges: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "inpod_nudges_total", Help: "Pods that were asked to refresh their volumes at once, by whether the API server accepted it: accepted or refused.",
+			Name: "inpod_nudges_total", Help: "Pods that were asked to refresh their volumes at once, by whether the API server accepted it: accepted or refused; skipped are those of sources in no namespace that exceed their share of the pace.",
 		}, []string{"result"}),
 		verdicts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "inpod_reload_verdicts_total",
@@ -35,6 +35,9 @@ func (m *metrics) nudged(accepted bool) {
 	}
 	m.nudges.WithLabelValues(result).Inc()
 }
+
+// left counts a pod that is left to its kubelet.
+func (m *metrics) left() { m.nudges.WithLabelValues("skipped").Inc() }
 
 // unproven is the label of a confirmation that nothing proves.
 const unproven decide.Verdict = "Unproven"

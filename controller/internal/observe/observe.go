@@ -81,6 +81,7 @@ type Observer struct {
 	optional []*optionalKind
 	// classKinds are those of the secrets-store CSI driver: classes, and the statuses of pods. Empty if they are not watched.
 	classKinds []*optionalKind
+	bundles    *optionalInformer         // of ClusterTrustBundles; nil if they are not watched
 	selected   *selected                 // nil unless namespaces are selected by their labels
 	defaults   cache.SharedIndexInformer // of namespaces; nil unless their annotations count
 	synced     []cache.DoneChecker
@@ -100,6 +101,11 @@ func New(options Options) (*Observer, error) {
 	if slices.Contains(options.Sources, source.SecretProviderClass) {
 		for _, name := range []string{"SecretProviderClass", "SecretProviderClassPodStatus"} {
 			o.classKinds = append(o.classKinds, newOptionalKind(classKind(name)))
+		}
+	}
+	if slices.Contains(options.Sources, source.ClusterTrustBundle) {
+		if err := o.watchBundles(); err != nil {
+			return nil, err
 		}
 	}
 	if options.NamespaceDefaults {
@@ -133,6 +139,10 @@ func (o *Observer) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	for _, kind := range slices.Concat(o.optional, o.classKinds) {
 		running.Go(func() { o.awaitServed(ctx, kind) })
+	}
+	if o.bundles != nil {
+		running.Go(func() { o.awaitServed(ctx, o.bundles.of) })
+		running.Go(func() { o.bundles.run(ctx) })
 	}
 	if o.defaults != nil {
 		running.Go(func() { o.defaults.RunWithContext(ctx) })
@@ -230,8 +240,12 @@ func (o *Observer) Workloads() []workload.Key {
 
 // Source returns the snapshot of a source, which must not be modified; nil if it does not exist.
 func (o *Observer) Source(ref source.Ref) *source.Snapshot {
-	if ref.Kind == source.SecretProviderClass {
+	switch ref.Kind {
+	case source.SecretProviderClass:
 		return o.class(ref)
+	case source.ClusterTrustBundle:
+		return o.bundle(ref)
+	case source.ConfigMap, source.Secret:
 	}
 	informer := o.part(ref.Namespace).sources[ref.Kind]
 	if informer == nil {
@@ -244,10 +258,14 @@ func (o *Observer) Source(ref source.Ref) *source.Snapshot {
 	return &item.Snapshot
 }
 
-// Sources returns the sources of a kind in a namespace, sorted by name.
+// Sources returns the sources of a kind that workloads of a namespace may name, sorted by name.
 func (o *Observer) Sources(kind source.Kind, namespace string) []source.Ref {
-	if kind == source.SecretProviderClass {
+	switch kind {
+	case source.SecretProviderClass:
 		return o.classNames(namespace)
+	case source.ClusterTrustBundle:
+		return o.bundleNames()
+	case source.ConfigMap, source.Secret:
 	}
 	informer := o.part(namespace).sources[kind]
 	if informer == nil {
@@ -269,14 +287,20 @@ func (o *Observer) Sources(kind source.Kind, namespace string) []source.Ref {
 
 // dependents returns the workloads that use or name a source.
 func (o *Observer) dependents(ref source.Ref) []workload.Key {
+	parts := []*part{o.part(ref.Namespace)}
+	if ref.Kind.ClusterScoped() {
+		parts = o.watched()
+	}
 	var keys []workload.Key
-	for _, informer := range o.part(ref.Namespace).workloads {
-		for _, item := range indexed(informer, indexValue(ref)) {
-			keys = append(keys, o.related(item.View.Key, item.Lender)...)
-		}
-		for _, item := range indexed(informer, anyOf(ref.Kind, ref.Namespace)) {
-			if item.Policy.Select(ref, false, false, false, false) == annotation.Named {
+	for _, part := range parts {
+		for _, informer := range part.workloads {
+			for _, item := range indexed(informer, indexValue(ref)) {
 				keys = append(keys, o.related(item.View.Key, item.Lender)...)
+			}
+			for _, item := range indexed(informer, anyOf(ref.Kind, ref.Namespace)) {
+				if item.Policy.Select(ref, false, false, false, false) == annotation.Named {
+					keys = append(keys, o.related(item.View.Key, item.Lender)...)
+				}
 			}
 		}
 	}

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/tools/cache"
 
@@ -28,12 +30,34 @@ const (
 // for it.
 type optionalKind struct {
 	kind workload.Kind
+	// versions are those of the API in which it may be served, the best first; none for the one of kind. A kind with several
+	// is a source of the whole cluster that older servers lack, which is no mistake of anybody.
+	versions []string
+	// version is the one in which it is served.
+	version atomic.Pointer[string]
 	// served is closed when it is served, and lacking when it turned out that it is not for now.
 	served, lacking chan struct{}
 	// late tells that it came to be served when the picture was taken for complete.
 	late atomic.Bool
 	// gone tells that it was said that it is not served any more.
 	gone atomic.Bool
+}
+
+// resource is the one that is served.
+func (k *optionalKind) resource() schema.GroupVersionResource {
+	resource := k.kind.Resource
+	if version := k.version.Load(); version != nil {
+		resource.Version = *version
+	}
+	return resource
+}
+
+// what says what it is a kind of.
+func (k *optionalKind) what() string {
+	if len(k.versions) > 0 {
+		return "a kind of source"
+	}
+	return "a kind of workload"
 }
 
 func newOptionalKind(kind workload.Kind) *optionalKind {
@@ -92,10 +116,10 @@ func (k *optionalKind) isLate() bool { return k != nil && k.late.Load() }
 func (o *Observer) awaitServed(ctx context.Context, k *optionalKind) {
 	said := ""
 	for delay := firstPoll; ; delay = min(2*delay, servedPoll) {
-		fault := o.unserved(ctx, k.kind)
+		fault := o.unserved(ctx, k)
 		if fault == "" {
 			if said != "" {
-				o.options.Log.Info("a kind of workload is served now", "kind", k.kind.Name, "resource", resourceText(k.kind))
+				o.options.Log.Info(k.what()+" is served now", "kind", k.kind.Name, "resource", resourceText(k.kind))
 			}
 			close(k.served)
 			return
@@ -106,7 +130,11 @@ func (o *Observer) awaitServed(ctx context.Context, k *optionalKind) {
 		}
 		if fault != said {
 			said = fault
-			o.options.Log.Warn("a kind of workload is left out for now; all others are followed, and this one is as soon as it can be",
+			level := slog.LevelWarn
+			if len(k.versions) > 0 {
+				level = slog.LevelInfo
+			}
+			o.options.Log.Log(ctx, level, k.what()+" is left out for now; all others are followed, and this one is as soon as it can be",
 				"kind", k.kind.Name, "resource", resourceText(k.kind), "why", fault)
 		}
 		timer := time.NewTimer(delay)
@@ -119,8 +147,30 @@ func (o *Observer) awaitServed(ctx context.Context, k *optionalKind) {
 	}
 }
 
-// unserved says why a kind cannot be watched; "" if it can.
-func (o *Observer) unserved(ctx context.Context, kind workload.Kind) string {
+// unserved says why a kind cannot be watched; "" if it can. Of several versions it notes the one.
+func (o *Observer) unserved(ctx context.Context, k *optionalKind) string {
+	if len(k.versions) == 0 {
+		return o.unservedIn(ctx, k.kind)
+	}
+	api := discovery.ToServerResourcesInterfaceWithContext(o.options.Client.Discovery())
+	for _, version := range k.versions {
+		resource := k.kind.Resource
+		resource.Version = version
+		list, err := api.ServerResourcesForGroupVersionWithContext(ctx, resource.GroupVersion().String())
+		switch {
+		case apierrors.IsNotFound(err):
+		case err != nil:
+			return "the API server cannot say whether it serves " + resource.GroupVersion().String() + ": " + err.Error()
+		case slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Name == resource.Resource }):
+			k.version.Store(&version)
+			return ""
+		}
+	}
+	return fmt.Sprintf("the API server serves no %s in %s", k.kind.Resource.GroupResource(), strings.Join(k.versions, ", "))
+}
+
+// unservedIn is the same for one version.
+func (o *Observer) unservedIn(ctx context.Context, kind workload.Kind) string {
 	api := discovery.ToServerResourcesInterfaceWithContext(o.options.Client.Discovery())
 	list, err := api.ServerResourcesForGroupVersionWithContext(ctx, kind.APIVersion())
 	switch {
@@ -159,7 +209,7 @@ func (k *optionalKind) watchFailed(log *slog.Logger) cache.WatchErrorHandlerWith
 			return
 		}
 		if !k.gone.Swap(true) {
-			log.Warn("a kind of workload is not served any more; it is followed again when it is back",
+			log.Warn(k.what()+" is not served any more; it is followed again when it is back",
 				"kind", k.kind.Name, "resource", resourceText(k.kind), "error", err)
 		}
 	}

@@ -156,7 +156,7 @@ func TestWhyAKindIsNotServed(t *testing.T) {
 				discovery.Resources = []*metav1.APIResourceList{c.served}
 			}
 			o := &Observer{options: Options{Client: api}}
-			if got := o.unserved(t.Context(), workload.Rollout()); !strings.Contains(got, c.want) || (c.want == "") != (got == "") {
+			if got := o.unservedIn(t.Context(), workload.Rollout()); !strings.Contains(got, c.want) || (c.want == "") != (got == "") {
 				t.Errorf("%q, want %q", got, c.want)
 			}
 		})

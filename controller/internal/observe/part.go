@@ -46,6 +46,9 @@ func (o *Observer) newPart(namespace string) (*part, error) {
 		p.workloads[optional.kind.Name] = informer
 	}
 	for _, kind := range o.options.Sources {
+		if kind.ClusterScoped() {
+			continue
+		}
 		if kind == source.SecretProviderClass {
 			if err := o.watchClasses(p, namespace); err != nil {
 				return nil, err
@@ -106,6 +109,9 @@ func (o *Observer) Kept() map[string]int {
 		if informer != nil {
 			kept[kind] += len(informer.GetStore().ListKeys())
 		}
+	}
+	if o.bundles != nil {
+		count(o.bundles.of.kind.Name, o.bundles)
 	}
 	for _, part := range o.watched() {
 		for kind, informer := range part.sources {

@@ -241,7 +241,7 @@ func (o *Observer) reducePod(object any) (any, error) {
 		isInit := i >= len(pod.Spec.Containers)
 		switch {
 		case c.Name == SidecarName:
-			item.Mounts, item.Ignored = mountsOf(pod, &c), ignoredBy(&c)
+			item.Mounts, item.Ignored = withoutUnknownBundles(mountsOf(pod, &c), argsOf(&c, "--trust-bundle=")), argsOf(&c, "--ignore=")
 			item.Port = portOf(&c)
 		case !isInit || c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways:
 			others = append(others, mountsOf(pod, &c)...)
@@ -362,6 +362,9 @@ func mountsOf(pod *corev1.Pod, c *corev1.Container) []Mount {
 				if s.Secret != nil {
 					add(source.Secret, s.Secret.Name, s.Secret.Items)
 				}
+				if ref, items, ok := source.Bundle(&s); ok {
+					mounts = append(mounts, Mount{Ref: ref, Path: path.Join("/", mount.MountPath), Items: items})
+				}
 				if files := source.OtherFiles(&s); len(files) > 0 {
 					mounts = append(mounts, Mount{Path: path.Join("/", mount.MountPath), Items: files})
 				}
@@ -371,13 +374,21 @@ func mountsOf(pod *corev1.Pod, c *corev1.Container) []Mount {
 	return mounts
 }
 
-// ignoredBy returns what the injector had the sidecar leave out.
-func ignoredBy(c *corev1.Container) []string {
-	var ignored []string
+// argsOf returns the values that the injector gave the sidecar for a flag.
+func argsOf(c *corev1.Container, flag string) []string {
+	var values []string
 	for _, arg := range c.Args {
-		if file, is := strings.CutPrefix(arg, "--ignore="); is {
-			ignored = append(ignored, strings.ReplaceAll(file, "$$", "$")) // how Kubernetes has it written
+		if value, is := strings.CutPrefix(arg, flag); is {
+			values = append(values, strings.ReplaceAll(value, "$$", "$")) // how Kubernetes has it written
 		}
 	}
-	return ignored
+	return values
+}
+
+// withoutUnknownBundles drops the bundles of which the sidecar does not know that their order does not count, as one of an
+// earlier version or written by hand: nobody could say which digest it has of them.
+func withoutUnknownBundles(mounts []Mount, known []string) []Mount {
+	return slices.DeleteFunc(mounts, func(m Mount) bool {
+		return m.Ref.Kind == source.ClusterTrustBundle && !slices.Contains(known, path.Join(m.Path, m.Items[0].Path))
+	})
 }

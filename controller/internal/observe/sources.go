@@ -72,6 +72,11 @@ func (o *Observer) sourceChanged(ref source.Ref, event string) {
 	if o.options.Seen != nil {
 		o.options.Seen(ref.Kind, event)
 	}
+	o.awaken(ref)
+}
+
+// awaken has all workloads looked at that use or name a source.
+func (o *Observer) awaken(ref source.Ref) {
 	for _, key := range o.dependents(ref) {
 		if o.options.Pods {
 			o.options.Hurry(key, ref)

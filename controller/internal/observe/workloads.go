@@ -32,7 +32,7 @@ func indexValue(ref source.Ref) string {
 
 // anyOf is the index value of workloads that name sources by patterns. A * is in no name.
 func anyOf(kind source.Kind, namespace string) string {
-	return string(kind) + "/" + namespace + "/*"
+	return indexValue(kind.Ref(namespace, "*"))
 }
 
 // workloadInformer watches a kind in a namespace. optional is nil for a kind that every cluster has.
@@ -157,10 +157,13 @@ func indexBySource(object any) ([]string, error) {
 	var values []string
 	for _, ref := range item.Refs() {
 		values = append(values, indexValue(ref))
+		if s, ok := ref.Selection(); ok {
+			values = append(values, ofSigner(s.Signer))
+		}
 	}
 	for _, kind := range source.Kinds() {
 		for _, name := range item.Policy.Literals(kind) {
-			values = append(values, indexValue(source.Ref{Kind: kind, Namespace: item.Namespace, Name: name}))
+			values = append(values, indexValue(kind.Ref(item.Namespace, name)))
 		}
 		if item.Policy.HasPatterns(kind) {
 			values = append(values, anyOf(kind, item.Namespace))

@@ -275,6 +275,9 @@ func (w *town) Source(ref source.Ref) *source.Snapshot {
 	return w.sources[ref]
 }
 
+// Unseen implements [reconcile.World].
+func (w *town) Unseen(source.Kind) bool { return false }
+
 // Unsteady implements [reconcile.World].
 func (w *town) Unsteady(string) time.Duration {
 	w.mu.Lock()

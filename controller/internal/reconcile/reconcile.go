@@ -45,6 +45,8 @@ type World interface {
 	Workloads() []workload.Key
 	Source(ref source.Ref) *source.Snapshot
 	Sources(kind source.Kind, namespace string) []source.Ref
+	// Unseen reports whether sources of a kind may be there without being seen.
+	Unseen(kind source.Kind) bool
 	// Unsteady is how long to wait before anything is concluded, because only a part of the picture is current.
 	Unsteady(namespace string) time.Duration
 	// Mistakes are objects that are no workloads and have keys that do not count, and Dependents the workloads that use or name
@@ -347,7 +349,7 @@ func (l *Loop) gather(w observe.Workload, s *state) (in decide.Input, persisted 
 	})
 	for _, scope := range scopes {
 		snapshot := l.options.World.Source(scope.Ref)
-		in.Uses = append(in.Uses, source.Use{Scope: scope, Snapshot: snapshot, Unseen: in.Options.Unseen(scope.Ref.Kind, snapshot)})
+		in.Uses = append(in.Uses, source.Use{Scope: scope, Snapshot: snapshot, Unseen: in.Options.Unseen(scope.Ref.Kind, snapshot) || snapshot == nil && l.options.World.Unseen(scope.Ref.Kind)})
 	}
 	if l.options.InPlace != nil {
 		in.InPlace = l.options.InPlace.State(w.View, w.Policy.Injected, l.target(in))

@@ -104,7 +104,7 @@ func (l *Loop) resettle(key workload.Key, now time.Time) {
 	refs := w.View.Refs()
 	for _, kind := range source.Kinds() {
 		for _, name := range w.Policy.Literals(kind) {
-			refs = append(refs, source.Ref{Kind: kind, Namespace: key.Namespace, Name: name})
+			refs = append(refs, kind.Ref(key.Namespace, name))
 		}
 	}
 	for _, ref := range refs {

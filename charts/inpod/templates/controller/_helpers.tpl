@@ -147,6 +147,11 @@ the chart knows itself.
   resources: [secretproviderclasses, secretproviderclasspodstatuses]
   verbs: [list, watch]
 {{- end }}
+{{- if and .Values.controller.config.clusterTrustBundles (not (include "inpod.controller.namespaces" .)) }}
+- apiGroups: [certificates.k8s.io]
+  resources: [clustertrustbundles]
+  verbs: [list, watch]
+{{- end }}
 {{- if .Values.controller.config.isArgoRollouts }}
 - apiGroups: [argoproj.io]
   resources: [rollouts]
