@@ -65,7 +65,10 @@ func TestForgedReviewsWriteNoEvents(t *testing.T) {
 	unknown.Labels[annotation.InjectedLabel] = "false"
 	unknown.Annotations[annotation.InjectionRecord] = `{"reason":"free-text-of-a-stranger"}`
 	bare := nginxPod("bare", "preset", "free-text-of-a-stranger")
-	s.start(ofPod(unknown, 1), ofPod(liar, 1), ofPod(nginxPod("web", "preset", "free-text-of-a-stranger"), 3))
+	s.apply(ofPod(unknown, 1), ofPod(liar, 1), ofPod(nginxPod("web", "preset", "free-text-of-a-stranger"), 3))
+	for _, name := range []string{"unknown", "liar", "web"} { // those that ask for nothing get no baseline
+		s.must(s.AwaitRollout(s.ctx, kit.Deployment(s.ns, name)))
+	}
 	s.apply(&appsv1.ReplicaSet{
 		ObjectMeta: metav1.ObjectMeta{Name: "bare"},
 		Spec: appsv1.ReplicaSetSpec{
