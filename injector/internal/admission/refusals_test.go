@@ -97,7 +97,7 @@ func (c *cluster) record(ctx context.Context, refusal string) {
 	if err != nil {
 		set, _ = sets.Create(ctx, &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Name: "web-1", Namespace: "shop", UID: "u1"}}, metav1.CreateOptions{})
 	}
-	set.Status.Replicas = int32(c.with + c.without) //nolint:gosec // a few
+	set.Status.Replicas = int32(c.with + c.without)
 	switch {
 	case refusal == "":
 		set.Status.Conditions = nil

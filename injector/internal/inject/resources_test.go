@@ -16,10 +16,6 @@ func cpu(amount string) corev1.ResourceList {
 	return corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(amount)}
 }
 
-func memory(amount string) corev1.ResourceList {
-	return corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(amount)}
-}
-
 // quota is one that counts one thing.
 func quota(hard, used string, name corev1.ResourceName, scopes ...corev1.ResourceQuotaScope) inject.Quota {
 	q := inject.Quota{
