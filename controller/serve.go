@@ -213,7 +213,7 @@ func (p *parts) assemble(c config.Config, build telemetry.Build, registry promet
 		log.Warn("a setting has no effect", "why", note)
 	}
 	options := reconcile.Options{
-		World:  p.observer,
+		World: p.observer, Sources: p.observer,
 		Kinds:  p.kinds,
 		Writer: &act.Writer{Client: writes, Sealer: p.sealer, Kinds: p.kinds, Strategy: c.Reload.Strategy, PausedAt: c.Keys.PausedAt, Jobs: p.connection.Client.BatchV1()},
 		Decide: decide.Decide, Sealer: p.sealer,

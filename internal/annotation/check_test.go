@@ -214,7 +214,7 @@ func TestTheTableHasEveryKey(t *testing.T) {
 			t.Errorf("%+v", key)
 		}
 		seen[key.Name] = true
-		if key.At&(annotation.AtWorkload) != 0 && !keys.OnWorkload(key.Name) && key.Name != annotation.StandIn {
+		if key.At&annotation.AtWorkload != 0 && !keys.OnWorkload(key.Name) && key.Name != annotation.StandIn {
 			t.Errorf("%s is not kept of a workload", key.Name)
 		}
 	}

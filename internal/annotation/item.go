@@ -44,7 +44,7 @@ func itemFault(kind source.Kind, item string) string {
 // instead adds what to write, where that is possible.
 func instead(fault, meant string) string {
 	for _, item := range splitList(meant) {
-		if fromGlob(item) != item || len(validation.IsDNS1123Subdomain(item)) > 0 && !(isPattern(item) && canMatch(item, lettersOfNames)) {
+		if fromGlob(item) != item || len(validation.IsDNS1123Subdomain(item)) > 0 && (!isPattern(item) || !canMatch(item, lettersOfNames)) {
 			return fault + "; write names or patterns, separated by commas"
 		}
 	}

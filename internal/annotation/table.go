@@ -1,7 +1,6 @@
 package annotation
 
 import (
-	"slices"
 	"strings"
 
 	"inpod.dev/inpod/internal/source"
@@ -151,13 +150,4 @@ func takes(key string) string {
 		return "a quantity"
 	}
 	return ""
-}
-
-// row returns what the table says of a key.
-func row(table []Key, name string) (Key, bool) {
-	i := slices.IndexFunc(table, func(key Key) bool { return key.Name == name })
-	if i < 0 {
-		return Key{}, false
-	}
-	return table[i], true
 }

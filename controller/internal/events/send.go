@@ -113,7 +113,7 @@ func (e event) number(o occurrences) int64 {
 	}
 	text := strings.Join([]string{string(e.about.UID), e.about.Kind, e.kind, e.reason, e.message}, "\x00")
 	sum := sha256.Sum256([]byte(text))
-	return int64(binary.BigEndian.Uint64(sum[:]) >> 1) //nolint:gosec // one bit less
+	return int64(binary.BigEndian.Uint64(sum[:]) >> 1)
 }
 
 // nameOf is the name of the object and a number, as client-go makes it. A name has room for 253 characters.

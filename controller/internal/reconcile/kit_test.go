@@ -116,7 +116,7 @@ func (w *town) again(change ...func(*reconcile.Options)) *town {
 
 func (w *town) newLoop(change ...func(*reconcile.Options)) *reconcile.Loop {
 	options := reconcile.Options{
-		World: w, Writer: w, Kinds: kinds(), Sealer: w.sealer, Rules: decide.Options{OnCreate: true, OnDelete: true},
+		World: w, Sources: w, Writer: w, Kinds: kinds(), Sealer: w.sealer, Rules: decide.Options{OnCreate: true, OnDelete: true},
 		Decide: func(in decide.Input) decide.Decision {
 			w.mu.Lock()
 			f := w.decide
@@ -299,14 +299,14 @@ func (w *town) Sources(kind source.Kind, namespace string) []source.Ref {
 	return refs
 }
 
-// Mistakes implements [reconcile.World].
+// Mistakes implements [reconcile.Sources].
 func (w *town) Mistakes() []observe.Mistake {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.mistakes)
 }
 
-// Dependents implements [reconcile.World].
+// Dependents implements [reconcile.Sources].
 func (w *town) Dependents(ref source.Ref) []workload.Key {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -27,25 +28,26 @@ func (l *Loop) mistakes(ctx context.Context) {
 	reported, since := map[string]bool{}, map[string]time.Time{}
 	for {
 		again := l.reportMistakes(reported, since, time.Now())
-		if !pause(ctx, mistakesPause) {
+		if !wait(ctx, mistakesPause, nil) {
 			return
 		}
-		var timer <-chan time.Time
-		if again > 0 {
-			timer = time.After(again)
+		if again == 0 {
+			again = math.MaxInt64
 		}
-		select {
-		case <-l.mistaken:
-		case <-timer:
-		case <-ctx.Done():
+		if !wait(ctx, again, l.mistaken) {
 			return
 		}
 	}
 }
 
-func pause(ctx context.Context, d time.Duration) bool {
+// wait returns true after a time, or when there is something to look at, and false when ctx ends first.
+func wait(ctx context.Context, d time.Duration, or <-chan struct{}) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
 	select {
-	case <-time.After(d):
+	case <-timer.C:
+		return true
+	case <-or:
 		return true
 	case <-ctx.Done():
 		return false
@@ -65,7 +67,7 @@ func (l *Loop) Mistaken() {
 func (l *Loop) reportMistakes(reported map[string]bool, since map[string]time.Time, now time.Time) (again time.Duration) {
 	present := map[string]bool{}
 	burst := mistakesBurst
-	for _, mistake := range l.options.World.Mistakes() {
+	for _, mistake := range l.options.Sources.Mistakes() {
 		for _, problem := range mistake.Problems {
 			message := problem.String()
 			id := string(mistake.About.UID) + " " + message
@@ -107,7 +109,7 @@ func (l *Loop) isFollowed(ref source.Ref) bool {
 	if snapshot == nil {
 		return false
 	}
-	return slices.ContainsFunc(l.options.World.Dependents(ref), func(key workload.Key) bool {
+	return slices.ContainsFunc(l.options.Sources.Dependents(ref), func(key workload.Key) bool {
 		w, exists := l.options.World.Workload(key)
 		return exists && w.Policy.Select(ref, snapshot.Ignore, snapshot.Match, true, l.options.Rules.AutoAll).Follows()
 	})

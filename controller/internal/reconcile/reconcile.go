@@ -49,8 +49,11 @@ type World interface {
 	Unseen(kind source.Kind) bool
 	// Unsteady is how long to wait before anything is concluded, because only a part of the picture is current.
 	Unsteady(namespace string) time.Duration
-	// Mistakes are objects that are no workloads and have keys that do not count, and Dependents the workloads that use or name
-	// a source.
+}
+
+// Sources is what is known of objects that are no workloads: [observe.Observer].
+type Sources interface {
+	// Mistakes are those that have keys that do not count, and Dependents the workloads that use or name a source.
 	Mistakes() []observe.Mistake
 	Dependents(ref source.Ref) []workload.Key
 }
@@ -74,8 +77,9 @@ type InPlace interface {
 
 // Options are what a [Loop] needs. All fields are required but InPlace, Alert and QueueMetrics.
 type Options struct {
-	World  World
-	Writer Writer
+	World   World
+	Sources Sources
+	Writer  Writer
 	// Kinds are the kinds of workloads that there may be in the world.
 	Kinds workload.Table
 	// InPlace is nil where reloads in the pods are switched off.
