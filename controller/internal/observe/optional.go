@@ -119,7 +119,8 @@ func (o *Observer) awaitServed(ctx context.Context, k *optionalKind) {
 		fault := o.unserved(ctx, k)
 		if fault == "" {
 			if said != "" {
-				o.options.Log.Info(k.what()+" is served now", "kind", k.kind.Name, "resource", resourceText(k.kind))
+				o.options.Log.Info(k.what()+" is served now", //nolint:sloglint // one of two constants
+					"kind", k.kind.Name, "resource", resourceText(k.kind))
 			}
 			close(k.served)
 			return
@@ -134,6 +135,7 @@ func (o *Observer) awaitServed(ctx context.Context, k *optionalKind) {
 			if len(k.versions) > 0 {
 				level = slog.LevelInfo
 			}
+			//nolint:sloglint // one of two constants
 			o.options.Log.Log(ctx, level, k.what()+" is left out for now; all others are followed, and this one is as soon as it can be",
 				"kind", k.kind.Name, "resource", resourceText(k.kind), "why", fault)
 		}
@@ -209,6 +211,7 @@ func (k *optionalKind) watchFailed(log *slog.Logger) cache.WatchErrorHandlerWith
 			return
 		}
 		if !k.gone.Swap(true) {
+			//nolint:sloglint // one of two constants
 			log.Warn(k.what()+" is not served any more; it is followed again when it is back",
 				"kind", k.kind.Name, "resource", resourceText(k.kind), "error", err)
 		}
