@@ -105,14 +105,14 @@ func (r *Reporter) next(ctx context.Context, queue workqueue.TypedDelayingInterf
 	if ctx.Err() != nil {
 		return true
 	}
-	if !r.report(subject) {
+	if !r.report(ctx, subject) {
 		queue.AddAfter(subject, every)
 	}
 	return true
 }
 
 // report writes what is new about a subject, and reports whether nothing of it is held back.
-func (r *Reporter) report(subject observe.Subject) (complete bool) {
+func (r *Reporter) report(ctx context.Context, subject observe.Subject) (complete bool) {
 	about, facts := r.gather(subject)
 	if about == nil {
 		delete(r.said, subject)
@@ -135,7 +135,7 @@ func (r *Reporter) report(subject observe.Subject) (complete bool) {
 				complete = false
 				continue
 			}
-			r.write(about, notice)
+			r.write(ctx, about, notice)
 		}
 		now.matters[notice.Matter] = true
 	}
@@ -163,12 +163,12 @@ func (r *Reporter) gather(subject observe.Subject) (*corev1.ObjectReference, Fac
 	return &corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID}, facts
 }
 
-func (r *Reporter) write(about *corev1.ObjectReference, notice Notice) {
+func (r *Reporter) write(ctx context.Context, about *corev1.ObjectReference, notice Notice) {
 	kind, level := corev1.EventTypeNormal, slog.LevelInfo
 	if notice.Warning {
 		kind, level = corev1.EventTypeWarning, slog.LevelWarn
 	}
-	r.options.Log.Log(context.Background(), level, "pods report something", "about", about.Kind+" "+about.Namespace+"/"+about.Name,
+	r.options.Log.Log(ctx, level, "pods report something", "about", about.Kind+" "+about.Namespace+"/"+about.Name,
 		"reason", notice.Reason, "message", notice.Message)
 	r.options.Event(about, kind, notice.Reason, notice.Message)
 }

@@ -450,8 +450,10 @@ func (g generator) annotations() map[string]string {
 	// Values that are good for the keys which lead to mounts, users and resources are tried often.
 	for key, values := range map[string][]string{
 		"inpod.dev/reload-header-from": {"Authorization=/etc/a/a", "Authorization=" + tokenPath + "/token", "A=/etc/a/a\nB=/etc/a/b/c\nC=/data/x"},
-		"inpod.dev/watch": {"/etc/a", "/etc/a/b/c,/etc/a", "/etc/a/ca.crt", "/etc/a,/etc/a", "etc", "/data", "/data,/etc/c", "/.inpod", "/etc/a/token,/etc/a/labels",
-			tokenPath, tokenPath + "/token", "/var/run/secrets", "/tokens", "/x:y", "/etc/a/x:ca.crt", "/etc/a/key.pem"},
+		"inpod.dev/watch": {
+			"/etc/a", "/etc/a/b/c,/etc/a", "/etc/a/ca.crt", "/etc/a,/etc/a", "etc", "/data", "/data,/etc/c", "/.inpod", "/etc/a/token,/etc/a/labels",
+			tokenPath, tokenPath + "/token", "/var/run/secrets", "/tokens", "/x:y", "/etc/a/x:ca.crt", "/etc/a/key.pem",
+		},
 		"inpod.dev/reload-ca-file":         {"/etc/a/a", tokenPath + "/ca.crt", "/data/ca"},
 		"inpod.dev/reload-container":       {"c0", "c1", "i0"},
 		"inpod.dev/sidecar-run-as-user":    {"0", "101"},
