@@ -215,7 +215,7 @@ func (w Way) refused(pod observe.Pod, status int, answer []byte) error {
 		return closed
 	case isSidecars:
 		return errors.New("the sidecar " + answered(status, answer))
-	case status/100 == 3, slices.Contains([]int{ //nolint:mnd // 3xx
+	case status >= http.StatusMultipleChoices && status < http.StatusBadRequest, slices.Contains([]int{
 		http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired, http.StatusBadGateway, http.StatusServiceUnavailable,
 		http.StatusGatewayTimeout,
 	}, status):
