@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -81,7 +82,7 @@ func TestKeysThatDoNotCountAreReportedWhereTheyAre(t *testing.T) {
 	s.apply(secret("db", "password", "three"))
 	s.eventually("the controller to act after its restart", func() (string, bool) {
 		n := s.told(marker.in(s.ns), "Reloaded")
-		return fmt.Sprint(n), n == 2
+		return strconv.Itoa(n), n == 2
 	})
 	for _, name := range []string{"plural", "glob", "labeled"} {
 		if n := s.told(kit.Deployment(s.ns, name), "InvalidAnnotation"); n != 1 {

@@ -128,7 +128,7 @@ func (s *space) sign(signer string, ca authority) {
 		_ = wait.PollUntilContextCancel(s.ctx, 200*time.Millisecond, true, func(ctx context.Context) (bool, error) {
 			list, err := requests.List(ctx, metav1.ListOptions{})
 			if err != nil {
-				return false, nil
+				return false, nil //nolint:nilerr // it is asked again until the test ends
 			}
 			for i := range list.Items {
 				r := &list.Items[i]

@@ -168,8 +168,9 @@ func (in *injector) options(ctx context.Context, connection *access.Connection) 
 		return inject.Options{}, fmt.Errorf("the key in Secret %s/%s: %w", c.Pod.Namespace, c.DigestKeySecret, err)
 	}
 	native := hasNative(connection.ServerVersion, c.Sidecar.Native)
-	in.log.Info("injecting; a pod that gets no sidecar has the reason in its annotation "+annotation.InjectionRecord+
-		", and the controller, if one follows its namespace, writes it as an event",
+	const starts = "injecting; a pod that gets no sidecar has the reason in its annotation " + annotation.InjectionRecord +
+		", and the controller, if one follows its namespace, writes it as an event"
+	in.log.Info(starts,
 		"image", c.Sidecar.Image, "native", native, "server", connection.ServerVersion)
 	return inject.Options{
 		Server: connection.ServerVersion, NativeSidecars: native,

@@ -124,7 +124,7 @@ func (s *site) write(t *testing.T, authority []byte) {
 // sessions.
 func (s *site) enters(t *testing.T, certificate *tls.Certificate, sessions tls.ClientSessionCache, version uint16) bool {
 	t.Helper()
-	config := &tls.Config{InsecureSkipVerify: true, ClientSessionCache: sessions, MaxVersion: version} //nolint:gosec // the client is what is tested
+	config := &tls.Config{InsecureSkipVerify: true, ClientSessionCache: sessions, MaxVersion: version}
 	if certificate != nil {
 		config.Certificates = []tls.Certificate{*certificate}
 	}

@@ -41,7 +41,7 @@ type rotation struct {
 }
 
 // ask is what the sidecar has to be asked for it.
-func (e expectation) ask() Question {
+func (e *expectation) ask() Question {
 	return Question{Files: e.files, Mounts: slices.Sorted(maps.Keys(e.classes))}
 }
 

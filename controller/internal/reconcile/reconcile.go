@@ -43,12 +43,17 @@ const (
 type World interface {
 	Workload(key workload.Key) (observe.Workload, bool)
 	Workloads() []workload.Key
+	Snapshots
+	// Unsteady is how long to wait before anything is concluded, because only a part of the picture is current.
+	Unsteady(namespace string) time.Duration
+}
+
+// Snapshots is what is known of the content of sources.
+type Snapshots interface {
 	Source(ref source.Ref) *source.Snapshot
 	Sources(kind source.Kind, namespace string) []source.Ref
 	// Unseen reports whether sources of a kind may be there without being seen.
 	Unseen(kind source.Kind) bool
-	// Unsteady is how long to wait before anything is concluded, because only a part of the picture is current.
-	Unsteady(namespace string) time.Duration
 }
 
 // Sources is what is known of objects that are no workloads: [observe.Observer].
