@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -17,6 +18,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/patience"
 )
 
 func secretsStore(resource string) schema.GroupVersionResource {
@@ -83,6 +86,83 @@ func (s *space) mounting(a app, class string) *appsv1.Deployment {
 	return d
 }
 
+// defineDriver defines the driver's kinds, and waits until the controller follows them.
+func (s *space) defineDriver() {
+	s.t.Helper()
+	file, err := os.ReadFile("testdata/secrets-store-crds.yaml")
+	s.must(err)
+	for part := range strings.SplitSeq(string(file), "\n---\n") {
+		s.define(definitionIn(s.t, []byte(part)))
+	}
+	s.awaitLog("is served now")
+}
+
+// withVolume adds a volume of the driver to the first container of a pod.
+func withVolume(pod *corev1.Pod, class string) *corev1.Pod {
+	pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: "secrets", VolumeSource: corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{
+		Driver: driverName, ReadOnly: new(true), VolumeAttributes: map[string]string{"secretProviderClass": class},
+	}}})
+	pod.Spec.Containers[0].VolumeMounts = append(pod.Spec.Containers[0].VolumeMounts, corev1.VolumeMount{Name: "secrets", MountPath: "/secrets", ReadOnly: true})
+	return pod
+}
+
+// A rotation comes to one pod after the other. Those with the sidecar reload what the driver has written, and are confirmed when it
+// has come to all of them; those without are rolled at once. It is not parallel: the driver and its kinds are the cluster's.
+func TestARotationReloadsPodsWithTheSidecar(t *testing.T) { //nolint:paralleltest // see above
+	page := func(text string) string { return fmt.Sprintf("location / { return 200 %q; }\n", text) }
+	d := startDriver(t, page("first"))
+	s := installBothWith(t, kit.Values{"config": kit.Values{
+		"settle": "500ms", "logLevel": "debug", "reloadDeadline": patience.Stretch(time.Minute).String(), "enableCsiIntegration": true,
+	}})
+	s.defineDriver()
+	s.class("vault", nil)
+	s.apply(configMap("site", "default.conf", "server { listen 8080; include /secrets/page.conf; }\n"))
+	bare := withVolume(nginxPod("bare", "preset", "no-such-preset"), "vault") // the injector refuses it, and lets it pass without a sidecar
+	pods := s.start(ofPod(withVolume(nginxPod("web", "preset", "nginx"), "vault"), 2), ofPod(bare, 1))
+	s.everyPodServes(pods["web"], "first")
+	web, plain := kit.Deployment(s.ns, "web"), kit.Deployment(s.ns, "bare")
+	for _, pod := range append(pods["web"], pods["bare"]...) {
+		s.mount(pod.Name, "vault", "1")
+	}
+	for _, w := range []kit.Workload{web, plain} {
+		_, err := s.Await(s.ctx, w, "the class is recorded", func(state kit.State) bool {
+			return strings.Contains(state.Annotations[annotation.Observed], "SecretProviderClass/vault")
+		})
+		s.must(err)
+	}
+	before := s.state(web)
+
+	first, second := pods["web"][0].Name, pods["web"][1].Name
+	d.brings(first, page("second"))
+	s.rotate(first, "vault", "2")
+	s.serves(first, "second")
+	s.awaitEvent("bare", reloaded, "SecretProviderClass vault changed (secret/db-password)")
+	s.must(s.AwaitRollout(s.ctx, plain))
+	s.sameTemplate(before, web)
+	if s.observed(web) != before.Annotations[annotation.Observed] {
+		t.Error("it is recorded that all pods have what the driver has brought to one of them")
+	}
+	d.brings(second, page("second"))
+	s.rotate(second, "vault", "2")
+	s.serves(second, "second")
+	s.awaitEvent("web", "ReloadedInPlace", "SecretProviderClass vault changed (secret/db-password)", "workers renewed")
+	s.awaitRecorded(web, before.Annotations[annotation.Observed])
+	s.sameTemplate(before, web)
+
+	recorded := s.observed(web)
+	for _, pod := range pods["web"] {
+		d.brings(pod.Name, "nonsense here;\n")
+		s.rotate(pod.Name, "vault", "3")
+	}
+	s.awaitEvent("web", "ReloadRejected", "SecretProviderClass vault changed (secret/db-password)")
+	s.everyPodServes(pods["web"], "second")
+	s.sameTemplate(before, web)
+	if s.observed(web) != recorded {
+		t.Error("what was rejected is recorded as what the pods have")
+	}
+	s.allUndisturbed(pods["web"])
+}
+
 // The driver itself needs a vault; the test writes what it would. It starts without the driver's kinds, as where inpod is
 // installed first.
 func TestOneRotationOfTheSecretsStoreDriverIsOneRollout(t *testing.T) {
@@ -90,12 +170,7 @@ func TestOneRotationOfTheSecretsStoreDriverIsOneRollout(t *testing.T) {
 	s := ownSpace(t)
 	s.install(kit.Values{"enableCsiIntegration": true}, nil)
 	s.awaitLog("secretproviderclasspodstatuses.secrets-store.csi.x-k8s.io")
-	file, err := os.ReadFile("testdata/secrets-store-crds.yaml")
-	s.must(err)
-	for part := range strings.SplitSeq(string(file), "\n---\n") {
-		s.define(definitionIn(t, []byte(part)))
-	}
-	s.awaitLog("is served now")
+	s.defineDriver()
 
 	s.class("vault", nil)
 	s.class("other", nil)
@@ -133,7 +208,7 @@ func TestOneRotationOfTheSecretsStoreDriverIsOneRollout(t *testing.T) {
 	s.mount("vault-3", "vault", "2")
 	s.marker()
 	s.onlyRolled(before, concerned...)
-	_, err = s.AwaitEvent(s.ctx, w("auto"), reloaded, "SecretProviderClass vault changed (secret/db-password)")
+	_, err := s.AwaitEvent(s.ctx, w("auto"), reloaded, "SecretProviderClass vault changed (secret/db-password)")
 	s.must(err)
 
 	// New pods start with a newer version, and nobody has anything rotated in any more.

@@ -14,9 +14,11 @@ import (
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/confirm"
 )
 
@@ -136,4 +138,37 @@ func TestAClosedPortIsAskedThroughTheAPIServer(t *testing.T) {
 			s.allUndisturbed(pods)
 		})
 	}
+}
+
+// Another program may have the port of the sidecar, or the sidecar be of a version that this controller does not know: what it
+// answers says nothing of the pod, and rolls nothing.
+func TestWhatIsNotUnderstoodRollsNothing(t *testing.T) {
+	t.Parallel()
+	s := ownSpace(t)
+	s.install(kit.Values{"settle": "500ms", "logLevel": "debug", "reloadDeadline": "20s"}, nil)
+	s.apply(configMap("config", "key", "first"))
+	d, ok := deployment("web", volume(ofConfigMap("config"))).annotated(s.keys.auto, "true").object().(*appsv1.Deployment)
+	if !ok {
+		t.Fatal("not a Deployment")
+	}
+	d.Annotations[suite.quick.keys.auto], d.Annotations[suite.patient.keys.auto] = "false", "false"
+	pod := &d.Spec.Template
+	pod.Labels = with(pod.Labels, "inpod.dev/injected", "true")
+	other := container("inpod", "serve", ":9797")
+	other.Ports = []corev1.ContainerPort{{Name: "inpod", ContainerPort: 9797}}
+	other.VolumeMounts = pod.Spec.Containers[0].VolumeMounts
+	pod.Spec.Containers = append(pod.Spec.Containers, other)
+	pods := s.start(d)["web"]
+	web := kit.Deployment(s.ns, "web")
+	before := s.state(web)
+	s.apply(configMap("config", "key", "second"))
+	s.awaitEvent("web", "SidecarNotUnderstood", pods[0].Name, "answers 404", "inpod.dev/status-port", "upgrade the controller", "--unreachable=rollout")
+	s.sameTemplate(before, web)
+	if s.observed(web) != before.Annotations[annotation.Observed] {
+		t.Error("what nobody has confirmed is recorded as what the pods have")
+	}
+	s.apply(configMap("config", "key", "first")) // nothing is wanted any more, and nothing was done
+	s.marker()
+	s.sameTemplate(before, web)
+	s.allUndisturbed(pods)
 }
