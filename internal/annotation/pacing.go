@@ -14,10 +14,6 @@ import (
 // Notified carries the content that a workload which is only notified was told of, as a keyed digest. It is written by inpod.
 const Notified = Domain + "notified"
 
-// Warned carries what a workload was warned of that its template has for good, as a keyed digest, so that no other start
-// warns again. It is written by inpod, and gone when nothing is wrong.
-const Warned = Domain + "warned"
-
 // PausedAtLayout is how inpod writes the time of its last rollout: RFC 3339 with milliseconds. Reloader writes it without.
 // That tells its mark, which means that it has paused the Deployment, from ours, which means no such thing.
 const PausedAtLayout = "2006-01-02T15:04:05.000Z07:00"
@@ -144,5 +140,5 @@ func (r *reader) pausedAt(workload map[string]string) (at time.Time, byReloader 
 
 // onPace tells whether an annotation of a workload or of a pod template says when it may be rolled.
 func (k Keys) onPace(key string) bool {
-	return slices.Contains([]string{k.Settle, k.NotifyOnly, k.Window, k.PausePeriod, k.PausedAt, Notified, Warned}, key)
+	return slices.Contains([]string{k.Settle, k.NotifyOnly, k.Window, k.PausePeriod, k.PausedAt, Notified}, key)
 }

@@ -78,7 +78,7 @@ func TestPacing(t *testing.T) {
 func TestWhatSaysWhenToRollIsKept(t *testing.T) {
 	t.Parallel()
 	keys := annotation.DefaultKeys()
-	for _, key := range []string{keys.Settle, keys.NotifyOnly, keys.Window, keys.PausePeriod, keys.PausedAt, annotation.Notified, annotation.Warned} {
+	for _, key := range []string{keys.Settle, keys.NotifyOnly, keys.Window, keys.PausePeriod, keys.PausedAt, annotation.Notified} {
 		if !keys.OnWorkload(key) {
 			t.Errorf("%s is dropped on the way in", key)
 		}

@@ -95,7 +95,6 @@ func (k Keys) Table() []Key {
 	return append(table,
 		Key{Name: Observed, At: AtWorkload, Written: true, Value: "keyed digests of what the pods are known to have", Page: "adr/0001-baseline.md"},
 		Key{Name: Notified, At: AtWorkload, Written: true, Value: "a keyed digest of what was reported", Page: pacing},
-		Key{Name: Warned, At: AtWorkload, Written: true, Value: "a keyed digest of what was said to expire", Page: "troubleshooting.md"},
 		Key{Name: k.PausedAt, At: AtWorkload, Written: true, Value: "the time of the last rollout", Page: pacing},
 		Key{Name: StandIn, At: AtWorkload, Written: true, Value: "the labels and annotations of a Job that is made again", Page: kinds + "#jobs"},
 		Key{Name: LastReloadedFrom, At: AtTemplate, Written: true, Value: "what the last rollout was for", Page: "conformance.md"},

@@ -183,7 +183,7 @@ func (w *town) applyWorkload(object metav1.Object) {
 	w.version++
 	view.Version, view.Rolling = w.version, false // objects of tests have no status
 	if before, ok := w.workloads[view.Key]; ok {
-		for _, own := range []string{annotation.Observed, annotation.Notified, annotation.Warned, annotation.DefaultKeys().PausedAt} {
+		for _, own := range []string{annotation.Observed, annotation.Notified, annotation.DefaultKeys().PausedAt} {
 			if text, has := before.View.Annotations[own]; has && view.Annotations[own] == "" {
 				view.Annotations = with(view.Annotations, own, text)
 			}

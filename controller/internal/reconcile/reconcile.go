@@ -307,9 +307,6 @@ func (l *Loop) decide(ctx context.Context, w observe.Workload, s *state, unsettl
 		}
 	}
 	after, err = l.record(ctx, w, s, decision, persisted)
-	if err == nil && decision.Action == decide.None && !w.View.Deleting {
-		err = l.warn(ctx, w, s, decision)
-	}
 	return soonest(after, decision.After, patience), err
 }
 

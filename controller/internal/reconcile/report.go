@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"maps"
 	"time"
@@ -105,6 +104,9 @@ func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision, mo
 	for _, message := range more.idle {
 		state(EventNothingMatches, message)
 	}
+	for _, message := range decision.Expiring {
+		state(EventNeverRenewed, message)
+	}
 	if more.shared {
 		warn(EventShared, EventShared, "Another installation of inpod follows this workload too and has replaced the annotation "+annotation.Observed+
 			": both may roll it. Limit one of them, by namespaces or by annotation keys")
@@ -122,33 +124,6 @@ func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision, mo
 	s.told = told
 	l.options.Log.Debug("decided", "workload", w.View.Key, "action", decision.Action, "reason", decision.Reason,
 		"causes", causesOf(decision))
-}
-
-// warn says what expires in the pods, once: that it was said is kept on the workload, so that neither a restart nor another
-// leader says it again. When it is mended the note goes.
-func (l *Loop) warn(ctx context.Context, w observe.Workload, s *state, decision decide.Decision) error {
-	note := ""
-	if len(decision.Expiring) > 0 {
-		note = l.options.Sealer.Token(append([]string{"warned"}, decision.Expiring...)...)[:targetLength]
-	}
-	if w.View.Annotations[annotation.Warned] == note {
-		return nil
-	}
-	if note != "" && s.warned != note {
-		s.warned = note
-		for _, sentence := range decision.Expiring {
-			l.options.Log.Warn("a workload needs attention", "workload", w.View.Key, "reason", EventNeverRenewed, "message", sentence)
-			l.event(w, corev1.EventTypeWarning, EventNeverRenewed, sentence)
-		}
-	}
-	version, err := l.write(ctx, func(ctx context.Context) (uint64, error) {
-		return l.options.Writer.Note(ctx, w.View, annotation.Warned, note)
-	})
-	if err != nil {
-		return l.failed(ctx, w, s, decision, err)
-	}
-	s.written, s.writtenAt = version, time.Now()
-	return nil
 }
 
 // isReload tells of a warning that a reload did not work, or that nobody knows.

@@ -61,9 +61,6 @@ type state struct {
 	// notified is the content that was told of where nothing is to be done.
 	notified string
 
-	// warned is what was said to expire in the pods.
-	warned string
-
 	// busy is what was told of a Job that has to wait.
 	busy     string
 	rollouts int
