@@ -40,6 +40,8 @@ func TestInjector(t *testing.T) {
 		"a command with a validator":         {level: baseline, run: aCommandWithAValidator},
 		"secrets of mode 0400 and projected": {level: baseline, run: severalVolumes},
 		"a bad annotation":                   {level: baseline, run: aBadAnnotation},
+		"a policy against capabilities":      {level: baseline, run: aPolicyAgainstCapabilities},
+		"a quota on limits":                  {level: baseline, run: aQuotaOnLimits},
 		"only frozen usages":                 {level: restricted, run: onlyFrozenUsages},
 		"a Job":                              {level: restricted, run: aJob},
 		"a namespace that asks":              {level: baseline, labels: map[string]string{annotation.InjectKey: "enabled"}, run: aNamespaceThatAsks},
