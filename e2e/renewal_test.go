@@ -29,7 +29,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"inpod.dev/inpod/e2e/internal/kit"
-	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/patience"
 )
 
