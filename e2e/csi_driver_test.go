@@ -92,11 +92,15 @@ func startDriver(t *testing.T, page string) *driver {
 	d.serve(socket)
 	d.serveRegistration(filepath.Join(root, "plugins_registry", driverName+"-reg.sock"), socket)
 	t.Cleanup(func() {
-		patience.Await(t, "the kubelet has taken all volumes away", func() bool {
+		ctx, cancel := patience.Context(context.WithoutCancel(t.Context()), cleanLimit)
+		defer cancel()
+		if !patience.Until(ctx, func() bool {
 			d.mu.Lock()
 			defer d.mu.Unlock()
 			return len(d.targets) == 0
-		})
+		}) {
+			t.Errorf("waited for the kubelet to take all volumes away: %v", context.Cause(ctx))
+		}
 	})
 	return d
 }
