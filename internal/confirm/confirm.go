@@ -28,7 +28,7 @@ import (
 )
 
 // DefaultPort is where a sidecar listens and answers unless it is told otherwise. How it was chosen is in
-// docs/adr/0020-default-port.md. Pods from before it listen at 9797, and say so.
+// docs/adr/0018-default-port.md. Pods from before it listen at 9797, and say so.
 const DefaultPort = 27467
 
 // The labels separate the uses of the installation's key, and one version of the protocol from the next.
