@@ -378,6 +378,10 @@ func (c *campaign) nudge(ctx context.Context, s *podState, now time.Time) {
 	}
 }
 
+// comesUp reports whether an application cannot be told anything because it has not been ready since it started. It has as long
+// as any other pod may take. One that has died was told.
+func (s *podState) comesUp() bool { return s.pod.Starting && s.reply.Result != confirm.Died }
+
 // isShared tells that nothing but sources that are in no namespace has changed.
 func (c *campaign) isShared() bool {
 	return len(c.causes) > 0 && !slices.ContainsFunc(c.causes, func(cause decide.Cause) bool { return !cause.Ref.Kind.ClusterScoped() })
@@ -407,7 +411,7 @@ func (c *campaign) sum(now time.Time) decide.InPlace {
 		state.Sidecar = false
 	case c.isOutdated(all, now) && first(decide.NeedsRestart, isOutdated):
 	case first(decide.Failed, func(s *podState) bool {
-		return s.standing == uncovered || s.standing == failing && s.askedAt.Sub(s.failingAt) >= patience
+		return s.standing == uncovered || s.standing == failing && s.askedAt.Sub(s.failingAt) >= patience && !s.comesUp()
 	}):
 	case first(decide.NotUnderstood, func(s *podState) bool { return s.standing == unclear && overdue(s) }):
 	case c.isOut(all, overdue) && first(decide.Unreachable, overdue):

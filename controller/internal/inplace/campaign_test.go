@@ -241,17 +241,26 @@ func TestARejectionIsToldAndItsEndToo(t *testing.T) {
 func TestAFailureHasTimeToMend(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		mends time.Duration // 0: never
-		want  decide.InPlace
+		mends    time.Duration // 0: never
+		result   confirm.Result
+		starting bool
+		want     decide.InPlace
 	}{
-		"it mends":         {10 * time.Second, decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true}},
-		"it does not mend": {0, decide.InPlace{Sidecar: true, Verdict: decide.Failed, Pod: "web-0", Message: "said by web-0"}},
+		"it mends":         {10 * time.Second, confirm.Died, false, decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true}},
+		"it does not mend": {0, confirm.Died, false, decide.InPlace{Sidecar: true, Verdict: decide.Failed, Pod: "web-0", Message: "said by web-0"}},
+		"its application starts for longer": {
+			29 * time.Second, confirm.Failed, true, decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true},
+		},
+		"its application still starts": {0, confirm.Failed, true, decide.InPlace{Sidecar: true}},
+		"its application has died while it started": {
+			0, confirm.Died, true, decide.InPlace{Sidecar: true, Verdict: decide.Failed, Pod: "web-0", Message: "said by web-0"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := newWard(2)
-				w.pods["web-0"].result = confirm.Died
+				w.pods["web-0"].result, w.pods["web-0"].pod.Starting = c.result, c.starting
 				w.pursue(t, "t1")
 				after(8 * time.Second)
 				w.states(t, "t1", decide.InPlace{Sidecar: true})

@@ -46,6 +46,8 @@ type Pod struct {
 	Over bool
 	// Started is when the application that the sidecar looks after started, zero if that is not known.
 	Started time.Time
+	// Starting reports whether the application has not been ready since it started: it may not take part in a reload yet.
+	Starting bool
 	// Container is the application's container, "" if that is not known.
 	Container string
 	// Crash is what its kubelet says of the application while it does not come up.
@@ -249,6 +251,7 @@ func (o *Observer) reducePod(object any) (any, error) {
 	}
 	item.Beyond = notIn(item.Mounts, others)
 	item.Container, item.Started = applicationOf(pod)
+	item.Starting = isStarting(pod, item.Started)
 	item.Crash = crashOf(pod, item.Container)
 	item.SidecarDown = sidecarIsDown(pod)
 	item.Lost = isLost(pod)
@@ -304,6 +307,17 @@ func statusOf(pod *corev1.Pod, container string) (corev1.ContainerStatus, bool) 
 		}
 	}
 	return corev1.ContainerStatus{}, false
+}
+
+// isStarting reports whether the containers of a pod have not been ready since its application started. The kubelet sets the
+// condition before the first container starts, and again when one that was ready ends (k8s.io/kubernetes/pkg/kubelet/status).
+func isStarting(pod *corev1.Pod, started time.Time) bool {
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == corev1.ContainersReady {
+			return condition.Status == corev1.ConditionFalse && !started.IsZero() && !condition.LastTransitionTime.After(started)
+		}
+	}
+	return false
 }
 
 // sidecarIsDown tells that the kubelet says of the sidecar that it does not run.

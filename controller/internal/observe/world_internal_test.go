@@ -303,6 +303,18 @@ func TestWhatIsKeptOfAPod(t *testing.T) {
 			},
 			func(p *Pod) { p.Container, p.Started = "app", time.Unix(1, 0) },
 		},
+		"its application has not been ready since it started": {
+			func(p *corev1.Pod) { startedAt(p, 5, corev1.ConditionFalse, 4) },
+			func(p *Pod) { p.Container, p.Started, p.Starting = "app", time.Unix(5, 0), true },
+		},
+		"its application was ready, and is not any more": {
+			func(p *corev1.Pod) { startedAt(p, 5, corev1.ConditionFalse, 9) },
+			func(p *Pod) { p.Container, p.Started = "app", time.Unix(5, 0) },
+		},
+		"its application is ready": {
+			func(p *corev1.Pod) { startedAt(p, 5, corev1.ConditionTrue, 6) },
+			func(p *Pod) { p.Container, p.Started = "app", time.Unix(5, 0) },
+		},
 		"its sidecar runs": {
 			func(p *corev1.Pod) {
 				p.Status.InitContainerStatuses = []corev1.ContainerStatus{
@@ -378,4 +390,13 @@ func TestAPodWithTheSidecarMakesItsWorkloadAnInjectedOne(t *testing.T) {
 			t.Error("it does not count as injected")
 		}
 	})
+}
+
+// startedAt has the application start at a time, and the containers of the pod be ready or not since another one.
+func startedAt(p *corev1.Pod, started int64, ready corev1.ConditionStatus, since int64) {
+	p.Annotations = map[string]string{annotation.InjectionRecord: annotation.Record{Injected: true, Container: "app"}.String()}
+	p.Status.ContainerStatuses = []corev1.ContainerStatus{
+		{Name: "app", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Unix(started, 0)}}},
+	}
+	p.Status.Conditions = []corev1.PodCondition{{Type: corev1.ContainersReady, Status: ready, LastTransitionTime: metav1.Unix(since, 0)}}
 }
