@@ -319,7 +319,7 @@ func (c *campaign) visit(ctx context.Context, s *podState) {
 	switch {
 	case standing != failing:
 		s.failingAt = time.Time{}
-	case s.failingAt.IsZero():
+	case s.failingAt.IsZero() || s.comesUp(): // its time begins when it has come up
 		s.failingAt = now
 	}
 	if !refreshed {
@@ -378,8 +378,8 @@ func (c *campaign) nudge(ctx context.Context, s *podState, now time.Time) {
 	}
 }
 
-// comesUp reports whether an application cannot be told anything because it has not been ready since it started. It has as long
-// as any other pod may take. One that has died was told.
+// comesUp reports whether an application may not take part in a reload yet, since it has not been ready since it started. It has as
+// long as any pod may take. One that has died did take part.
 func (s *podState) comesUp() bool { return s.pod.Starting && s.reply.Result != confirm.Died }
 
 // isShared tells that nothing but sources that are in no namespace has changed.
@@ -411,7 +411,7 @@ func (c *campaign) sum(now time.Time) decide.InPlace {
 		state.Sidecar = false
 	case c.isOutdated(all, now) && first(decide.NeedsRestart, isOutdated):
 	case first(decide.Failed, func(s *podState) bool {
-		return s.standing == uncovered || s.standing == failing && s.askedAt.Sub(s.failingAt) >= patience && !s.comesUp()
+		return s.standing == uncovered || s.standing == failing && s.askedAt.Sub(s.failingAt) >= patience
 	}):
 	case first(decide.NotUnderstood, func(s *podState) bool { return s.standing == unclear && overdue(s) }):
 	case c.isOut(all, overdue) && first(decide.Unreachable, overdue):

@@ -241,7 +241,7 @@ func TestARejectionIsToldAndItsEndToo(t *testing.T) {
 func TestAFailureHasTimeToMend(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		mends    time.Duration // 0: never
+		mends    time.Duration // 0: never; negative: when it is ready, and does not mend
 		result   confirm.Result
 		starting bool
 		want     decide.InPlace
@@ -251,7 +251,11 @@ func TestAFailureHasTimeToMend(t *testing.T) {
 		"its application starts for longer": {
 			29 * time.Second, confirm.Failed, true, decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true},
 		},
-		"its application still starts": {0, confirm.Failed, true, decide.InPlace{Sidecar: true}},
+		"its application still starts":                     {0, confirm.Failed, true, decide.InPlace{Sidecar: true}},
+		"its application has come up, and its time begins": {-25 * time.Second, confirm.Failed, true, decide.InPlace{Sidecar: true}},
+		"its application has come up, and its time is over": {
+			-10 * time.Second, confirm.Failed, true, decide.InPlace{Sidecar: true, Verdict: decide.Failed, Pod: "web-0", Message: "said by web-0"},
+		},
 		"its application has died while it started": {
 			0, confirm.Died, true, decide.InPlace{Sidecar: true, Verdict: decide.Failed, Pod: "web-0", Message: "said by web-0"},
 		},
@@ -268,7 +272,13 @@ func TestAFailureHasTimeToMend(t *testing.T) {
 					after(c.mends - 8*time.Second)
 					w.change(func() { w.pods["web-0"].result = confirm.None })
 				}
-				after(30 * time.Second)
+				left := 30 * time.Second
+				if c.mends < 0 {
+					after(-c.mends - 8*time.Second)
+					w.change(func() { w.pods["web-0"].pod.Starting = false })
+					left += 8*time.Second + c.mends
+				}
+				after(left)
 				w.states(t, "t1", c.want)
 			})
 		})
