@@ -91,8 +91,8 @@ func (o *Observer) noteSubject(was, is *podItem) {
 			subjects[i] = item.skipped.subject
 		}
 	}
-	if was != nil && is != nil && subjects[0] == subjects[1] && (is.carriesSidecar() || was.skipped.Skip == is.skipped.Skip) {
-		return
+	if was != nil && is != nil && subjects[0] == subjects[1] && (was.carriesSidecar() || is.carriesSidecar() || was.skipped.Skip == is.skipped.Skip) {
+		return // of one that carries the sidecar and one that says nothing there is no subject
 	}
 	for _, subject := range slices.Compact(subjects) {
 		if subject != (Subject{}) {

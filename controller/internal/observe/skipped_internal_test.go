@@ -122,6 +122,11 @@ func TestWhichChangesOfAPodWithoutSidecarAreNoted(t *testing.T) {
 		"it gets the sidecar": {func(l *lab) {
 			l.update(build(func(p *corev1.Pod) { p.Labels[annotation.InjectedLabel] = "true" }))
 		}, []Subject{web}},
+		"one with the sidecar that is said to have none, and says nothing": {func(l *lab) {
+			record := annotation.Record{Injected: true, Container: "app"}.String()
+			l.update(build(says(record), func(p *corev1.Pod) { p.Labels[annotation.InjectedLabel] = "true" }))
+			l.update(build(says(record)))
+		}, []Subject{web}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -49,6 +49,9 @@ func (c *changedFiles) needed(file string) bool {
 	if c.reloader.Plan.Row.BodyFrom != "" {
 		return slices.Contains([]string{".crt", ".key", ".pem"}, filepath.Ext(file)) && c.sent(file)
 	}
+	if c.named == nil {
+		return false // its process cannot be seen, as where a URL or a command reaches it: nobody knows what it names
+	}
 	rule, ok := c.rule(file)
 	return len(c.named.by[file]) > 0 && (!ok || rule.Effect != preset.AtUse)
 }
