@@ -2,6 +2,7 @@ package annotation
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"path"
 	"regexp"
@@ -94,6 +95,9 @@ func readSignal(i *Injection, value string) string {
 }
 
 func readRegexp(i *Injection, value string) string {
+	if len(value) > longestPattern {
+		return fmt.Sprintf("is a regular expression of %d bytes; at most %d are taken", len(value), longestPattern)
+	}
 	if _, err := regexp.Compile(value); err != nil {
 		return quoted(value) + " is not a regular expression: " + regexpFault(err)
 	}
@@ -209,6 +213,9 @@ func readPath(key string) reading {
 	}
 }
 
+// mostWatched bounds the paths that one pod may have watched.
+const mostWatched = 100
+
 // readWatch reads paths, separated by commas. That one names a folder may be shown by a slash at its end.
 func readWatch(i *Injection, value string) string {
 	for item := range strings.SplitSeq(value, ",") {
@@ -219,6 +226,8 @@ func readWatch(i *Injection, value string) string {
 		switch {
 		case !isPath(named):
 			return quoted(named) + " is not a mount or a file in one; use whole paths, without // and .. in them, separated by commas"
+		case len(i.Watch) == mostWatched:
+			return fmt.Sprintf("names more than %d paths", mostWatched)
 		case slices.Contains(i.Watch, named):
 			return "names " + quoted(named) + " twice; keep one of them"
 		}

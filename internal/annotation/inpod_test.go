@@ -1,6 +1,7 @@
 package annotation_test
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -129,6 +130,7 @@ func TestWhatCannotBeUnderstood(t *testing.T) {
 		"no duration":                    {pod: asking("settle", "soon"), want: []string{`"soon"`, "500ms"}},
 		"no time at all":                 {pod: asking("settle", "0s"), want: []string{"above zero"}},
 		"no attempts":                    {pod: asking("reload-attempts", "0"), want: []string{"at least 1"}},
+		"a huge regular expression":      {pod: asking("reload-cmdline", strings.Repeat("a{1000}", 3300)), want: []string{"23100 bytes"}},
 		"a broken regular expression":    {pod: asking("reload-cmdline", "("), want: []string{"missing closing )"}},
 		"a container that cannot be":     {pod: asking("reload-container", "Web_1"), want: []string{`"Web_1"`}},
 		"a boolean in words":             {pod: asking("native-sidecar", "yes"), want: []string{`"yes"`, `"true"`}},
@@ -143,6 +145,7 @@ func TestWhatCannotBeUnderstood(t *testing.T) {
 		"everything to watch":         {pod: asking("watch", "/"), want: []string{`"/"`}},
 		"a path to watch with dots":   {pod: asking("watch", "/a/../b"), want: []string{`"/a/../b"`}},
 		"a path to watch twice":       {pod: asking("watch", "/a,/b,/a/"), want: []string{`"/a" twice`}},
+		"too many paths to watch":     {pod: asking("watch", manyPaths()), want: []string{"more than 100 paths"}},
 		"a list to watch with a hole": {pod: asking("watch", "/a,"), want: []string{`""`}},
 		"more processor time requested than allowed": {
 			pod: asking("sidecar-cpu-request", "2", "sidecar-cpu-limit", "100m"), want: []string{"sidecar-cpu-request", "more than the limit of 100m"},
@@ -286,4 +289,12 @@ func FuzzReadInjection(f *testing.F) {
 			}
 		}
 	})
+}
+
+func manyPaths() string {
+	var paths []string
+	for i := range 200 {
+		paths = append(paths, fmt.Sprintf("/p%d", i))
+	}
+	return strings.Join(paths, ",")
 }

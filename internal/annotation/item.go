@@ -95,7 +95,7 @@ func fromGlob(item string) string {
 // pattern: states are visited once. What a pattern says of ends and borders is taken to hold.
 func canMatch(item, letters string) bool {
 	parsed, err := syntax.Parse(item, syntax.Perl)
-	if err != nil {
+	if err != nil || len(item) > longestPattern {
 		return false
 	}
 	program, err := syntax.Compile(parsed.Simplify())

@@ -2,6 +2,7 @@ package annotation
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 	"regexp/syntax"
 	"strings"
@@ -50,11 +51,17 @@ func parseNames(text string, literal bool) names {
 	return list
 }
 
+// longestPattern bounds the memory of a regular expression, in bytes of its text: a hundred times a{1000} takes some megabytes.
+const longestPattern = 1 << 10
+
 // compile makes an item a pattern for a whole name. Reloader writes ^item$, so
 // that "a|b" means "begins with a or ends with b"; the group makes it mean
 // what it says. An item that ends that group itself, such as "a)|(b", is no
 // regular expression when it stands alone.
 func compile(item string) (*regexp.Regexp, error) {
+	if len(item) > longestPattern {
+		return nil, fmt.Errorf("it has %d bytes; at most %d are taken", len(item), longestPattern)
+	}
 	if _, err := syntax.Parse(item, syntax.Perl); err != nil {
 		return nil, err
 	}

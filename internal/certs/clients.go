@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -80,7 +81,7 @@ func (c *Clients) verify(chain []*x509.Certificate) error {
 	roots, err := c.authority()
 	switch {
 	case roots == nil:
-		return err
+		return cmp.Or(err, errors.New("the authority of clients is not known"))
 	case len(chain) == 0:
 		return errors.New("the client shows no certificate")
 	}
@@ -124,7 +125,7 @@ func (c *Clients) read() error {
 	if err != nil {
 		return fmt.Errorf("the authority of clients: %w", err)
 	}
-	if string(text) == c.text {
+	if c.pool != nil && string(text) == c.text {
 		return nil
 	}
 	pool := x509.NewCertPool()

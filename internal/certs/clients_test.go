@@ -203,6 +203,23 @@ func TestWhoMayConnect(t *testing.T) {
 	}
 }
 
+// A Secret with a placeholder in it lets nobody in.
+func TestAnEmptyAuthorityLetsNobodyIn(t *testing.T) {
+	t.Parallel()
+	for name, authority := range map[string][]byte{"no file": nil, "an empty file": {}, "no certificate": []byte("nothing")} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serveClients(t, authority)
+			if s.enters(t, newIssuer(t).issue(), nil, 0) || s.enters(t, nil, nil, 0) {
+				t.Error("somebody was let in")
+			}
+			if s.clients.Check() == nil {
+				t.Error("it says that it is ready")
+			}
+		})
+	}
+}
+
 // A Secret that is mounted is renewed while the program runs. A session from before counts for nothing then.
 func TestAnAuthorityIsReplaced(t *testing.T) {
 	t.Parallel()

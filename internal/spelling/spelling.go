@@ -2,7 +2,13 @@
 package spelling
 
 // Distance is the least number of letters to insert, delete or replace that makes one text of the other (Levenshtein).
+//
+// Texts that are longer than any key of Kubernetes are as far apart as they are long.
 func Distance(a, b string) int {
+	const longest = 317 // a prefix of 253, a slash and a name of 63
+	if len(a) > longest || len(b) > longest {
+		return max(len(a), len(b))
+	}
 	previous := make([]int, len(b)+1)
 	for j := range previous {
 		previous[j] = j

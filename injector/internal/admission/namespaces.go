@@ -11,6 +11,7 @@ import (
 	"golang.org/x/time/rate"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/kubernetes"
 
 	"inpod.dev/inpod/internal/annotation"
@@ -61,6 +62,9 @@ func NewNamespaces(client kubernetes.Interface) *Namespaces {
 // were read last, and otherwise it is an error: without its defaults a pod might get something else than it should. A
 // caller can make the API server be asked about only so many namespaces that do not exist.
 func (n *Namespaces) Defaults(ctx context.Context, caller, name string) (map[string]string, error) {
+	if len(validation.IsDNS1123Label(name)) > 0 {
+		return nil, fmt.Errorf("read the defaults of namespace %.63q: %w", name, errUnknown) // which may be of any length
+	}
 	known, isKnown, admitted := n.recall(caller, name, time.Now())
 	switch {
 	case isKnown && time.Since(known.read) < freshness:

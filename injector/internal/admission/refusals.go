@@ -43,6 +43,8 @@ const (
 	// looksPerSecond and looksAtOnce bound what one caller can make the API server be asked about owners.
 	looksPerSecond = 50
 	looksAtOnce    = 100
+	// longestUID bounds what is remembered of an owner. The API server makes UIDs of 36 characters.
+	longestUID = 64
 	// longestRefusal is how much of what the API server said is repeated.
 	longestRefusal = 300
 )
@@ -135,7 +137,7 @@ func (a *attempts) try(now time.Time) string {
 // then the injection has made sure that the sidecar fits, and a quota that is exceeded is not its matter.
 func (r *Refusals) Of(ctx context.Context, caller, namespace string, pod *corev1.Pod, hasLimits bool) string {
 	owner := metav1.GetControllerOf(pod)
-	if owner == nil || owner.UID == "" {
+	if owner == nil || owner.UID == "" || len(owner.UID) > longestUID {
 		return ""
 	}
 	now := time.Now()
