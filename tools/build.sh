@@ -13,10 +13,13 @@ for program in $programs; do
   for arch in $arches; do
     out=bin/linux-$arch/$program
     start=$SECONDS
-    flags=()
-    if [[ -f $program/build-flags ]]; then mapfile -t flags < <(grep -v '^#' "$program/build-flags"); fi
+    flags=() variables=()
+    if [[ -f $program/build-flags ]]; then
+      mapfile -t flags < <(grep '^-' "$program/build-flags")
+      mapfile -t variables < <(grep '^[A-Z]' "$program/build-flags")
+    fi
     # No VCS stamp: the version says it, and the bytes then depend on the sources alone.
-    CGO_ENABLED=0 GOOS=linux GOARCH=$arch go build -trimpath -buildvcs=false "${flags[@]}" \
+    env "${variables[@]}" CGO_ENABLED=0 GOOS=linux GOARCH=$arch go build -trimpath -buildvcs=false "${flags[@]}" \
       -ldflags "-s -w -X main.version=$version" -o "$out" "./$program"
     echo "built $out $version ($(du -k "$out" | cut -f1) KiB, $((SECONDS - start)) s)"
     built=$((built + 1))

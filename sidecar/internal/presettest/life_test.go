@@ -220,13 +220,17 @@ func TestWeight(t *testing.T) {
 	text, err := os.ReadFile("../../build-flags")
 	must(t, err)
 	args := []string{"build", "-trimpath", "-ldflags", "-s -w"}
+	environment := append(os.Environ(), "CGO_ENABLED=0")
 	for line := range strings.Lines(string(text)) {
-		if strings.HasPrefix(line, "-") {
-			args = append(args, strings.TrimSpace(line))
+		switch line = strings.TrimSpace(line); {
+		case strings.HasPrefix(line, "-"):
+			args = append(args, line)
+		case line != "" && !strings.HasPrefix(line, "#"):
+			environment = append(environment, line)
 		}
 	}
 	build := exec.Command("go", append(args, "-o", small, "inpod.dev/inpod/sidecar")...)
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	build.Env = environment
 	must(t, build.Run())
 	info, err := os.Stat(small)
 	must(t, err)
