@@ -1,4 +1,4 @@
-// Package build compiles the programs of the cluster from their modules, once, into a cache that all checkouts share.
+// Package build compiles the programs of the cluster, once, into a cache that all checkouts share.
 package build
 
 import (
@@ -18,12 +18,12 @@ import (
 	"inpod.dev/inpod/e2e/cluster/internal/ui"
 )
 
-// Program is a main package in a module of its own.
+// Program is a main package, in a module of its own if it needs other modules.
 type Program struct {
 	// Name is the file name of the program.
 	Name string
-	// Module is the folder with its sources.
-	Module string
+	// Dir is the folder with its sources.
+	Dir string
 	// VersionOf is the module whose version the program carries; empty for programs of this repository.
 	VersionOf string
 	// LinkVersion names variables that are set to the version when linking.
@@ -45,7 +45,7 @@ func (b Builder) Path(ctx context.Context, program Program) (string, error) {
 		return "", err
 	}
 	flags := program.flags(version)
-	key, err := Key(program.Module, append(flags, runtime.GOARCH)...)
+	key, err := Key(program.Dir, append(flags, runtime.GOARCH)...)
 	if err != nil {
 		return "", err
 	}
@@ -89,14 +89,14 @@ func (b Builder) build(ctx context.Context, program Program, flags []string, dir
 func (b Builder) compile(ctx context.Context, program Program, flags []string, output string) error {
 	started := time.Now()
 	b.Print.Step("%s: looking for its modules (the first time they are downloaded)", program.Name)
-	packages, err := b.countPackages(ctx, program.Module)
+	packages, err := b.countPackages(ctx, program.Dir)
 	if err != nil {
 		return err
 	}
 	b.Print.Step("%s: compiling %d packages%s", program.Name, packages, patience(packages))
 
 	// -v prints the name of each package that is compiled, and nothing for those of the build cache.
-	command := goCommand(ctx, program.Module, append(append([]string{"build", "-v"}, flags...), "-o", output, ".")...)
+	command := goCommand(ctx, program.Dir, append(append([]string{"build", "-v"}, flags...), "-o", output, ".")...)
 	progress, err := command.StderrPipe()
 	if err != nil {
 		return err
@@ -127,13 +127,13 @@ func patience(packages int) string {
 	return " (once; about 12 minutes of one processor's time)"
 }
 
-func (b Builder) countPackages(ctx context.Context, module string) (int, error) {
-	command := goCommand(ctx, module, "list", "-deps", ".")
+func (b Builder) countPackages(ctx context.Context, dir string) (int, error) {
+	command := goCommand(ctx, dir, "list", "-deps", ".")
 	var problems strings.Builder
 	command.Stderr = &problems
 	list, err := command.Output()
 	if err != nil {
-		return 0, errors.Join(fmt.Errorf("find the packages of %s: %w\n%s", module, err, problems.String()), context.Cause(ctx))
+		return 0, errors.Join(fmt.Errorf("find the packages of %s: %w\n%s", dir, err, problems.String()), context.Cause(ctx))
 	}
 	return strings.Count(string(list), "\n"), nil
 }
@@ -173,10 +173,10 @@ func isPackage(line string) bool {
 	return line != "" && !strings.ContainsAny(line, " :#")
 }
 
-// goCommand runs go for a module by itself: settings of the caller that would change what is built do not reach it.
-func goCommand(ctx context.Context, module string, args ...string) *exec.Cmd {
+// goCommand runs go for a folder by itself: settings of the caller that would change what is built do not reach it.
+func goCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	command := exec.CommandContext(ctx, "go", args...)
-	command.Dir = module
+	command.Dir = dir
 	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-buildvcs=false", "GOOS=linux", "GOARCH="+runtime.GOARCH)
 	return command
 }
@@ -185,7 +185,7 @@ func (p Program) version() (string, error) {
 	if p.VersionOf == "" {
 		return "dev", nil
 	}
-	return RequiredVersion(filepath.Join(p.Module, "go.mod"), p.VersionOf)
+	return RequiredVersion(filepath.Join(p.Dir, "go.mod"), p.VersionOf)
 }
 
 // flags: -trimpath makes the program the same in every checkout, -s -w leave out the third that only debuggers read.

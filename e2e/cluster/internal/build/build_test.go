@@ -24,11 +24,12 @@ func TestKeyChangesWithWhatIsBuilt(t *testing.T) {
 		"the checksums":             {"go.sum", true},
 		"a test":                    {"main_test.go", false},
 		"a text":                    {"README.md", false},
+		"a module file above it":    {"../go.mod", false},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dir := t.TempDir()
+			dir := filepath.Join(t.TempDir(), "x")
 			write(t, filepath.Join(dir, "go.mod"), "module x")
 			before := key(t, dir)
 			write(t, filepath.Join(dir, tc.file), "changed")
@@ -36,6 +37,20 @@ func TestKeyChangesWithWhatIsBuilt(t *testing.T) {
 				t.Errorf("key changed: %t, want %t", changed, tc.wantChange)
 			}
 		})
+	}
+}
+
+func TestKeyOfAPackageChangesWithItsModule(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"go.mod", "go.sum"} {
+		module := t.TempDir()
+		write(t, filepath.Join(module, "go.mod"), "module x")
+		write(t, filepath.Join(module, "program", "main.go"), "package main")
+		before := key(t, filepath.Join(module, "program"))
+		write(t, filepath.Join(module, file), "changed")
+		if key(t, filepath.Join(module, "program")) == before {
+			t.Errorf("the key of a package stays when %s of its module changes", file)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package build
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -12,18 +13,15 @@ import (
 	"strings"
 )
 
-// Key is a short hash of the build settings and of every file that a module's program is built from: sources and the
-// two module files. Tests do not count, so editing one does not rebuild Kubernetes.
+// Key is a short hash of the build settings and of every file that the program of a folder is built from: sources and the
+// two module files, which are those of the folder above it where it is no module of its own. Tests do not count, so editing
+// one does not rebuild Kubernetes.
 func Key(dir string, settings ...string) (string, error) {
 	hash := sha256.New()
 	for _, setting := range settings {
 		fmt.Fprintf(hash, "%d:%s", len(setting), setting)
 	}
-	// WalkDir visits in lexical order, so equal folders give equal hashes.
-	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.Type().IsRegular() || !isSource(entry.Name()) {
-			return err
-		}
+	add := func(path string) error {
 		content, err := os.ReadFile(path)
 		if err != nil {
 			return err
@@ -35,6 +33,20 @@ func Key(dir string, settings ...string) (string, error) {
 		fmt.Fprintf(hash, "%d:%s%d:", len(name), name, len(content))
 		_, err = hash.Write(content)
 		return err
+	}
+	if !exists(filepath.Join(dir, "go.mod")) {
+		for _, name := range []string{"go.mod", "go.sum"} {
+			if err := add(filepath.Join(dir, "..", name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return "", err
+			}
+		}
+	}
+	// WalkDir visits in lexical order, so equal folders give equal hashes.
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() || !isSource(entry.Name()) {
+			return err
+		}
+		return add(path)
 	})
 	if err != nil {
 		return "", err

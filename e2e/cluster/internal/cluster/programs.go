@@ -60,7 +60,7 @@ func (c *Cluster) buildPrograms(ctx context.Context) (programs, error) {
 		{&built.app, build.Program{Name: "app"}},
 	}
 	for _, want := range wanted {
-		want.program.Module = c.place.Source(want.program.Name)
+		want.program.Dir = c.place.Source(want.program.Name)
 		file, err := builder.Path(ctx, want.program)
 		if err != nil {
 			return programs{}, err

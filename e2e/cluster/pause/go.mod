@@ -1,3 +1,0 @@
-module inpod.dev/inpod/e2e/cluster/pause
-
-go 1.26.0
