@@ -2,7 +2,10 @@ package inject_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -36,8 +39,42 @@ func wrote(operation metav1.ManagedFieldsOperationType, list string, containers 
 	}
 }
 
+// wroteRaw notes fields as they are given.
+func wroteRaw(fields string) change {
+	return func(pod *corev1.Pod, _ *inject.Options) {
+		pod.ManagedFields = append(pod.ManagedFields, metav1.ManagedFieldsEntry{Manager: "m", FieldsV1: metav1.NewFieldsV1(fields)})
+	}
+}
+
 func wroteNonsense(pod *corev1.Pod, _ *inject.Options) {
 	pod.ManagedFields = append(pod.ManagedFields, metav1.ManagedFieldsEntry{Manager: "m", FieldsV1: metav1.NewFieldsV1(`{"f:spec":1}`)})
+}
+
+// Whoever posts a review says what managedFields hold, and they are not counted when the memory for a review is reserved: to look
+// into them takes none.
+func TestManagedFieldsAreNotDecoded(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(`{"f:metadata":{`)
+	for i := range 100_000 {
+		fmt.Fprintf(&b, `"f:%d":{},`, i)
+	}
+	b.WriteString(`"f:x":{}},"f:spec":{"f:containers":{"k:{\"name\":\"web\"}":{}`)
+	for i := range 50_000 {
+		fmt.Fprintf(&b, `,"k:{\"name\":\"c%d\"}":{"f:name":{}}`, i)
+	}
+	b.WriteString("}}}")
+	pod, options := nginx(spec(func(s *corev1.PodSpec) { meshVolume(s); s.Containers = append(s.Containers, proxy()) }))
+	pod.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "m", FieldsV1: metav1.NewFieldsV1(b.String())}}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, report := inject.Inject(pod, options)
+	runtime.ReadMemStats(&after)
+	if report.Reason != inject.Injected {
+		t.Errorf("%s: %s", report.Reason, report.Message)
+	}
+	if took := after.TotalAlloc - before.TotalAlloc; took > 1<<20 {
+		t.Errorf("%d bytes for managedFields of %d", took, b.Len())
+	}
 }
 
 func TestContainersOfOtherInjectors(t *testing.T) {
@@ -69,9 +106,18 @@ func TestContainersOfOtherInjectors(t *testing.T) {
 		"a native proxy that the author wrote":       {[]change{native, wrote(update, containers, "web"), wrote(update, "f:initContainers", "proxy")}, inject.AmbiguousContainer, ""},
 		"a pod of which nobody knows who wrote what": {[]change{behind}, inject.AmbiguousContainer, ""},
 		"managed fields that cannot be read":         {[]change{behind, wrote(update, containers, "web"), wroteNonsense}, inject.AmbiguousContainer, ""},
-		"managed fields that speak of other things":  {[]change{behind, wrote(update, "f:other")}, inject.AmbiguousContainer, ""},
-		"a proxy that is named":                      {[]change{behind, wrote(update, containers, "web"), annotated("inpod.dev/reload-container", "proxy")}, inject.Injected, "proxy"},
-		"an application that is named":               {[]change{behind, annotated("inpod.dev/reload-container", "web")}, inject.Injected, "web"},
+		"managed fields with blanks, and brackets in strings": {
+			[]change{behind, wroteRaw(` { "f:metadata" : {"f:labels":{"f:\"}{":{}}} , "f:spec" : { "f:containers" : { "k:{\"name\":\"web\"}" : {"f:args":[1,"]"]} } } } `)}, inject.Injected, "web",
+		},
+		"volumes and variables of that name": {
+			[]change{behind, wroteRaw(`{"f:spec":{"f:volumes":{"k:{\"name\":\"proxy\"}":{}},"f:containers":{"k:{\"name\":\"web\"}":{"f:env":{"k:{\"name\":\"proxy\"}":{}}}}}}`)},
+			inject.Injected, "web",
+		},
+		"keys that are written in another way":      {[]change{behind, wrote(update, containers, "web"), wroteRaw(`{"f:spec":{"f:containers":{"k:{ \"name\":\"proxy\"}":{}}}}`)}, inject.AmbiguousContainer, ""},
+		"managed fields that end too early":         {[]change{behind, wroteRaw(`{"f:spec":{"f:containers":{"k:{\"name\":\"web\"}":{}`)}, inject.AmbiguousContainer, ""},
+		"managed fields that speak of other things": {[]change{behind, wrote(update, "f:other")}, inject.AmbiguousContainer, ""},
+		"a proxy that is named":                     {[]change{behind, wrote(update, containers, "web"), annotated("inpod.dev/reload-container", "proxy")}, inject.Injected, "proxy"},
+		"an application that is named":              {[]change{behind, annotated("inpod.dev/reload-container", "web")}, inject.Injected, "web"},
 		"a proxy that another injector made the default": {
 			[]change{second, behind, wrote(update, containers, "web", "second"), annotated("kubectl.kubernetes.io/default-container", "proxy")}, inject.AmbiguousContainer, "",
 		},
@@ -85,4 +131,28 @@ func TestContainersOfOtherInjectors(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Anybody may write anything into managedFields. What no decoder understands is not understood.
+func FuzzManagedFields(f *testing.F) {
+	for _, fields := range []string{
+		`{"f:spec":{"f:containers":{"k:{\"name\":\"web\"}":{}}}}`, `{"f:spec":{}}`, `{"f:spec":{"f:containers":{"k:{\"name\":\"web\"}":1`, `{"":[}`, `{"a":"\`, ``, `{"a"}`, `{"a":1,}`, ` { } `,
+	} {
+		f.Add(fields)
+	}
+	f.Fuzz(func(t *testing.T, fields string) {
+		pod, options := nginx(spec(func(s *corev1.PodSpec) { meshVolume(s); s.Containers = append(s.Containers, proxy()) }), wroteRaw(fields))
+		_, report := inject.Inject(pod, options)
+		var decoded struct {
+			Spec struct {
+				Containers     map[string]json.RawMessage `json:"f:containers"`
+				InitContainers map[string]json.RawMessage `json:"f:initContainers"`
+			} `json:"f:spec"`
+		}
+		err := json.Unmarshal([]byte(fields), &decoded)
+		isThere := len(decoded.Spec.Containers)+len(decoded.Spec.InitContainers) > 0
+		if report.Reason != inject.AmbiguousContainer && json.Valid([]byte(fields)) && (err != nil || !isThere) {
+			t.Errorf("%s of %q", report.Reason, fields)
+		}
+	})
 }
