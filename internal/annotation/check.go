@@ -20,6 +20,8 @@ type Checker struct {
 	selected map[string]bool
 	// replaced are keys that the settings have others for. Another installation, or Reloader itself, may read them.
 	replaced map[string]bool
+	// names are those of the table and the replaced ones, each sorted.
+	names []string
 }
 
 // NewChecker returns a checker of these keys. The labels are keys that selectors of the settings have.
@@ -36,6 +38,7 @@ func NewChecker(keys Keys, labels ...string) *Checker {
 	for _, label := range labels {
 		c.selected[label] = true
 	}
+	c.names = slices.Concat(slices.Sorted(maps.Keys(c.table)), slices.Sorted(maps.Keys(c.replaced)))
 	return c
 }
 
@@ -73,39 +76,44 @@ func (c *Checker) isOurs(key string) bool {
 		return false
 	}
 	const most = 2
-	for _, known := range c.table {
-		of, its, _ := strings.Cut(known.Name, "/")
-		if its == name && strings.HasSuffix(of, reloaderDomain) && spelling.Distance(domain, of) <= most {
+	for known := range c.table {
+		of, its, _ := strings.Cut(known, "/")
+		if its == name && strings.HasSuffix(of, reloaderDomain) && spelling.Within(domain, of, most) {
 			return true
 		}
 	}
 	return false
 }
 
-// Check returns what does not count, sorted by place and key.
+// mostKeys is how many keys of one object are looked at. Those that mean something are fewer.
+const mostKeys = 200
+
+// Check returns what does not count, sorted by place and key. The work is bounded, whatever an object carries.
 func (c *Checker) Check(o Object) []Problem {
 	var problems []Problem
-	add := func(p Problem, fault string) {
-		if fault != "" {
-			p.Fault = fault
-			_, p.Misplaced = c.table[p.Key]
-			problems = append(problems, p)
+	looked := 0
+	look := func(as Problem, all map[string]string, fault func(key string) string) {
+		for _, key := range c.ours(all) {
+			if looked++; looked > mostKeys || tooMany(problems) {
+				return
+			}
+			p := as
+			if p.Fault = fault(key); p.Fault != "" {
+				p.Key, p.Value = key, all[key]
+				_, p.Misplaced = c.table[key]
+				problems = append(problems, p)
+			}
 		}
 	}
-	for _, key := range c.ours(o.Annotations) {
-		add(Problem{Key: key, Value: o.Annotations[key]}, c.annotation(o, key, o.At))
-	}
-	for _, key := range c.ours(o.TemplateAnnotations) {
-		add(Problem{Key: key, Value: o.TemplateAnnotations[key], OnTemplate: true}, c.annotation(o, key, AtTemplate))
-	}
-	for _, key := range c.ours(o.Labels) {
-		add(Problem{Key: key, Value: o.Labels[key], IsLabel: true}, c.label(o, key, o.At))
-	}
-	for _, key := range c.ours(o.TemplateLabels) {
-		if _, both := o.Labels[key]; !both { // it is the same mistake
-			add(Problem{Key: key, Value: o.TemplateLabels[key], IsLabel: true, OnTemplate: true}, c.label(o, key, AtTemplate))
+	look(Problem{}, o.Annotations, func(key string) string { return c.annotation(o, key, o.At) })
+	look(Problem{OnTemplate: true}, o.TemplateAnnotations, func(key string) string { return c.annotation(o, key, AtTemplate) })
+	look(Problem{IsLabel: true}, o.Labels, func(key string) string { return c.label(o, key, o.At) })
+	look(Problem{IsLabel: true, OnTemplate: true}, o.TemplateLabels, func(key string) string {
+		if _, both := o.Labels[key]; both { // it is the same mistake
+			return ""
 		}
-	}
+		return c.label(o, key, AtTemplate)
+	})
 	if o.At == AtSource {
 		problems = append(problems, c.marks(o.Annotations)...)
 	}
@@ -115,13 +123,16 @@ func (c *Checker) Check(o Object) []Problem {
 // most is how many problems of one object are kept and reported.
 const most = 8
 
+// tooMany reports whether there are more problems than are reported, so that more need not be found.
+func tooMany(problems []Problem) bool { return len(problems) > most }
+
 // Few cuts a list of problems to a length that is of use to its reader; the last one says that there are more.
 func Few(problems []Problem) []Problem {
-	if len(problems) <= most {
+	if !tooMany(problems) {
 		return problems
 	}
 	rest := problems[most-1]
-	rest.Fault += fmt.Sprintf(" (and there are %d more mistakes of this kind)", len(problems)-most)
+	rest.Fault += " (and there are more mistakes)"
 	return append(slices.Clone(problems[:most-1]), rest)
 }
 
@@ -254,7 +265,7 @@ func (c *Checker) meant(key string, at Place) string {
 		distance, domain int
 	}
 	var best candidate
-	for _, known := range slices.Concat(slices.Sorted(maps.Keys(c.table)), slices.Sorted(maps.Keys(c.replaced))) {
+	for _, known := range c.names {
 		its, named, _ := strings.Cut(known, "/")
 		one := candidate{name: known, distance: spelling.Distance(name, named), domain: spelling.Distance(domain, its)}
 		if c.table[known].At&at == 0 {

@@ -120,7 +120,7 @@ func ReadInjection(pod, namespace map[string]string, asks bool) (Injection, []Pr
 	i.SaysHow = hasTrigger(pod)
 	r := injectionReader{into: &i, pod: pod, defaults: namespace, ownTrigger: i.SaysHow}
 	r.read()
-	return i, r.problems
+	return i, Few(r.problems)
 }
 
 // parseWish reads the value of the key that asks for the sidecar.
@@ -212,6 +212,9 @@ func (r *injectionReader) contradictions() {
 func (r *injectionReader) unknown(rows []injectionRow) {
 	var checker *Checker
 	for _, key := range slices.Sorted(maps.Keys(r.pod)) {
+		if tooMany(r.problems) {
+			return
+		}
 		name, ours := strings.CutPrefix(key, Domain)
 		if !ours || key == InjectKey || slices.ContainsFunc(rows, func(row injectionRow) bool { return row.key == name }) {
 			continue

@@ -5,15 +5,13 @@ import (
 	"regexp/syntax"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/util/validation"
-
 	"inpod.dev/inpod/internal/source"
 )
 
 // itemFault says why an item of a list can match no object, or hardly the ones that its author has in mind, and what to write
 // instead; "" if it can.
 func itemFault(kind source.Kind, item string) string {
-	if len(validation.IsDNS1123Subdomain(item)) == 0 {
+	if isName(item) {
 		return ""
 	}
 	said := shortened(item)
@@ -44,7 +42,7 @@ func itemFault(kind source.Kind, item string) string {
 // instead adds what to write, where that is possible.
 func instead(fault, meant string) string {
 	for _, item := range splitList(meant) {
-		if fromGlob(item) != item || len(validation.IsDNS1123Subdomain(item)) > 0 && (!isPattern(item) || !canMatch(item, lettersOfNames)) {
+		if fromGlob(item) != item || !isName(item) && (!isPattern(item) || !canMatch(item, lettersOfNames)) {
 			return fault + "; write names or patterns, separated by commas"
 		}
 	}
@@ -94,8 +92,8 @@ func fromGlob(item string) string {
 // canMatch reports whether a pattern matches any text of some letters, those that names are made of. It takes time in proportion to the
 // pattern: states are visited once. What a pattern says of ends and borders is taken to hold.
 func canMatch(item, letters string) bool {
-	parsed, err := syntax.Parse(item, syntax.Perl)
-	if err != nil || len(item) > longestPattern {
+	parsed, err := parsePattern(item)
+	if err != nil {
 		return false
 	}
 	program, err := syntax.Compile(parsed.Simplify())

@@ -14,6 +14,15 @@ import (
 type names struct {
 	exact    map[string]struct{}
 	patterns []*regexp.Regexp
+	items    []listItem
+}
+
+// listItem is an item as the user wrote it, with its pattern, nil where it has none.
+type listItem struct {
+	text    string
+	pattern *regexp.Regexp
+	// left tells that there was no room for its pattern.
+	left bool
 }
 
 func (n names) match(name string) bool {
@@ -28,41 +37,107 @@ func (n names) match(name string) bool {
 	return false
 }
 
-// parseNames reads a list. Of an item that is not a regular expression nothing
-// counts, and the other items do; see [itemFault].
+// Bounds on the patterns of one object, which stay in memory and are read in the way of all other objects.
+const (
+	// longestPattern bounds the text of one, in bytes, and largestPattern its size, see [sizeOf].
+	longestPattern = 1 << 10
+	largestPattern = 1 << 12
+	// allPatterns bounds the sum of their sizes, to which each adds a little of its own. Names with dots, which are names as well,
+	// may have half of it.
+	allPatterns, perPattern = 1 << 16, 1 << 6
+)
+
+// compiler makes patterns of the items of one object's lists, as far as the bounds go.
+type compiler struct{ spent int }
+
+// names reads a list. Of an item that is not a regular expression nothing counts, and the other items do; see [itemFault].
 //
-// An item that can be the name of an object is taken as it is where literal is
-// set. Otherwise its dots match any character, as in Reloader.
-func parseNames(text string, literal bool) names {
+// An item that can be the name of an object is taken as it is where literal is set. Otherwise its dots match any character, as in
+// Reloader.
+func (c *compiler) names(text string, literal bool) names {
 	list := names{exact: map[string]struct{}{}}
-	for _, item := range splitList(text) {
-		plain := len(validation.IsDNS1123Subdomain(item)) == 0
+	for _, text := range splitList(text) {
+		item, plain := listItem{text: text}, isName(text)
 		if plain {
-			list.exact[item] = struct{}{}
+			list.exact[text] = struct{}{}
 		}
-		if plain && (literal || !strings.Contains(item, ".")) {
-			continue
+		if !plain || !literal && strings.Contains(text, ".") && c.spent < allPatterns/2 {
+			pattern, fits := c.compile(text)
+			item.pattern, item.left = pattern, !fits && !plain
 		}
-		pattern, err := compile(item)
-		if err == nil {
-			list.patterns = append(list.patterns, pattern)
+		if item.pattern != nil {
+			list.patterns = append(list.patterns, item.pattern)
 		}
+		list.items = append(list.items, item)
 	}
 	return list
 }
 
-// longestPattern bounds the memory of a regular expression, in bytes of its text: a hundred times a{1000} takes some megabytes.
-const longestPattern = 1 << 10
-
-// compile makes an item a pattern for a whole name. Reloader writes ^item$, so
-// that "a|b" means "begins with a or ends with b"; the group makes it mean
-// what it says. An item that ends that group itself, such as "a)|(b", is no
-// regular expression when it stands alone.
-func compile(item string) (*regexp.Regexp, error) {
-	if len(item) > longestPattern {
-		return nil, fmt.Errorf("it has %d bytes; at most %d are taken", len(item), longestPattern)
+// compile makes a pattern of an item, nil where it is none. fits is false where there is no room for it, and then there is none for
+// any other.
+func (c *compiler) compile(item string) (pattern *regexp.Regexp, fits bool) {
+	if c.spent += perPattern; c.spent > allPatterns {
+		return nil, false
 	}
-	if _, err := syntax.Parse(item, syntax.Perl); err != nil {
+	parsed, err := parsePattern(item)
+	if err != nil {
+		return nil, true
+	}
+	if c.spent += sizeOf(parsed); c.spent > allPatterns {
+		return nil, false
+	}
+	pattern, _ = compile(item)
+	return pattern, true
+}
+
+// isName reports whether an item can be the name of an object (RFC 1123), as validation.IsDNS1123Subdomain has it, which makes a
+// sentence for each that cannot.
+func isName(item string) bool {
+	if item == "" || len(item) > validation.DNS1123SubdomainMaxLength {
+		return false
+	}
+	border := func(c byte) bool { return c == '-' || c == '.' }
+	for i := range len(item) {
+		switch c := item[i]; {
+		case strings.IndexByte(lettersOfNames, c) < 0:
+			return false
+		case !border(c):
+		case i == 0, i == len(item)-1, item[i] == '.' && border(item[i-1]), item[i] == '-' && item[i-1] == '.':
+			return false
+		}
+	}
+	return true
+}
+
+// parsePattern parses an item that stands alone, of a size that is allowed. One that ends the group in which [compile] puts it, such as
+// "a)|(b", is no regular expression.
+func parsePattern(item string) (*syntax.Regexp, error) {
+	if len(item) > longestPattern {
+		return nil, fmt.Errorf("it has %d bytes, and patterns have at most %d", len(item), longestPattern)
+	}
+	parsed, err := syntax.Parse(item, syntax.Perl)
+	if err == nil && sizeOf(parsed) > largestPattern {
+		return nil, errors.New("it repeats more than patterns may")
+	}
+	return parsed, err
+}
+
+// sizeOf is about how many instructions a regular expression is compiled to: a{1000} is a thousand times a.
+func sizeOf(re *syntax.Regexp) int {
+	size := 1 + len(re.Rune)
+	for _, sub := range re.Sub {
+		size = min(size+sizeOf(sub), 2*largestPattern)
+	}
+	if re.Op == syntax.OpRepeat {
+		size = min(size*max(1, re.Min, re.Max), 2*largestPattern)
+	}
+	return size
+}
+
+// compile makes an item a pattern for a whole name. Reloader writes ^item$, so that "a|b" means "begins with a or ends with b"; the
+// group makes it mean what it says.
+func compile(item string) (*regexp.Regexp, error) {
+	if _, err := parsePattern(item); err != nil {
 		return nil, err
 	}
 	return regexp.Compile("^(?:" + item + ")$")

@@ -52,7 +52,7 @@ func TestSplitList(t *testing.T) {
 }
 
 func FuzzParseNames(f *testing.F) {
-	for _, text := range []string{"a,b", "a{1,2},b", "[,a", `\`, "((a,b),c", "(?i)A|b", `\Qa`, "a)|(b", "x.y, z-1", "true", "[]a,]", "(?:", "\xff,a"} {
+	for _, text := range []string{"a,b", "a{1,2},b", "[,a", `\`, "((a,b),c", "(?i)A|b", `\Qa`, "a)|(b", "x.y, z-1", "true", "[]a,]", "(?:", "\xff,a", "a.-b,a-.b,a..b,.a,a-,-a,a--b,a.b-c", "((a{9}){9}){9}"} {
 		f.Add(text, "a")
 	}
 	f.Fuzz(func(t *testing.T, text, name string) {
@@ -73,7 +73,7 @@ func FuzzParseNames(f *testing.F) {
 			t.Errorf("%q became %q", want, got)
 		}
 		for _, literal := range []bool{false, true} {
-			list := parseNames(text, literal)
+			list := new(compiler).names(text, literal)
 			for exact := range list.exact {
 				if !list.match(exact) {
 					t.Errorf("%q does not match its own item %q", text, exact)
@@ -82,6 +82,9 @@ func FuzzParseNames(f *testing.F) {
 			list.match(name)
 		}
 		for _, item := range items {
+			if isName(item) != (len(validation.IsDNS1123Subdomain(item)) == 0) {
+				t.Errorf("%q: is a name: %t", item, isName(item))
+			}
 			itemFault(source.ConfigMap, item)
 			if pattern, err := compile(item); err == nil && len(validation.IsDNS1123Subdomain(name)) == 0 && pattern.MatchString(name) && !canMatch(item, lettersOfNames) {
 				t.Errorf("%q matches %q, and is said to match no name", item, name)

@@ -47,7 +47,7 @@ func (r *reader) pacing(workload, template map[string]string) Pacing {
 		only, err := strconv.ParseBool(v.text)
 		if err != nil {
 			only = true
-			r.wrong(v, `%q is not a boolean and counts as true: nothing is rolled; use "true" or "false"`)
+			r.wrong(v, `%.100q is not a boolean and counts as true: nothing is rolled; use "true" or "false"`)
 		}
 		p.NotifyOnly = &only
 	}
@@ -59,7 +59,7 @@ func (r *reader) pacing(workload, template map[string]string) Pacing {
 		if err != nil {
 			windows = window.Closed()
 			r.report(Problem{Key: v.key, Value: v.text, OnTemplate: v.onTemplate, Fault: fmt.Sprintf(
-				"%q is no maintenance window, and nothing is rolled until it is: %v", v.text, err)})
+				"%.100q is no maintenance window, and nothing is rolled until it is: %v", v.text, err)})
 		}
 		p.Windows = &windows
 	}
@@ -119,7 +119,7 @@ func (r *reader) wrong(v value, fault string) {
 func (r *reader) duration(v value, otherwise string) (time.Duration, bool) {
 	d, err := time.ParseDuration(v.text)
 	if err != nil || d < 0 {
-		r.wrong(v, "%q is not a duration, and "+otherwise+"; use a number with a unit, such as 30s or 5m")
+		r.wrong(v, "%.100q is not a duration, and "+otherwise+"; use a number with a unit, such as 30s or 5m")
 		return 0, false
 	}
 	return d, true
@@ -132,7 +132,7 @@ func (r *reader) pausedAt(workload map[string]string) (at time.Time, byReloader 
 	}
 	at, err := time.Parse(time.RFC3339, v.text)
 	if err != nil {
-		r.wrong(v, "%q is not a time as in 2026-01-31T12:00:00Z and does not count; remove it, inpod writes it itself")
+		r.wrong(v, "%.100q is not a time as in 2026-01-31T12:00:00Z and does not count; remove it, inpod writes it itself")
 		return time.Time{}, false
 	}
 	return at, !strings.Contains(v.text, ".")

@@ -43,7 +43,6 @@ type kindPolicy struct {
 	said     bool
 	search   bool
 	named    names
-	list     []string
 	excluded names
 }
 
@@ -103,12 +102,14 @@ func Read(keys Keys, workload, template map[string]string) (Policy, []Problem) {
 
 type reader struct {
 	keys     Keys
+	compiler compiler
 	problems []Problem
 }
 
-// report notes a problem once: a value that counts for several kinds of source is read several times.
+// report notes a problem once: a value that counts for several kinds of source is read several times. It notes no more than it takes
+// to say that there are too many.
 func (r *reader) report(p Problem) {
-	if !slices.Contains(r.problems, p) {
+	if !tooMany(r.problems) && !slices.Contains(r.problems, p) {
 		r.problems = append(r.problems, p)
 	}
 }
@@ -125,23 +126,36 @@ func (r *reader) kind(kind source.Kind, from map[string]string, onTemplate bool)
 	k.search = r.exactly(r.keys.Search, from, onTemplate)
 
 	key := r.keys.Named[kind]
-	list := parseNames(from[key], false)
+	list := r.names(kind, key, from[key], onTemplate, false)
 	if _, yes := list.exact[isTrue]; yes {
 		r.report(Problem{Key: key, Value: from[key], OnTemplate: onTemplate, Fault: fmt.Sprintf(
 			`"true" is read as the name of a %s; to follow every %s use %s: "true"`, kind, kind, r.keys.AutoKind[kind])})
 	}
-	k.named, k.list = list, splitList(from[key])
-	r.items(kind, key, from[key], onTemplate)
+	k.named = list
 	return k
 }
 
-// items reports what can be the name of no object in a list, nor match one as a pattern.
-func (r *reader) items(kind source.Kind, key, list string, onTemplate bool) {
-	for _, item := range splitList(list) {
-		if fault := itemFault(kind, item); fault != "" {
-			r.report(Problem{Key: key, Value: list, OnTemplate: onTemplate, Fault: fault})
+// names reads a list, and reports what in it can be the name of no object, nor match one as a pattern.
+func (r *reader) names(kind source.Kind, key, text string, onTemplate, literal bool) names {
+	list := r.compiler.names(text, literal)
+	for _, item := range list.items {
+		fault := ""
+		switch {
+		case tooMany(r.problems):
+			return list
+		case item.left:
+			fault = shortened(item.text) + " and patterns after it do not count, since those of the object are too many or repeat too much; use names, or fewer patterns"
+		default:
+			fault = itemFault(kind, item.text)
+		}
+		if fault != "" {
+			r.report(Problem{Key: key, Value: text, OnTemplate: onTemplate, Fault: fault})
+		}
+		if item.left {
+			return list
 		}
 	}
+	return list
 }
 
 // boolean reads what Go's ParseBool accepts, without trimming, as Reloader does. What cannot be read is false.
@@ -149,7 +163,7 @@ func (r *reader) boolean(key, value string, onTemplate bool) bool {
 	parsed, err := strconv.ParseBool(value)
 	if err != nil {
 		r.report(Problem{Key: key, Value: value, OnTemplate: onTemplate, Fault: fmt.Sprintf(
-			`%q is not a boolean and counts as false; use "true" or "false"`, value)})
+			`%.100q is not a boolean and counts as false; use "true" or "false"`, value)})
 	}
 	return parsed
 }
@@ -162,7 +176,7 @@ func (r *reader) exactly(key string, from map[string]string, onTemplate bool) bo
 	}
 	if parsed, err := strconv.ParseBool(strings.TrimSpace(value)); err != nil || parsed {
 		r.report(Problem{Key: key, Value: value, OnTemplate: onTemplate, Fault: fmt.Sprintf(
-			`%q counts as false; only "true" switches it on`, value)})
+			`%.100q counts as false; only "true" switches it on`, value)})
 	}
 	return false
 }
@@ -174,8 +188,7 @@ func (r *reader) excluded(kind source.Kind, workload, template map[string]string
 		from       map[string]string
 		onTemplate bool
 	}{{workload, false}, {template, true}} {
-		list := parseNames(place.from[key], true)
-		r.items(kind, key, place.from[key], place.onTemplate)
+		list := r.names(kind, key, place.from[key], place.onTemplate, true)
 		for name := range list.exact {
 			all.exact[name] = struct{}{}
 		}
@@ -196,7 +209,7 @@ func (r *reader) noRollout(workload, template map[string]string) bool {
 		return true
 	}
 	r.report(Problem{Key: r.keys.OnFailure, Value: value, OnTemplate: onTemplate, Fault: fmt.Sprintf(
-		`%q is not allowed and counts as "rollout"; use "rollout" or "none"`, value)})
+		`%.100q is not allowed and counts as "rollout"; use "rollout" or "none"`, value)})
 	return false
 }
 
@@ -210,6 +223,6 @@ func (r *reader) rolloutStrategy(workload, template map[string]string) RolloutSt
 		return strategy
 	}
 	r.report(Problem{Key: RolloutStrategyKey, Value: value, OnTemplate: onTemplate, Fault: fmt.Sprintf(
-		`%q is not allowed and counts as "rollout"; use "rollout" or "restart"`, value)})
+		`%.100q is not allowed and counts as "rollout"; use "rollout" or "restart"`, value)})
 	return Rollout
 }

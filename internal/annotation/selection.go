@@ -69,8 +69,8 @@ func (p Policy) Select(ref source.Ref, ignore, match, referenced, autoAll bool) 
 func (p Policy) Lists() map[source.Kind][]string {
 	lists := map[source.Kind][]string{}
 	for kind, k := range p.kinds {
-		if len(k.list) > 0 {
-			lists[kind] = k.list
+		for _, item := range k.named.items {
+			lists[kind] = append(lists[kind], item.text)
 		}
 	}
 	return lists
@@ -98,7 +98,7 @@ func (p Policy) Asks() bool {
 		return false
 	}
 	for _, k := range p.kinds {
-		if k.auto || k.search || len(k.list) > 0 {
+		if k.auto || k.search || len(k.named.items) > 0 {
 			return true
 		}
 	}
@@ -108,13 +108,34 @@ func (p Policy) Asks() bool {
 // Searches tells whether the workload searches sources of a kind by their match annotation.
 func (p Policy) Searches(kind source.Kind) bool { return p.kinds[kind].search }
 
-// Idle returns the items of the list of a kind that match none of these names, as the user wrote them. Those that can match no
-// object at all are left out: a [Problem] says so.
+// mostIdle is how many items of a list are found to match nothing; nobody reads more.
+const mostIdle = 100
+
+// Idle returns the items of the list of a kind that match none of these names, as the user wrote them, the first of them where there
+// are many. Those that can match no object at all are left out: a [Problem] says so.
 func (p Policy) Idle(kind source.Kind, names []string) []string {
+	items := p.kinds[kind].named.items
+	if len(items) == 0 {
+		return nil
+	}
+	known := make(map[string]bool, len(names))
+	for _, name := range names {
+		known[name] = true
+	}
 	var idle []string
-	for _, item := range p.kinds[kind].list {
-		if item != isTrue && itemFault(kind, item) == "" && !slices.ContainsFunc(names, parseNames(item, false).match) {
-			idle = append(idle, item)
+	looked := 0
+	for _, item := range items {
+		switch {
+		case item.text == isTrue, known[item.text], item.pattern != nil && slices.ContainsFunc(names, item.pattern.MatchString):
+			continue
+		case item.left:
+			continue
+		case looked == mostIdle:
+			return idle
+		}
+		looked++
+		if itemFault(kind, item.text) == "" {
+			idle = append(idle, item.text)
 		}
 	}
 	return idle

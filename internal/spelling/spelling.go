@@ -9,12 +9,12 @@ func Distance(a, b string) int {
 	if len(a) > longest || len(b) > longest {
 		return max(len(a), len(b))
 	}
-	previous := make([]int, len(b)+1)
-	for j := range previous {
-		previous[j] = j
+	var rows [2][longest + 1]int
+	for j := range len(b) + 1 {
+		rows[0][j] = j
 	}
 	for i := range len(a) {
-		current := make([]int, len(b)+1)
+		previous, current := &rows[i%2], &rows[(i+1)%2]
 		current[0] = i + 1
 		for j := range len(b) {
 			replace := previous[j]
@@ -23,9 +23,13 @@ func Distance(a, b string) int {
 			}
 			current[j+1] = min(replace, previous[j+1]+1, current[j]+1)
 		}
-		previous = current
 	}
-	return previous[len(b)]
+	return rows[len(a)%2][len(b)]
+}
+
+// Within reports whether two texts are at most so far apart, and does not look at texts whose lengths tell that they are not.
+func Within(a, b string, most int) bool {
+	return max(len(a), len(b))-min(len(a), len(b)) <= most && Distance(a, b) <= most
 }
 
 // Near reports whether a text of that distance may be a misspelling of a name: a third of its letters may be wrong, and more

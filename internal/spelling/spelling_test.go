@@ -20,6 +20,9 @@ func TestDistance(t *testing.T) {
 		if got := spelling.Distance(tc.b, tc.a); got != tc.want {
 			t.Errorf("%q to %q: %d, want %d", tc.b, tc.a, got, tc.want)
 		}
+		if !spelling.Within(tc.a, tc.b, tc.want) || tc.want > 0 && spelling.Within(tc.a, tc.b, tc.want-1) {
+			t.Errorf("%q is within another distance of %q", tc.a, tc.b)
+		}
 	}
 }
 
