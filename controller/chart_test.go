@@ -9,7 +9,7 @@ import (
 	"inpod.dev/inpod/charts/tests"
 	"inpod.dev/inpod/controller/internal/config"
 	"inpod.dev/inpod/internal/access"
-	"inpod.dev/inpod/internal/telemetry"
+	"inpod.dev/inpod/internal/version"
 )
 
 // The chart grants what the controller asks for at its start, and nothing more, for every set of values that the
@@ -32,7 +32,7 @@ func TestChartGrantsTheRequirements(t *testing.T) {
 				t.Fatal(err)
 			}
 			const namespace = "inpod-system" // that of the golden files
-			c, err := config.Load(args, []string{"POD_NAME=p", "POD_NAMESPACE=" + namespace}, telemetry.Build{})
+			c, err := config.Load(args, []string{"POD_NAME=p", "POD_NAMESPACE=" + namespace}, version.Build{})
 			if err != nil {
 				t.Fatal(err)
 			}

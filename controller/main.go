@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
 	// Maintenance windows have time zones, and no image here has their table.
 	_ "time/tzdata"
 
@@ -22,13 +23,11 @@ import (
 
 	"inpod.dev/inpod/controller/internal/config"
 	"inpod.dev/inpod/internal/access"
+	"inpod.dev/inpod/internal/logging"
 	"inpod.dev/inpod/internal/settings"
-	"inpod.dev/inpod/internal/telemetry"
 	"inpod.dev/inpod/internal/telemetry/kubelog"
+	"inpod.dev/inpod/internal/version"
 )
-
-// version is set by the linker.
-var version = ""
 
 // Exit codes.
 const (
@@ -47,7 +46,7 @@ func main() {
 
 // run is the whole program.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
-	build := telemetry.ReadBuild(version)
+	build := version.Read()
 	c, err := config.Load(args, environ, build)
 	if info, ok := errors.AsType[*settings.InfoError](err); ok {
 		_, _ = fmt.Fprint(stdout, info.Text)
@@ -57,7 +56,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		_, _ = fmt.Fprintf(stderr, "controller: %v\n", err)
 		return exitUsage
 	}
-	log := telemetry.NewLogger(stderr, c.Log.Format, c.Log.Level)
+	log := logging.NewLogger(stderr, c.Log.Format, c.Log.Level)
 	kubelog.Join(log)
 	log.LogAttrs(ctx, slog.LevelInfo, "starting", append([]slog.Attr{
 		slog.String("version", build.Version), slog.String("revision", build.Revision),
@@ -68,7 +67,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		log.Info("stopped", "cause", cause(ctx))
 		return exitOK
 	}
-	if denied, ok := errors.AsType[*access.DeniedError](err); ok && c.Log.Format == telemetry.FormatText {
+	if denied, ok := errors.AsType[*access.DeniedError](err); ok && c.Log.Format == logging.FormatText {
 		// It holds the objects that grant what is missing, for kubectl apply: not to be folded into one line.
 		_, _ = fmt.Fprintln(stderr, denied)
 		err = errDenied

@@ -11,14 +11,14 @@ import (
 
 	"inpod.dev/inpod/controller/internal/compat"
 	"inpod.dev/inpod/controller/internal/config"
-	"inpod.dev/inpod/internal/telemetry"
+	"inpod.dev/inpod/internal/version"
 )
 
 // metaInfoRetry is how long to wait after an attempt to write the ConfigMap about this program that failed.
 const metaInfoRetry = time.Minute
 
 // metaInfo says which build runs with which settings.
-func metaInfo(c config.Config, build telemetry.Build) compat.MetaInfo {
+func metaInfo(c config.Config, build version.Build) compat.MetaInfo {
 	list := func(text string) []string {
 		if text == "" {
 			return nil

@@ -14,6 +14,7 @@ import (
 	"inpod.dev/inpod/internal/telemetry"
 	"inpod.dev/inpod/internal/telemetry/kubemetrics"
 	"inpod.dev/inpod/internal/telemetry/metricsdoc"
+	"inpod.dev/inpod/internal/version"
 )
 
 var update = flag.Bool("update", false, "write the table into docs/metrics.md")
@@ -21,7 +22,7 @@ var update = flag.Bool("update", false, "write the table into docs/metrics.md")
 // The program is put together with everything that has metrics switched on, and the page lists exactly those.
 func TestMetricsAreDocumented(t *testing.T) {
 	t.Parallel()
-	registry := telemetry.NewRegistry(telemetry.Build{})
+	registry := telemetry.NewRegistry(version.Build{})
 	registry.MustRegister(kubemetrics.Collectors()...) // client-go reports to one registry of a process only
 	c := config.Default()
 	c.MetricsByNamespace = true
@@ -41,7 +42,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := &parts{connection: &access.Connection{Config: at, Client: client}, key: key, sealer: sealer, kinds: kinds, namespace: "inpod-system"}
-	if err := p.assemble(c, telemetry.Build{}, registry, &readiness{}, slog.New(slog.DiscardHandler)); err != nil {
+	if err := p.assemble(c, version.Build{}, registry, &readiness{}, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	metrics, err := metricsdoc.Of(registry)

@@ -37,12 +37,13 @@ import (
 	"inpod.dev/inpod/internal/telemetry"
 	"inpod.dev/inpod/internal/telemetry/kubemetrics"
 	"inpod.dev/inpod/internal/telemetry/profiling"
+	"inpod.dev/inpod/internal/version"
 	"inpod.dev/inpod/internal/window"
 	"inpod.dev/inpod/internal/workload"
 )
 
 // serve runs until ctx ends or a part fails.
-func serve(ctx context.Context, c config.Config, build telemetry.Build, getenv func(string) string, log *slog.Logger) error {
+func serve(ctx context.Context, c config.Config, build version.Build, getenv func(string) string, log *slog.Logger) error {
 	registry := telemetry.NewRegistry(build)
 	if err := kubemetrics.RegisterREST(registry); err != nil {
 		return err
@@ -130,7 +131,7 @@ type parts struct {
 }
 
 // connect reaches the cluster, asks for the permissions, and gets the key of all digests.
-func connect(ctx context.Context, c config.Config, build telemetry.Build, getenv func(string) string, ready *readiness, log *slog.Logger) (*parts, error) {
+func connect(ctx context.Context, c config.Config, build version.Build, getenv func(string) string, ready *readiness, log *slog.Logger) (*parts, error) {
 	p := &parts{namespace: cmp.Or(c.Pod.Namespace, "default")}
 	var err error
 	if p.kinds, err = c.Kinds.Table(); err != nil {
@@ -160,7 +161,7 @@ func connect(ctx context.Context, c config.Config, build telemetry.Build, getenv
 }
 
 // assemble makes the picture of the cluster, the loop and the election. The loop hears from the picture, and reads it.
-func (p *parts) assemble(c config.Config, build telemetry.Build, registry prometheus.Registerer, ready *readiness, log *slog.Logger) error {
+func (p *parts) assemble(c config.Config, build version.Build, registry prometheus.Registerer, ready *readiness, log *slog.Logger) error {
 	ready.not("filling the caches")
 	writes, err := metadata.NewForConfig(p.connection.Config)
 	if err != nil {

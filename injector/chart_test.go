@@ -13,7 +13,7 @@ import (
 	"inpod.dev/inpod/charts/tests"
 	"inpod.dev/inpod/injector/internal/config"
 	"inpod.dev/inpod/internal/access"
-	"inpod.dev/inpod/internal/telemetry"
+	"inpod.dev/inpod/internal/version"
 )
 
 func names[T metav1.Object](objects []T) []string {
@@ -49,7 +49,7 @@ func TestChartGrantsTheRequirements(t *testing.T) {
 				}
 				return
 			}
-			c, err := config.Load(args, []string{"POD_NAME=p", "POD_NAMESPACE=" + namespace}, telemetry.Build{})
+			c, err := config.Load(args, []string{"POD_NAME=p", "POD_NAMESPACE=" + namespace}, version.Build{})
 			if err != nil {
 				t.Fatal(err)
 			}

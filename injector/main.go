@@ -15,13 +15,11 @@ import (
 	"syscall"
 
 	"inpod.dev/inpod/injector/internal/config"
+	"inpod.dev/inpod/internal/logging"
 	"inpod.dev/inpod/internal/settings"
-	"inpod.dev/inpod/internal/telemetry"
 	"inpod.dev/inpod/internal/telemetry/kubelog"
+	"inpod.dev/inpod/internal/version"
 )
-
-// version is set by the linker.
-var version = ""
 
 // Exit codes.
 const (
@@ -39,7 +37,7 @@ func main() {
 
 // run is the whole program.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
-	build := telemetry.ReadBuild(version)
+	build := version.Read()
 	c, err := config.Load(args, environ, build)
 	if info, ok := errors.AsType[*settings.InfoError](err); ok {
 		_, _ = fmt.Fprint(stdout, info.Text)
@@ -49,7 +47,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		_, _ = fmt.Fprintf(stderr, "injector: %v\n", err)
 		return exitUsage
 	}
-	log := telemetry.NewLogger(stderr, c.Log.Format, c.Log.Level)
+	log := logging.NewLogger(stderr, c.Log.Format, c.Log.Level)
 	kubelog.Join(log)
 	log.LogAttrs(ctx, slog.LevelInfo, "starting", append([]slog.Attr{
 		slog.String("version", build.Version), slog.String("revision", build.Revision),

@@ -15,6 +15,7 @@ import (
 	"inpod.dev/inpod/internal/telemetry"
 	"inpod.dev/inpod/internal/telemetry/kubemetrics"
 	"inpod.dev/inpod/internal/telemetry/metricsdoc"
+	"inpod.dev/inpod/internal/version"
 )
 
 var update = flag.Bool("update", false, "write the table into docs/metrics.md")
@@ -24,7 +25,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	t.Parallel()
 	c := config.Default()
 	c.Pod.Name, c.Pod.Namespace = "one", "inpod-system"
-	in := &injector{config: c, log: slog.New(slog.DiscardHandler), registry: telemetry.NewRegistry(telemetry.Build{}), fail: func(error) {}}
+	in := &injector{config: c, log: slog.New(slog.DiscardHandler), registry: telemetry.NewRegistry(version.Build{}), fail: func(error) {}}
 	in.registry.MustRegister(kubemetrics.Collectors()...) // client-go reports to one registry of a process only
 	admission.NewMetrics(in.registry)
 	certs.NewClients("", nil, in.log, in.registry)

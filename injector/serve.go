@@ -26,6 +26,7 @@ import (
 	"inpod.dev/inpod/internal/telemetry"
 	"inpod.dev/inpod/internal/telemetry/kubemetrics"
 	"inpod.dev/inpod/internal/telemetry/profiling"
+	"inpod.dev/inpod/internal/version"
 )
 
 // nativeSince is the first version in which native sidecars are on (KEP-753).
@@ -50,7 +51,7 @@ type injector struct {
 }
 
 // serve runs until ctx ends or a part fails.
-func serve(ctx context.Context, c config.Config, build telemetry.Build, getenv func(string) string, log *slog.Logger) error {
+func serve(ctx context.Context, c config.Config, build version.Build, getenv func(string) string, log *slog.Logger) error {
 	registry := telemetry.NewRegistry(build)
 	if err := kubemetrics.RegisterREST(registry); err != nil {
 		return err

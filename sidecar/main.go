@@ -21,6 +21,9 @@ import (
 	"time"
 
 	"inpod.dev/inpod/internal/listen"
+	"inpod.dev/inpod/internal/logging"
+	"inpod.dev/inpod/internal/settings"
+	"inpod.dev/inpod/internal/version"
 	"inpod.dev/inpod/sidecar/internal/agent"
 	"inpod.dev/inpod/sidecar/internal/command"
 	"inpod.dev/inpod/sidecar/internal/config"
@@ -31,9 +34,6 @@ import (
 	"inpod.dev/inpod/sidecar/internal/status"
 	"inpod.dev/inpod/sidecar/internal/watch"
 )
-
-// version is set by the linker.
-var version = "dev"
 
 // Exit codes.
 const (
@@ -50,7 +50,7 @@ func main() {
 		// No wait of this program takes so long, but one of the kernel's may.
 		time.AfterFunc(hardStop, func() { os.Exit(exitFail) })
 	})
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	stopHard()
 	stop()
 	os.Exit(code)
@@ -64,22 +64,17 @@ const hardStop = 8 * time.Second
 const gcPercent = 20
 
 // run is the whole program.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	c, err := config.Parse(args)
-	switch {
-	case errors.Is(err, config.ErrHelp):
-		if err := config.Usage(stdout); err != nil {
-			return exitFail
-		}
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	c, err := config.Load(args, environ, version.Read())
+	if info, ok := errors.AsType[*settings.InfoError](err); ok {
+		_, _ = fmt.Fprint(stdout, info.Text)
 		return exitOK
-	case errors.Is(err, config.ErrVersion):
-		_, _ = fmt.Fprintln(stdout, "sidecar", version)
-		return exitOK
-	case err != nil:
-		_, _ = fmt.Fprintf(stderr, "sidecar: %v\nTry 'sidecar --help'.\n", err)
+	}
+	if err != nil {
+		_, _ = fmt.Fprintf(stderr, "sidecar: %v\n", err)
 		return exitUsage
 	}
-	log := newLog(stderr, c)
+	log := logging.NewLogger(stderr, c.LogFormat, c.LogLevel)
 	if c.Install != "" {
 		if err := install(c.Install); err != nil {
 			log.ErrorContext(ctx, "not installed", "error", err)
@@ -87,7 +82,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 		return exitOK
 	}
-	if err := serve(ctx, c, log); err != nil {
+	if err := serve(ctx, c, environ, log); err != nil {
 		log.ErrorContext(ctx, "stopped", "error", err)
 		return exitFail
 	}
@@ -97,14 +92,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 // errNotApplied ends a run with --once whose reload did not work; its outcome has been logged.
 var errNotApplied = errors.New("the application does not have the latest content")
 
-func serve(ctx context.Context, c config.Config, log *slog.Logger) error {
+func serve(ctx context.Context, c config.Config, environ []string, log *slog.Logger) error {
 	plan, err := c.Plan()
 	if err != nil {
 		return err
 	}
 	trigger := &reload.Reloader{
-		Plan: plan, Table: process.Table{Root: "/proc", Self: os.Getpid()}, Now: time.Now, Log: log, Pod: pod(),
-		Environment: os.Environ(),
+		Plan: plan, Table: process.Table{Root: "/proc", Self: os.Getpid()}, Now: time.Now, Log: log, Pod: pod(environ),
+		Environment: environ,
 	}
 	watcher := &watch.Watcher{Log: log, Poll: c.Poll, Recheck: c.Recheck}
 	trigger.Looks = watcher.Steps
@@ -127,8 +122,8 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger) error {
 
 // pod is the name of the pod that this runs in, "" outside of one. A pod's host name is its name, unless it has the
 // node's.
-func pod() string {
-	if os.Getenv("KUBERNETES_SERVICE_HOST") == "" {
+func pod(environ []string) string {
+	if settings.Lookup(environ, "KUBERNETES_SERVICE_HOST") == "" {
 		return ""
 	}
 	name, err := os.Hostname()
@@ -171,7 +166,7 @@ func forever(ctx context.Context, c config.Config, log *slog.Logger, watcher *wa
 	var tasks sync.WaitGroup
 	if c.Listen != "" {
 		server := newServer(status.Source{
-			Agent: worker.Status, Mode: watcher.Mode, Errors: watcher.Errors, Version: version, Preset: c.Preset,
+			Agent: worker.Status, Mode: watcher.Mode, Errors: watcher.Errors, Version: version.Read().Version, Preset: c.Preset,
 			How: trigger.How(), Confirm: c.Confirm, Now: time.Now, Started: time.Now(),
 		})
 		tasks.Go(func() { servePages(ctx, c.Listen, server, log) })
@@ -281,12 +276,4 @@ func newServer(source status.Source) *http.Server {
 		Handler: status.Handler(source), ReadHeaderTimeout: headerTimeout, ReadTimeout: timeout, WriteTimeout: timeout,
 		IdleTimeout: 2 * timeout, MaxHeaderBytes: maxHeader,
 	}
-}
-
-func newLog(w io.Writer, c config.Config) *slog.Logger {
-	options := &slog.HandlerOptions{Level: c.LogLevel}
-	if c.JSONLog {
-		return slog.New(slog.NewJSONHandler(w, options))
-	}
-	return slog.New(slog.NewTextHandler(w, options))
 }

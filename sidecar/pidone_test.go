@@ -14,7 +14,7 @@ import (
 )
 
 // pidOne makes this test binary the sidecar, as the first process of a PID namespace with a /proc of its own.
-const pidOne = "INPOD_TEST_PID_ONE"
+const pidOne = "TEST_PID_ONE"
 
 // A sidecar that shares no process namespace is PID 1, to which all orphans of its container go.
 func TestNoZombiesAsPIDOne(t *testing.T) {

@@ -20,7 +20,7 @@ for program in $programs; do
     fi
     # No VCS stamp: the version says it, and the bytes then depend on the sources alone.
     env "${variables[@]}" CGO_ENABLED=0 GOOS=linux GOARCH=$arch go build -trimpath -buildvcs=false "${flags[@]}" \
-      -ldflags "-s -w -X main.version=$version" -o "$out" "./$program"
+      -ldflags "-s -w -X inpod.dev/inpod/internal/version.linked=$version" -o "$out" "./$program"
     echo "built $out $version ($(du -k "$out" | cut -f1) KiB, $((SECONDS - start)) s)"
     built=$((built + 1))
   done

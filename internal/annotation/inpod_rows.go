@@ -1,18 +1,15 @@
 package annotation
 
 import (
-	"encoding/json"
 	"fmt"
-	"net/url"
-	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"inpod.dev/inpod/internal/reloadspec"
 )
 
 // injectionRow is one key: how it is read, and whether it is handed to the sidecar as the flag of the same name.
@@ -37,23 +34,23 @@ func injectionRows() []injectionRow {
 		{"reload-container", how, !flag, readContainer}, // the injector always names one
 		{"signal-handled", how, flag, readBoolean},
 		{keyURL, how, flag, readReloadURL},
-		{"reload-method", how, flag, readMethod},
-		{"reload-status", how, flag, readStatus},
+		{"reload-method", how, flag, checked(reloadspec.CheckMethod)},
+		{"reload-status", how, flag, parsed(reloadspec.ParseStatuses)},
 		{"reload-body-from", how, flag, readPath("reload-body-from")},
 		{"reload-header-from", how, !flag, readHeaders},
 		{"reload-ca-file", how, flag, readPath("reload-ca-file")},
 		{"reload-skip-verify", how, flag, readBoolean},
-		{"reload-timeout", how, flag, readDuration},
-		{"reload-attempts", how, flag, readCount},
+		{"reload-timeout", how, flag, parsed(reloadspec.ParseDuration)},
+		{"reload-attempts", how, flag, parsed(reloadspec.ParseCount)},
 		{keyCommand, how, flag, readCommand(func(i *Injection) *[]string { return &i.Command })},
 		{"validate-command", how, flag, readCommand(func(i *Injection) *[]string { return &i.Validate })},
-		{"command-timeout", how, flag, readDuration},
+		{"command-timeout", how, flag, parsed(reloadspec.ParseDuration)},
 		{"verify-url", how, flag, readURL("verify-url")},
-		{"verify-timeout", how, flag, readDuration},
+		{"verify-timeout", how, flag, parsed(reloadspec.ParseDuration)},
 		{"require-proof", how, flag, readBoolean},
 		{"probe-url", how, flag, readURL("probe-url")},
 		{"watch", !how, !flag, readWatch},
-		{"settle", !how, flag, readDuration},
+		{"settle", !how, flag, parsed(reloadspec.ParseDuration)},
 		{"sidecar-image", !how, !flag, readImage},
 		{"sidecar-cpu-request", !how, !flag, readQuantity(func(i *Injection) **resource.Quantity { return &i.CPURequest })},
 		{"sidecar-cpu-limit", !how, !flag, readQuantity(func(i *Injection) **resource.Quantity { return &i.CPULimit })},
@@ -81,28 +78,41 @@ func text(field func(*Injection) *string) reading {
 
 func quoted(value string) string { return strconv.Quote(value) }
 
-// signalNames are those that the sidecar sends.
-func signalNames() []string {
-	return []string{"HUP", "USR1", "USR2", "INT", "QUIT", "TERM", "ALRM", "WINCH", "CONT", "IO", "PWR"}
+// fault is the text of an error, "" for none.
+func fault(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// checked reads a value that is handed on as it is.
+func checked(check func(value string) error) reading {
+	return func(_ *Injection, value string) string { return fault(check(value)) }
+}
+
+// parsed is checked with a function that returns a value too.
+func parsed[T any](parse func(value string) (T, error)) reading {
+	return checked(func(value string) error {
+		_, err := parse(value)
+		return err
+	})
 }
 
 func readSignal(i *Injection, value string) string {
-	if !slices.Contains(signalNames(), strings.TrimPrefix(strings.ToUpper(value), "SIG")) {
-		return quoted(value) + " is not a signal that may ask for a reload; use one of " + strings.Join(signalNames(), ", ")
+	_, err := reloadspec.ParseSignal(value)
+	if err == nil {
+		i.Signal = value
 	}
-	i.Signal = value
-	return ""
+	return fault(err)
 }
 
 func readRegexp(i *Injection, value string) string {
-	if len(value) > longestPattern {
-		return fmt.Sprintf("is a regular expression of %d bytes; at most %d are taken", len(value), longestPattern)
+	_, err := reloadspec.ParsePattern(value)
+	if err == nil {
+		i.Cmdline = value
 	}
-	if _, err := regexp.Compile(value); err != nil {
-		return quoted(value) + " is not a regular expression: " + regexpFault(err)
-	}
-	i.Cmdline = value
-	return ""
+	return fault(err)
 }
 
 func readContainer(i *Injection, value string) string {
@@ -141,71 +151,30 @@ func readSwitch(field func(*Injection) **bool) reading {
 	}
 }
 
-// unixSocket returns the socket of unix:/path/to.sock:/path/in/request.
-func unixSocket(text string) (socket string, ok bool) {
-	rest, ok := strings.CutPrefix(text, "unix:")
-	if !ok {
-		return "", false
-	}
-	socket, inRequest, _ := strings.Cut(rest, ":")
-	return socket, isPath(socket) && (inRequest == "" || strings.HasPrefix(inRequest, "/"))
-}
-
 func readReloadURL(i *Injection, value string) string {
-	fault := readURL(keyURL)(i, value)
-	if fault == "" {
+	wrong := readURL(keyURL)(i, value)
+	if wrong == "" {
 		i.URL = value
 	}
-	return fault
+	return wrong
 }
 
 // readURL never repeats the value, which may hold a password.
 func readURL(key string) reading {
 	return func(i *Injection, value string) string {
-		const fault = "is not a URL; use http://…, https://… or unix:/path/to.sock:/path/in/request"
-		if !strings.HasPrefix(value, "unix:") {
-			if u, err := url.Parse(value); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-				return fault
-			}
-			return ""
+		if err := reloadspec.CheckURL(value); err != nil {
+			return err.Error()
 		}
-		socket, ok := unixSocket(value)
-		if !ok {
-			return fault
+		if socket, _, ok := reloadspec.SplitUnix(value); ok {
+			i.Paths = append(i.Paths, NamedPath{Key: Domain + key, Path: socket, Socket: true})
 		}
-		i.Paths = append(i.Paths, NamedPath{Key: Domain + key, Path: socket, Socket: true})
 		return ""
 	}
 }
 
-func readMethod(_ *Injection, value string) string {
-	if !regexp.MustCompile(`^[A-Z]+$`).MatchString(value) {
-		return quoted(value) + " is not an HTTP method; use capitals, such as POST or PUT"
-	}
-	return ""
-}
-
-func readStatus(_ *Injection, value string) string {
-	for part := range strings.SplitSeq(value, ",") {
-		low, high, isRange := strings.Cut(strings.TrimSpace(part), "-")
-		if !isRange {
-			high = low
-		}
-		from, err1 := strconv.Atoi(low)
-		to, err2 := strconv.Atoi(high)
-		if err1 != nil || err2 != nil || from < 100 || to > 599 || from > to {
-			return quoted(value) + " is not a list of HTTP status codes; use such as 200,204 or 200-299"
-		}
-	}
-	return ""
-}
-
-// isPath tells whether a text names a file as the containers see it.
-func isPath(text string) bool { return path.IsAbs(text) && path.Clean(text) == text && text != "/" }
-
 func readPath(key string) reading {
 	return func(i *Injection, value string) string {
-		if !isPath(value) {
+		if !reloadspec.IsFile(value) {
 			return quoted(value) + " is not a file; use a whole path, without // and .. in it"
 		}
 		i.Paths = append(i.Paths, NamedPath{Key: Domain + key, Path: value})
@@ -224,7 +193,7 @@ func readWatch(i *Injection, value string) string {
 			named = strings.TrimSuffix(named, "/")
 		}
 		switch {
-		case !isPath(named):
+		case !reloadspec.IsFile(named):
 			return quoted(named) + " is not a mount or a file in one; use whole paths, without // and .. in them, separated by commas"
 		case len(i.Watch) == mostWatched:
 			return fmt.Sprintf("names more than %d paths", mostWatched)
@@ -244,9 +213,9 @@ func readHeaders(i *Injection, value string) string {
 		if line == "" {
 			continue
 		}
-		name, file, _ := strings.Cut(line, "=")
-		if name == "" || strings.ContainsAny(name, " :\t") || !isPath(file) {
-			return quoted(line) + " is not NAME=FILE; use such as Authorization=/etc/secrets/token, one per line"
+		_, file, err := reloadspec.ParseHeader(line)
+		if err != nil {
+			return err.Error() + ", one per line"
 		}
 		i.Paths = append(i.Paths, NamedPath{Key: Domain + key, Path: file})
 		i.Arguments = append(i.Arguments, "--"+key+"="+line)
@@ -254,29 +223,13 @@ func readHeaders(i *Injection, value string) string {
 	return ""
 }
 
-func readDuration(_ *Injection, value string) string {
-	if d, err := time.ParseDuration(value); err != nil || d <= 0 {
-		return quoted(value) + " is not a duration above zero; use a number with a unit, such as 500ms or 3s"
-	}
-	return ""
-}
-
-func readCount(_ *Injection, value string) string {
-	if n, err := strconv.Atoi(value); err != nil || n < 1 {
-		return quoted(value) + " is not a number of at least 1"
-	}
-	return ""
-}
-
-// readCommand reads a JSON array: no shell is involved, so there is nothing to quote.
 func readCommand(field func(*Injection) *[]string) reading {
 	return func(i *Injection, value string) string {
-		var argv []string
-		if err := json.Unmarshal([]byte(value), &argv); err != nil || len(argv) == 0 || argv[0] == "" {
-			return quoted(value) + ` is not a command; use a JSON array of strings, such as ["nginx","-t"]`
+		argv, err := reloadspec.ParseCommand(value)
+		if err == nil {
+			*field(i) = argv
 		}
-		*field(i) = argv
-		return ""
+		return fault(err)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"inpod.dev/inpod/internal/reloadspec"
 )
 
 // names is a list of names or patterns of objects.
@@ -40,7 +42,7 @@ func (n names) match(name string) bool {
 // Bounds on the patterns of one object, which stay in memory and are read in the way of all other objects.
 const (
 	// longestPattern bounds the text of one, in bytes, and largestPattern its size, see [sizeOf].
-	longestPattern = 1 << 10
+	longestPattern = reloadspec.MaxPattern
 	largestPattern = 1 << 12
 	// allPatterns bounds the sum of their sizes, to which each adds a little of its own. Names with dots, which are names as well,
 	// may have half of it.

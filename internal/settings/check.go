@@ -4,9 +4,6 @@ import (
 	"fmt"
 	"net"
 	"strconv"
-	"strings"
-
-	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // Check collects what is wrong with values that could be read. Each problem names the setting, where its value came
@@ -28,20 +25,6 @@ func (c *Check) Err() error {
 		return nil
 	}
 	return &UsageError{Problems: c.Problems}
-}
-
-// ObjectName wants what can be the name of an object.
-func (c *Check) ObjectName(name, object string) {
-	if faults := validation.IsDNS1123Subdomain(object); len(faults) > 0 {
-		c.Wrong(name, "%q cannot be the name of an object: %s", object, strings.Join(faults, "; "))
-	}
-}
-
-// Namespace wants what can be the name of a namespace.
-func (c *Check) Namespace(name, namespace string) {
-	if faults := validation.IsDNS1123Label(namespace); len(faults) > 0 {
-		c.Wrong(name, "%q cannot be the name of a namespace: %s", namespace, strings.Join(faults, "; "))
-	}
 }
 
 // Address wants host:port or :port.

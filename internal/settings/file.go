@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,6 +29,9 @@ func (p Program) readFile(path string) (layer, []error) {
 	default:
 		return nil, []error{fmt.Errorf("file %s: the name has to end with %s", path, fileKinds)}
 	}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, []error{fmt.Errorf("file %s: is not a regular file", path)} // a named pipe would be waited for
+	}
 	// A setting has no dots in its name, so a key with one is not taken apart.
 	v := viper.NewWithOptions(viper.KeyDelimiter("\x00"))
 	v.SetConfigFile(path)
@@ -35,7 +40,7 @@ func (p Program) readFile(path string) (layer, []error) {
 		if pathError, ok := errors.AsType[*fs.PathError](err); ok {
 			return nil, []error{fmt.Errorf("file %s: cannot be read: %w", path, pathError.Err)}
 		}
-		return nil, []error{fmt.Errorf("file %s: %w", path, err)}
+		return nil, []error{fmt.Errorf("file %s: is not valid %s%s", path, strings.ToUpper(kind), lineOf(err))}
 	}
 	found := layer{}
 	var problems []error
@@ -47,18 +52,53 @@ func (p Program) readFile(path string) (layer, []error) {
 			problems = append(problems, p.unknown(origin, key, func(name string) string { return name }))
 			continue
 		}
-		text, err := textOf(v.Get(key), p.Table[i].Value.isList())
+		value, err := givenIn(v.Get(key), p.Table[i].Value)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("%s: %w", origin, err))
 			continue
 		}
-		found[key] = given{text, origin}
+		value.origin = origin
+		found[key] = value
 	}
 	return found, problems
 }
 
-// textOf writes a value of the file as it would be written on the command line, so that there is one parser for all.
-func textOf(value any, isList bool) (string, error) {
+// lineOf is where a parser stopped, as far as its error says. What else it says may quote the file, and a URL there may hold a
+// password.
+func lineOf(err error) string {
+	where := ""
+	if line := regexp.MustCompile(`\bline \d+`).FindString(err.Error()); line != "" {
+		where = " at " + line
+	}
+	if strings.Contains(err.Error(), "already defined") {
+		where += ": a key is already defined"
+	}
+	return where
+}
+
+// givenIn returns a value of the file as it would be written elsewhere, so that there is one parser for all.
+func givenIn(value any, into Value) (given, error) {
+	entries, isList := value.([]any)
+	if !isList {
+		text, err := textOf(value)
+		return given{text: text, isFile: true}, err
+	}
+	if _, ok := into.(List); !ok {
+		return given{}, errors.New("is a list, and one value is wanted")
+	}
+	texts := make([]string, 0, len(entries))
+	for _, entry := range entries {
+		text, err := textOf(entry)
+		if err != nil {
+			return given{}, err
+		}
+		texts = append(texts, text)
+	}
+	return given{entries: texts, isFile: true}, nil
+}
+
+// textOf writes one value of the file as it would be written on the command line.
+func textOf(value any) (string, error) {
 	switch v := value.(type) {
 	case string:
 		return v, nil
@@ -70,21 +110,10 @@ func textOf(value any, isList bool) (string, error) {
 		return strconv.FormatInt(v, 10), nil
 	case float64:
 		return strconv.FormatFloat(v, 'f', -1, 64), nil
+	case []any:
+		return "", errors.New("is a list, and one value is wanted")
 	case nil:
 		return "", errors.New("has no value; give it one or remove the line")
-	case []any:
-		if !isList {
-			return "", errors.New("is a list, and one value is wanted")
-		}
-		entries := make([]string, 0, len(v))
-		for _, entry := range v {
-			text, err := textOf(entry, false)
-			if err != nil {
-				return "", err
-			}
-			entries = append(entries, text)
-		}
-		return strings.Join(entries, ","), nil
 	default:
 		return "", errors.New("has a value that is neither text, number, boolean nor list")
 	}

@@ -61,8 +61,16 @@ type loader struct {
 
 // set gives a setting its value, or notes why that cannot be.
 func (l *loader) set(s Setting, origin, text string) {
+	l.note(s, origin, s.Value.Set(text))
+}
+
+// note records where a setting came from, and what is wrong with it. The value of a secret is not repeated.
+func (l *loader) note(s Setting, origin string, err error) {
 	l.loaded.origins[s.Name] = origin
-	if err := s.Value.Set(text); err != nil {
+	if invalid, ok := errors.AsType[*invalidError](err); ok && s.Secret {
+		err = errors.New("is not " + invalid.want)
+	}
+	if err != nil {
 		l.problems = append(l.problems, fmt.Errorf("%s: %w", origin, err))
 	}
 }
@@ -80,7 +88,7 @@ func (l *loader) readFlags(args []string) error {
 	flags := pflag.NewFlagSet(l.program.Name, pflag.ContinueOnError)
 	for _, s := range l.table {
 		flag := flags.VarPF(flagValue{s.Value, func(text string) { l.set(s, "flag --"+s.Name, text) }}, s.Name, "", s.Usage)
-		if s.Value.isBool() {
+		if isBool(s.Value) {
 			flag.NoOptDefVal = "true"
 		}
 	}
@@ -104,7 +112,7 @@ func (l *loader) readFlags(args []string) error {
 
 // unexpected is the problem of an argument that is no flag.
 func (l *loader) unexpected(argument string) error {
-	isBool := func(s Setting) bool { return s.Value.isBool() }
+	isBool := func(s Setting) bool { return isBool(s.Value) }
 	if i := slices.IndexFunc(l.table, isBool); i >= 0 {
 		return fmt.Errorf("unexpected argument %q: there are only flags, and the value of a boolean one follows an equals sign, as in --%s=false",
 			argument, l.table[i].Name)
@@ -129,6 +137,9 @@ func (l *loader) explain(err error) error {
 
 // readEnvironmentAndFile fills what no flag has set.
 func (l *loader) readEnvironmentAndFile() {
+	if l.program.IgnoreEnvironment != nil && *l.program.IgnoreEnvironment {
+		l.environ = nil
+	}
 	environment := l.readEnvironment()
 	var file layer
 	if l.loaded.File != "" {
@@ -142,7 +153,7 @@ func (l *loader) readEnvironmentAndFile() {
 		}
 		for _, from := range []layer{environment, file} {
 			if given, ok := from[s.Name]; ok {
-				l.set(s, given.origin, given.text)
+				l.note(s, given.origin, given.into(s.Value))
 				break
 			}
 		}
@@ -153,8 +164,21 @@ func (l *loader) readEnvironmentAndFile() {
 type layer map[string]given
 
 type given struct {
-	text   string
-	origin string
+	text    string
+	entries []string // those of a list in the file; nil for one text
+	origin  string
+	isFile  bool
+}
+
+// into sets a value.
+func (g given) into(v Value) error {
+	if list, ok := v.(List); ok && g.entries != nil {
+		return list.SetList(g.entries)
+	}
+	if variable, ok := v.(inVariable); ok && !g.isFile {
+		return variable.setVariable(g.text)
+	}
+	return v.Set(g.text)
 }
 
 // readEnvironment collects the variables with our prefix. An empty variable counts as not set, because that is what a
@@ -170,7 +194,7 @@ func (l *loader) readEnvironment() layer {
 		switch i := slices.IndexFunc(l.table, func(s Setting) bool { return s.Variable() == name }); {
 		case text == "" && i >= 0:
 		case i >= 0:
-			found[l.table[i].Name] = given{text, origin}
+			found[l.table[i].Name] = given{text: text, origin: origin}
 		case name == variableOf("config"):
 			if l.loaded.File == "" {
 				l.loaded.File = text
@@ -184,7 +208,7 @@ func (l *loader) readEnvironment() layer {
 	for _, s := range l.table {
 		_, ours := found[s.Name]
 		if text := Lookup(l.environ, s.Alias); s.Alias != "" && !ours && text != "" {
-			found[s.Name] = given{text, "environment variable " + s.Alias}
+			found[s.Name] = given{text: text, origin: "environment variable " + s.Alias}
 		}
 	}
 	return found

@@ -13,7 +13,7 @@ import (
 	"slices"
 	"strings"
 
-	"inpod.dev/inpod/internal/telemetry"
+	"inpod.dev/inpod/internal/version"
 )
 
 // environmentPrefix is what the environment variables of all settings begin with.
@@ -61,10 +61,13 @@ func variableOf(name string) string {
 // Program is a program that has settings. The name of the configuration file is not in the table: a file cannot name
 // itself.
 type Program struct {
-	Name  string          // as in "inpod NAME"
-	Intro string          // the top of the help text
-	Build telemetry.Build // what --version answers
-	Table []Setting       // in the order of the help text
+	Name  string        // as in "inpod NAME"
+	Intro string        // the top of the help text
+	Build version.Build // what --version answers
+	Table []Setting     // in the order of the help text
+	// IgnoreEnvironment is the field of a boolean setting that a flag sets where the environment is not the program's own; nil
+	// for none.
+	IgnoreEnvironment *bool
 }
 
 // sections are the headings in the order in which the table first has them.

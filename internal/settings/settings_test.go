@@ -11,7 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"inpod.dev/inpod/internal/settings"
-	"inpod.dev/inpod/internal/telemetry"
+	"inpod.dev/inpod/internal/settings/kubevalue"
+	"inpod.dev/inpod/internal/version"
 )
 
 // The controller's tests go through every way to write every kind of value; here is what any program may rely on.
@@ -26,7 +27,7 @@ type config struct {
 
 func programOf(c *config, more ...settings.Setting) settings.Program {
 	return settings.Program{
-		Name: "example", Intro: "inpod example: for tests.\n", Build: telemetry.Build{Version: "1.2.3", GoVersion: "go1.26"},
+		Name: "example", Intro: "inpod example: for tests.\n", Build: version.Build{Version: "1.2.3", GoVersion: "go1.26"},
 		Table: append([]settings.Setting{
 			general.Setting("pause", settings.Duration(&c.Pause), "how long to wait"),
 			general.Setting("names", settings.Names(&c.Names, "NAME,…"), "who to greet"),
@@ -109,11 +110,11 @@ func TestHelpAndVersionAreAnswersAndNotErrors(t *testing.T) {
 func TestCheckCollectsEverything(t *testing.T) {
 	t.Parallel()
 	check := settings.Check{Origin: func(name string) string { return "flag --" + name }}
-	check.ObjectName("lease", "A_B")
-	check.Namespace("namespace", "a.b")
+	kubevalue.ObjectName(&check, "lease", "A_B")
+	kubevalue.Namespace(&check, "namespace", "a.b")
 	check.Address("listen", "nine")
-	check.ObjectName("fine", "a.b")
-	check.Namespace("fine", "a-b")
+	kubevalue.ObjectName(&check, "fine", "a.b")
+	kubevalue.Namespace(&check, "fine", "a-b")
 	check.Address("fine", ":9090")
 	err := check.Err()
 	usage, ok := errors.AsType[*settings.UsageError](err)

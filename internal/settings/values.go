@@ -9,41 +9,67 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
-	"k8s.io/apimachinery/pkg/api/resource"
 
-	"inpod.dev/inpod/internal/telemetry"
+	"inpod.dev/inpod/internal/logging"
 )
 
-// Value is a field of a Config that can be set from text. Its Type is the placeholder in the help.
-type Value interface {
-	pflag.Value
-	isBool() bool
-	isList() bool
+// Value is a field of a Config that can be set from text. Its Type is the placeholder in the help. A value that may also be
+// written as a list in the configuration file is a [List] too.
+type Value = pflag.Value
+
+// List is a [Value] of several entries.
+type List interface {
+	Value
+	// SetList takes the entries of a list in the configuration file.
+	SetList(entries []string) error
 }
+
+// inVariable is a [Value] that is written in another way as an environment variable than as a flag.
+type inVariable interface {
+	setVariable(text string) error
+}
+
+func isBool(v Value) bool {
+	b, ok := v.(interface{ IsBoolFlag() bool })
+	return ok && b.IsBoolFlag()
+}
+
+// invalidError is the error of a text that a value cannot be set from.
+type invalidError struct{ text, want string }
+
+func (e *invalidError) Error() string { return fmt.Sprintf("%q is not %s", e.text, e.want) }
 
 // scalar is a value made of one piece of text.
 type scalar[T any] struct {
 	field       *T
 	placeholder string
-	want        string // completes the sentence: "x" is not …
+	want        string
 	parse       func(string) (T, error)
 	format      func(T) string
+}
+
+// Scalar is a value made of one piece of text. Its want completes the sentence: "x" is not …
+func Scalar[T any](field *T, placeholder, want string, parse func(string) (T, error), format func(T) string) Value {
+	return scalar[T]{field, placeholder, want, parse, format}
 }
 
 // Set implements [pflag.Value]. Its error names the text and what is allowed instead, and not where the text came from.
 func (s scalar[T]) Set(text string) error {
 	parsed, err := s.parse(strings.TrimSpace(text))
 	if err != nil {
-		return fmt.Errorf("%q is not %s", text, s.want)
+		return &invalidError{text, s.want}
 	}
 	*s.field = parsed
 	return nil
 }
 
 func (s scalar[T]) String() string { return s.format(*s.field) }
-func (s scalar[T]) Type() string   { return s.placeholder }
-func (s scalar[T]) isBool() bool   { _, is := any(s.field).(*bool); return is }
-func (s scalar[T]) isList() bool   { return false }
+
+// Type implements [pflag.Value].
+func (s scalar[T]) Type() string { return s.placeholder }
+
+// IsBoolFlag reports whether the flag may stand without a value, which then is true.
+func (s scalar[T]) IsBoolFlag() bool { _, is := any(s.field).(*bool); return is }
 
 // Text is any text.
 func Text(field *string, placeholder string) Value {
@@ -78,8 +104,8 @@ func Duration(field *time.Duration) Value {
 
 // Level is the least level of the log.
 func Level(field *slog.Level) Value {
-	want := "a log level: use one of " + strings.Join(telemetry.LevelNames(), ", ")
-	return scalar[slog.Level]{field, "LEVEL", want, telemetry.ParseLevel, telemetry.LevelName}
+	want := "a log level: use one of " + strings.Join(logging.LevelNames(), ", ")
+	return scalar[slog.Level]{field, "LEVEL", want, logging.ParseLevel, logging.LevelName}
 }
 
 // OneOf is a closed set. An alias is read as the value it stands for.
@@ -130,18 +156,46 @@ func (l *list) Set(text string) error {
 
 func (l *list) String() string { return strings.Join(*l.field, ",") }
 func (l *list) Type() string   { return l.placeholder }
-func (l *list) isBool() bool   { return false }
-func (l *list) isList() bool   { return true }
 
-// Quantity is an amount of processor time or memory, as Kubernetes writes it.
-func Quantity(field *resource.Quantity) Value {
-	parse := func(s string) (resource.Quantity, error) {
-		q, err := resource.ParseQuantity(s)
-		if err == nil && q.Sign() < 0 {
-			err = strconv.ErrRange
-		}
-		return q, err
-	}
-	format := func(q resource.Quantity) string { return q.String() }
-	return scalar[resource.Quantity]{field, "QUANTITY", "a quantity: use such as 5m for processors, 64Mi for memory, or 0 for none", parse, format}
+// SetList implements [List].
+func (l *list) SetList(entries []string) error { return l.Set(strings.Join(entries, ",")) }
+
+// variableSeparator separates the entries of a repeated flag in one environment variable.
+const variableSeparator = ";"
+
+// repeated is a value made of many pieces of text, each of which may hold any character: a flag that is given several times.
+type repeated struct {
+	field       *[]string
+	placeholder string
 }
+
+// Repeated is a list whose flag is given once for each entry. In an environment variable, semicolons separate the entries.
+func Repeated(field *[]string, placeholder string) Value {
+	return &repeated{field: field, placeholder: placeholder}
+}
+
+// Set implements [pflag.Value].
+func (r *repeated) Set(text string) error {
+	*r.field = append(*r.field, text)
+	return nil
+}
+
+// SetList implements [List].
+func (r *repeated) SetList(entries []string) error {
+	*r.field = slices.Clone(entries)
+	return nil
+}
+
+func (r *repeated) setVariable(text string) error {
+	for entry := range strings.SplitSeq(text, variableSeparator) {
+		if entry = strings.TrimSpace(entry); entry != "" {
+			*r.field = append(*r.field, entry)
+		}
+	}
+	return nil
+}
+
+func (r *repeated) String() string { return strings.Join(*r.field, variableSeparator) }
+
+// Type implements [pflag.Value].
+func (r *repeated) Type() string { return r.placeholder }

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"inpod.dev/inpod/internal/telemetry"
+	"inpod.dev/inpod/internal/version"
 )
 
 func well() error { return nil }
@@ -22,7 +23,7 @@ func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func TestEndpoints(t *testing.T) {
 	t.Parallel()
-	registry := telemetry.NewRegistry(telemetry.Build{Version: "1.2.3", Revision: "abc", GoVersion: "go1.26"})
+	registry := telemetry.NewRegistry(version.Build{Version: "1.2.3", Revision: "abc", GoVersion: "go1.26"})
 	sick := func() error { return errors.New("cache of Secrets has not synced\nafter 3 s") }
 	handler := telemetry.NewServer("controller", ":0", quiet(),
 		telemetry.Metrics(registry), telemetry.Live(well), telemetry.Ready(sick)).Handler()
@@ -136,7 +137,7 @@ func TestAllOf(t *testing.T) {
 func TestTwoRegistriesDoNotMeet(t *testing.T) {
 	t.Parallel()
 	for range 2 {
-		registry := telemetry.NewRegistry(telemetry.Build{})
+		registry := telemetry.NewRegistry(version.Build{})
 		if err := registry.Register(prometheus.NewGauge(prometheus.GaugeOpts{Name: "inpod_x", Help: "x"})); err != nil {
 			t.Error(err)
 		}

@@ -17,8 +17,8 @@ import (
 	"time"
 
 	"inpod.dev/inpod/controller/internal/alert"
+	"inpod.dev/inpod/internal/logging"
 	"inpod.dev/inpod/internal/source"
-	"inpod.dev/inpod/internal/telemetry"
 	"inpod.dev/inpod/internal/workload"
 )
 
@@ -192,7 +192,7 @@ type Election struct {
 
 // Log is the form of the log and its least level.
 type Log struct {
-	Format telemetry.Format
+	Format logging.Format
 	Level  slog.Level
 }
 
@@ -349,7 +349,7 @@ func Default() Config {
 			RenewDeadline: 10 * time.Second,
 			RetryPeriod:   2 * time.Second,
 		},
-		Log:             Log{Format: telemetry.FormatText, Level: slog.LevelInfo},
+		Log:             Log{Format: logging.FormatText, Level: slog.LevelInfo},
 		Pprof:           Pprof{Address: "127.0.0.1:6060"},
 		Pace:            Pace{Settle: 2 * time.Second, SettleMax: 10 * time.Second, Workers: 8, AdoptionRate: 20, RolloutTimeout: 10 * time.Minute},
 		InPlace:         InPlace{Enabled: true, Deadline: 2 * time.Minute, NudgeRate: 50, Through: Direct, Unreachable: WaitUnreachable},

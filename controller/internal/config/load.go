@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"inpod.dev/inpod/internal/settings"
-	"inpod.dev/inpod/internal/telemetry"
+	"inpod.dev/inpod/internal/version"
 )
 
 // intro is the top of the help text.
@@ -18,7 +18,7 @@ use. When content that an annotated workload uses has changed, it has the pods r
 // Load reads the command line (without the name of the program) and the environment ("NAME=value", as from
 // os.Environ), and the configuration file that they name. The error is a [*settings.InfoError] when --help or
 // --version was asked for, and a [*settings.UsageError] otherwise. The build is what --version answers.
-func Load(args, environ []string, build telemetry.Build) (Config, error) {
+func Load(args, environ []string, build version.Build) (Config, error) {
 	config := Default()
 	loaded, err := program(&config, build).Load(joinBooleans(args), environ)
 	if err != nil {
@@ -35,10 +35,10 @@ func Load(args, environ []string, build telemetry.Build) (Config, error) {
 // Help is the text of --help.
 func Help() string {
 	config := Default()
-	return program(&config, telemetry.Build{}).Help()
+	return program(&config, version.Build{}).Help()
 }
 
-func program(config *Config, build telemetry.Build) settings.Program {
+func program(config *Config, build version.Build) settings.Program {
 	return settings.Program{Name: "controller", Intro: intro, Build: build, Table: table(config)}
 }
 

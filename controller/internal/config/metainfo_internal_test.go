@@ -3,7 +3,7 @@ package config
 import (
 	"testing"
 
-	"inpod.dev/inpod/internal/telemetry"
+	"inpod.dev/inpod/internal/version"
 )
 
 func TestMetaInfoIsWrittenWhereItIsAskedFor(t *testing.T) {
@@ -23,7 +23,7 @@ func TestMetaInfoIsWrittenWhereItIsAskedFor(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c, err := Load(tc.args, tc.environ, telemetry.Build{})
+			c, err := Load(tc.args, tc.environ, version.Build{})
 			if err != nil {
 				t.Fatal(err)
 			}

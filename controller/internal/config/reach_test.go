@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"inpod.dev/inpod/internal/telemetry"
+	"inpod.dev/inpod/internal/version"
 )
 
 // other is, per setting, a valid text that is not the default. Some need a second setting to be valid.
@@ -112,7 +112,7 @@ func file(t *testing.T, name, content string) string {
 }
 
 func load(args, environ []string) (Config, error) {
-	return Load(args, environ, telemetry.Build{Version: "1.2.3", GoVersion: "go1.26"})
+	return Load(args, environ, version.Build{Version: "1.2.3", GoVersion: "go1.26"})
 }
 
 // leaves returns every field of a struct by its path, as text.

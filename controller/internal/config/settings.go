@@ -4,8 +4,9 @@ import (
 	"strings"
 
 	"inpod.dev/inpod/controller/internal/alert"
+	"inpod.dev/inpod/internal/logging"
 	"inpod.dev/inpod/internal/settings"
-	"inpod.dev/inpod/internal/telemetry"
+	"inpod.dev/inpod/internal/settings/kubevalue"
 	"inpod.dev/inpod/internal/window"
 )
 
@@ -23,7 +24,7 @@ func reloaderTable(c *Config) []settings.Setting {
 	var (
 		strategy = settings.OneOf(&c.Reload.Strategy, "STRATEGY", map[string]Strategy{"default": EnvVars}, EnvVars, Annotations)
 		// An empty format is Reloader's own default and what its chart renders.
-		format = settings.OneOf(&c.Log.Format, "FORMAT", map[string]telemetry.Format{"": telemetry.FormatText}, telemetry.Formats()...)
+		format = settings.OneOf(&c.Log.Format, "FORMAT", map[string]logging.Format{"": logging.FormatText}, logging.Formats()...)
 	)
 	const s = reloaderSettings
 	return []settings.Setting{
@@ -33,13 +34,13 @@ func reloaderTable(c *Config) []settings.Setting {
 		s.Setting("reload-on-delete", settings.Boolean(&c.Reload.OnDelete), "roll when a source that is used disappears"),
 		s.Setting("namespaces", settings.Names(&c.Namespaces, "NAME,…"), "work in these namespaces only, with rights in these only; without it KUBERNETES_NAMESPACE names one, and otherwise it is all"),
 		s.Setting("namespaces-to-ignore", settings.Names(&c.Scope.IgnoredNamespaces, "NAME,…"), "leave these namespaces out"),
-		s.Setting("namespace-selector", settings.Selector(&c.Scope.NamespaceSelector), "work in the namespaces whose labels match. Each is watched for itself: where most match, rather ignore the others"),
-		s.Setting("resource-label-selector", settings.Selector(&c.Scope.SourceSelector), "heed the ConfigMaps and Secrets whose labels match; of the others nothing is known"),
+		s.Setting("namespace-selector", kubevalue.Selector(&c.Scope.NamespaceSelector), "work in the namespaces whose labels match. Each is watched for itself: where most match, rather ignore the others"),
+		s.Setting("resource-label-selector", kubevalue.Selector(&c.Scope.SourceSelector), "heed the ConfigMaps and Secrets whose labels match; of the others nothing is known"),
 		s.Setting("resources-to-ignore", settings.Names(&c.Scope.IgnoredSources, "NAME,…"), "heed no configmaps, or no secrets, and need no rights on them"),
 		s.Setting("sync-after-restart", settings.Boolean(&c.Reload.SyncAfterRestart), "has no effect: what changed while inpod was away is always applied, once"),
 		s.Setting("enable-ha", settings.Boolean(&c.Election.Enabled), "elect one replica that acts; the others are ready to take over. Needs POD_NAME and POD_NAMESPACE"),
 		s.Setting("log-format", format, "form of the log: text or json"),
-		s.Setting("log-level", settings.Level(&c.Log.Level), "least level of the log: "+strings.Join(telemetry.LevelNames(), ", ")),
+		s.Setting("log-level", settings.Level(&c.Log.Level), "least level of the log: "+strings.Join(logging.LevelNames(), ", ")),
 		s.Setting("auto-annotation", key(&c.Keys.Auto), "on a workload: roll for every source it uses"),
 		s.Setting("configmap-auto-annotation", key(&c.Keys.ConfigMapAuto), "on a workload: roll for every ConfigMap it uses"),
 		s.Setting("secret-auto-annotation", key(&c.Keys.SecretAuto), "on a workload: roll for every Secret it uses"),

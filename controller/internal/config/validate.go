@@ -8,6 +8,7 @@ import (
 
 	"inpod.dev/inpod/controller/internal/alert"
 	"inpod.dev/inpod/internal/settings"
+	"inpod.dev/inpod/internal/settings/kubevalue"
 	"inpod.dev/inpod/internal/window"
 )
 
@@ -113,15 +114,15 @@ func (v *validator) kubernetes() {
 		v.Wrong("kube-api-burst", "%d has no effect without --kube-api-qps; set both or none", k.Burst)
 	}
 	for _, namespace := range v.config.Namespaces {
-		v.Namespace("namespaces", namespace)
+		kubevalue.Namespace(&v.Check, "namespaces", namespace)
 	}
-	v.ObjectName("digest-key-secret", v.config.DigestKeySecret)
-	v.ObjectName("lease-name", v.config.Election.LeaseName)
+	kubevalue.ObjectName(&v.Check, "digest-key-secret", v.config.DigestKeySecret)
+	kubevalue.ObjectName(&v.Check, "lease-name", v.config.Election.LeaseName)
 }
 
 func (v *validator) scope() {
 	for _, namespace := range v.config.Scope.IgnoredNamespaces {
-		v.Namespace("namespaces-to-ignore", namespace)
+		kubevalue.Namespace(&v.Check, "namespaces-to-ignore", namespace)
 	}
 	if namespaces, _ := v.config.Watched(); len(v.config.Namespaces) > 0 && len(namespaces) == 0 {
 		v.Wrong("namespaces-to-ignore", "leaves nothing of --namespaces (%s) to work in", v.Origin("namespaces"))

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"inpod.dev/inpod/controller/internal/config"
-	"inpod.dev/inpod/internal/telemetry"
+	"inpod.dev/inpod/internal/version"
 )
 
 var update = flag.Bool("update", false, "write docs/conformance.md anew")
@@ -143,7 +143,7 @@ func TestEveryFlagOfReloaderIsAccepted(t *testing.T) {
 			t.Run(name+" "+form, func(t *testing.T) {
 				t.Parallel()
 				args := strings.Split(form, " ")
-				if _, err := config.Load(args, []string{"POD_NAME=p", "POD_NAMESPACE=n"}, telemetry.Build{}); err != nil {
+				if _, err := config.Load(args, []string{"POD_NAME=p", "POD_NAMESPACE=n"}, version.Build{}); err != nil {
 					t.Error(err)
 				}
 			})

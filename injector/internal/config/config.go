@@ -16,7 +16,7 @@ import (
 
 	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/confirm"
-	"inpod.dev/inpod/internal/telemetry"
+	"inpod.dev/inpod/internal/logging"
 )
 
 // NativeSidecars says whether native sidecars are used.
@@ -116,7 +116,7 @@ type Election struct {
 
 // Log is the form of the log and its least level.
 type Log struct {
-	Format telemetry.Format
+	Format logging.Format
 	Level  slog.Level
 }
 
@@ -156,7 +156,7 @@ func Default() Config {
 			Capabilities: annotation.CapabilitiesAsNeeded, StatusPort: confirm.DefaultPort,
 		},
 		Election:        Election{LeaseName: "inpod-injector"},
-		Log:             Log{Format: telemetry.FormatText, Level: slog.LevelInfo},
+		Log:             Log{Format: logging.FormatText, Level: slog.LevelInfo},
 		Pprof:           Pprof{Address: "127.0.0.1:6060"},
 		ListenAddress:   ":9090",
 		DigestKeySecret: "inpod-digest-key",

@@ -15,14 +15,14 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"inpod.dev/inpod/internal/settings"
-	"inpod.dev/inpod/internal/telemetry"
+	"inpod.dev/inpod/internal/version"
 )
 
 // pod is what the chart sets in the environment through the downward API.
 func pod() []string { return []string{"POD_NAME=p", "POD_NAMESPACE=n"} }
 
 func load(args, environ []string) (Config, error) {
-	return Load(args, append(pod(), environ...), telemetry.Build{Version: "1.2.3", GoVersion: "go1.26"})
+	return Load(args, append(pod(), environ...), version.Build{Version: "1.2.3", GoVersion: "go1.26"})
 }
 
 // needed is what has no default.
@@ -185,7 +185,7 @@ func TestRefused(t *testing.T) {
 
 func TestOutsideOfAPodItSaysWhatIsMissing(t *testing.T) {
 	t.Parallel()
-	_, err := Load([]string{needed}, []string{"POD_NAME=p"}, telemetry.Build{})
+	_, err := Load([]string{needed}, []string{"POD_NAME=p"}, version.Build{})
 	if err == nil || !strings.Contains(err.Error(), "POD_NAME and POD_NAMESPACE") || !strings.Contains(err.Error(), "fieldRef") {
 		t.Errorf("error %v", err)
 	}
@@ -197,7 +197,7 @@ func TestHelpAndVersionNeedNothing(t *testing.T) {
 		"--version": {"inpod injector 1.2.3 (go1.26)\n"},
 		"--help":    {"--sidecar-image IMAGE  [INPOD_SIDECAR_IMAGE]", "(default auto)", "(default 72h0m0s)", "The webhook:", "Exit codes"},
 	} {
-		_, err := Load([]string{flag}, nil, telemetry.Build{Version: "1.2.3", GoVersion: "go1.26"})
+		_, err := Load([]string{flag}, nil, version.Build{Version: "1.2.3", GoVersion: "go1.26"})
 		info, ok := errors.AsType[*settings.InfoError](err)
 		if !ok {
 			t.Errorf("%s: %v", flag, err)

@@ -4,7 +4,7 @@ import (
 	"log/slog"
 
 	"inpod.dev/inpod/internal/settings"
-	"inpod.dev/inpod/internal/telemetry"
+	"inpod.dev/inpod/internal/version"
 )
 
 // intro is the top of the help text.
@@ -17,7 +17,7 @@ asks by the label of that name, gets a sidecar that makes the application reload
 // Load reads the command line (without the name of the program) and the environment ("NAME=value", as from
 // os.Environ), and the configuration file that they name. The error is a [*settings.InfoError] when --help or
 // --version was asked for, and a [*settings.UsageError] otherwise. The build is what --version answers.
-func Load(args, environ []string, build telemetry.Build) (Config, error) {
+func Load(args, environ []string, build version.Build) (Config, error) {
 	config := Default()
 	loaded, err := program(&config, build).Load(args, environ)
 	if err != nil {
@@ -31,7 +31,7 @@ func Load(args, environ []string, build telemetry.Build) (Config, error) {
 	return config, nil
 }
 
-func program(config *Config, build telemetry.Build) settings.Program {
+func program(config *Config, build version.Build) settings.Program {
 	return settings.Program{Name: "injector", Intro: intro, Build: build, Table: table(config)}
 }
 

@@ -6,8 +6,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/logging"
 	"inpod.dev/inpod/internal/settings"
-	"inpod.dev/inpod/internal/telemetry"
+	"inpod.dev/inpod/internal/settings/kubevalue"
 )
 
 const (
@@ -33,12 +34,12 @@ func sidecarTable(c *Sidecar) []settings.Setting {
 		s.Setting("sidecar-image", settings.Text(&c.Image, "IMAGE"), "image of the sidecar; required"),
 		s.Setting("sidecar-pull-policy", pull, "when a node pulls it: IfNotPresent, Always or Never"),
 		s.Setting("native-sidecars", native, "inject native sidecars (init containers that keep running): auto is from Kubernetes 1.29 on; or always, never"),
-		s.Setting("sidecar-cpu-request", settings.Quantity(&c.CPURequest), "processor time that a sidecar requests; 0 for none"),
-		s.Setting("sidecar-cpu-limit", settings.Quantity(&c.CPULimit), "processor time that a sidecar may use; 0 for a limit only where the application has one, or a quota or LimitRange wants one"),
-		s.Setting("sidecar-memory-request", settings.Quantity(&c.MemoryRequest), "memory that a sidecar requests; 0 for none"),
-		s.Setting("sidecar-memory-limit", settings.Quantity(&c.MemoryLimit), "memory that a sidecar may use; 0 for no limit. One that runs programs of the application gets 256Mi if this is less"),
-		s.Setting("sidecar-ephemeral-storage-request", settings.Quantity(&c.StorageRequest), "ephemeral storage that a sidecar requests; 0 for none"),
-		s.Setting("sidecar-ephemeral-storage-limit", settings.Quantity(&c.StorageLimit), "ephemeral storage that a sidecar may use; 0 for no limit"),
+		s.Setting("sidecar-cpu-request", kubevalue.Quantity(&c.CPURequest), "processor time that a sidecar requests; 0 for none"),
+		s.Setting("sidecar-cpu-limit", kubevalue.Quantity(&c.CPULimit), "processor time that a sidecar may use; 0 for a limit only where the application has one, or a quota or LimitRange wants one"),
+		s.Setting("sidecar-memory-request", kubevalue.Quantity(&c.MemoryRequest), "memory that a sidecar requests; 0 for none"),
+		s.Setting("sidecar-memory-limit", kubevalue.Quantity(&c.MemoryLimit), "memory that a sidecar may use; 0 for no limit. One that runs programs of the application gets 256Mi if this is less"),
+		s.Setting("sidecar-ephemeral-storage-request", kubevalue.Quantity(&c.StorageRequest), "ephemeral storage that a sidecar requests; 0 for none"),
+		s.Setting("sidecar-ephemeral-storage-limit", kubevalue.Quantity(&c.StorageLimit), "ephemeral storage that a sidecar may use; 0 for no limit"),
 		s.Setting("sidecar-capabilities", gets, "Linux capabilities of a sidecar that is root: as-needed, or none where a policy forbids added ones"),
 		s.Setting("sidecar-status-port", settings.Integer(&c.StatusPort, "a whole number"), "port of the sidecar's status page"),
 	}
@@ -68,14 +69,14 @@ func webhookTable(c *Config) []settings.Setting {
 }
 
 func generalTable(c *Config) []settings.Setting {
-	format := settings.OneOf(&c.Log.Format, "FORMAT", map[string]telemetry.Format{"": telemetry.FormatText}, telemetry.Formats()...)
+	format := settings.OneOf(&c.Log.Format, "FORMAT", map[string]logging.Format{"": logging.FormatText}, logging.Formats()...)
 	const s = generalSettings
 	return []settings.Setting{
 		s.Setting("listen-address", settings.Text(&c.ListenAddress, "HOST:PORT"), "where /metrics, /live and /ready are served"),
 		s.Setting("digest-key-secret", settings.Text(&c.DigestKeySecret, "NAME"), "Secret in the namespace of inpod that holds the key of all digests"),
 		s.Setting("lease-name", settings.Text(&c.Election.LeaseName, "NAME"), "Lease in the namespace of inpod that the replicas compete for; one of them renews the certificate"),
 		s.Setting("log-format", format, "form of the log: text or json"),
-		s.Setting("log-level", settings.Level(&c.Log.Level), "least level of the log: "+strings.Join(telemetry.LevelNames(), ", ")),
+		s.Setting("log-level", settings.Level(&c.Log.Level), "least level of the log: "+strings.Join(logging.LevelNames(), ", ")),
 		s.Setting("kubeconfig", settings.Text(&c.Kubernetes.Kubeconfig, "FILE"), "how to reach the cluster; without it KUBECONFIG, then ~/.kube/config, then the service account of the pod"),
 		s.Setting("kube-api-qps", settings.Decimal(&c.Kubernetes.QPS, "a number"), "requests per second to the API server; 0 leaves the limit to the server"),
 		s.Setting("kube-api-burst", settings.Integer(&c.Kubernetes.Burst, "a whole number"), "requests that may exceed --kube-api-qps for a moment; 0 means twice that"),

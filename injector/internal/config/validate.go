@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"inpod.dev/inpod/internal/settings"
+	"inpod.dev/inpod/internal/settings/kubevalue"
 )
 
 const (
@@ -59,13 +60,13 @@ func (v *validator) sidecar() {
 func (v *validator) webhook() {
 	w := v.config.Webhook
 	v.Address("webhook-address", w.Address)
-	v.ObjectName("webhook-service", w.Service)
-	v.ObjectName("webhook-configuration", w.Configuration)
+	kubevalue.ObjectName(&v.Check, "webhook-service", w.Service)
+	kubevalue.ObjectName(&v.Check, "webhook-configuration", w.Configuration)
 	for _, namespace := range w.Exclude {
-		v.Namespace("exclude-namespaces", namespace)
+		kubevalue.Namespace(&v.Check, "exclude-namespaces", namespace)
 	}
 	for _, namespace := range w.LimitsNamespaces {
-		v.Namespace("limits-namespaces", namespace)
+		kubevalue.Namespace(&v.Check, "limits-namespaces", namespace)
 	}
 	if w.Drain < 0 {
 		v.Wrong("drain", "%s is negative; use 0s or more", w.Drain)
@@ -77,7 +78,7 @@ func (v *validator) webhook() {
 
 func (v *validator) certificates() {
 	c := v.config.Certificates
-	v.ObjectName("certificate-secret", c.Secret)
+	kubevalue.ObjectName(&v.Check, "certificate-secret", c.Secret)
 	if c.Lifetime < shortestLifetime {
 		v.Wrong("certificate-lifetime", "%s is too short; use %s or more", c.Lifetime, shortestLifetime)
 	}
@@ -93,8 +94,8 @@ func (v *validator) certificates() {
 
 func (v *validator) general() {
 	c := v.config
-	v.ObjectName("digest-key-secret", c.DigestKeySecret)
-	v.ObjectName("lease-name", c.Election.LeaseName)
+	kubevalue.ObjectName(&v.Check, "digest-key-secret", c.DigestKeySecret)
+	kubevalue.ObjectName(&v.Check, "lease-name", c.Election.LeaseName)
 	v.Address("listen-address", c.ListenAddress)
 	v.Address("pprof-addr", c.Pprof.Address)
 	if c.ListenAddress == c.Webhook.Address {

@@ -7,7 +7,7 @@ import (
 
 	"k8s.io/klog/v2"
 
-	"inpod.dev/inpod/internal/telemetry"
+	"inpod.dev/inpod/internal/logging"
 )
 
 // noBodies is klog's verbosity 6: one line per API request with its URL. From verbosity 8 on client-go logs the bodies
@@ -18,7 +18,7 @@ const noBodies = slog.Level(-6)
 // Join sends what client-go logs to the logger, from klog's V(0) as information to V(6) as trace. It sets klog's one
 // global logger, so main calls it once, before the first client is made.
 func Join(log *slog.Logger) {
-	klog.SetSlogLogger(slog.New(telemetry.AtLeast(noBodies, log.Handler())))
+	klog.SetSlogLogger(slog.New(logging.AtLeast(noBodies, log.Handler())))
 }
 
 // Silence returns a context with which client-go logs nothing, for a caller that reports in its own words.

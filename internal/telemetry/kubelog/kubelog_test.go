@@ -14,14 +14,14 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 
-	"inpod.dev/inpod/internal/telemetry"
+	"inpod.dev/inpod/internal/logging"
 	"inpod.dev/inpod/internal/telemetry/kubelog"
 )
 
 // The value of a Secret passes through client-go on the way in and out; at no level may it reach the log.
 func TestMostTalkativeLogHasNoBodies(t *testing.T) {
 	var log lines
-	kubelog.Join(telemetry.NewLogger(&log, telemetry.FormatText, telemetry.LevelTrace))
+	kubelog.Join(logging.NewLogger(&log, logging.FormatText, logging.LevelTrace))
 	t.Cleanup(klog.ClearLogger)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -50,7 +50,7 @@ func TestMostTalkativeLogHasNoBodies(t *testing.T) {
 
 func TestSilence(t *testing.T) {
 	var log lines
-	kubelog.Join(telemetry.NewLogger(&log, telemetry.FormatText, telemetry.LevelTrace))
+	kubelog.Join(logging.NewLogger(&log, logging.FormatText, logging.LevelTrace))
 	t.Cleanup(klog.ClearLogger)
 	klog.FromContext(kubelog.Silence(t.Context())).Error(nil, "hidden")
 	if got := log.String(); got != "" {

@@ -13,9 +13,36 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"inpod.dev/inpod/internal/preset"
+	"inpod.dev/inpod/internal/settings"
+	"inpod.dev/inpod/internal/version"
 	"inpod.dev/inpod/sidecar/internal/config"
 	"inpod.dev/inpod/sidecar/internal/process"
 )
+
+func load(args []string, environ ...string) (config.Config, error) {
+	return config.Load(args, environ, version.Build{Version: "1.2.3", GoVersion: "go1.26"})
+}
+
+// A variable of the application must not change the sidecar, nor end it.
+func TestTheEnvironmentCanBeIgnored(t *testing.T) {
+	t.Parallel()
+	args := []string{"--watch", "/a", "--preset", "nginx"}
+	for name, tc := range map[string]struct {
+		args    []string
+		wantErr bool
+	}{
+		"a variable that is no setting ends it": {args: args, wantErr: true},
+		"unless the environment is ignored":     {args: append(slices.Clone(args), "--ignore-environment")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, err := load(tc.args, "INPOD_COLOR=red", "INPOD_DRY_RUN=true")
+			if (err != nil) != tc.wantErr || c.DryRun {
+				t.Errorf("%v, dry run %v", err, c.DryRun)
+			}
+		})
+	}
+}
 
 func TestRefusals(t *testing.T) {
 	t.Parallel()
@@ -25,8 +52,9 @@ func TestRefusals(t *testing.T) {
 	write(t, broken, "a: [\n")
 	ok := []string{"--watch", "/etc"}
 	cases := map[string]struct {
-		args []string
-		want []string // all of them in the message
+		args    []string
+		environ []string
+		want    []string // all of them in the message
 	}{
 		"an unknown flag":              {args: []string{"--wacht", "/etc"}, want: []string{"--wacht"}},
 		"an argument":                  {args: append(ok, "nginx"), want: []string{`"nginx"`}},
@@ -41,10 +69,12 @@ func TestRefusals(t *testing.T) {
 		"no URL":                       {args: append(ok, "--reload-url", "localhost:80"), want: []string{"reload-url", "unix:"}},
 		"a wrong status list":          {args: append(ok, "--reload-url", "http://x/", "--reload-status", "2xx"), want: []string{"reload-status", "2xx"}},
 		"no header":                    {args: append(ok, "--reload-url", "http://x/", "--reload-header-from", "x"), want: []string{"NAME=FILE"}},
+		"an unknown variable":          {args: append(ok, "--preset", "nginx"), environ: []string{"INPOD_SETTEL=1s"}, want: []string{"INPOD_SETTEL is unknown", "INPOD_SETTLE"}},
 		"no JSON":                      {args: append(ok, "--reload-command", "nginx -s reload"), want: []string{"reload-command", "JSON"}},
+		"no method":                    {args: append(ok, "--reload-url", "http://x/", "--reload-method", "post it"), want: []string{"reload-method", "POST"}},
 		"an empty command":             {args: append(ok, "--reload-command", "[]"), want: []string{"reload-command", "empty"}},
 		"no regular expression":        {args: append(ok, "--preset", "nginx", "--reload-cmdline", "("), want: []string{"reload-cmdline"}},
-		"an unknown log format":        {args: append(ok, "--preset", "nginx", "--log-format", "xml"), want: []string{"log-format", "xml", "json, text"}},
+		"an unknown log format":        {args: append(ok, "--preset", "nginx", "--log-format", "xml"), want: []string{"log-format", "xml", "text or json"}},
 		"an unknown log level":         {args: append(ok, "--preset", "nginx", "--log-level", "loud"), want: []string{"log-level", "loud", "debug"}},
 		"a settle time of nothing":     {args: append(ok, "--preset", "nginx", "--settle", "0"), want: []string{"settle", "500ms"}},
 		"a relative state file":        {args: append(ok, "--preset", "nginx", "--state-file", "x"), want: []string{"state-file", "absolute"}},
@@ -57,12 +87,12 @@ func TestRefusals(t *testing.T) {
 		"ignored altogether":           {args: append(ok, "--preset", "nginx", "--ignore", "/etc"), want: []string{"ignore", "/etc"}},
 		"anchors where nobody looks":   {args: append(ok, "--preset", "nginx", "--trust-bundle", "/var/ca.crt"), want: []string{"trust-bundle", "/var/ca.crt", "--watch"}},
 		"wanted and ignored":           {args: []string{"--watch", "/etc:a,b", "--preset", "nginx", "--ignore", "/etc/b"}, want: []string{"/etc/b", "key"}},
-		"all mistakes at once":         {args: []string{"--settle", "0", "--log-level", "y"}, want: []string{"settle", "log-level", "watch"}},
+		"all mistakes at once":         {args: []string{"--settle", "0", "--state-file", "x"}, want: []string{"flag --settle", "flag --state-file", "watch"}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := config.Parse(tc.args)
+			_, err := load(tc.args, tc.environ...)
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -77,22 +107,33 @@ func TestRefusals(t *testing.T) {
 
 func TestHelpAndVersionNeedNothingElse(t *testing.T) {
 	t.Parallel()
-	if _, err := config.Parse([]string{"--help"}); !errors.Is(err, config.ErrHelp) {
-		t.Errorf("error = %v", err)
-	}
-	if _, err := config.Parse([]string{"--version"}); !errors.Is(err, config.ErrVersion) {
-		t.Errorf("error = %v", err)
+	for flag, wants := range map[string][]string{
+		"--help":    {"--watch PATH[:KEY,…]", "--preset", "--once", "--dry-run", "[INPOD_RELOAD_URL]", "(default 500ms)"},
+		"--version": {"inpod sidecar 1.2.3"},
+	} {
+		_, err := load([]string{flag})
+		info, ok := errors.AsType[*settings.InfoError](err)
+		if !ok {
+			t.Errorf("%s: %v", flag, err)
+			continue
+		}
+		for _, want := range wants {
+			if !strings.Contains(info.Text, want) {
+				t.Errorf("%s prints\n%s\nwithout %q", flag, info.Text, want)
+			}
+		}
 	}
 }
 
 func TestPrecedence(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "f.yaml")
 	write(t, file, "settle: 3s\npoll-interval: 3s\nrecheck-interval: 3s\npreset: nginx\nwatch:\n- /a\n- /b:x,y\n")
-	t.Setenv("INPOD_SETTLE", "2s")
-	t.Setenv("INPOD_POLL_INTERVAL", "2s")
-	t.Setenv("INPOD_CONFIG", file)
-	t.Setenv("INPOD_CONTROLLER_SERVICE_HOST", "10.0.0.1") // Kubernetes makes such, and it is no mistake
-	c, err := config.Parse([]string{"--settle", "1s"})
+	environ := []string{
+		"INPOD_SETTLE=2s", "INPOD_POLL_INTERVAL=2s", "INPOD_CONFIG=" + file,
+		"INPOD_CONTROLLER_SERVICE_HOST=10.0.0.1", // Kubernetes sets such variables for a Service
+	}
+	c, err := load([]string{"--settle", "1s"}, environ...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +147,7 @@ func TestPrecedence(t *testing.T) {
 
 func TestFilesAreNotedWhereTheyLie(t *testing.T) {
 	t.Parallel()
-	c, err := config.Parse([]string{
+	c, err := load([]string{
 		"--watch", "/a", "--watch", "/a/b", "--watch", "/c:x", "--preset", "nginx",
 		"--ignore", "/a/b/with,a:comma", "--ignore", "/a/./token", "--ignore", "/c/..2026",
 		"--trust-bundle", "/a/b/ca.crt",
@@ -125,10 +166,9 @@ func TestFilesAreNotedWhereTheyLie(t *testing.T) {
 }
 
 func TestListsInTheEnvironment(t *testing.T) {
-	t.Setenv("INPOD_WATCH", "/a:x,y; /b;")
-	t.Setenv("INPOD_RELOAD_COMMAND", `["a","b c"]`)
-	t.Setenv("INPOD_DRY_RUN", "true")
-	c, err := config.Parse(nil)
+	t.Parallel()
+	environ := []string{"INPOD_WATCH=/a:x,y; /b;", `INPOD_RELOAD_COMMAND=["a","b c"]`, "INPOD_DRY_RUN=true"}
+	c, err := load(nil, environ...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +184,7 @@ func TestPlan(t *testing.T) {
 	write(t, caddyfile, "")
 	parse := func(args ...string) config.Config {
 		t.Helper()
-		c, err := config.Parse(append([]string{"--watch", dir}, args...))
+		c, err := load(append([]string{"--watch", dir}, args...))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -206,7 +246,7 @@ func TestAllRequestsHaveWhatTheFirstHas(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c, err := config.Parse(append(slices.Clone(common), tc.args...))
+			c, err := load(append(slices.Clone(common), tc.args...))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -233,7 +273,7 @@ func TestAllRequestsHaveWhatTheFirstHas(t *testing.T) {
 func TestEveryPresetHasAPlanOrARefusal(t *testing.T) {
 	t.Parallel()
 	for _, row := range preset.All() {
-		_, err := config.Parse([]string{"--watch", "/etc", "--preset", row.Name})
+		_, err := load([]string{"--watch", "/etc", "--preset", row.Name})
 		if row.Refusal == "" && err != nil {
 			t.Errorf("%s: %v", row.Name, err)
 		}
@@ -302,19 +342,6 @@ func FuzzParseWatch(f *testing.F) {
 	})
 }
 
-func TestUsageNamesEverything(t *testing.T) {
-	t.Parallel()
-	var text strings.Builder
-	if err := config.Usage(&text); err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"--watch", "--preset", "--once", "--dry-run", "INPOD_RELOAD_URL"} {
-		if !strings.Contains(text.String(), want) {
-			t.Errorf("the help does not say %s", want)
-		}
-	}
-}
-
 func write(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -343,7 +370,7 @@ func TestErrorsQuoteNoPassword(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := config.Parse(args)
+			_, err := load(args)
 			if err == nil || strings.Contains(err.Error(), "unter2") {
 				t.Errorf("error: %v, want one without the password", err)
 			}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"inpod.dev/inpod/internal/preset"
+	"inpod.dev/inpod/internal/reloadspec"
 	"inpod.dev/inpod/sidecar/internal/process"
 	"inpod.dev/inpod/sidecar/internal/reload"
 )
@@ -91,7 +92,7 @@ func (c Config) trigger(plan *reload.Plan) error {
 	}
 	var err error
 	if plan.Signal, err = process.ParseSignal(name); err != nil {
-		return fmt.Errorf("%s: %w", flagSignal, err)
+		return fmt.Errorf("--%s: %w", flagSignal, err)
 	}
 	if plan.Process.IsZero() {
 		return fmt.Errorf("--%s needs a process: give --reload-process, --reload-cmdline or --reload-container", flagSignal)
@@ -112,9 +113,12 @@ func (c Config) trigger(plan *reload.Plan) error {
 
 func (c Config) url(plan *reload.Plan) error {
 	row := plan.Row
-	status, err := reload.ParseStatuses(c.Status)
+	if err := reloadspec.CheckMethod(c.Method); err != nil {
+		return fmt.Errorf("--reload-method: %w", err)
+	}
+	status, err := reloadspec.ParseStatuses(c.Status)
 	if err != nil {
-		return fmt.Errorf("reload-status: %w", err)
+		return fmt.Errorf("--reload-status: %w", err)
 	}
 	e := &reload.Endpoint{
 		URL: c.URL, Method: c.Method, Status: status, Body: row.Body, BodyFile: c.BodyFrom, CAFile: c.CAFile,
@@ -124,8 +128,8 @@ func (c Config) url(plan *reload.Plan) error {
 	if e.URL == "" {
 		e.URL = row.URL
 	}
-	if err := reload.CheckURL(e.URL); err != nil {
-		return fmt.Errorf("reload-url: %w", err)
+	if err := reloadspec.CheckURL(e.URL); err != nil {
+		return fmt.Errorf("--reload-url: %w", err)
 	}
 	maps.Copy(e.Headers, row.Headers)
 	if row.ContentType != "" {
@@ -147,9 +151,9 @@ func (c Config) access() (reload.Access, error) {
 		Accepted: &reload.Credentials{},
 	}
 	for _, pair := range c.HeaderFrom {
-		name, file, ok := strings.Cut(pair, "=")
-		if !ok || name == "" || file == "" {
-			return a, fmt.Errorf("%s: want NAME=FILE, with a file that holds the value, and not the value itself", flagHeaders)
+		name, file, err := reloadspec.ParseHeader(pair)
+		if err != nil {
+			return a, fmt.Errorf("--%s: %w", flagHeaders, err)
 		}
 		a.HeaderFiles[http.CanonicalHeaderKey(name)] = file
 	}
@@ -179,8 +183,8 @@ func (c Config) proof(plan *reload.Plan) error {
 	if c.VerifyURL == "" {
 		return nil
 	}
-	if err := reload.CheckURL(c.VerifyURL); err != nil {
-		return fmt.Errorf("verify-url: %w", err)
+	if err := reloadspec.CheckURL(c.VerifyURL); err != nil {
+		return fmt.Errorf("--verify-url: %w", err)
 	}
 	plan.VerifyURL = plan.Access.Page(c.VerifyURL)
 	return nil
@@ -191,10 +195,10 @@ func (c Config) probe(plan *reload.Plan) error {
 	proof := &plan.Row.Proof
 	switch {
 	case c.ProbeURL != "" && proof.URL == "":
-		return errors.New("probe-url: only a preset whose proof is at a URL has a use for it (docs/presets.md)")
+		return errors.New("--probe-url: only a preset whose proof is at a URL has a use for it (docs/presets.md)")
 	case c.ProbeURL != "":
-		if err := reload.CheckURL(c.ProbeURL); err != nil {
-			return fmt.Errorf("probe-url: %w", err)
+		if err := reloadspec.CheckURL(c.ProbeURL); err != nil {
+			return fmt.Errorf("--probe-url: %w", err)
 		}
 		proof.URL = c.ProbeURL
 	case c.URL != "" && proof.URL != "":

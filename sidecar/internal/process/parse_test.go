@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"inpod.dev/inpod/internal/reloadspec"
 )
 
 const sampleStatus = "Name:\tnginx\nUmask:\t0022\nState:\tS (sleeping)\nUid:\t101\t101\t101\t101\n" +
@@ -141,6 +143,15 @@ func TestParseContainer(t *testing.T) {
 	}
 	if got := parseContainer([]byte("22 1 0:20 / /proc rw - proc none rw\n")); got != "" {
 		t.Errorf("container = %q, want none", got)
+	}
+}
+
+func TestEverySignalHasANumber(t *testing.T) {
+	t.Parallel()
+	for _, name := range reloadspec.SignalNames() {
+		if s, err := ParseSignal(name); err != nil || SignalName(s) != name {
+			t.Errorf("%s: %v, %v", name, s, err)
+		}
 	}
 }
 

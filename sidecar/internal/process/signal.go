@@ -6,23 +6,27 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
+
+	"inpod.dev/inpod/internal/reloadspec"
 )
 
 // ErrRefused means that a signal was not sent because it would do harm, or nothing.
 var ErrRefused = errors.New("signal refused")
 
-// ParseSignal understands "HUP", "SIGHUP" and "sighup".
-func ParseSignal(name string) (syscall.Signal, error) {
-	short := strings.TrimPrefix(strings.ToUpper(strings.TrimSpace(name)), "SIG")
+// ParseSignal returns the signal of a name, see [reloadspec.ParseSignal].
+func ParseSignal(text string) (syscall.Signal, error) {
+	name, err := reloadspec.ParseSignal(text)
+	if err != nil {
+		return 0, err
+	}
 	for _, s := range signals() {
-		if s.name == short {
+		if s.name == name {
 			return s.signal, nil
 		}
 	}
-	return 0, fmt.Errorf("unknown signal %q; allowed are %s", name, strings.Join(SignalNames(), ", "))
+	return 0, fmt.Errorf("no number is known for signal %s", name)
 }
 
 // SignalName is the short name of a signal, as ParseSignal understands it.
@@ -33,16 +37,6 @@ func SignalName(signal syscall.Signal) string {
 		}
 	}
 	return fmt.Sprintf("signal %d", int(signal))
-}
-
-// SignalNames are the signals that may ask for a reload. Those that cannot be caught, and those that stop a program or
-// report its own faults, are not among them.
-func SignalNames() []string {
-	var names []string
-	for _, s := range signals() {
-		names = append(names, s.name)
-	}
-	return names
 }
 
 type namedSignal struct {

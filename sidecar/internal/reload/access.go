@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"inpod.dev/inpod/internal/reloadspec"
 	"inpod.dev/inpod/sidecar/internal/file"
 )
 
@@ -48,7 +49,7 @@ func SameServer(a, b string) bool {
 }
 
 func serverOf(text string) (name string, ok bool) {
-	if socket, _, ok := unixSocket(text); ok {
+	if socket, _, ok := reloadspec.SplitUnix(text); ok {
 		return "unix:" + socket, true
 	}
 	u, err := url.Parse(text)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/hashicorp/go-retryablehttp"
 
+	"inpod.dev/inpod/internal/reloadspec"
 	"inpod.dev/inpod/sidecar/internal/agent"
 	"inpod.dev/inpod/sidecar/internal/file"
 )
@@ -117,7 +118,7 @@ func (e *Endpoint) check(ctx context.Context, progress func(time.Duration)) (out
 
 func (e *Endpoint) judge(response *http.Response) agent.Outcome {
 	text := readAnswer(response.Body)
-	if e.Status.contains(response.StatusCode) {
+	if e.Status.Contain(response.StatusCode) {
 		return agent.Outcome{Result: agent.Applied, Proof: proofAnswer}
 	}
 	// The text of the status line is the server's, which may say anything.
@@ -226,7 +227,7 @@ func (e *Endpoint) client(sent *atomic.Bool, progress func(time.Duration)) (clie
 		TLSHandshakeTimeout: e.Timeout,
 	}
 	target = e.URL
-	if socket, path, ok := unixSocket(e.URL); ok {
+	if socket, path, ok := reloadspec.SplitUnix(e.URL); ok {
 		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return dialer.DialContext(ctx, "unix", socket)
 		}

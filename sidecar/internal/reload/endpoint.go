@@ -7,12 +7,12 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
 
+	"inpod.dev/inpod/internal/reloadspec"
 	"inpod.dev/inpod/sidecar/internal/file"
 	"inpod.dev/inpod/sidecar/internal/redact"
 )
@@ -30,7 +30,7 @@ type Endpoint struct {
 	Body        string
 	BodyFile    string
 	// Status is the list of good answers, "200-299" when empty.
-	Status Statuses
+	Status reloadspec.Statuses
 	// CAFile verifies an https server; without it the system's do. SkipVerify verifies nothing.
 	CAFile     string
 	SkipVerify bool
@@ -108,75 +108,10 @@ func (e *Endpoint) request(ctx context.Context, target string, headers map[strin
 	return request, nil
 }
 
-// unixSocket splits unix:/path/to.sock:/path/in/request.
-func unixSocket(text string) (socket, path string, ok bool) {
-	rest, ok := strings.CutPrefix(text, "unix:")
-	if !ok {
-		return "", "", false
-	}
-	rest = "/" + strings.TrimLeft(rest, "/")
-	socket, path, _ = strings.Cut(rest, ":")
-	if path == "" {
-		path = "/"
-	}
-	return socket, path, true
-}
-
-// CheckURL says what is wrong with the text of a URL, nil when nothing is.
-func CheckURL(text string) error {
-	if socket, path, ok := unixSocket(text); ok {
-		if socket == "/" || !strings.HasPrefix(path, "/") {
-			return errors.New("want unix:/path/to.sock:/path/in/request")
-		}
-		return nil
-	}
-	u, err := url.Parse(text)
-	if err != nil { // which quotes what may be a password
-		return errors.New("is no URL; in a user, a password or a query, write other characters than letters and digits as % and two digits")
-	}
-	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return errors.New("want http://…, https://… or unix:/path/to.sock:/path/in/request")
-	}
-	return nil
-}
-
 // unwrapURL takes the URL, which may hold a password, out of an error.
 func unwrapURL(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		return e.Err
 	}
 	return err
-}
-
-// Statuses is a list of ranges of HTTP status codes, both ends included.
-type Statuses [][2]int
-
-// ParseStatuses understands "200", "200,204" and "200-299,304".
-func ParseStatuses(text string) (Statuses, error) {
-	var list Statuses
-	for part := range strings.SplitSeq(text, ",") {
-		low, high, isRange := strings.Cut(strings.TrimSpace(part), "-")
-		if !isRange {
-			high = low
-		}
-		from, err1 := strconv.Atoi(low)
-		to, err2 := strconv.Atoi(high)
-		if err1 != nil || err2 != nil || from < 100 || to > 599 || from > to {
-			return nil, fmt.Errorf("%q is no list of HTTP status codes such as 200,204 or 200-299", text)
-		}
-		list = append(list, [2]int{from, to})
-	}
-	return list, nil
-}
-
-func (s Statuses) contains(code int) bool {
-	if len(s) == 0 {
-		return code >= 200 && code < 300
-	}
-	for _, r := range s {
-		if code >= r[0] && code <= r[1] {
-			return true
-		}
-	}
-	return false
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"inpod.dev/inpod/internal/patience"
+	"inpod.dev/inpod/internal/reloadspec"
 	"inpod.dev/inpod/sidecar/internal/agent"
 	"inpod.dev/inpod/sidecar/internal/reload"
 )
@@ -53,7 +54,7 @@ func TestAnswers(t *testing.T) {
 			e := reload.Endpoint{URL: server.URL, Timeout: patience.Usual, Attempts: 2}
 			if tc.list != "" {
 				var err error
-				if e.Status, err = reload.ParseStatuses(tc.list); err != nil {
+				if e.Status, err = reloadspec.ParseStatuses(tc.list); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -162,39 +163,6 @@ func TestPasswordIsNotShown(t *testing.T) {
 	if out.Result != agent.Failed || strings.Contains(out.Message+e.String(), "hunter2") {
 		t.Errorf("%+v, %s", out, &e)
 	}
-}
-
-func TestCheckURL(t *testing.T) {
-	t.Parallel()
-	for _, good := range []string{"http://127.0.0.1:9090/-/reload", "https://x/", "unix:/run/a.sock:/reload", "unix:///run/a.sock"} {
-		if err := reload.CheckURL(good); err != nil {
-			t.Errorf("%s: %v", good, err)
-		}
-	}
-	for _, bad := range []string{"", "127.0.0.1:9090", "ftp://x/", "http://", "unix:", "unix:/a:b", "http://%zz"} {
-		if err := reload.CheckURL(bad); err == nil {
-			t.Errorf("%q: no error", bad)
-		}
-	}
-}
-
-func TestParseStatuses(t *testing.T) {
-	t.Parallel()
-	for _, bad := range []string{"", "x", "99", "600", "300-200", "200,", "200-"} {
-		if _, err := reload.ParseStatuses(bad); err == nil {
-			t.Errorf("%q: no error", bad)
-		}
-	}
-}
-
-func FuzzParseStatuses(f *testing.F) {
-	f.Add("200-299,304")
-	f.Fuzz(func(t *testing.T, text string) {
-		list, err := reload.ParseStatuses(text)
-		if err == nil && len(list) == 0 {
-			t.Error("an empty list without an error")
-		}
-	})
 }
 
 func write(t *testing.T, path, text string) {

@@ -1,15 +1,17 @@
-package settings
+package kubevalue
 
 import (
 	"fmt"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/labels"
+
+	"inpod.dev/inpod/internal/settings"
 )
 
 // Selector is a label selector, as kubectl reads it; "" selects everything. What a repeated flag says has to match too.
 // Reloader's older forms are read as well: "key:value" is "key=value", "key:*" and "key=*" are "key".
-func Selector(field *string) Value { return &selector{field: field} }
+func Selector(field *string) settings.Value { return &selector{field: field} }
 
 type selector struct {
 	field   *string
@@ -49,5 +51,6 @@ func (s *selector) String() string { return *s.field }
 
 // Type implements [pflag.Value].
 func (s *selector) Type() string { return "SELECTOR" }
-func (s *selector) isBool() bool { return false }
-func (s *selector) isList() bool { return true }
+
+// SetList implements [settings.List].
+func (s *selector) SetList(entries []string) error { return s.Set(strings.Join(entries, ",")) }

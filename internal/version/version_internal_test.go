@@ -1,4 +1,4 @@
-package telemetry
+package version
 
 import (
 	"runtime/debug"

@@ -1,9 +1,5 @@
-// Package telemetry decides how a program of inpod tells what it does: the form of its log, its metrics registry
-// and the HTTP endpoints for probes and scrapes.
-//
-// The controller and the injector share it. The sidecar has a log and metrics of its own, since it runs once per pod and
-// has to stay small. What needs client-go, klog or net/http/pprof is in the subpackages kubelog, kubemetrics and profiling.
-package telemetry
+// Package logging makes the logger of a program: its levels, and its text and JSON forms.
+package logging
 
 import (
 	"context"

@@ -1,4 +1,5 @@
-package telemetry
+// Package version reports which build of a program is running.
+package version
 
 import (
 	"fmt"
@@ -13,14 +14,16 @@ type Build struct {
 	GoVersion string
 }
 
-// ReadBuild returns the build of the running program. The version is what "make build" has the linker put into
-// main.version, and goes first; with "go run" and "go install" it is "" and what Go itself stamped is used.
-func ReadBuild(version string) Build {
+// linked is set by the linker (tools/build.sh); "go run" and "go install" leave it empty.
+var linked = ""
+
+// Read returns the build of the running program. A version from the linker has precedence over the one that Go stamps.
+func Read() Build {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		info = &debug.BuildInfo{GoVersion: runtime.Version()}
 	}
-	return buildFrom(version, info)
+	return buildFrom(linked, info)
 }
 
 func buildFrom(version string, info *debug.BuildInfo) Build {

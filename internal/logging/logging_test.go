@@ -1,4 +1,4 @@
-package telemetry_test
+package logging_test
 
 import (
 	"bytes"
@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"inpod.dev/inpod/internal/telemetry"
+	"inpod.dev/inpod/internal/logging"
 )
 
 func TestParseLevel(t *testing.T) {
@@ -30,7 +30,7 @@ func TestParseLevel(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := telemetry.ParseLevel(tc.text)
+			got, err := logging.ParseLevel(tc.text)
 			if (err != nil) != tc.wantErr || got != tc.want {
 				t.Errorf("ParseLevel(%q) = %v, %v; want %v, error %t", tc.text, got, err, tc.want, tc.wantErr)
 			}
@@ -44,11 +44,11 @@ func TestParseLevel(t *testing.T) {
 func TestLevelNameIsTheInverseOfParseLevel(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"trace", "debug", "info", "warn", "error"} {
-		level, err := telemetry.ParseLevel(name)
+		level, err := logging.ParseLevel(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := telemetry.LevelName(level); got != name {
+		if got := logging.LevelName(level); got != name {
 			t.Errorf("LevelName(ParseLevel(%q)) = %q", name, got)
 		}
 	}
@@ -57,11 +57,11 @@ func TestLevelNameIsTheInverseOfParseLevel(t *testing.T) {
 func TestLoggerForms(t *testing.T) {
 	t.Parallel()
 	var text, objects bytes.Buffer
-	telemetry.NewLogger(&text, telemetry.FormatText, telemetry.LevelTrace).Log(t.Context(), slog.Level(-6), "asked", "verb", "GET")
+	logging.NewLogger(&text, logging.FormatText, logging.LevelTrace).Log(t.Context(), slog.Level(-6), "asked", "verb", "GET")
 	if got := text.String(); !strings.Contains(got, `level=TRACE msg=asked verb=GET`) {
 		t.Errorf("text log is %q", got)
 	}
-	telemetry.NewLogger(&objects, telemetry.FormatJSON, slog.LevelInfo).Warn("late", "level", "mine", "took", 1500*time.Millisecond)
+	logging.NewLogger(&objects, logging.FormatJSON, slog.LevelInfo).Warn("late", "level", "mine", "took", 1500*time.Millisecond)
 	var line map[string]any
 	if err := json.Unmarshal(objects.Bytes(), &line); err != nil {
 		t.Fatalf("JSON log is %q: %v", objects.String(), err)
@@ -74,7 +74,7 @@ func TestLoggerForms(t *testing.T) {
 func TestLevelHidesWhatIsBelow(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	logger := telemetry.NewLogger(&log, "", slog.LevelWarn)
+	logger := logging.NewLogger(&log, "", slog.LevelWarn)
 	logger.Info("hidden")
 	logger.Warn("shown")
 	if got := log.String(); strings.Contains(got, "hidden") || !strings.Contains(got, "shown") {
@@ -85,8 +85,8 @@ func TestLevelHidesWhatIsBelow(t *testing.T) {
 func TestAtLeastCannotBeTalkedDown(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	inner := telemetry.NewLogger(&log, telemetry.FormatText, telemetry.LevelTrace)
-	logger := slog.New(telemetry.AtLeast(slog.LevelInfo, inner.Handler())).With("part", "a").WithGroup("g")
+	inner := logging.NewLogger(&log, logging.FormatText, logging.LevelTrace)
+	logger := slog.New(logging.AtLeast(slog.LevelInfo, inner.Handler())).With("part", "a").WithGroup("g")
 	logger.Debug("hidden")
 	if err := logger.Handler().Handle(t.Context(), slog.Record{Level: slog.LevelDebug, Message: "hidden"}); err != nil {
 		t.Error(err)
@@ -100,7 +100,7 @@ func TestAtLeastCannotBeTalkedDown(t *testing.T) {
 // The sidecar imports this package and runs once per pod.
 func TestPackageStaysSmall(t *testing.T) {
 	t.Parallel()
-	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "inpod.dev/inpod/internal/telemetry").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "inpod.dev/inpod/internal/logging").CombinedOutput()
 	if err != nil {
 		t.Fatalf("go list: %v\n%s", err, out)
 	}

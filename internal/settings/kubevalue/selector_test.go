@@ -1,9 +1,9 @@
-package settings_test
+package kubevalue_test
 
 import (
 	"testing"
 
-	"inpod.dev/inpod/internal/settings"
+	"inpod.dev/inpod/internal/settings/kubevalue"
 )
 
 func TestSelector(t *testing.T) {
@@ -23,7 +23,7 @@ func TestSelector(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var field string
-			value := settings.Selector(&field)
+			value := kubevalue.Selector(&field)
 			for _, text := range c.set {
 				if err := value.Set(text); err != nil {
 					t.Fatal(err)
@@ -35,7 +35,7 @@ func TestSelector(t *testing.T) {
 		})
 	}
 	for _, wrong := range []string{"a in b", "a=b=c", "-a", "a=b c", "team:shop:x"} {
-		if err := settings.Selector(new(string)).Set(wrong); err == nil {
+		if err := kubevalue.Selector(new(string)).Set(wrong); err == nil {
 			t.Errorf("%q is accepted", wrong)
 		}
 	}
