@@ -1,7 +1,6 @@
 package observe
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -23,8 +22,10 @@ import (
 // ClusterTrustBundles are in no namespace, so that the picture has them once, whatever namespaces are watched. Their API is
 // stable since Kubernetes 1.37; older servers have an earlier version of it, or none.
 //
-//	bundles, by signer ─┬─► a bundle as a source
+//	bundles, by signer ─┬─► a bundle as a source, if the setting selects it by its labels
 //	                    └─► those of a signer that a selector matches, together: a selection as a source
+//
+// The kubelet writes all bundles of a selection. So all are kept, and the setting hides a selection only where it hides each of them.
 
 // bySigner is the index from a signer to its bundles.
 const bySigner = "signer"
@@ -34,6 +35,7 @@ type bundleItem struct {
 	metav1.ObjectMeta // with its labels
 
 	signer        string
+	selected      bool // by the setting that selects sources by their labels
 	anchors       anchors.Set
 	ignore, match bool
 	changed       source.Moment
@@ -53,7 +55,12 @@ func (o *Observer) watchBundles() error {
 		Name: string(source.ClusterTrustBundle), Resource: schema.GroupVersionResource{Group: "certificates.k8s.io", Version: "v1", Resource: "clustertrustbundles"},
 	})
 	k.versions = []string{"v1", "v1beta1", "v1alpha1"}
-	lw := listWatch(o.options.Dynamic, api[*unstructured.UnstructuredList](bundleAPI{o, k}), metav1.ListOptions{LabelSelector: o.options.SourceSelector})
+	failed := func(err error) error { return fmt.Errorf("observing %ss: %w", k.kind.Name, err) }
+	followed, err := labels.Parse(o.options.SourceSelector)
+	if err != nil {
+		return failed(err)
+	}
+	lw := listWatch(o.options.Dynamic, api[*unstructured.UnstructuredList](bundleAPI{o, k}), metav1.ListOptions{})
 	informer := cache.NewSharedIndexInformerWithOptions(lw, &unstructured.Unstructured{}, cache.SharedIndexInformerOptions{
 		Indexers: cache.Indexers{bySigner: func(object any) ([]string, error) {
 			if item, ok := object.(*bundleItem); ok && item.signer != "" {
@@ -62,9 +69,8 @@ func (o *Observer) watchBundles() error {
 			return nil, nil
 		}},
 	})
-	failed := func(err error) error { return fmt.Errorf("observing %ss: %w", k.kind.Name, err) }
 	last := newHistory[*bundleItem]()
-	if err := informer.SetTransform(func(object any) (any, error) { return reduceBundle(object, o.options.Keys, last), nil }); err != nil {
+	if err := informer.SetTransform(func(object any) (any, error) { return reduceBundle(object, o.options.Keys, followed, last), nil }); err != nil {
 		return failed(err)
 	}
 	registration, err := informer.AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
@@ -124,13 +130,14 @@ func (b bundleAPI) Watch(ctx context.Context, options metav1.ListOptions) (watch
 }
 
 // reduceBundle is the transform. It returns an item as it is, since client-go may transform an object twice.
-func reduceBundle(object any, keys annotation.Keys, last *history[*bundleItem]) any {
+func reduceBundle(object any, keys annotation.Keys, followed labels.Selector, last *history[*bundleItem]) any {
 	u, ok := object.(*unstructured.Unstructured)
 	if !ok {
 		return object
 	}
 	item := &bundleItem{ObjectMeta: identity(u), changed: source.MomentOf(u)}
 	item.Labels = u.GetLabels()
+	item.selected = followed.Matches(labels.Set(item.Labels))
 	item.ignore, item.match = keys.Marks(u.GetAnnotations())
 	item.signer, _, _ = unstructured.NestedString(u.Object, "spec", "signerName")
 	text, _, _ := unstructured.NestedString(u.Object, "spec", "trustBundle")
@@ -152,10 +159,12 @@ func (o *Observer) bundleChanged(was, is *bundleItem, event string) {
 		slices.Equal(was.anchors, is.anchors) && labels.Equals(was.Labels, is.Labels) {
 		return
 	}
-	if o.options.Seen != nil {
-		o.options.Seen(source.ClusterTrustBundle, event)
+	var refs []source.Ref
+	for _, item := range []*bundleItem{was, is} {
+		if item != nil && item.selected {
+			refs = append(refs, item.ref())
+		}
 	}
-	refs := []source.Ref{cmp.Or(is, was).ref()}
 	for _, item := range []*bundleItem{was, is} {
 		if item == nil || item.signer == "" {
 			continue
@@ -166,6 +175,9 @@ func (o *Observer) bundleChanged(was, is *bundleItem, event string) {
 			}
 		}
 	}
+	if len(refs) > 0 && o.options.Seen != nil {
+		o.options.Seen(source.ClusterTrustBundle, event)
+	}
 	slices.SortFunc(refs, source.Ref.Compare)
 	for _, ref := range slices.Compact(refs) {
 		o.awaken(ref)
@@ -175,14 +187,22 @@ func (o *Observer) bundleChanged(was, is *bundleItem, event string) {
 // selectionsOf returns the selections of a signer's bundles that workloads use, in no particular order.
 func (o *Observer) selectionsOf(signer string) []source.Ref {
 	var refs []source.Ref
+	add := func(ref source.Ref) {
+		if s, ok := ref.Selection(); ok && s.Signer == signer {
+			refs = append(refs, ref)
+		}
+	}
 	for _, part := range o.watched() {
 		for _, informer := range part.workloads {
 			for _, item := range indexed(informer, ofSigner(signer)) {
 				for _, ref := range item.Refs() {
-					if s, ok := ref.Selection(); ok && s.Signer == signer {
-						refs = append(refs, ref)
-					}
+					add(ref)
 				}
+			}
+		}
+		for _, pod := range part.podsUnder(bySource, ofSigner(signer)) {
+			for _, usage := range pod.stray.usages {
+				add(usage.Ref)
 			}
 		}
 	}
@@ -202,7 +222,7 @@ func (o *Observer) bundle(ref source.Ref) *source.Snapshot {
 	}
 	object, exists, err := o.bundles.GetStore().GetByKey(ref.Name)
 	item, ok := object.(*bundleItem)
-	if err != nil || !exists || !ok {
+	if err != nil || !exists || !ok || !item.selected {
 		return nil
 	}
 	snapshot := source.OfTrustBundles(ref, item.anchors)
@@ -217,19 +237,19 @@ func (o *Observer) selection(ref source.Ref, s source.BundleSelection) *source.S
 		return nil // the index is made in watchBundles
 	}
 	var sets []anchors.Set
-	ignored, match := 0, false
+	ignored, match, followed := 0, false, false
 	for _, object := range objects {
 		item, ok := object.(*bundleItem)
 		if !ok || !item.selectedBy(s) {
 			continue
 		}
 		sets = append(sets, item.anchors)
-		match = match || item.match
+		match, followed = match || item.match, followed || item.selected
 		if item.ignore {
 			ignored++
 		}
 	}
-	if len(sets) == 0 {
+	if !followed {
 		return nil
 	}
 	snapshot := source.OfTrustBundles(ref, sets...)
@@ -237,14 +257,16 @@ func (o *Observer) selection(ref source.Ref, s source.BundleSelection) *source.S
 	return &snapshot
 }
 
-// bundleNames returns the bundles, sorted by name.
+// bundleNames returns the bundles that may be named, sorted by name.
 func (o *Observer) bundleNames() []source.Ref {
 	if o.bundles == nil {
 		return nil
 	}
 	var refs []source.Ref
-	for _, name := range o.bundles.GetStore().ListKeys() {
-		refs = append(refs, source.ClusterTrustBundle.Ref("", name))
+	for _, object := range o.bundles.GetStore().List() {
+		if item, ok := object.(*bundleItem); ok && item.selected {
+			refs = append(refs, item.ref())
+		}
 	}
 	slices.SortFunc(refs, source.Ref.Compare)
 	return refs

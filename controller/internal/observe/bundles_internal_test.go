@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 
+	"inpod.dev/inpod/internal/anchors"
 	"inpod.dev/inpod/internal/annotation"
 	obj "inpod.dev/inpod/internal/objtest"
 	"inpod.dev/inpod/internal/source"
@@ -208,6 +209,97 @@ func TestMarksOfBundles(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The kubelet writes all bundles of a selection, also those that the setting hides.
+func TestASelectionOfBundlesIsWhole(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var a issuer
+		yes := map[string]string{"follow": "yes", "env": "prod"}
+		l := open(t, objects(obj.Deployment("all", signedFor(nil)), obj.Deployment("web", named("plain"))), a.with("v1",
+			a.bundle("v1", "example.com:s:1", "example.com/s", yes, "a"), a.bundle("v1", "example.com:s:2", "example.com/s", nil, "b"),
+			a.bundle("v1", "plain", "", nil, "c")), func(o *Options) { o.SourceSelector = "follow=yes" })
+		ref := func(name string) source.Ref { return source.ClusterTrustBundle.Ref("", name) }
+		digest := func(names ...string) map[string]source.Entry {
+			var sets []anchors.Set
+			for _, name := range names {
+				sets = append(sets, anchors.Of(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte(name)})))
+			}
+			return source.OfTrustBundles(ref("x"), sets...).Keys
+		}
+		for name, want := range map[string]map[string]source.Entry{
+			"example.com/s":            digest("a", "b"),
+			"example.com/s[env=prod]":  digest("a"),
+			"example.com/s[env!=prod]": nil, // nobody follows any of them
+			"example.com:s:1":          digest("a"),
+			"example.com:s:2":          nil,
+		} {
+			var got map[string]source.Entry
+			if s := l.Source(ref(name)); s != nil {
+				got = s.Keys
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", name, diff)
+			}
+		}
+		if diff := cmp.Diff([]source.Ref{ref("example.com:s:1")}, l.Sources(source.ClusterTrustBundle, "")); diff != "" {
+			t.Errorf("bundles that may be named (-want +got):\n%s", diff)
+		}
+		for _, u := range []*unstructured.Unstructured{
+			a.bundle("v1", "example.com:s:2", "example.com/s", nil, "d"), a.bundle("v1", "plain", "", nil, "e"),
+		} {
+			if err := a.Tracker().Update(bundlesIn("v1"), u, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if diff := cmp.Diff([]string{"SourceChanged Deployment/all"}, l.heard()); diff != "" {
+			t.Errorf("notified (-want +got):\n%s", diff)
+		}
+		if err := a.Tracker().Update(bundlesIn("v1"), a.bundle("v1", "plain", "", yes, "e"), ""); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"SourceChanged Deployment/web"}, l.heard()); diff != "" || l.Source(ref("plain")) == nil {
+			t.Errorf("with the label %v, notified (-want +got):\n%s", l.Source(ref("plain")), diff)
+		}
+	})
+}
+
+func TestBundlesConcernPodsOfAnUnknownWorkload(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		uses   obj.Part
+		narrow func(*Options)
+	}{
+		"by name":                               {uses: named("example.com:s:1")},
+		"by signer":                             {uses: signedFor(nil)},
+		"by signer and labels":                  {uses: signedFor(map[string]string{"env": "prod"})},
+		"by name, in a selected namespace":      {uses: named("example.com:s:1"), narrow: chosen},
+		"by signer, in a selected namespace":    {uses: signedFor(nil), narrow: chosen},
+		"by name, where namespaces were listed": {uses: named("example.com:s:1"), narrow: func(o *Options) { o.Namespaces = []string{obj.Namespace} }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var a issuer
+				prod := map[string]string{"env": "prod"}
+				pod := obj.Pod("alone", obj.Label(annotation.InjectedLabel, "true"), obj.Container("app"), obj.Sidecar(SidecarName), tc.uses)
+				l := open(t, objects(pod, namespaceOf(obj.Namespace, map[string]string{"follow": "yes"})),
+					a.with("v1", a.bundle("v1", "example.com:s:1", "example.com/s", prod, "a")), func(o *Options) {
+						if tc.narrow != nil {
+							tc.narrow(o)
+						}
+					})
+				l.heard()
+				if err := a.Tracker().Update(bundlesIn("v1"), a.bundle("v1", "example.com:s:1", "example.com/s", prod, "b"), ""); err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff([]string{"SourceChanged Pod/alone"}, l.heard()); diff != "" {
+					t.Errorf("notified (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
 }
 
 // A server without bundles is no error and holds up nothing; one that is upgraded is followed in its new version.

@@ -304,7 +304,7 @@ func (o *Observer) dependents(ref source.Ref) []workload.Key {
 			}
 		}
 	}
-	keys = append(keys, o.straysThatUse(ref)...)
+	keys = append(keys, straysThatUse(ref, parts)...)
 	slices.SortFunc(keys, workload.Key.Compare)
 	return slices.Compact(keys)
 }

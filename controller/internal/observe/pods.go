@@ -139,21 +139,29 @@ func (o *Observer) Pods(key workload.Key) []Pod {
 
 // podsOf returns the pods that belong to the workload itself, in no particular order.
 func (o *Observer) podsOf(key workload.Key) []Pod {
-	informer := o.part(key.Namespace).pods
-	if informer == nil {
-		return nil
-	}
-	objects, err := informer.GetIndexer().ByIndex(byWorkload, key.String())
-	if err != nil {
-		return nil // the index is made in podInformer
-	}
 	var pods []Pod
-	for _, object := range objects {
-		if item, ok := object.(*podItem); ok {
-			pods = append(pods, o.withClasses(item.Pod))
-		}
+	for _, item := range o.part(key.Namespace).podsUnder(byWorkload, key.String()) {
+		pods = append(pods, o.withClasses(item.Pod))
 	}
 	return pods
+}
+
+// podsUnder returns what an index of pods has under a value, in no particular order.
+func (p *part) podsUnder(index, value string) []*podItem {
+	if p.pods == nil {
+		return nil
+	}
+	objects, err := p.pods.GetIndexer().ByIndex(index, value)
+	if err != nil {
+		return nil // the indices are made in podInformer
+	}
+	items := make([]*podItem, 0, len(objects))
+	for _, object := range objects {
+		if item, ok := object.(*podItem); ok {
+			items = append(items, item)
+		}
+	}
+	return items
 }
 
 // withClasses adds what the driver says of the classes that a pod mounts. What is in the cache stays as it is.

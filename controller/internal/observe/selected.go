@@ -117,7 +117,7 @@ func (o *Observer) align(ctx context.Context) *sync.WaitGroup {
 		delete(s.open, namespace)
 		opened.close()
 		o.options.Log.Info("a namespace is not followed any more: it is gone, or does not match the selector", "namespace", namespace)
-		for _, key := range opened.keys() {
+		for _, key := range slices.Concat(opened.keys(), opened.strayKeys()) {
 			o.options.Notify(key, WorkloadChanged)
 		}
 	}
@@ -136,8 +136,14 @@ func (o *Observer) start(ctx context.Context, namespace string, p *part, opening
 			return
 		}
 		o.options.Log.Info("a namespace is followed", "namespace", namespace)
-		for _, key := range p.keys() {
+		for _, key := range slices.Concat(p.keys(), p.strayKeys()) {
 			o.options.Notify(key, WorkloadChanged)
+		}
+		if o.options.Skipped == nil {
+			return
+		}
+		for _, subject := range o.subjectsIn(p) {
+			o.options.Skipped(subject)
 		}
 	})
 	return &opened{part: p, close: func() {

@@ -2,6 +2,7 @@ package observe
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -110,19 +111,9 @@ func (o *Observer) noteCrash(was, is *podItem) {
 
 // SkippedPods returns the pods of a subject that have asked for the sidecar and got none, the oldest first.
 func (o *Observer) SkippedPods(subject Subject) []Skipped {
-	informer := o.part(subject.Workload.Namespace).pods
-	if informer == nil {
-		return nil
-	}
-	objects, err := informer.GetIndexer().ByIndex(bySubject, subject.index())
-	if err != nil {
-		return nil // the index is made in podInformer
-	}
 	var pods []Skipped
-	for _, object := range objects {
-		if item, ok := object.(*podItem); ok {
-			pods = append(pods, *item.skipped)
-		}
+	for _, item := range o.part(subject.Workload.Namespace).podsUnder(bySubject, subject.index()) {
+		pods = append(pods, *item.skipped)
 	}
 	slices.SortFunc(pods, func(a, b Skipped) int {
 		return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.Name, b.Name))
@@ -132,40 +123,31 @@ func (o *Observer) SkippedPods(subject Subject) []Skipped {
 
 // SkippedSubjects returns the subjects of all such pods, of pods that crash, and of workloads whose pods are refused, in no
 // particular order.
-func (o *Observer) SkippedSubjects() []Subject {
+func (o *Observer) SkippedSubjects() []Subject { return o.subjectsIn(o.watched()...) }
+
+func (o *Observer) subjectsIn(parts ...*part) []Subject {
 	found := map[Subject]bool{}
-	var subjects []Subject
-	add := func(subject Subject) {
-		if !found[subject] {
-			found[subject] = true
-			subjects = append(subjects, subject)
+	for _, part := range parts {
+		for _, key := range part.keys() {
+			if item, ok := o.item(key); ok && !item.Refused.IsZero() {
+				found[Subject{Workload: key}] = true
+			}
 		}
-	}
-	for _, key := range o.Workloads() {
-		if item, ok := o.item(key); ok && !item.Refused.IsZero() {
-			add(Subject{Workload: key})
-		}
-	}
-	for _, part := range o.watched() {
 		if part.pods == nil {
 			continue
 		}
-		for _, index := range part.pods.GetIndexer().ListIndexFuncValues(bySubject) {
-			objects, err := part.pods.GetIndexer().ByIndex(bySubject, index)
-			if err != nil || len(objects) == 0 {
-				continue
-			}
-			if item, ok := objects[0].(*podItem); ok {
-				add(item.skipped.subject)
-			}
-		}
 		for _, object := range part.pods.GetStore().List() {
-			if item, ok := object.(*podItem); ok && item.Crash != (Crash{}) && item.Workload.Name != "" {
-				add(Subject{Workload: item.Workload})
+			item, ok := object.(*podItem)
+			switch {
+			case !ok:
+			case !item.carriesSidecar() && item.skipped.subject != (Subject{}):
+				found[item.skipped.subject] = true
+			case item.Crash != (Crash{}) && item.Workload.Name != "":
+				found[Subject{Workload: item.Workload}] = true
 			}
 		}
 	}
-	return subjects
+	return slices.Collect(maps.Keys(found))
 }
 
 // skippedIn counts the pods without sidecar.

@@ -30,6 +30,11 @@ func without(name, kind, owner string, reason injection.Reason, parts ...obj.Par
 // subjects opens an observer that notes the subjects of which it hears.
 func subjects(t *testing.T, pods ...*corev1.Pod) (l *lab, heard func() []Subject) {
 	t.Helper()
+	return subjectsWith(t, func(*Options) {}, pods...)
+}
+
+func subjectsWith(t *testing.T, change func(*Options), pods ...*corev1.Pod) (l *lab, heard func() []Subject) {
+	t.Helper()
 	var (
 		mu    sync.Mutex
 		noted []Subject
@@ -44,7 +49,7 @@ func subjects(t *testing.T, pods ...*corev1.Pod) (l *lab, heard func() []Subject
 			defer mu.Unlock()
 			noted = append(noted, s)
 		}
-	})
+	}, change)
 	return l, func() []Subject {
 		synctest.Wait()
 		mu.Lock()
@@ -140,4 +145,16 @@ func TestWhichChangesOfAPodWithoutSidecarAreNoted(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What is in a namespace that begins to match is not new to the API server, and new to whoever reports.
+func TestPodsWithoutSidecarInANamespaceThatBeginsToMatch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l, heard := subjectsWith(t, chosen, without("web-1", "ReplicaSet", "web-6d4cf56db6", injection.NoTrigger))
+		l.create(namespaceOf(obj.Namespace, map[string]string{"follow": "yes"}))
+		if diff := cmp.Diff([]Subject{{Workload: deployment("web")}}, heard()); diff != "" {
+			t.Errorf("noted (-want +got):\n%s", diff)
+		}
+	})
 }

@@ -1,8 +1,10 @@
 package observe
 
 import (
+	"cmp"
 	"reflect"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,9 +22,10 @@ import (
 
 // stray is what is kept of such a pod besides what is kept of every pod.
 type stray struct {
-	about  corev1.ObjectReference
-	usages []source.Usage
-	policy annotation.Policy
+	about   corev1.ObjectReference
+	created time.Time
+	usages  []source.Usage
+	policy  annotation.Policy
 }
 
 // strayOf returns the key under which a pod without a known workload is followed, and what is kept of it; no key for one that is
@@ -38,7 +41,7 @@ func (o *Observer) strayOf(pod *corev1.Pod) (workload.Key, *stray) {
 		}
 		key.Kind, key.Name = schema.GroupKind{Group: version.Group, Kind: owner.Kind}.String(), owner.Name
 	}
-	s := &stray{about: about}
+	s := &stray{about: about, created: pod.CreationTimestamp.Time}
 	s.policy, _ = annotation.Read(o.options.Keys, nil, pod.Annotations)
 	s.policy.Injected, s.policy.Pacing = true, annotation.Pacing{}
 	for _, list := range [][]corev1.Container{pod.Spec.Containers, pod.Spec.InitContainers} {
@@ -51,41 +54,39 @@ func (o *Observer) strayOf(pod *corev1.Pod) (workload.Key, *stray) {
 	return key, s
 }
 
-// strays returns what is kept of the pods that are followed under a key, and of how many nobody waits for an end.
-func (o *Observer) strays(key workload.Key) (all []*stray, pods int) {
-	informer := o.part(key.Namespace).pods
-	if informer == nil {
-		return nil, 0
-	}
-	objects, err := informer.GetIndexer().ByIndex(byWorkload, key.String())
-	if err != nil {
-		return nil, 0 // the index is made in podInformer
-	}
-	for _, object := range objects {
-		if item, ok := object.(*podItem); ok && item.stray != nil {
-			all = append(all, item.stray)
-			if !item.Over {
-				pods++
+// strayPods returns the pods that are followed under a key: those that are over last, and the newest first. The newest is of the
+// owner that there is now.
+func (o *Observer) strayPods(key workload.Key) []*podItem {
+	pods := slices.DeleteFunc(o.part(key.Namespace).podsUnder(byWorkload, key.String()), func(item *podItem) bool { return item.stray == nil })
+	slices.SortFunc(pods, func(a, b *podItem) int {
+		if a.Over != b.Over {
+			if b.Over {
+				return -1
 			}
+			return 1
 		}
-	}
-	return all, pods
+		return cmp.Or(b.stray.created.Compare(a.stray.created), cmp.Compare(a.Pod.Name, b.Pod.Name))
+	})
+	return pods
 }
 
 // strayWorkload returns pods without a known workload as one that can only be reloaded; ok is false if there are none.
 func (o *Observer) strayWorkload(key workload.Key) (w Workload, ok bool) {
-	all, pods := o.strays(key)
+	all := o.strayPods(key)
 	if len(all) == 0 {
 		return Workload{}, false
 	}
-	first := all[0]
-	w = Workload{View: workload.View{Key: key, UID: first.about.UID, Pods: pods, Stray: true}, Policy: first.policy, About: &first.about}
+	first := all[0].stray
+	w = Workload{View: workload.View{Key: key, UID: first.about.UID, Stray: true}, Policy: first.policy, About: &first.about}
 	var before []source.Usage
-	for i, one := range all {
-		if i == 0 || !reflect.DeepEqual(before, one.usages) { // mostly they are of one template
-			w.View.Usages = append(w.View.Usages, one.usages...)
+	for i, item := range all {
+		if i == 0 || !reflect.DeepEqual(before, item.stray.usages) { // mostly they are of one template
+			w.View.Usages = append(w.View.Usages, item.stray.usages...)
 		}
-		before = one.usages
+		before = item.stray.usages
+		if !item.Over { // nobody waits for one that is
+			w.View.Pods++
+		}
 	}
 	return w, true
 }
@@ -106,19 +107,11 @@ func (p *part) strayKeys() []workload.Key {
 	return keys
 }
 
-// straysThatUse returns the pods without a known workload, or what controls them, that use a source.
-func (o *Observer) straysThatUse(ref source.Ref) []workload.Key {
-	informer := o.part(ref.Namespace).pods
-	if informer == nil {
-		return nil
-	}
-	objects, err := informer.GetIndexer().ByIndex(bySource, indexValue(ref))
-	if err != nil {
-		return nil // the index is made in podInformer
-	}
+// straysThatUse returns the pods without a known workload, or what controls them, that use a source, of some parts of the picture.
+func straysThatUse(ref source.Ref, parts []*part) []workload.Key {
 	var keys []workload.Key
-	for _, object := range objects {
-		if item, ok := object.(*podItem); ok {
+	for _, part := range parts {
+		for _, item := range part.podsUnder(bySource, indexValue(ref)) {
 			keys = append(keys, item.Workload)
 		}
 	}
@@ -134,6 +127,9 @@ func indexStraysBySource(object any) ([]string, error) {
 	var values []string
 	for _, usage := range item.stray.usages {
 		values = append(values, indexValue(usage.Ref))
+		if s, ok := usage.Ref.Selection(); ok {
+			values = append(values, ofSigner(s.Signer))
+		}
 	}
 	slices.Sort(values)
 	return slices.Compact(values), nil

@@ -4,10 +4,13 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 
 	"inpod.dev/inpod/internal/annotation"
 	obj "inpod.dev/inpod/internal/objtest"
@@ -120,6 +123,62 @@ func TestAPodOfAnUnknownWorkloadMayOptOut(t *testing.T) {
 		w, ok := l.Workload(workload.Key{Kind: "Pod", Namespace: obj.Namespace, Name: "alone"})
 		if !ok || w.Policy.Select(configMap("conf"), false, false, true, false).Follows() {
 			t.Errorf("%v %v", ok, w.Policy)
+		}
+	})
+}
+
+// What is said of pods does not depend on the order in which they came.
+func TestPodsOfAnUnknownWorkloadAreSeenInOneOrder(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var pods []*corev1.Pod
+		for i, name := range []string{"web-a", "web-b", "web-c", "web-d"} {
+			pod := controlled(name, "apps/v1", "ReplicaSet", "web", obj.Mount(obj.CM("of-"+name)))
+			pod.OwnerReferences[0].UID = types.UID("uid-of-" + name)
+			pod.CreationTimestamp = metav1.NewTime(time.Unix(int64(i), 0))
+			pods = append(pods, pod)
+		}
+		pods[3].Status.Phase = corev1.PodFailed // of an owner that is gone
+		l := open(t, nil)
+		key := workload.Key{Kind: "ReplicaSet.apps", Namespace: obj.Namespace, Name: "web"}
+		var first Workload
+		for i := range 20 {
+			for at := range pods {
+				l.create(pods[(at+i)%len(pods)])
+			}
+			synctest.Wait()
+			w, ok := l.Workload(key)
+			if !ok || w.View.UID != "uid-of-web-c" || w.About.UID != w.View.UID {
+				t.Fatalf("%v: it is about %s", ok, w.View.UID)
+			}
+			if i == 0 {
+				first = w
+			}
+			if diff := cmp.Diff(first.Usages, w.Usages); diff != "" {
+				t.Fatalf("it uses (-first +now):\n%s", diff)
+			}
+			for _, pod := range pods {
+				l.remove(pod)
+			}
+			synctest.Wait()
+		}
+	})
+}
+
+// A namespace that begins to match is looked at whole, and one that ceases to is forgotten.
+func TestPodsOfAnUnknownWorkloadInASelectedNamespace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := open(t, objects(controlled("alone", "", "", "")), chosen)
+		namespace := namespaceOf(obj.Namespace, map[string]string{"follow": "yes"})
+		for _, change := range []struct {
+			what string
+			do   func(runtime.Object)
+		}{{"begins to match", l.create}, {"ceases to match", l.remove}} {
+			change.do(namespace)
+			if diff := cmp.Diff([]string{"WorkloadChanged Pod/alone"}, l.heard()); diff != "" {
+				t.Errorf("when it %s (-want +got):\n%s", change.what, diff)
+			}
 		}
 	})
 }
