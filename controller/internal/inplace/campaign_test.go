@@ -30,6 +30,7 @@ const deadline = 2 * time.Minute
 // ward is a cluster as the reloader sees it: one Deployment whose pods have what the test says.
 type ward struct {
 	reloader *inplace.Reloader
+	early    *inplace.NudgeQueue
 
 	mu       sync.Mutex
 	size     int // what the Deployment's status says
@@ -76,7 +77,9 @@ func newWard(n int) *ward {
 	for i := range n {
 		w.admit(fmt.Sprintf("web-%d", i))
 	}
+	w.early = inplace.NewNudgeQueue()
 	w.reloader = inplace.New(inplace.Options{
+		Nudges: w.early, NudgeText: func(_ workload.Key, ref source.Ref) (string, bool) { return "early for " + ref.Name, true },
 		World: w, Ask: w.ask, Nudge: w.nudge, Notify: func(workload.Key) { w.change(func() { w.notified++ }) },
 		Deadline: deadline, NudgeRate: 1000, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
 	})
@@ -371,7 +374,7 @@ func TestNothingGoesOnWithoutLeadership(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWard(1)
-		w.reloader.Hurry(web, use().Scope.Ref, "early")
+		w.early.Add(web, use().Scope.Ref)
 		w.reloader.Pursue(web, "t1", []source.Use{use()}, changes(), time.Now())
 		after(time.Minute)
 		if len(w.nudges) != 0 {
@@ -400,9 +403,9 @@ func TestHurryNudgesThePodsThatMountTheSource(t *testing.T) {
 		w.pods["web-1"].pod.Mounts = nil
 		w.pods["web-2"].pod.Over = true
 		w.lead(t)
-		w.reloader.Hurry(web, use().Scope.Ref, "early")
+		w.early.Add(web, use().Scope.Ref)
 		synctest.Wait()
-		if diff := cmp.Diff([]string{"web-0 early"}, w.nudges); diff != "" {
+		if diff := cmp.Diff([]string{"web-0 early for conf"}, w.nudges); diff != "" {
 			t.Errorf("nudges (-want +got):\n%s", diff)
 		}
 	})
@@ -422,15 +425,15 @@ func TestNudgesForWhatIsInNoNamespaceTakeHalfThePaceAndWaitForNothing(t *testing
 			}
 		}
 		w.lead(t)
-		w.reloader.Hurry(web, roots, "roots")
+		w.early.Add(web, roots)
 		synctest.Wait()
 		if len(w.nudges) != 500 {
 			t.Errorf("%d nudges at once, want half of the pace", len(w.nudges))
 		}
 		w.nudges = nil
-		w.reloader.Hurry(web, source.Ref{Kind: source.ConfigMap, Namespace: "shop", Name: "own"}, "own")
+		w.early.Add(web, source.Ref{Kind: source.ConfigMap, Namespace: "shop", Name: "own"})
 		synctest.Wait()
-		if diff := cmp.Diff([]string{"web-7 own"}, w.nudges); diff != "" {
+		if diff := cmp.Diff([]string{"web-7 early for own"}, w.nudges); diff != "" {
 			t.Errorf("nudges for another source (-want +got):\n%s", diff)
 		}
 	})

@@ -1,7 +1,7 @@
 // Package inplace sees a reload in the pods through: it makes the kubelets bring new content at once, asks the sidecars
 // what came of it, and sums up what they say for the decision. It decides nothing itself.
 //
-//	a source changed ──► Hurry: nudge the pods that mount it, before anything has settled
+//	a source changed ──► NudgeQueue: nudge the pods that mount it, before anything has settled
 //	the decision is a reload ──► Pursue(target): a campaign
 //	     nudge ─► ask ─► judge ─► again, for each pod that has not confirmed
 //	     a verdict ──► Notify(workload) ──► State(target) in the next decision
@@ -42,6 +42,10 @@ type Options struct {
 	Ask func(ctx context.Context, pod observe.Pod, want Question) (confirm.Reply, error)
 	// Nudge patches the annotation of a pod: [Nudger.Nudge].
 	Nudge func(ctx context.Context, pod observe.Pod, text string) error
+	// Nudges are those for sources that have just changed, and NudgeText is the text of one; follows is false if the workload does
+	// not follow the source.
+	Nudges    *NudgeQueue
+	NudgeText func(key workload.Key, ref source.Ref) (text string, follows bool)
 	// Notify asks for a new decision on a workload whose verdict has changed. It must not block.
 	Notify func(workload.Key)
 	// Deadline is how long a pod may take to confirm.
@@ -81,7 +85,10 @@ func (r *Reloader) Lead(ctx context.Context, work func(context.Context)) {
 	r.mu.Lock()
 	r.ctx, r.campaigns = ctx, map[workload.Key]*campaign{}
 	r.mu.Unlock()
+	nudges := r.options.Nudges.start()
+	r.running.Go(func() { r.nudgeEarly(nudges) })
 	work(ctx)
+	r.options.Nudges.stop()
 	r.mu.Lock()
 	for key, c := range r.campaigns {
 		c.stop()
@@ -92,8 +99,8 @@ func (r *Reloader) Lead(ctx context.Context, work func(context.Context)) {
 	r.running.Wait()
 }
 
-// Hurry nudges the pods of a workload that mount one of these sources, without waiting for anything.
-func (r *Reloader) Hurry(key workload.Key, ref source.Ref, text string) {
+// hurry nudges the pods of a workload that mount one of these sources, without waiting for anything.
+func (r *Reloader) hurry(key workload.Key, ref source.Ref, text string) {
 	pods := r.options.World.Pods(key)
 	r.mu.Lock()
 	defer r.mu.Unlock()

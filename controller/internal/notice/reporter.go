@@ -36,6 +36,7 @@ type Cluster interface {
 // Options are what a [Reporter] needs. All fields are required.
 type Options struct {
 	Cluster Cluster
+	Queue   *Queue
 	Kinds   workload.Table
 	// Event has an event written that says how things are: [events.Writer.State]. It must not block.
 	Event func(about *corev1.ObjectReference, kind, reason, message string)
@@ -45,9 +46,6 @@ type Options struct {
 // Reporter writes notices while this replica leads.
 type Reporter struct {
 	options Options
-
-	mu    sync.Mutex
-	queue workqueue.TypedDelayingInterface[observe.Subject] // nil while another replica leads
 
 	// The rest belongs to the one worker.
 	said   map[observe.Subject]said
@@ -63,22 +61,10 @@ type said struct {
 // New returns a reporter that does nothing until [Reporter.Run].
 func New(options Options) *Reporter { return &Reporter{options: options} }
 
-// Notify asks for a subject to be reported on. It does nothing while another replica leads: a new leader reports on everything.
-func (r *Reporter) Notify(subject observe.Subject) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.queue != nil {
-		r.queue.Add(subject)
-	}
-}
-
 // Run reports until ctx ends. It may be called again.
 func (r *Reporter) Run(ctx context.Context) {
-	queue := workqueue.NewTypedDelayingQueue[observe.Subject]()
+	queue := r.options.Queue.start()
 	r.said, r.shares = map[observe.Subject]said{}, map[string]*rate.Limiter{}
-	r.mu.Lock()
-	r.queue = queue
-	r.mu.Unlock()
 	for _, subject := range r.options.Cluster.SkippedSubjects() {
 		queue.Add(subject)
 	}
@@ -88,10 +74,7 @@ func (r *Reporter) Run(ctx context.Context) {
 		}
 	})
 	<-ctx.Done()
-	r.mu.Lock()
-	r.queue = nil
-	r.mu.Unlock()
-	queue.ShutDown()
+	r.options.Queue.stop()
 	running.Wait()
 }
 

@@ -94,15 +94,16 @@ func (c *cluster) add(subject observe.Subject, skip injection.Skip, changes ...f
 }
 
 // lead runs a reporter until the test ends.
-func lead(t *testing.T, c *cluster) *notice.Reporter {
+func lead(t *testing.T, c *cluster) *notice.Queue {
 	t.Helper()
-	r := notice.New(notice.Options{Cluster: c, Kinds: workload.Kinds(), Event: c.event, Log: slog.New(slog.DiscardHandler)})
+	queue := notice.NewQueue()
+	r := notice.New(notice.Options{Cluster: c, Queue: queue, Kinds: workload.Kinds(), Event: c.event, Log: slog.New(slog.DiscardHandler)})
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { r.Run(ctx) })
 	t.Cleanup(func() { stop(); running.Wait() })
 	synctest.Wait()
-	return r
+	return queue
 }
 
 func TestWhatPodsWithoutSidecarReport(t *testing.T) {
@@ -155,16 +156,16 @@ func TestWhatPodsWithoutSidecarReport(t *testing.T) {
 					if !late {
 						tc.pods(c)
 					}
-					r := lead(t, c)
+					queue := lead(t, c)
 					if late {
 						tc.pods(c)
 						for _, subject := range c.SkippedSubjects() {
-							r.Notify(subject)
+							queue.Add(subject)
 						}
 					}
 					events := c.heard()
 					for _, subject := range c.SkippedSubjects() { // repeats are harmless
-						r.Notify(subject)
+						queue.Add(subject)
 					}
 					time.Sleep(time.Hour)
 					events = append(events, c.heard()...)
@@ -187,7 +188,7 @@ func TestANoticeIsWrittenAgainWhenItIsTrueAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		web := observe.Subject{Workload: key("shop", "web")}
 		c := &cluster{workloads: map[workload.Key]types.UID{web.Workload: "uid"}}
-		r := lead(t, c)
+		queue := lead(t, c)
 		steps := []struct {
 			name string
 			do   func()
@@ -201,7 +202,7 @@ func TestANoticeIsWrittenAgainWhenItIsTrueAgain(t *testing.T) {
 		}
 		for _, step := range steps {
 			step.do()
-			r.Notify(web)
+			queue.Add(web)
 			if got := c.heard(); len(got) != step.want {
 				t.Errorf("%s: %q, want %d events", step.name, got, step.want)
 			}
@@ -265,15 +266,15 @@ func TestARefusalIsSaidOnceItLasts(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				web := observe.Subject{Workload: key("shop", "web")}
 				c := &cluster{workloads: map[workload.Key]types.UID{web.Workload: "uid"}, injected: true}
-				r := lead(t, c)
+				queue := lead(t, c)
 				c.set(time.Now())
 				if tc.lasts == 0 {
 					c.set(time.Time{})
 				}
-				r.Notify(web)
+				queue.Add(web)
 				time.Sleep(tc.lasts)
 				c.set(time.Time{})
-				r.Notify(web)
+				queue.Add(web)
 				time.Sleep(time.Minute)
 				if got := c.heard(); len(got) != tc.want || tc.want > 0 && !strings.Contains(got[0], "Deployment|shop|web|uid|Warning|PodsRefused|") {
 					t.Errorf("%q, want %d events", got, tc.want)

@@ -38,7 +38,7 @@ func (l *Loop) write(ctx context.Context, f func(context.Context) (uint64, error
 func (l *Loop) rollout(ctx context.Context, w observe.Workload, s *state, decision decide.Decision) (time.Duration, error) {
 	now := time.Now()
 	granted, wait, next := l.turns.ask(w.View.Key, now)
-	l.wake(next)
+	l.queue.addAll(next)
 	if !granted {
 		l.options.Log.Debug("waiting for its turn", "workload", w.View.Key)
 		return wait, nil
@@ -47,7 +47,7 @@ func (l *Loop) rollout(ctx context.Context, w observe.Workload, s *state, decisi
 		return l.options.Writer.Rollout(ctx, w.View, decision, now)
 	})
 	if busy := (*decide.BusyError)(nil); errors.As(err, &busy) {
-		l.wake(l.turns.give(w.View.Key))
+		l.queue.addAll(l.turns.give(w.View.Key))
 		l.busy(w, s, busy.Instead(decision))
 		return busyWait, nil
 	}
@@ -100,7 +100,7 @@ func (l *Loop) busy(w observe.Workload, s *state, decision decide.Decision) {
 func (l *Loop) record(ctx context.Context, w observe.Workload, s *state, decision decide.Decision, persisted bool) (time.Duration, error) {
 	baseline, wanted, slow := decision.Baseline, decision.Record, paced(decision.Reason)
 	if nothingLeft(decision.Reason) {
-		l.tookSince(s) // nothing came of the change
+		l.queue.acted(w.View.Key) // nothing came of the change
 	}
 	switch {
 	case decision.Reason == decide.NotFollowed && !persisted:

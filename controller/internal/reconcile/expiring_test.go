@@ -30,7 +30,7 @@ func TestACertificateThatIsNeverRenewedIsReportedOnce(t *testing.T) {
 			objtest.Deployment("quiet", certified("pod.pem")...))
 		stop := w.lead()
 		time.Sleep(time.Minute)
-		w.loop.Notify(deployment("web"), "WorkloadChanged")
+		w.queue.Enqueue(deployment("web"), "WorkloadChanged")
 		time.Sleep(time.Minute)
 		want := []string{"Warning NeverRenewed web: Volume volume-0 (podCertificate) is mounted with subPath at /mnt/0 in container app: " +
 			"the kubelet never renews it there, so that what it holds expires. Mount the volume as a whole, without subPath"}

@@ -113,17 +113,17 @@ func TestMistakesOnSourcesAreReportedOnce(t *testing.T) {
 		w.lead()
 		time.Sleep(time.Minute)
 		for range 3 { // other mistakes may have come and gone
-			w.loop.Mistaken()
+			w.queue.Mistaken()
 			time.Sleep(time.Minute)
 		}
 		if diff := cmp.Diff([]string{"Warning InvalidAnnotation a: annotation x: does not count"}, w.told()); diff != "" {
 			t.Errorf("events (-want +got):\n%s", diff)
 		}
 		w.set(func() { w.mistakes = nil })
-		w.loop.Mistaken()
+		w.queue.Mistaken()
 		time.Sleep(time.Minute)
 		w.set(func() { w.mistakes = []observe.Mistake{mistake("a", "x", false)} })
-		w.loop.Mistaken()
+		w.queue.Mistaken()
 		time.Sleep(time.Minute)
 		if n := len(w.told()); n != 2 {
 			t.Errorf("%d events after it was made again, want 2", n)

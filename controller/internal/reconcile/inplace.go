@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"slices"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -22,7 +21,7 @@ func (l *Loop) target(in decide.Input) string {
 
 // pursue has the pods take up what changed. When there is a verdict the workload comes back into the queue.
 func (l *Loop) pursue(w observe.Workload, s *state, in decide.Input, decision decide.Decision) {
-	since := l.changedAt(s)
+	since := l.queue.changedAt(w.View.Key)
 	for _, use := range in.Uses {
 		// The kubelet may have brought the content before a watch that was interrupted told of it.
 		if use.Snapshot != nil && !use.Snapshot.Changed.Time.IsZero() && use.Snapshot.Changed.Time.Before(since) && changedIn(decision, use.Scope.Ref) {
@@ -36,7 +35,7 @@ func (l *Loop) pursue(w observe.Workload, s *state, in decide.Input, decision de
 // say at first is no news unless it is bad.
 func (l *Loop) remember(w observe.Workload, s *state, in decide.Input, decision decide.Decision) {
 	if nothingLeft(decision.Reason) || decision.Reason == decide.NothingToReload {
-		l.tookSince(s)
+		l.queue.acted(w.View.Key)
 	}
 	switch {
 	case decision.Reason == decide.NotFollowed:
@@ -46,7 +45,7 @@ func (l *Loop) remember(w observe.Workload, s *state, in decide.Input, decision 
 	}
 	switch {
 	case decision.Reason != decide.ReloadConfirmed:
-	case in.Ask && l.changedAt(s).IsZero():
+	case in.Ask && l.queue.changedAt(w.View.Key).IsZero():
 		l.drop(w.View.Key)
 	default:
 		l.reloaded(w, s, decision)
@@ -68,12 +67,6 @@ func underWay(reason decide.Reason) bool {
 	}
 }
 
-func (l *Loop) changedAt(s *state) time.Time {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return s.since
-}
-
 // drop ends what goes on in the pods of a workload.
 func (l *Loop) drop(key workload.Key) {
 	if l.options.InPlace != nil {
@@ -85,7 +78,7 @@ func (l *Loop) drop(key workload.Key) {
 func (l *Loop) reloaded(w observe.Workload, s *state, decision decide.Decision) {
 	l.drop(w.View.Key)
 	l.metrics.reloads.WithLabelValues(w.View.Key.Kind).Inc()
-	if took, ok := l.tookSince(s); ok {
+	if took, ok := l.queue.acted(w.View.Key); ok {
 		l.metrics.reloadLatency.Observe(took.Seconds())
 	}
 	l.options.Log.Info("reloaded in place", "workload", w.View.Key, "causes", causesOf(decision), "message", decision.Message)
@@ -93,19 +86,26 @@ func (l *Loop) reloaded(w observe.Workload, s *state, decision decide.Decision) 
 	l.alert(w, decision, "reloaded in place", EventReloaded, decision.Message, true)
 }
 
-// Nudge is the text of the first nudge for a source, which goes out before anything has settled; ok is false if the
-// workload does not follow the source.
-func (l *Loop) Nudge(key workload.Key, ref source.Ref) (text string, ok bool) {
-	w, exists := l.options.World.Workload(key)
-	snapshot := l.options.World.Source(ref)
+// NudgeTexts names contents in nudges.
+type NudgeTexts struct {
+	World  World
+	Rules  decide.Options
+	Sealer source.Sealer
+}
+
+// Of returns the text of the first nudge for a source, which goes out before anything has settled; ok is false if the workload
+// does not follow the source.
+func (n NudgeTexts) Of(key workload.Key, ref source.Ref) (text string, ok bool) {
+	w, exists := n.World.Workload(key)
+	snapshot := n.World.Source(ref)
 	only := w.Policy.Pacing.NotifyOnly
 	if only == nil {
-		only = &l.options.Rules.NotifyOnly
+		only = &n.Rules.NotifyOnly
 	}
 	// The driver brings a class pod after pod, and each of them is a change of it: nudging all pods each time helps nobody.
-	if !exists || *only || snapshot == nil || ref.Kind == source.SecretProviderClass || !w.Policy.Select(ref, snapshot.Ignore, snapshot.Match, true, l.options.Rules.AutoAll).Follows() {
+	if !exists || *only || snapshot == nil || ref.Kind == source.SecretProviderClass || !w.Policy.Select(ref, snapshot.Ignore, snapshot.Match, true, n.Rules.AutoAll).Follows() {
 		return "", false
 	}
 	whole := source.Scope{Ref: ref, Usages: []source.Usage{{Ref: ref, Via: source.ViaNamed}}}
-	return l.options.Sealer.Mark([]source.Use{{Scope: whole, Snapshot: snapshot}}, "nudge")[:targetLength], true
+	return n.Sealer.Mark([]source.Use{{Scope: whole, Snapshot: snapshot}}, "nudge")[:targetLength], true
 }

@@ -40,6 +40,7 @@ const (
 type town struct {
 	t      *testing.T
 	loop   *reconcile.Loop
+	queue  *reconcile.Queue
 	sealer source.Sealer
 	log    *bytes.Buffer // read it when the loop has stopped
 
@@ -102,19 +103,19 @@ func newTown(t *testing.T, change ...func(*reconcile.Options)) *town {
 		start: time.Now(), version: 1, workloads: map[workload.Key]observe.Workload{}, sources: map[source.Ref]*source.Snapshot{},
 		tries: map[string]int{}, decide: decide.Decide,
 	}
-	w.loop = w.newLoop(change...)
+	w.loop, w.queue = w.newLoop(change...)
 	return w
 }
 
 // again replaces the loop, as a restart does.
 func (w *town) again(change ...func(*reconcile.Options)) *town {
 	w.registry = prometheus.NewRegistry()
-	next := w.newLoop(change...)
-	w.set(func() { w.loop = next })
+	loop, queue := w.newLoop(change...)
+	w.set(func() { w.loop, w.queue = loop, queue })
 	return w
 }
 
-func (w *town) newLoop(change ...func(*reconcile.Options)) *reconcile.Loop {
+func (w *town) newLoop(change ...func(*reconcile.Options)) (*reconcile.Loop, *reconcile.Queue) {
 	options := reconcile.Options{
 		World: w, Sources: w, Writer: w, Kinds: kinds(), Sealer: w.sealer, Rules: decide.Options{OnCreate: true, OnDelete: true},
 		Decide: func(in decide.Input) decide.Decision {
@@ -123,7 +124,7 @@ func (w *town) newLoop(change ...func(*reconcile.Options)) *reconcile.Loop {
 			w.mu.Unlock()
 			return f(in)
 		},
-		Settle: settle, SettleMax: settleMax, Keys: annotation.DefaultKeys(), Workers: 4, AdoptionRate: 1000, Grace: grace, Limits: reconcile.Limits{Timeout: 10 * time.Minute},
+		Queue: reconcile.NewQueue(reconcile.QueueOptions{Settle: settle, SettleMax: settleMax}), Keys: annotation.DefaultKeys(), Workers: 4, AdoptionRate: 1000, Grace: grace, Limits: reconcile.Limits{Timeout: 10 * time.Minute},
 		Tell: func(about *corev1.ObjectReference, kind, reason, message string) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -134,7 +135,7 @@ func (w *town) newLoop(change ...func(*reconcile.Options)) *reconcile.Loop {
 	for _, f := range change {
 		f(&options)
 	}
-	return reconcile.New(options)
+	return reconcile.New(options), options.Queue
 }
 
 // lead lets the loop run until stop is called.
@@ -231,9 +232,9 @@ func (w *town) removeWorkload(name string) {
 // wake notifies the loop that there is now.
 func (w *town) wake(key workload.Key, change observe.Change) {
 	w.mu.Lock()
-	loop := w.loop
+	queue := w.queue
 	w.mu.Unlock()
-	loop.Notify(key, change)
+	queue.Enqueue(key, change)
 }
 
 // notify tells the loop of a source, as the index does.

@@ -187,7 +187,7 @@ func TestASecondTermBeginsWithNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := fleet(t, 40, slowly, func(o *reconcile.Options) {
-			o.QueueMetrics = kubemetrics.NewQueueProvider(o.Registerer)
+			o.Queue = reconcile.NewQueue(reconcile.QueueOptions{Settle: settle, SettleMax: settleMax, Metrics: kubemetrics.NewQueueProvider(o.Registerer)})
 		})
 		stop := w.lead()
 		time.Sleep(5 * time.Second)
@@ -279,7 +279,7 @@ func TestAReloadInPlaceIsToldWhenEveryPodHasConfirmed(t *testing.T) {
 					t.Fatalf("%d reloads are pursued, want 1", n)
 				}
 				pods.say(c.verdict)
-				w.loop.Notify(deployment("web"), "WorkloadChanged")
+				w.queue.Enqueue(deployment("web"), "WorkloadChanged")
 				time.Sleep(time.Hour)
 				if diff := cmp.Diff(c.writes, w.done()); diff != "" {
 					t.Errorf("writes (-want +got):\n%s", diff)
@@ -316,7 +316,7 @@ func TestThatNobodyCanBeAskedIsReportedOnce(t *testing.T) {
 				pods.say(verdict)
 				for i := range 20 {
 					pods.because(fmt.Sprintf("other words %d", i))
-					w.loop.Notify(deployment("web"), "WorkloadChanged")
+					w.queue.Enqueue(deployment("web"), "WorkloadChanged")
 					time.Sleep(time.Minute)
 				}
 				if n := len(w.told()); n != 1 || len(alerts) != 1 {
@@ -329,13 +329,13 @@ func TestThatNobodyCanBeAskedIsReportedOnce(t *testing.T) {
 				if n := len(pods.pursued()); n != 1 {
 					t.Errorf("the next leader pursues %d reloads, want 1: what was asked stays open", n)
 				}
-				w.loop.Notify(deployment("web"), "WorkloadChanged")
+				w.queue.Enqueue(deployment("web"), "WorkloadChanged")
 				time.Sleep(time.Minute)
 				if n := len(w.told()); n != 2 {
 					t.Errorf("%d events after the next leader has come to the same, want 2", n)
 				}
 				pods.say(decide.Confirmed)
-				w.loop.Notify(deployment("web"), "WorkloadChanged")
+				w.queue.Enqueue(deployment("web"), "WorkloadChanged")
 				time.Sleep(time.Hour)
 				if diff := cmp.Diff([]string{"recorded web", "recorded web"}, w.done()); diff != "" {
 					t.Errorf("writes (-want +got):\n%s", diff)
@@ -377,7 +377,7 @@ func TestABadReloadIsReportedOnceForEachContent(t *testing.T) {
 					for i := range 10 {
 						pods.say([]decide.Verdict{c.verdict, c.verdict, decide.Unknown}[i%3])
 						pods.because(fmt.Sprintf("PID %d", i))
-						w.loop.Notify(deployment("web"), "WorkloadChanged")
+						w.queue.Enqueue(deployment("web"), "WorkloadChanged")
 						time.Sleep(time.Minute)
 					}
 					if n, want := len(w.told()), edit+1; n != want || len(alerts) != want {
@@ -420,7 +420,7 @@ func TestAReloadEndsWhenTheEditIsTakenBack(t *testing.T) {
 			w.apply(objtest.ConfigMap("a", "k", "1"))
 			time.Sleep(time.Minute)
 			pods.say(verdict)
-			w.loop.Notify(deployment("web"), "WorkloadChanged")
+			w.queue.Enqueue(deployment("web"), "WorkloadChanged")
 			time.Sleep(time.Minute)
 			if n := len(pods.pursued()); n != 1 {
 				t.Fatalf("%q: %d reloads are pursued, want 1", verdict, n)

@@ -183,15 +183,3 @@ func (l *Loop) rolling(keys []workload.Key) []workload.Key {
 	}
 	return rolling
 }
-
-// wake has workloads looked at that have got their turn.
-func (l *Loop) wake(keys []workload.Key) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.queue == nil {
-		return
-	}
-	for _, key := range keys {
-		l.queue.Add(key)
-	}
-}

@@ -34,7 +34,7 @@ func (l *Loop) mistakes(ctx context.Context) {
 		if again == 0 {
 			again = math.MaxInt64
 		}
-		if !wait(ctx, again, l.mistaken) {
+		if !wait(ctx, again, l.queue.others) {
 			return
 		}
 	}
@@ -51,14 +51,6 @@ func wait(ctx context.Context, d time.Duration, or <-chan struct{}) bool {
 		return true
 	case <-ctx.Done():
 		return false
-	}
-}
-
-// Mistaken asks for a pass over the objects that are no workloads and have keys that do not count. It does not block.
-func (l *Loop) Mistaken() {
-	select {
-	case l.mistaken <- struct{}{}:
-	default:
 	}
 }
 

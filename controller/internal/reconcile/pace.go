@@ -10,23 +10,7 @@ import (
 	"inpod.dev/inpod/controller/internal/observe"
 	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/source"
-	"inpod.dev/inpod/internal/workload"
 )
-
-// settle returns the quiet time of a workload, and the longest that further changes may put it off.
-func (l *Loop) settle(w observe.Workload) (settle, longest time.Duration) {
-	if own := w.Policy.Pacing.Settle; own != nil {
-		return *own, max(*own, l.options.SettleMax)
-	}
-	return l.options.Settle, l.options.SettleMax
-}
-
-// settleOf is the quiet time of a workload of which only the key is known.
-func (l *Loop) settleOf(key workload.Key) time.Duration {
-	w, _ := l.options.World.Workload(key)
-	settle, _ := l.settle(w)
-	return settle
-}
 
 // resume has a Deployment go on that Reloader has paused.
 func (l *Loop) resume(ctx context.Context, w observe.Workload, s *state, decision decide.Decision) error {

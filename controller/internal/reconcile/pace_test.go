@@ -184,7 +184,7 @@ func TestALookBeforeALongSettleTimeIsOverRollsNothing(t *testing.T) {
 		w := paced(t, map[string]string{settleKey: "30s"})
 		w.at(0, "1")
 		time.Sleep(15 * time.Second)
-		w.loop.Notify(deployment("web"), observe.WorkloadChanged)
+		w.queue.Enqueue(deployment("web"), observe.WorkloadChanged)
 		time.Sleep(time.Hour)
 		if diff := cmp.Diff([]time.Duration{30 * time.Second}, w.rolled("web")); diff != "" {
 			t.Errorf("rolled at (-want +got):\n%s", diff)
@@ -261,7 +261,7 @@ func remembered(t *testing.T, verdict decide.Verdict) {
 		time.Sleep(time.Minute)
 		inPlace.begin(verdict)
 		for range 5 {
-			w.loop.Notify(deployment("web"), observe.WorkloadChanged)
+			w.queue.Enqueue(deployment("web"), observe.WorkloadChanged)
 			time.Sleep(time.Minute)
 		}
 		if pursued, forgot := inPlace.counts(); pursued > 0 || forgot > 0 {
@@ -285,7 +285,7 @@ func TestNotifyOnlyHurriesAndPursuesNothing(t *testing.T) {
 				w.apply(objtest.ConfigMap("a", "k", "0"), live(map[string]string{notifyKey: only}))
 				w.lead()
 				time.Sleep(time.Hour)
-				if _, nudges := w.loop.Nudge(deployment("web"), configMap("a")); nudges != want {
+				if _, nudges := (reconcile.NudgeTexts{World: w, Sealer: w.sealer}).Of(deployment("web"), configMap("a")); nudges != want {
 					t.Errorf("nudges %t, want %t", nudges, want)
 				}
 				w.apply(objtest.ConfigMap("a", "k", "1"))

@@ -1,9 +1,9 @@
 // Package reconcile is the loop of the controller: for one workload after
 // another it gathers what is known, has it decided, acts and reports.
 //
-//	Notify(key) ──► settle ──► queue ──► GATHER ──► decide ──► ACT ──► REPORT
-//	                             ▲                                │
-//	                             └── later: back-off, adoption ───┘
+//	Queue (settle; equal keys merge) ──► GATHER ──► decide ──► ACT ──► REPORT
+//	  ▲                                                            │
+//	  └──────────────── later: back-off, adoption ─────────────────┘
 //
 // Nothing is decided from an event: a key in the queue only means "look". An
 // error concerns one workload and is tried again for that workload alone.
@@ -31,13 +31,8 @@ import (
 	"inpod.dev/inpod/internal/workload"
 )
 
-const (
-	// firstRetry and lastRetry bound the time until a workload whose write failed is tried again.
-	firstRetry = 500 * time.Millisecond
-	lastRetry  = 2 * time.Minute
-	// adoptionBurst is how many baselines may be written at once before the adoption rate holds.
-	adoptionBurst = 10
-)
+// adoptionBurst is how many baselines may be written at once before the adoption rate holds.
+const adoptionBurst = 10
 
 // World is what is known of the cluster: [observe.Observer].
 type World interface {
@@ -80,7 +75,7 @@ type InPlace interface {
 	Drop(key workload.Key)
 }
 
-// Options are what a [Loop] needs. All fields are required but InPlace, Alert and QueueMetrics.
+// Options are what a [Loop] needs. All fields are required but InPlace and Alert.
 type Options struct {
 	World   World
 	Sources Sources
@@ -94,9 +89,8 @@ type Options struct {
 	// Rules also say whether the writer calls a webhook instead of rolling.
 	Rules decide.Options
 
-	// Settle is the quiet time after the last change of a source before a workload is looked at, SettleMax the longest
-	// that further changes may put that off.
-	Settle, SettleMax time.Duration
+	// Queue holds the workloads to reconcile.
+	Queue *Queue
 	// Workers is the number of workloads that are handled at the same time.
 	Workers int
 	// AdoptionRate is the number of baselines per second that are written for workloads without one.
@@ -117,21 +111,18 @@ type Options struct {
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 	// Compat are Reloader's metrics.
-	Compat       *compat.Metrics
-	QueueMetrics workqueue.MetricsProvider
+	Compat *compat.Metrics
 }
 
 // Loop reconciles workloads while this replica leads.
 type Loop struct {
 	options Options
 	metrics *metrics
+	queue   *Queue
 	pace    *rate.Limiter
 	turns   *turns
 
-	mistaken chan struct{} // of capacity 1: there may be other mistakes
-
 	mu     sync.Mutex
-	queue  workqueue.TypedRateLimitingInterface[workload.Key] // nil while another replica leads
 	states map[workload.Key]*state
 }
 
@@ -140,42 +131,18 @@ func New(options Options) *Loop {
 	return &Loop{
 		options: options,
 		metrics: newMetrics(options.Registerer),
+		queue:   options.Queue,
 		pace:    rate.NewLimiter(rate.Limit(options.AdoptionRate), adoptionBurst),
 		turns:   newTurns(options.Limits, options.Registerer),
-
-		mistaken: make(chan struct{}, 1),
 	}
-}
-
-// Notify asks for a look at a workload. Looks that a change of a source asks for wait until the changes settle. While
-// another replica leads it does nothing: a new leader looks at everything.
-func (l *Loop) Notify(key workload.Key, change observe.Change) {
-	settle := time.Duration(0)
-	if change == observe.SourceChanged {
-		settle = l.settleOf(key)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.queue == nil {
-		return
-	}
-	if change != observe.SourceChanged {
-		l.queue.Add(key)
-		return
-	}
-	l.state(key).touch(time.Now())
-	l.queue.AddAfter(key, settle)
 }
 
 // Run looks at every workload once, and then at those that changes concern, until ctx ends. When it returns no write is
 // under way. It may be called again.
 func (l *Loop) Run(ctx context.Context) {
-	queue := workqueue.NewTypedRateLimitingQueueWithConfig(
-		workqueue.NewTypedItemExponentialFailureRateLimiter[workload.Key](firstRetry, lastRetry),
-		workqueue.TypedRateLimitingQueueConfig[workload.Key]{Name: "workloads", MetricsProvider: l.options.QueueMetrics},
-	)
+	queue := l.queue.start()
 	l.mu.Lock()
-	l.queue, l.states = queue, map[workload.Key]*state{}
+	l.states = map[workload.Key]*state{}
 	l.mu.Unlock()
 	l.metrics.pending.Set(0)
 
@@ -195,10 +162,7 @@ func (l *Loop) Run(ctx context.Context) {
 	}
 	workers.Go(func() { l.mistakes(ctx) })
 	<-ctx.Done()
-	l.mu.Lock()
-	l.queue = nil
-	l.mu.Unlock()
-	queue.ShutDown()
+	l.queue.stop()
 	workers.Wait()
 	l.mu.Lock()
 	l.states = nil
@@ -220,7 +184,7 @@ func (l *Loop) next(ctx context.Context, queue workqueue.TypedRateLimitingInterf
 	after, err := l.survive(ctx, key)
 	switch {
 	case err != nil:
-		l.wake(l.turns.give(key)) // the others need not wait for it
+		l.queue.addAll(l.turns.give(key)) // the others need not wait for it
 		queue.AddRateLimited(key)
 	case after > 0:
 		queue.AddAfter(key, after) // what has failed before has not worked yet: its back-off goes on
@@ -249,16 +213,16 @@ func (l *Loop) look(ctx context.Context, key workload.Key) (time.Duration, error
 	if !exists {
 		l.drop(key)
 		l.forget(key)
-		l.wake(l.turns.gone(key))
+		l.queue.addAll(l.turns.gone(key))
 		return 0, nil
 	}
 	s := l.begin(key, w)
-	unsettled := max(l.settling(w, s), l.options.World.Unsteady(key.Namespace))
+	unsettled := max(l.queue.settleRemaining(w), l.options.World.Unsteady(key.Namespace))
 	if s.stale(w, time.Now()) {
 		return soonest(unsettled, staleWait), nil // our own last write is not in the picture yet
 	}
 	left, next := l.turns.seen(key, w.View.Rolling, time.Now())
-	l.wake(next)
+	l.queue.addAll(next)
 	after, err := l.decide(ctx, w, s, unsettled)
 	return soonest(after, left), err
 }
@@ -281,7 +245,7 @@ func (l *Loop) decide(ctx context.Context, w observe.Workload, s *state, unsettl
 	patience = soonest(patience, until)
 	l.report(w, s, decision, remarks{early: early, shared: s.overwritten(w, persisted), idle: idle})
 	if decision.Action != decide.Rollout {
-		l.wake(l.turns.give(key))
+		l.queue.addAll(l.turns.give(key))
 	}
 	switch decision.Action {
 	case decide.Rollout:

@@ -143,7 +143,7 @@ func (l *Loop) rolled(w observe.Workload, s *state, decision decide.Decision) {
 		said, reason = "handed over to the webhook", EventWebhook
 	}
 	l.metrics.rolled(w.View.Key.Kind, decision.Reason, true)
-	if took, ok := l.tookSince(s); ok {
+	if took, ok := l.queue.acted(w.View.Key); ok {
 		l.metrics.latency.Observe(took.Seconds())
 	}
 	log := l.options.Log.With("workload", w.View.Key, "reason", decision.Reason, "causes", causesOf(decision))

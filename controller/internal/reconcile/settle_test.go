@@ -242,7 +242,7 @@ func TestWhatIsNotInThePictureYetIsNotWrittenTwice(t *testing.T) {
 		w.set(func() { w.lag = 7 * time.Second })
 		w.apply(objtest.ConfigMap("a", "k", "1"))
 		time.Sleep(settle + time.Second)
-		w.loop.Notify(deployment("web"), "WorkloadChanged") // somebody edits its status or its labels
+		w.queue.Enqueue(deployment("web"), "WorkloadChanged") // somebody edits its status or its labels
 		time.Sleep(time.Hour)
 		if diff := cmp.Diff([]string{"rolled web"}, w.done()); diff != "" {
 			t.Errorf("writes (-want +got):\n%s", diff)
@@ -300,7 +300,7 @@ func TestNothingIsDoneForAWorkloadThatIsGone(t *testing.T) {
 func TestASettleTimeOfZeroRollsAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, func(o *reconcile.Options) { o.Settle, o.SettleMax = 0, 0 })
+		w := newTown(t, func(o *reconcile.Options) { o.Queue = reconcile.NewQueue(reconcile.QueueOptions{}) })
 		w.apply(objtest.ConfigMap("a", "k", "0"), auto("web", "a"))
 		w.lead()
 		time.Sleep(time.Minute)

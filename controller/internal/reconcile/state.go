@@ -29,15 +29,9 @@ const (
 )
 
 // state is what a leader remembers of one workload. Losing it costs an adoption that starts anew, or a warning that is
-// told again; nothing that has to survive is here. Only settling is shared with Notify; a key is handled by one worker
-// at a time.
+// told again; nothing that has to survive is here. A key is handled by one worker at a time.
 type state struct {
 	uid types.UID
-
-	// first and last are the first and the last change of a source that has not been looked at; guarded by Loop.mu.
-	first, last time.Time
-	// since is the first change that has not led to an action, for the metric of the latency; guarded by Loop.mu.
-	since time.Time
 
 	// provisional is a baseline that waits to be written, for its turn or because it could not be, and replaces the
 	// annotation that it takes the place of.
@@ -77,19 +71,6 @@ func (l *Loop) state(key workload.Key) *state {
 	return s
 }
 
-// touch notes a change of a source.
-func (s *state) touch(now time.Time) {
-	if s.first.IsZero() {
-		s.first = now
-	}
-	if s.since.IsZero() {
-		s.since = now
-	}
-	if now.After(s.last) {
-		s.last = now
-	}
-}
-
 // resettle makes a workload settle whose sources were changed right before this replica began to lead: whoever makes several
 // changes may be in the middle of it, and the replica that saw the first ones is gone.
 func (l *Loop) resettle(key workload.Key, now time.Time) {
@@ -97,7 +78,7 @@ func (l *Loop) resettle(key workload.Key, now time.Time) {
 	if !exists {
 		return
 	}
-	settle, _ := l.settle(w)
+	settle, _ := l.queue.settle(w)
 	refs := w.View.Refs()
 	for _, kind := range source.Kinds() {
 		for _, name := range w.Policy.Literals(kind) {
@@ -115,9 +96,7 @@ func (l *Loop) resettle(key workload.Key, now time.Time) {
 			changed = now
 		}
 		if now.Sub(changed) < settle {
-			l.mu.Lock()
-			l.state(key).touch(changed)
-			l.mu.Unlock()
+			l.queue.changed(key, changed)
 		}
 	}
 }
@@ -136,7 +115,7 @@ func (l *Loop) begin(key workload.Key, w observe.Workload) *state {
 		if s.provisional != nil {
 			l.metrics.pending.Dec()
 		}
-		*s = state{uid: w.View.UID, first: s.first, last: s.last, since: s.since}
+		*s = state{uid: w.View.UID}
 	}
 	return s
 }
@@ -148,25 +127,7 @@ func (l *Loop) forget(key workload.Key) {
 		l.metrics.pending.Dec()
 	}
 	delete(l.states, key)
-}
-
-// settling returns how long to wait until the changes have settled. When they have, later ones settle anew.
-func (l *Loop) settling(w observe.Workload, s *state) time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if s.first.IsZero() {
-		return 0
-	}
-	settle, longest := l.settle(w)
-	ready := s.last.Add(settle)
-	if latest := s.first.Add(longest); latest.Before(ready) {
-		ready = latest
-	}
-	if wait := time.Until(ready); wait > 0 {
-		return wait
-	}
-	s.first, s.last = time.Time{}, time.Time{}
-	return 0
+	l.queue.forget(key)
 }
 
 // patience returns how long to wait before a missing source is told of: who applies several objects at once may just not
@@ -180,20 +141,8 @@ func (l *Loop) patience(w observe.Workload, s *state, decision decide.Decision) 
 	if s.missing.IsZero() {
 		s.missing = now
 	}
-	settle, _ := l.settle(w)
+	settle, _ := l.queue.settle(w)
 	return max(0, s.missing.Add(settle).Sub(now))
-}
-
-// tookSince ends the measurement of a latency.
-func (l *Loop) tookSince(s *state) (took time.Duration, ok bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if s.since.IsZero() {
-		return 0, false
-	}
-	took = time.Since(s.since)
-	s.since = time.Time{}
-	return took, true
 }
 
 // rolled counts a rollout.

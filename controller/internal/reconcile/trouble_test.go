@@ -244,7 +244,7 @@ func TestWarningsAreToldOnce(t *testing.T) {
 		time.Sleep(time.Minute)
 		for i := range 3 {
 			w.apply(objtest.ConfigMap("a", "k", string(rune('1'+i))))
-			w.loop.Notify(deployment("web"), "SourceChanged")
+			w.queue.Enqueue(deployment("web"), "SourceChanged")
 			time.Sleep(time.Minute)
 		}
 		told := w.told()

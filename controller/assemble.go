@@ -1,0 +1,266 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
+
+	"inpod.dev/inpod/controller/internal/act"
+	"inpod.dev/inpod/controller/internal/alert"
+	"inpod.dev/inpod/controller/internal/compat"
+	"inpod.dev/inpod/controller/internal/config"
+	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/controller/internal/events"
+	"inpod.dev/inpod/controller/internal/inplace"
+	"inpod.dev/inpod/controller/internal/notice"
+	"inpod.dev/inpod/controller/internal/observe"
+	"inpod.dev/inpod/controller/internal/reconcile"
+	"inpod.dev/inpod/controller/internal/webhook"
+	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/leader"
+	"inpod.dev/inpod/internal/source"
+	"inpod.dev/inpod/internal/telemetry/kubemetrics"
+	"inpod.dev/inpod/internal/version"
+	"inpod.dev/inpod/internal/window"
+	"inpod.dev/inpod/internal/workload"
+)
+
+// assemble makes the queues, then the cache that fills them, then what reads both, and the election.
+func (p *parts) assemble(c config.Config, build version.Build, registry prometheus.Registerer, ready *readiness, log *slog.Logger) error {
+	ready.not("filling the caches")
+	for _, note := range c.Notes() {
+		log.Warn("a setting has no effect", "why", note)
+	}
+	clients, err := p.newClients()
+	if err != nil {
+		return err
+	}
+	rules, err := p.rules(c)
+	if err != nil {
+		return err
+	}
+	p.events = events.New(events.Options{
+		Client: p.connection.Client.CoreV1(), Component: "inpod", Log: log, Registerer: registry,
+	})
+	reloaders := compat.New(registry, c.MetricsByNamespace)
+	queues := queues{
+		workloads: reconcile.NewQueue(reconcile.QueueOptions{
+			Settle: c.Pace.Settle, SettleMax: c.Pace.SettleMax, Metrics: reloaders.Queue(kubemetrics.NewQueueProvider(registry)),
+		}),
+		nudges: inplace.NewNudgeQueue(), notices: notice.NewQueue(),
+	}
+	if p.observer, err = p.observe(c, clients, queues, reloaders, log); err != nil {
+		return err
+	}
+	registry.MustRegister(kept{p.observer})
+	options := reconcile.Options{
+		World: p.observer, Sources: p.observer, Queue: queues.workloads, Kinds: p.kinds,
+		Decide: decide.Decide, Sealer: p.sealer, Rules: rules, Workers: c.Pace.Workers, AdoptionRate: c.Pace.AdoptionRate,
+		Limits: reconcile.Limits{
+			Total: c.Pace.MaxRollouts, PerNamespace: c.Pace.MaxRolloutsPerNamespace, Rate: c.Pace.RolloutRate, Timeout: c.Pace.RolloutTimeout,
+		},
+		Grace: grace(c.Election), Tell: p.events.Tell, State: p.events.State, Keys: annotationKeys(c.Keys), Log: log, Registerer: registry, Compat: reloaders,
+	}
+	if options.Writer, err = p.writer(c, clients, log); err != nil {
+		return err
+	}
+	if options.Alert, err = p.alerts(c, registry, log); err != nil {
+		return err
+	}
+	term := leading{reporter: notice.New(notice.Options{
+		Cluster: p.observer, Queue: queues.notices, Kinds: p.kinds, Event: p.events.State, Log: log,
+	})}
+	if c.InPlace.Enabled {
+		texts := reconcile.NudgeTexts{World: p.observer, Rules: rules, Sealer: p.sealer}
+		term.reloader = inplace.New(inplace.Options{
+			World: p.observer, Ask: inplace.NewAsker(p.key, p.ways(c)...).Ask, Nudge: (&inplace.Nudger{Client: clients.writes, FieldManager: act.FieldManager}).Nudge,
+			Nudges: queues.nudges, NudgeText: texts.Of,
+			Notify:   func(key workload.Key) { queues.workloads.Enqueue(key, observe.WorkloadChanged) },
+			Deadline: c.InPlace.Deadline, NudgeRate: c.InPlace.NudgeRate, Log: log, Registerer: registry,
+		})
+		options.InPlace = term.reloader
+	}
+	if c.MetaInfo {
+		info := metaInfo(c, build)
+		term.publish = func(ctx context.Context) { publish(ctx, p.connection.Client.CoreV1(), info, log) }
+	}
+	term.loop = reconcile.New(options)
+	return p.elect(c, term.run, registry, log)
+}
+
+// queues hold what is to be done. They exist before anything that fills or empties them.
+type queues struct {
+	workloads *reconcile.Queue
+	nudges    *inplace.NudgeQueue
+	notices   *notice.Queue
+}
+
+// clients are those beside the connection's own.
+type clients struct {
+	writes metadata.Interface
+	reads  dynamic.Interface
+}
+
+func (p *parts) newClients() (c clients, err error) {
+	if c.writes, err = metadata.NewForConfig(p.connection.Config); err != nil {
+		return clients{}, err
+	}
+	c.reads, err = dynamic.NewForConfig(p.connection.Config)
+	return c, err
+}
+
+// rules are what decisions depend on besides the workload.
+func (p *parts) rules(c config.Config) (decide.Options, error) {
+	windows := window.Windows{}
+	if c.Pace.Window != "" {
+		var err error
+		if windows, err = window.Parse(c.Pace.Window); err != nil {
+			return decide.Options{}, fmt.Errorf("--window: %w", err)
+		}
+	}
+	return decide.Options{
+		AutoAll: c.Reload.AutoAll, OnCreate: c.Reload.OnCreate, OnDelete: c.Reload.OnDelete, NotifyOnly: c.Pace.NotifyOnly, Windows: windows,
+		Webhook: c.Webhook.URL != "", Ignored: c.Ignored(), Filtered: c.Scope.SourceSelector != "",
+		RollUnreachable: c.InPlace.Unreachable == config.RollUnreachable,
+	}, nil
+}
+
+// observe makes the cache of the cluster.
+func (p *parts) observe(c config.Config, clients clients, queues queues, reloaders *compat.Metrics, log *slog.Logger) (*observe.Observer, error) {
+	namespaces, selector := c.Watched()
+	return observe.New(observe.Options{
+		Client: p.connection.Client, Dynamic: clients.reads, Keys: annotationKeys(c.Keys), Kinds: p.kinds, Log: log, Pods: c.InPlace.Enabled,
+		Namespaces: slices.DeleteFunc(namespaces, p.lacks), NamespaceSelector: selector, NamespaceDefaults: c.Defaults(), IgnoredNamespaces: c.Scope.IgnoredNamespaces,
+		Sources: c.Sources(), SourceSelector: c.Scope.SourceSelector, Seen: reloaders.Seen,
+		SelectorLabels: slices.Concat(labelsIn(c.Scope.NamespaceSelector), labelsIn(c.Scope.SourceSelector)),
+		Notify: func(key workload.Key, change observe.Change) {
+			queues.workloads.Enqueue(key, change)
+			if change == observe.WorkloadChanged { // its pods may have been seen before it
+				queues.notices.Add(observe.Subject{Workload: key})
+			}
+		},
+		Hurry: queues.nudges.Add, Mistaken: queues.workloads.Mistaken, Skipped: queues.notices.Add,
+	})
+}
+
+// writer is what changes the cluster, or what asks a webhook to.
+func (p *parts) writer(c config.Config, clients clients, log *slog.Logger) (reconcile.Writer, error) {
+	cluster := &act.Writer{
+		Client: clients.writes, Sealer: p.sealer, Kinds: p.kinds, Strategy: c.Reload.Strategy, PausedAt: c.Keys.PausedAt,
+		Jobs: p.connection.Client.BatchV1(),
+	}
+	if c.Webhook.URL == "" {
+		return cluster, nil
+	}
+	poster, err := alert.NewPoster(c.Webhook.URL, c.Webhook.Proxy)
+	if err != nil {
+		return nil, fmt.Errorf("the webhook: %w", err)
+	}
+	log.Info("rollouts are handed over to a webhook: nothing is rolled")
+	return &webhook.Writer{Cluster: cluster, Post: poster.Post}, nil
+}
+
+// alerts returns what has an alert sent; nil where alerts are switched off.
+func (p *parts) alerts(c config.Config, registry prometheus.Registerer, log *slog.Logger) (send func(alert.Message), err error) {
+	if !c.Alert.Enabled {
+		return nil, nil
+	}
+	p.alerter, err = alert.New(alert.Options{
+		Sink: c.Alert.Sink, URL: c.Alert.URL, Proxy: c.Alert.Proxy, Info: c.Alert.Info, Log: log, Registerer: registry,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("alerts: %w", err)
+	}
+	return p.alerter.Send, nil
+}
+
+// leading is what runs while this replica leads.
+type leading struct {
+	loop     *reconcile.Loop
+	reporter *notice.Reporter
+	reloader *inplace.Reloader         // nil where reloads in the pods are switched off
+	publish  func(ctx context.Context) // nil for nothing
+}
+
+// run runs everything until ctx ends.
+func (l leading) run(ctx context.Context) {
+	var tasks sync.WaitGroup
+	defer tasks.Wait()
+	tasks.Go(func() { l.reporter.Run(ctx) })
+	if l.publish != nil {
+		tasks.Go(func() { l.publish(ctx) })
+	}
+	if l.reloader != nil {
+		l.reloader.Lead(ctx, l.loop.Run)
+		return
+	}
+	l.loop.Run(ctx)
+}
+
+// elect makes the election that has this replica lead.
+func (p *parts) elect(c config.Config, lead func(context.Context), registry prometheus.Registerer, log *slog.Logger) (err error) {
+	if !c.Election.Enabled {
+		p.elector = leader.Always(lead, log, registry)
+		return nil
+	}
+	p.elector, err = leader.New(leader.Options{
+		Client: p.connection.Client.CoordinationV1(), Namespace: p.namespace, Name: c.Election.LeaseName, Identity: c.Pod.Name,
+		LeaseDuration: c.Election.LeaseDuration, RenewDeadline: c.Election.RenewDeadline, RetryPeriod: c.Election.RetryPeriod,
+		OnStart: lead, Log: log, Registerer: registry,
+	})
+	return err
+}
+
+// ways are those by which sidecars are reached.
+func (p *parts) ways(c config.Config) []inplace.Way {
+	var ways []inplace.Way
+	if c.InPlace.Through != config.PortForward {
+		ways = append(ways, inplace.Direct(p.namespace))
+	}
+	if c.InPlace.Through != config.Direct {
+		ways = append(ways, inplace.Forward(p.connection.Config, p.connection.Client.CoreV1().RESTClient()))
+	}
+	return ways
+}
+
+// grace is how long a write that is under way may go on when this replica does not lead any more: less than the time from
+// the renew deadline to the moment at which another replica may lead.
+func grace(e config.Election) time.Duration {
+	const enough = 3 * time.Second
+	if !e.Enabled {
+		return enough
+	}
+	return min(enough, (e.LeaseDuration-e.RenewDeadline)*3/4)
+}
+
+// annotationKeys are the default keys with what the settings change.
+func annotationKeys(k config.Keys) annotation.Keys {
+	keys := annotation.DefaultKeys()
+	keys.Auto, keys.Search, keys.Match, keys.Ignore = k.Auto, k.Search, k.Match, k.Ignore
+	keys.PausePeriod, keys.PausedAt = k.PausePeriod, k.PausedAt
+	maps.Copy(keys.AutoKind, map[source.Kind]string{source.ConfigMap: k.ConfigMapAuto, source.Secret: k.SecretAuto})
+	maps.Copy(keys.Named, map[source.Kind]string{source.ConfigMap: k.ConfigMap, source.Secret: k.Secret})
+	return keys
+}
+
+// labelsIn are the keys of the labels in a selector.
+func labelsIn(selector string) []string {
+	requirements, err := labels.ParseToRequirements(selector)
+	if err != nil {
+		return nil // the settings were checked
+	}
+	var keys []string
+	for i := range requirements {
+		keys = append(keys, requirements[i].Key())
+	}
+	return keys
+}

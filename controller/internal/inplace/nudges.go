@@ -1,0 +1,67 @@
+package inplace
+
+import (
+	"sync"
+
+	"k8s.io/client-go/util/workqueue"
+
+	"inpod.dev/inpod/internal/source"
+	"inpod.dev/inpod/internal/workload"
+)
+
+// NudgeQueue holds the workloads whose pods are to be nudged for a source that has just changed, each pair once. It exists before
+// the observer and the [Reloader], and drops everything while another replica leads.
+type NudgeQueue struct {
+	mu    sync.Mutex
+	items workqueue.TypedInterface[changedSource] // nil while another replica leads
+}
+
+// changedSource is a source that has changed, and a workload that uses or names it.
+type changedSource struct {
+	key workload.Key
+	ref source.Ref
+}
+
+// NewNudgeQueue returns a queue that drops everything until a [Reloader] with it leads.
+func NewNudgeQueue() *NudgeQueue { return &NudgeQueue{} }
+
+// Add has the pods of a workload nudged that mount a source. It never blocks.
+func (q *NudgeQueue) Add(key workload.Key, ref source.Ref) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.items != nil {
+		q.items.Add(changedSource{key, ref})
+	}
+}
+
+// start makes the queue hold what is added from now on.
+func (q *NudgeQueue) start() workqueue.TypedInterface[changedSource] {
+	items := workqueue.NewTyped[changedSource]()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.items = items
+	return items
+}
+
+// stop makes the queue drop what is added from now on, and ends those that wait for an item.
+func (q *NudgeQueue) stop() {
+	q.mu.Lock()
+	items := q.items
+	q.items = nil
+	q.mu.Unlock()
+	items.ShutDown()
+}
+
+// nudgeEarly nudges the pods of one changed source after another until the queue is shut down.
+func (r *Reloader) nudgeEarly(items workqueue.TypedInterface[changedSource]) {
+	for {
+		item, shutdown := items.Get()
+		if shutdown {
+			return
+		}
+		if text, follows := r.options.NudgeText(item.key, item.ref); follows {
+			r.hurry(item.key, item.ref, text)
+		}
+		items.Done(item)
+	}
+}
