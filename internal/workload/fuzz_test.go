@@ -40,7 +40,7 @@ func FuzzView(f *testing.F) {
 		if view.Shape == nil || len(view.Shape.Env) != len(view.Containers) {
 			t.Fatalf("%d containers, shape %+v", len(view.Containers), view.Shape)
 		}
-		if view.Fault == "" && view.Lender.Name == "" && len(view.Containers) == 0 {
+		if view.Fault == "" && view.TemplateOwner.Name == "" && len(view.Containers) == 0 {
 			t.Fatal("no containers, and no fault")
 		}
 	})

@@ -95,11 +95,11 @@ func (k Kind) jsonView(object metav1.Object, keep func(string) bool) (View, erro
 		return View{}, fmt.Errorf("%s: encoding the pod template: %w", k.KeyOf(object), err)
 	}
 	template, err := decoded(raw)
-	lender, refErr := k.lender(object)
+	templateOwner, refErr := k.templateOwner(object)
 	switch {
 	case refErr != nil:
 		err = refErr
-	case lender != Key{}:
+	case templateOwner != Key{}:
 		template, err = &corev1.PodTemplateSpec{}, nil
 	case err == nil && raw == nil:
 		err = errors.New("there is none")
@@ -109,7 +109,7 @@ func (k Kind) jsonView(object metav1.Object, keep func(string) bool) (View, erro
 		template = &corev1.PodTemplateSpec{}
 	}
 	view := k.view(object, template, encoded, keep)
-	view.Lender = lender
+	view.TemplateOwner = templateOwner
 	if err != nil {
 		view.Fault = fmt.Sprintf("the pod template at %s cannot be used: %v", strings.Join(k.Path, "."), err)
 	}
@@ -117,8 +117,8 @@ func (k Kind) jsonView(object metav1.Object, keep func(string) bool) (View, erro
 	return view, nil
 }
 
-// lender returns the workload whose template an object runs; it has no name where that runs its own.
-func (k Kind) lender(object metav1.Object) (Key, error) {
+// templateOwner returns the workload whose template an object runs; it has no name where that runs its own.
+func (k Kind) templateOwner(object metav1.Object) (Key, error) {
 	content, ok := object.(*unstructured.Unstructured)
 	if k.Ref == nil || !ok {
 		return Key{}, nil

@@ -164,16 +164,16 @@ func TestAWorkloadMayRunTheTemplateOfAnother(t *testing.T) {
 			t.Parallel()
 			o := set(t, set(t, clones(rollout), nil, "spec", "template"), c.ref, "spec", "workloadRef")
 			v := view(t, rollout, o)
-			if v.Lender.Name != c.want || !strings.Contains(v.Fault, c.fault) || (c.fault == "") != (v.Fault == "") {
-				t.Errorf("lender %s, fault %q", v.Lender, v.Fault)
+			if v.TemplateOwner.Name != c.want || !strings.Contains(v.Fault, c.fault) || (c.fault == "") != (v.Fault == "") {
+				t.Errorf("template owner %s, fault %q", v.TemplateOwner, v.Fault)
 			}
-			if own := view(t, rollout, clones(rollout)); own.Same(v) || own.Lender != (workload.Key{}) {
+			if own := view(t, rollout, clones(rollout)); own.Same(v) || own.TemplateOwner != (workload.Key{}) {
 				t.Errorf("one with a template of its own is the same: %+v", own)
 			}
 		})
 	}
 	other := cloneSet(t)
-	if v := view(t, other, set(t, clones(other), ref("apps/v1", "Deployment", "web"), "spec", "workloadRef")); v.Lender != (workload.Key{}) {
-		t.Errorf("a CloneSet has no such field: %s", v.Lender)
+	if v := view(t, other, set(t, clones(other), ref("apps/v1", "Deployment", "web"), "spec", "workloadRef")); v.TemplateOwner != (workload.Key{}) {
+		t.Errorf("a CloneSet has no such field: %s", v.TemplateOwner)
 	}
 }

@@ -48,8 +48,8 @@ type View struct {
 	// Variables are the environment variables of regular containers whose
 	// names begin with STAKATER_, as "container/NAME" with their values.
 	Variables map[string]string
-	// Lender is the workload whose pod template it runs; it has no name where it runs its own.
-	Lender Key
+	// TemplateOwner is the workload whose pod template it runs; it has no name where it runs its own.
+	TemplateOwner Key
 	// Restart tells that its controller is asked to restart the pods, in place of an edit of the template.
 	Restart bool
 	// Cron is what is particular to a CronJob; nil for the other kinds.
@@ -173,7 +173,7 @@ func variables(spec *corev1.PodSpec) map[string]string {
 // Same tells whether nothing that a decision depends on differs. Writes to
 // the status, for example, leave a view the same.
 func (v View) Same(other View) bool {
-	return v.UID == other.UID && v.Lender == other.Lender && v.Restart == other.Restart && v.Deleting == other.Deleting &&
+	return v.UID == other.UID && v.TemplateOwner == other.TemplateOwner && v.Restart == other.Restart && v.Deleting == other.Deleting &&
 		v.Paused == other.Paused && v.Rolling == other.Rolling && v.Refused.Equal(other.Refused) && v.Template == other.Template &&
 		v.Cron.same(other.Cron) && v.Job.same(other.Job) && maps.Equal(v.Annotations, other.Annotations)
 }

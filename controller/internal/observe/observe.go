@@ -213,19 +213,7 @@ func (o *Observer) Workload(key workload.Key) (w Workload, ok bool) {
 	if !ok {
 		return o.strayWorkload(key)
 	}
-	w = item.Workload
-	if borrowers := o.borrowers(key); item.Lender != (workload.Key{}) {
-		w = o.borrowing(item)
-	} else if len(borrowers) > 0 {
-		w = o.lending(item, borrowers)
-	}
-	if made := o.made(key); len(made) > 0 {
-		w = o.making(w, made)
-	}
-	if o.isMade(item) {
-		w.Policy = inert()
-	}
-	w.Policy.Injected = w.Policy.Injected || o.carriesSidecar(key)
+	w, _ = o.acting(item)
 	return o.withMarks(o.withDefaults(w)), true
 }
 
@@ -295,11 +283,11 @@ func (o *Observer) dependents(ref source.Ref) []workload.Key {
 	for _, part := range parts {
 		for _, informer := range part.workloads {
 			for _, item := range indexed(informer, indexValue(ref)) {
-				keys = append(keys, o.related(item.View.Key, item.Lender)...)
+				keys = append(keys, o.related(item.View.Key, item.TemplateOwner)...)
 			}
 			for _, item := range indexed(informer, anyOf(ref.Kind, ref.Namespace)) {
 				if item.Policy.Select(ref, false, false, false, false) == annotation.Named {
-					keys = append(keys, o.related(item.View.Key, item.Lender)...)
+					keys = append(keys, o.related(item.View.Key, item.TemplateOwner)...)
 				}
 			}
 		}

@@ -123,15 +123,14 @@ func indexByWorkload(object any) ([]string, error) {
 	return []string{item.Workload.String()}, nil
 }
 
-// Pods returns the pods that carry the sidecar, of a workload and of those that run its template or that it makes, sorted by
-// name.
+// Pods returns the pods that carry the sidecar, of a workload and of those that it acts for, sorted by name.
 func (o *Observer) Pods(key workload.Key) []Pod {
 	pods := o.podsOf(key)
-	if item, ok := o.item(key); ok && item.Lender != (workload.Key{}) {
-		return pods
-	}
-	for _, borrower := range slices.Concat(o.borrowers(key), o.made(key)) {
-		pods = append(pods, o.podsOf(borrower.View.Key)...)
+	if item, ok := o.item(key); ok {
+		_, actsFor := o.acting(item)
+		for _, other := range actsFor {
+			pods = append(pods, o.podsOf(other)...)
+		}
 	}
 	slices.SortFunc(pods, func(a, b Pod) int { return strings.Compare(a.Name, b.Name) })
 	return pods
@@ -192,7 +191,7 @@ func (o *Observer) podInformer(namespace string) (cache.SharedIndexInformer, cac
 			// A namespace may have asked for the sidecar, of which the workload itself says nothing.
 			item, ok := object.(*podItem)
 			if ok && !isInInitialList && item.carriesSidecar() && item.Workload.Name != "" {
-				o.notify(item.Workload, o.lenderOf(item.Workload))
+				o.notify(item.Workload, o.templateOwnerOf(item.Workload))
 			}
 			if ok && !isInInitialList {
 				o.noteSubject(nil, item)

@@ -19,8 +19,8 @@ type workloadItem struct {
 	metav1.ObjectMeta
 	Workload
 
-	// maker is the workload that makes this one; it has no name where that is nobody, or of a kind that is not watched.
-	maker workload.Key
+	// owner is the workload of an added kind that controls this one; it has no name where there is none.
+	owner workload.Key
 }
 
 // bySource is the index from a source to the workloads that use or name it.
@@ -48,7 +48,7 @@ func (o *Observer) workloadInformer(kind workload.Kind, namespace string, option
 	if err := informer.SetTransform(func(object any) (any, error) {
 		reduced, err := reduceWorkload(object, kind, o.checker, last)
 		if item, ok := reduced.(*workloadItem); ok && reduced != object {
-			item.maker = o.makerOf(object)
+			item.owner = o.ownerOf(object)
 		}
 		return reduced, err
 	}); err != nil {
@@ -59,23 +59,23 @@ func (o *Observer) workloadInformer(kind workload.Kind, namespace string, option
 			optional.isThere()
 			// Whoever acts looks at every workload at its start.
 			if item, ok := object.(*workloadItem); ok && (!isInInitialList || optional.isLate()) {
-				o.notify(item.View.Key, item.Lender)
+				o.notify(item.View.Key, item.TemplateOwner)
 			}
 		},
 		UpdateFunc: func(before, after any) {
 			was, ok1 := before.(*workloadItem)
 			is, ok2 := after.(*workloadItem)
 			if ok1 && ok2 && (!was.Same(is.View) || !slices.Equal(was.Problems, is.Problems)) {
-				o.notify(is.View.Key, is.Lender)
-				if was.Lender != is.Lender && was.Lender != (workload.Key{}) {
-					o.options.Notify(was.Lender, WorkloadChanged)
+				o.notify(is.View.Key, is.TemplateOwner)
+				if was.TemplateOwner != is.TemplateOwner && was.TemplateOwner != (workload.Key{}) {
+					o.options.Notify(was.TemplateOwner, WorkloadChanged)
 				}
 			}
 		},
 		DeleteFunc: func(object any) {
 			if item, ok := deleted[*workloadItem](object); ok {
 				last.forget(item)
-				o.notify(item.View.Key, item.Lender)
+				o.notify(item.View.Key, item.TemplateOwner)
 			}
 		},
 	})
