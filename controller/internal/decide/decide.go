@@ -191,7 +191,7 @@ const (
 // Reasons lists every reason.
 func Reasons() []Reason {
 	return []Reason{
-		Deleting, NoTemplate, StandsIn, LeftPaused, NotFollowed, Finished, OwnedJob, SourceMissing, Adopted, Unchanged, CreateOff, DeleteOff, InTemplate,
+		Deleting, NoTemplate, StandsIn, Finished, OwnedJob, LeftPaused, NotFollowed, SourceMissing, Adopted, Unchanged, CreateOff, DeleteOff, InTemplate,
 		NotifyOnly, PausePeriod, WindowClosed, BackOff, NextRun, StillRunning,
 		FrozenChanged, NothingToReload, ReloadConfirmed, ReloadRejected, RestartNeeded, ReloadFailed, ReplyUnknown, OutOfReach, LiveChanged, NoSidecar,
 	}
@@ -205,10 +205,9 @@ func rules() []Rule {
 	return []Rule{
 		deleting,        // 1  None
 		noTemplate,      // 1  None, warning
-		standsIn,        // 1  Recreate
+		jobIsHandled,    // 1  Recreate, None
 		leftPaused,      // 1  Resume
 		notFollowed,     // 1  None, the baseline is dropped
-		jobOver,         // 1  None
 		sourceMissing,   // 2  None, warning: rolling now would break healthy pods
 		firstSeen,       // 3  record only
 		unchanged,       // 4  None
@@ -218,8 +217,7 @@ func rules() []Rule {
 		pausePeriod,     // 7  later
 		windowClosed,    // 7  later
 		backOff,         // 7  later
-		nextRun,         // 7  record only
-		stillRunning,    // 7  later
+		jobMayStart,     // 7  record only, later
 		frozenChanged,   // 8  Rollout
 		reloadInPlace,   // 9  Reload
 		liveChanged,     // 10 Rollout

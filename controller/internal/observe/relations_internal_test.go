@@ -14,10 +14,10 @@ import (
 	"inpod.dev/inpod/internal/workload"
 )
 
-// borrower is a Rollout that runs the template of a Deployment.
-func borrower(name, lender string, parts ...obj.Part) *unstructured.Unstructured {
+// templateUser is a Rollout that runs the template of a Deployment.
+func templateUser(name, owner string, parts ...obj.Part) *unstructured.Unstructured {
 	o := rolloutOf(name, parts...)
-	o.Object["spec"] = map[string]any{"workloadRef": map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "name": lender}}
+	o.Object["spec"] = map[string]any{"workloadRef": map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "name": owner}}
 	return o
 }
 
@@ -51,7 +51,7 @@ func TestOneOfAPairActs(t *testing.T) {
 				var a argo
 				a.served.Store(true)
 				l := open(t, objects(obj.ConfigMap("a", "k", "0"), obj.Deployment("web", append(c.deployment, uses)...)),
-					a.with(borrower("canary", "web", c.rollout...)))
+					a.with(templateUser("canary", "web", c.rollout...)))
 				follows := func(key workload.Key) bool {
 					w, ok := l.Workload(key)
 					if !ok {
@@ -82,7 +82,7 @@ func TestAPairHearsOfEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var a argo
 		a.served.Store(true)
-		l := open(t, objects(obj.ConfigMap("a", "k", "0"), obj.Deployment("web", obj.EnvFrom(obj.CM("a"))), obj.Deployment("other")), a.with(borrower("canary", "web")))
+		l := open(t, objects(obj.ConfigMap("a", "k", "0"), obj.Deployment("web", obj.EnvFrom(obj.CM("a"))), obj.Deployment("other")), a.with(templateUser("canary", "web")))
 		both := []string{"WorkloadChanged Deployment/web", "WorkloadChanged Rollout/canary"}
 		edit := func(o *unstructured.Unstructured) {
 			t.Helper()
@@ -90,7 +90,7 @@ func TestAPairHearsOfEachOther(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		edit(borrower("canary", "web", obj.Annotation("configmap.reloader.stakater.com/reload", "named")))
+		edit(templateUser("canary", "web", obj.Annotation("configmap.reloader.stakater.com/reload", "named")))
 		if diff := cmp.Diff(both, l.heard()); diff != "" {
 			t.Errorf("the Rollout is edited (-want +got):\n%s", diff)
 		}
@@ -114,7 +114,7 @@ func TestAPairHearsOfEachOther(t *testing.T) {
 		if w, _ := l.Workload(deployment("web")); !w.Policy.Injected || w.Pods != workload.UnknownPods {
 			t.Errorf("injected %t, %d pods", w.Policy.Injected, w.Pods)
 		}
-		edit(borrower("canary", "other"))
+		edit(templateUser("canary", "other"))
 		if diff := cmp.Diff([]string{"WorkloadChanged Deployment/other", "WorkloadChanged Deployment/web", "WorkloadChanged Rollout/canary"}, l.heard()); diff != "" {
 			t.Errorf("the Rollout refers to another one (-want +got):\n%s", diff)
 		}

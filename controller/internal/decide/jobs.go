@@ -1,0 +1,62 @@
+package decide
+
+import (
+	"fmt"
+	"strings"
+
+	batchv1 "k8s.io/api/batch/v1"
+)
+
+// Jobs and CronJobs have two rules of their own: whether a Job is handled at all, and when a new one may start.
+
+// jobIsHandled: a Job that keeps the place of another one has that one made again, with the content that is current then, and
+// nothing that is said or missing keeps it from that: the Job would be lost. What has ended is not run again, and what something
+// else makes is left to that.
+func jobIsHandled(a *assessment) (Decision, bool) {
+	job := a.Workload.Job
+	switch {
+	case job == nil:
+		return Decision{}, false
+	case job.StandIn != nil:
+		return Decision{Action: Recreate, Reason: StandsIn, Baseline: a.baseline}, true
+	case !a.follows:
+		return Decision{}, false // its baseline is dropped
+	case job.Owned:
+		return none(OwnedJob), true
+	default:
+		return none(Finished), job.Finished
+	}
+}
+
+// jobMayStart: a CronJob that is suspended starts nothing, and the Job that it starts some day reads the content of then; so do
+// the pods of a suspended Job. A CronJob that forbids two Jobs at a time waits for the one that runs.
+func jobMayStart(a *assessment) (Decision, bool) {
+	cron, job := a.Workload.Cron, a.Workload.Job
+	switch {
+	case cron != nil && cron.Suspended, job != nil && job.Suspended:
+		decision := a.recording(NextRun)
+		decision.Causes = a.changed
+		return decision, true
+	case cron != nil && cron.Policy == batchv1.ForbidConcurrent && len(cron.Active) > 0:
+		decision := a.holding(StillRunning, waits(cron.Active, a.changed))
+		decision.Warning = false
+		return decision, true
+	}
+	return Decision{}, false
+}
+
+func waits(jobs []string, causes []Cause) string {
+	return fmt.Sprintf("Job waits for %s, as concurrencyPolicy Forbid asks: %s", strings.Join(jobs, ", "), describe(causes))
+}
+
+// BusyError says that a CronJob which forbids two Jobs at a time has one that its status does not show: the API's own
+// controller lists there what it has started itself (k8s.io/kubernetes/pkg/controller/cronjob).
+type BusyError struct{ Jobs []string }
+
+// Error implements error.
+func (e *BusyError) Error() string { return "still running: " + strings.Join(e.Jobs, ", ") }
+
+// Instead is the decision that was to be made in place of this one.
+func (e *BusyError) Instead(of Decision) Decision {
+	return Decision{Action: None, Reason: StillRunning, Message: waits(e.Jobs, of.Causes), Causes: of.Causes}
+}
