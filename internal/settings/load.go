@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/pflag"
 )
@@ -44,12 +45,15 @@ func (p Program) Load(args, environ []string) (*Loaded, error) {
 	return l.loaded, nil
 }
 
-// isServiceVariable tells what Kubernetes puts into every pod for each Service of its namespace. When a Service is called
+// isServiceVariable reports whether Kubernetes puts a variable into every pod for each Service of its namespace. When a Service is called
 // inpod or inpod-…, these variables begin with our prefix.
 // https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
-func isServiceVariable(name string) bool {
-	return regexp.MustCompile(`_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$`).MatchString(name)
-}
+func isServiceVariable(name string) bool { return serviceVariable().MatchString(name) }
+
+// serviceVariable is compiled at the first use: the sidecar hardly ever needs it, and has to stay small.
+var serviceVariable = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$`)
+})
 
 type loader struct {
 	program  Program

@@ -14,13 +14,18 @@ import (
 const Form = "KIND=GROUP/VERSION/RESOURCE or KIND=GROUP/VERSION/RESOURCE:PATH.TO.TEMPLATE, " +
 	"such as CloneSet=apps.kruise.io/v1alpha1/clonesets or Service=serving.knative.dev/v1/services:spec.template"
 
+var (
+	kindName  = regexp.MustCompile(`^[A-Z][A-Za-z0-9]*$`)
+	fieldName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
+)
+
 // Parse reads a kind from a setting. The error completes the sentence: "text": …
 func Parse(text string) (Kind, error) {
 	kind, rest, ok := strings.Cut(text, "=")
 	if !ok {
 		return Kind{}, errors.New("write " + Form)
 	}
-	if !regexp.MustCompile(`^[A-Z][A-Za-z0-9]*$`).MatchString(kind) {
+	if !kindName.MatchString(kind) {
 		return Kind{}, fmt.Errorf("%q is not a kind: it begins with a capital letter, as in a manifest", kind)
 	}
 	name, path, hasPath := strings.Cut(rest, ":")
@@ -33,7 +38,7 @@ func Parse(text string) (Kind, error) {
 	}
 	fields := strings.Split(path, ".")
 	for _, field := range fields {
-		if !regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`).MatchString(field) {
+		if !fieldName.MatchString(field) {
 			return Kind{}, fmt.Errorf("%q is not a path of fields, such as spec.template", path)
 		}
 	}

@@ -21,22 +21,22 @@ func TestSecretProviderClasses(t *testing.T) {
 	objects := []any{class("1", false)}
 	recorded := []string{"SecretProviderClass vault: password"}
 	checkAll(t, map[string]ruleCase{
-		"it is recorded": {parts: follows, objects: objects, fresh: true, reason: decide.Adopted, record: true, records: recorded},
+		"it is recorded": {parts: follows, objects: objects, fresh: true, wantReason: decide.Adopted, wantRecord: true, wantRecords: recorded},
 		"other versions that were rotated in are a rollout": {
-			parts: follows, objects: objects, happens: now(class("2", true)), action: decide.Rollout, reason: decide.NoSidecar, record: true, records: recorded,
-			message: "Rolling update started: SecretProviderClass vault changed (password)",
+			parts: follows, objects: objects, happens: now(class("2", true)), wantAction: decide.Rollout, wantReason: decide.NoSidecar, wantRecord: true, wantRecords: recorded,
+			wantMessage: "Rolling update started: SecretProviderClass vault changed (password)",
 		},
 		"where every pod has a sidecar they are reloaded": {
-			parts: injected(obj.CSI("vault")), objects: objects, action: decide.Reload, reason: decide.LiveChanged, records: recorded,
-			message: "Reloading in place: SecretProviderClass vault changed (password)",
+			parts: injected(obj.CSI("vault")), objects: objects, wantAction: decide.Reload, wantReason: decide.LiveChanged, wantRecords: recorded,
+			wantMessage: "Reloading in place: SecretProviderClass vault changed (password)",
 			happens: func(w *world) {
 				now(class("2", true))(w)
 				w.input.InPlace.Sidecar = true
 			},
 		},
 		"and recorded once every pod has confirmed it": {
-			parts: injected(obj.CSI("vault")), objects: objects, reason: decide.ReloadConfirmed, record: true, records: recorded,
-			message: "Reloaded in place: SecretProviderClass vault changed (password)",
+			parts: injected(obj.CSI("vault")), objects: objects, wantReason: decide.ReloadConfirmed, wantRecord: true, wantRecords: recorded,
+			wantMessage: "Reloaded in place: SecretProviderClass vault changed (password)",
 			happens: func(w *world) {
 				now(class("2", true))(w)
 				w.input.InPlace = decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true}
@@ -44,29 +44,29 @@ func TestSecretProviderClasses(t *testing.T) {
 		},
 		"one that is only named is a rollout also with a sidecar": {
 			parts:   []obj.Part{obj.Annotation("secretproviderclass.reloader.stakater.com/reload", "vault"), obj.TemplateAnnotation(inject, "enabled")},
-			objects: objects, action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: recorded,
-			message: "Rolling update started: SecretProviderClass vault changed (password)",
+			objects: objects, wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: recorded,
+			wantMessage: "Rolling update started: SecretProviderClass vault changed (password)",
 			happens: func(w *world) {
 				now(class("2", true))(w)
 				w.input.InPlace.Sidecar = true
 			},
 		},
-		"the same versions, rotated in once more, are none": {parts: follows, objects: objects, happens: now(class("1", true)), reason: decide.Unchanged, records: recorded},
+		"the same versions, rotated in once more, are none": {parts: follows, objects: objects, happens: now(class("1", true)), wantReason: decide.Unchanged, wantRecords: recorded},
 		"what every pod has started with is recorded": {
-			parts: follows, objects: objects, reason: decide.Unchanged, record: true, records: recorded, happens: func(w *world) {
+			parts: follows, objects: objects, wantReason: decide.Unchanged, wantRecord: true, wantRecords: recorded, happens: func(w *world) {
 				now(class("2", false))(w)
 				w.inputs = func(in *decide.Input) { in.Workload.Rolling = false }
 			},
 		},
 		"but not while pods of before may be there": {
-			parts: follows, objects: objects, reason: decide.Unchanged, records: recorded,
+			parts: follows, objects: objects, wantReason: decide.Unchanged, wantRecords: recorded,
 			happens: func(w *world) {
 				now(class("2", false))(w)
 				w.inputs = func(in *decide.Input) { in.Workload.Rolling = true }
 			},
 		},
 		"where no pod has mounted it, what was recorded stays": {
-			parts: follows, objects: objects, reason: decide.Unchanged, records: recorded,
+			parts: follows, objects: objects, wantReason: decide.Unchanged, wantRecords: recorded,
 			happens: func(w *world) { w.remove(class("1", false).Ref) },
 		},
 	})

@@ -16,50 +16,50 @@ func TestAChangeThatNobodySees(t *testing.T) {
 	both := []any{cm("base", "k", "1"), cm("over", "k", "o")}
 	checkAll(t, map[string]ruleCase{
 		"a hidden key is edited": {
-			parts: volume, objects: both, reason: decide.Unchanged, record: true, records: []string{"ConfigMap base: k", "ConfigMap over: k"},
+			parts: volume, objects: both, wantReason: decide.Unchanged, wantRecord: true, wantRecords: []string{"ConfigMap base: k", "ConfigMap over: k"},
 			happens: func(w *world) { w.set(cm("base", "k", "2")) },
 		},
 		"a hidden key is edited where a sidecar would reload": {
-			parts: injected(obj.Projected(obj.CM("base"), obj.CM("over"))), objects: both, reason: decide.Unchanged, record: true,
-			records: []string{"ConfigMap base: k", "ConfigMap over: k"},
-			happens: func(w *world) { w.set(cm("base", "k", "2")); w.input.InPlace.Sidecar = true },
+			parts: injected(obj.Projected(obj.CM("base"), obj.CM("over"))), objects: both, wantReason: decide.Unchanged, wantRecord: true,
+			wantRecords: []string{"ConfigMap base: k", "ConfigMap over: k"},
+			happens:     func(w *world) { w.set(cm("base", "k", "2")); w.input.InPlace.Sidecar = true },
 		},
 		"the key that hides it is edited": {
-			parts: volume, objects: both, action: decide.Rollout, reason: decide.NoSidecar, record: true,
-			message: "Rolling update started: ConfigMap over changed (k)", records: []string{"ConfigMap base: k", "ConfigMap over: k"},
+			parts: volume, objects: both, wantAction: decide.Rollout, wantReason: decide.NoSidecar, wantRecord: true,
+			wantMessage: "Rolling update started: ConfigMap over changed (k)", wantRecords: []string{"ConfigMap base: k", "ConfigMap over: k"},
 			happens: func(w *world) { w.set(cm("over", "k", "p")) },
 		},
 		"the key that hides it goes": {
-			parts: volume, objects: both, action: decide.Rollout, reason: decide.NoSidecar, record: true,
-			message: "Rolling update started: ConfigMap over changed (k)", records: []string{"ConfigMap base: k", "ConfigMap over:"},
+			parts: volume, objects: both, wantAction: decide.Rollout, wantReason: decide.NoSidecar, wantRecord: true,
+			wantMessage: "Rolling update started: ConfigMap over changed (k)", wantRecords: []string{"ConfigMap base: k", "ConfigMap over:"},
 			happens: func(w *world) { w.set(cm("over")) },
 		},
 		"the source that hides it is deleted, although that does not count": {
-			parts: volume, objects: both, action: decide.Rollout, reason: decide.NoSidecar, record: true,
-			message: "Rolling update started: ConfigMap over was deleted", records: []string{"ConfigMap base: k", "ConfigMap over: absent"},
+			parts: volume, objects: both, wantAction: decide.Rollout, wantReason: decide.NoSidecar, wantRecord: true,
+			wantMessage: "Rolling update started: ConfigMap over was deleted", wantRecords: []string{"ConfigMap base: k", "ConfigMap over: absent"},
 			happens: func(w *world) { w.remove(cmRef("over")) },
 		},
 		"the source that hides it is deleted, and said the same": {
-			parts: volume, objects: []any{cm("base", "k", "1"), cm("over", "k", "1")}, reason: decide.Unchanged, record: false,
-			records: []string{"ConfigMap base: k", "ConfigMap over: k"},
-			happens: func(w *world) { w.remove(cmRef("over")) },
+			parts: volume, objects: []any{cm("base", "k", "1"), cm("over", "k", "1")}, wantReason: decide.Unchanged, wantRecord: false,
+			wantRecords: []string{"ConfigMap base: k", "ConfigMap over: k"},
+			happens:     func(w *world) { w.remove(cmRef("over")) },
 		},
 		"a source comes that hides what is there, although that does not count": {
-			parts: volume, objects: both[:1], action: decide.Rollout, reason: decide.NoSidecar, record: true,
-			message: "Rolling update started: ConfigMap over was created", records: []string{"ConfigMap base: k", "ConfigMap over: k"},
+			parts: volume, objects: both[:1], wantAction: decide.Rollout, wantReason: decide.NoSidecar, wantRecord: true,
+			wantMessage: "Rolling update started: ConfigMap over was created", wantRecords: []string{"ConfigMap base: k", "ConfigMap over: k"},
 			happens: func(w *world) { w.set(cm("over", "k", "o")) },
 		},
 		"a source comes with other keys, which does not count": {
-			parts: volume, objects: both[:1], reason: decide.CreateOff, record: true, records: []string{"ConfigMap base: k", "ConfigMap over: l"},
+			parts: volume, objects: both[:1], wantReason: decide.CreateOff, wantRecord: true, wantRecords: []string{"ConfigMap base: k", "ConfigMap over: l"},
 			happens: func(w *world) { w.set(cm("over", "l", "o")) },
 		},
 		"what hides it is not followed": {
-			parts: append(volume, obj.Annotation(excludeCM, "over")), objects: both, reason: decide.Unchanged, record: true,
-			records: []string{"ConfigMap base: k"},
-			happens: func(w *world) { w.set(cm("base", "k", "2")) },
+			parts: append(volume, obj.Annotation(excludeCM, "over")), objects: both, wantReason: decide.Unchanged, wantRecord: true,
+			wantRecords: []string{"ConfigMap base: k"},
+			happens:     func(w *world) { w.set(cm("base", "k", "2")) },
 		},
 		"the template carries what hides it": {
-			parts: volume, objects: both[:1], reason: decide.InTemplate, record: true, records: []string{"ConfigMap base: k", "ConfigMap over: k"},
+			parts: volume, objects: both[:1], wantReason: decide.InTemplate, wantRecord: true, wantRecords: []string{"ConfigMap base: k", "ConfigMap over: k"},
 			happens: func(w *world) {
 				w.input.Workload.TemplateChanged.Version = 9
 				w.set(cm("over", "k", "o"), cm("base", "k", "2"))

@@ -23,30 +23,30 @@ func TestCronJobs(t *testing.T) {
 	checkAll(t, map[string]ruleCase{
 		"a change starts a Job": {
 			parts: frozen(), objects: one(), happens: cron(workload.Cron{}),
-			action: decide.Rollout, reason: decide.FrozenChanged, message: started, record: true, records: recorded,
+			wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantMessage: started, wantRecord: true, wantRecords: recorded,
 		},
 		"a change that running containers see does so as well": {
 			parts: live(), objects: one(), happens: cron(workload.Cron{}),
-			action: decide.Rollout, reason: decide.NoSidecar, message: started, record: true, records: recorded,
+			wantAction: decide.Rollout, wantReason: decide.NoSidecar, wantMessage: started, wantRecord: true, wantRecords: recorded,
 		},
 		"a suspended one starts nothing, and its next Job has the content": {
-			parts: frozen(), objects: one(), happens: cron(workload.Cron{Suspended: true}), reason: decide.NextRun, record: true, records: recorded,
+			parts: frozen(), objects: one(), happens: cron(workload.Cron{Suspended: true}), wantReason: decide.NextRun, wantRecord: true, wantRecords: recorded,
 		},
 		"one that forbids two Jobs waits for the one that runs": {
 			parts: frozen(), objects: one(), happens: cron(workload.Cron{Policy: batchv1.ForbidConcurrent, Active: []string{"report-1"}}),
-			reason: decide.StillRunning, records: recorded,
-			message: "Job waits for report-1, as concurrencyPolicy Forbid asks: ConfigMap a changed (k)",
+			wantReason: decide.StillRunning, wantRecords: recorded,
+			wantMessage: "Job waits for report-1, as concurrencyPolicy Forbid asks: ConfigMap a changed (k)",
 		},
 		"it goes on when none runs": {
 			parts: frozen(), objects: one(), happens: cron(workload.Cron{Policy: batchv1.ForbidConcurrent}),
-			action: decide.Rollout, reason: decide.FrozenChanged, message: started, record: true, records: recorded,
+			wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantMessage: started, wantRecord: true, wantRecords: recorded,
 		},
 		"others do not wait": {
 			parts: frozen(), objects: one(), happens: cron(workload.Cron{Policy: batchv1.ReplaceConcurrent, Active: []string{"report-1"}}),
-			action: decide.Rollout, reason: decide.FrozenChanged, message: started, record: true, records: recorded,
+			wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantMessage: started, wantRecord: true, wantRecords: recorded,
 		},
 		"what its template carries needs no Job": {
-			parts: frozen(), objects: one(), reason: decide.Unchanged, records: recorded,
+			parts: frozen(), objects: one(), wantReason: decide.Unchanged, wantRecords: recorded,
 			happens: func(w *world) {
 				asCron(w, workload.Cron{})
 				w.edit(append(frozen(), obj.Var("VERSION", "2"))...)
@@ -66,24 +66,24 @@ func TestJobs(t *testing.T) {
 	recorded := []string{"ConfigMap a: k"}
 	checkAll(t, map[string]ruleCase{
 		"a change has it made again": {
-			parts: frozen(), objects: one(), happens: job(workload.Job{}), message: "Job is made again: ConfigMap a changed (k)",
-			action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: recorded,
+			parts: frozen(), objects: one(), happens: job(workload.Job{}), wantMessage: "Job is made again: ConfigMap a changed (k)",
+			wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: recorded,
 		},
 		"what has ended is not run again": {
-			parts: frozen(), objects: one(), happens: job(workload.Job{Finished: true}), reason: decide.Finished,
+			parts: frozen(), objects: one(), happens: job(workload.Job{Finished: true}), wantReason: decide.Finished,
 		},
 		"what something else makes is left to that": {
-			parts: frozen(), objects: one(), happens: job(workload.Job{Owned: true}), reason: decide.OwnedJob,
+			parts: frozen(), objects: one(), happens: job(workload.Job{Owned: true}), wantReason: decide.OwnedJob,
 		},
 		"the pods of a suspended one will have the content": {
-			parts: frozen(), objects: one(), happens: job(workload.Job{Suspended: true}), reason: decide.NextRun, record: true, records: recorded,
+			parts: frozen(), objects: one(), happens: job(workload.Job{Suspended: true}), wantReason: decide.NextRun, wantRecord: true, wantRecords: recorded,
 		},
 		"one that keeps a place carries on": {
 			parts: frozen(), objects: one(), happens: job(workload.Job{Suspended: true, StandIn: &workload.StandIn{}}),
-			action: decide.Recreate, reason: decide.StandsIn, records: recorded,
+			wantAction: decide.Recreate, wantReason: decide.StandsIn, wantRecords: recorded,
 		},
 		"also when something is missing that its pods need": {
-			parts: frozen(), objects: one(), action: decide.Recreate, reason: decide.StandsIn, records: recorded,
+			parts: frozen(), objects: one(), wantAction: decide.Recreate, wantReason: decide.StandsIn, wantRecords: recorded,
 			happens: func(w *world) {
 				job(workload.Job{StandIn: &workload.StandIn{}})(w)
 				w.remove(cmRef("a"))

@@ -154,6 +154,10 @@ func (a *assessment) stale() []string {
 
 // isMark tells a variable of a rollout from one that a user happened to name like it.
 func isMark(variable, value string) bool {
-	return regexp.MustCompile(`^STAKATER_[A-Z0-9_]+_(CONFIGMAP|SECRET|SECRETPROVIDERCLASS|CLUSTERTRUSTBUNDLE)$`).MatchString(variable) &&
-		regexp.MustCompile(`^[0-9a-f]{40}$`).MatchString(value)
+	return markName.MatchString(variable) && markValue.MatchString(value)
 }
+
+var (
+	markName  = regexp.MustCompile(`^STAKATER_[A-Z0-9_]+_(CONFIGMAP|SECRET|SECRETPROVIDERCLASS|CLUSTERTRUSTBUNDLE)$`)
+	markValue = regexp.MustCompile(`^[0-9a-f]{40}$`)
+)

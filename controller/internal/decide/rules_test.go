@@ -22,14 +22,14 @@ type ruleCase struct {
 	unseen  bool // the sources that are not there may be there, also when the workload is adopted
 	happens func(*world)
 
-	action  decide.Action // None where it is empty
-	reason  decide.Reason
-	message string // "" for none
-	warning bool
-	record  bool
-	after   time.Duration
-	// records are those of the baseline, where the decision has one.
-	records []string
+	wantAction  decide.Action // None where it is empty
+	wantReason  decide.Reason
+	wantMessage string // "" for none
+	wantWarning bool
+	wantRecord  bool
+	wantAfter   time.Duration
+	// wantRecords are those of the baseline, where the decision has one.
+	wantRecords []string
 }
 
 func (tc ruleCase) check(t *testing.T) {
@@ -53,11 +53,11 @@ func (tc ruleCase) check(t *testing.T) {
 		Records []string
 	}
 	d := w.decide()
-	if tc.action == "" {
-		tc.action = decide.None
+	if tc.wantAction == "" {
+		tc.wantAction = decide.None
 	}
 	got := outcome{d.Action, d.Reason, d.Message, d.Warning, d.Record, d.After, records(d.Baseline)}
-	want := outcome{tc.action, tc.reason, tc.message, tc.warning, tc.record, tc.after, tc.records}
+	want := outcome{tc.wantAction, tc.wantReason, tc.wantMessage, tc.wantWarning, tc.wantRecord, tc.wantAfter, tc.wantRecords}
 	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -84,11 +84,11 @@ func TestRuleDeleting(t *testing.T) {
 	t.Parallel()
 	checkAll(t, map[string]ruleCase{
 		"a workload that goes needs nothing, whatever changed": {
-			parts: frozen(), objects: one(), reason: decide.Deleting,
+			parts: frozen(), objects: one(), wantReason: decide.Deleting,
 			happens: func(w *world) { change(w); w.deployment.DeletionTimestamp = new(metav1.NewTime(now)) },
 		},
 		"it is not adopted either": {
-			parts: frozen(), objects: one(), fresh: true, reason: decide.Deleting,
+			parts: frozen(), objects: one(), fresh: true, wantReason: decide.Deleting,
 			happens: func(w *world) { w.deployment.DeletionTimestamp = new(metav1.NewTime(now)) },
 		},
 	})
@@ -101,16 +101,16 @@ func TestRuleNoTemplate(t *testing.T) {
 	}
 	const told = "Not followed: the pod template is a text"
 	checkAll(t, map[string]ruleCase{
-		"all that it uses is asked for": {parts: frozen(), objects: one(), happens: faulty, reason: decide.NoTemplate, message: told, warning: true},
+		"all that it uses is asked for": {parts: frozen(), objects: one(), happens: faulty, wantReason: decide.NoTemplate, wantMessage: told, wantWarning: true},
 		"a list asks": {
 			parts: []obj.Part{obj.Annotation(namedCM, "a"), obj.EnvFrom(obj.CM("a"))}, objects: one(), happens: faulty,
-			reason: decide.NoTemplate, message: told, warning: true,
+			wantReason: decide.NoTemplate, wantMessage: told, wantWarning: true,
 		},
 		"nothing is asked for": {
-			parts: []obj.Part{obj.EnvFrom(obj.CM("a"))}, objects: one(), fresh: true, happens: faulty, reason: decide.NotFollowed,
+			parts: []obj.Part{obj.EnvFrom(obj.CM("a"))}, objects: one(), fresh: true, happens: faulty, wantReason: decide.NotFollowed,
 		},
 		"it is opted out": {
-			parts: following(obj.Annotation(ignore, "true"), obj.EnvFrom(obj.CM("a"))), objects: one(), fresh: true, happens: faulty, reason: decide.NotFollowed,
+			parts: following(obj.Annotation(ignore, "true"), obj.EnvFrom(obj.CM("a"))), objects: one(), fresh: true, happens: faulty, wantReason: decide.NotFollowed,
 		},
 	})
 }
@@ -119,25 +119,25 @@ func TestRuleNotFollowed(t *testing.T) {
 	t.Parallel()
 	uses := obj.Env(obj.CM("a"), "k")
 	checkAll(t, map[string]ruleCase{
-		"nothing is said":   {parts: []obj.Part{uses}, objects: one(), fresh: true, reason: decide.NotFollowed},
-		"no source is used": {parts: following(), fresh: true, reason: decide.NotFollowed},
+		"nothing is said":   {parts: []obj.Part{uses}, objects: one(), fresh: true, wantReason: decide.NotFollowed},
+		"no source is used": {parts: following(), fresh: true, wantReason: decide.NotFollowed},
 		"a pattern names nothing that exists": {
-			parts: []obj.Part{obj.Annotation(namedCM, "x.*")}, objects: one(), fresh: true, reason: decide.NotFollowed,
+			parts: []obj.Part{obj.Annotation(namedCM, "x.*")}, objects: one(), fresh: true, wantReason: decide.NotFollowed,
 		},
 		"the annotation was removed: the baseline is dropped": {
-			parts: frozen(), objects: one(), reason: decide.NotFollowed, record: true,
+			parts: frozen(), objects: one(), wantReason: decide.NotFollowed, wantRecord: true,
 			happens: func(w *world) { change(w); w.edit(uses) },
 		},
 		"opted out": {
-			parts: frozen(), objects: one(), reason: decide.NotFollowed, record: true,
+			parts: frozen(), objects: one(), wantReason: decide.NotFollowed, wantRecord: true,
 			happens: func(w *world) { change(w); w.edit(append(frozen(), obj.Annotation(ignore, "true"))...) },
 		},
 		"the only source is ignored": {
-			parts: frozen(), objects: one(), reason: decide.NotFollowed, record: true,
+			parts: frozen(), objects: one(), wantReason: decide.NotFollowed, wantRecord: true,
 			happens: func(w *world) { w.set(obj.Annotated(cm("a", "k", "2"), ignore, "true")) },
 		},
 		"the only source is excluded": {
-			parts: frozen(), objects: one(), reason: decide.NotFollowed, record: true,
+			parts: frozen(), objects: one(), wantReason: decide.NotFollowed, wantRecord: true,
 			happens: func(w *world) { change(w); w.edit(append(frozen(), obj.Annotation(excludeCM, "a"))...) },
 		},
 	})
@@ -151,66 +151,66 @@ func TestRuleSourceMissing(t *testing.T) {
 	beside := []obj.Part{obj.Annotation(namedCM, "a"), obj.Env(obj.CM("a"), "k"), obj.Mount(obj.CM("u").Items("x"))}
 	checkAll(t, map[string]ruleCase{
 		"a source does not exist, and the others are adopted": {
-			parts: two, objects: one(), fresh: true, reason: decide.SourceMissing, warning: true, record: true,
-			message: "Not rolled: new pods would need Secret b, which does not exist" + ending, records: []string{"ConfigMap a: k"},
+			parts: two, objects: one(), fresh: true, wantReason: decide.SourceMissing, wantWarning: true, wantRecord: true,
+			wantMessage: "Not rolled: new pods would need Secret b, which does not exist" + ending, wantRecords: []string{"ConfigMap a: k"},
 		},
 		"the only source does not exist": {
-			parts: frozen(), fresh: true, reason: decide.SourceMissing, warning: true,
-			message: "Not rolled: new pods would need ConfigMap a, which does not exist" + ending,
+			parts: frozen(), fresh: true, wantReason: decide.SourceMissing, wantWarning: true,
+			wantMessage: "Not rolled: new pods would need ConfigMap a, which does not exist" + ending,
 		},
 		"a source is deleted": {
-			parts: two, objects: []any{cm("a", "k", "1"), obj.Secret("b", "k", "1")}, reason: decide.SourceMissing, warning: true,
-			message: "Not rolled: new pods would need Secret b, which does not exist" + ending, records: []string{"ConfigMap a: k", "Secret b: k"},
+			parts: two, objects: []any{cm("a", "k", "1"), obj.Secret("b", "k", "1")}, wantReason: decide.SourceMissing, wantWarning: true,
+			wantMessage: "Not rolled: new pods would need Secret b, which does not exist" + ending, wantRecords: []string{"ConfigMap a: k", "Secret b: k"},
 			happens: func(w *world) { w.remove(secRef("b")) },
 		},
 		"a source is deleted and another one changes: that stays to be done": {
-			parts: two, objects: []any{cm("a", "k", "1"), obj.Secret("b", "k", "1")}, reason: decide.SourceMissing, warning: true,
-			message: "Not rolled: new pods would need Secret b, which does not exist" + ending, records: []string{"ConfigMap a: k", "Secret b: k"},
+			parts: two, objects: []any{cm("a", "k", "1"), obj.Secret("b", "k", "1")}, wantReason: decide.SourceMissing, wantWarning: true,
+			wantMessage: "Not rolled: new pods would need Secret b, which does not exist" + ending, wantRecords: []string{"ConfigMap a: k", "Secret b: k"},
 			happens: func(w *world) { change(w); w.remove(secRef("b")) },
 		},
 		"a key is removed": {
-			parts: frozen(), objects: one(), reason: decide.SourceMissing, warning: true,
-			message: "Not rolled: new pods would need k in ConfigMap a" + ending, records: []string{"ConfigMap a: k"},
+			parts: frozen(), objects: one(), wantReason: decide.SourceMissing, wantWarning: true,
+			wantMessage: "Not rolled: new pods would need k in ConfigMap a" + ending, wantRecords: []string{"ConfigMap a: k"},
 			happens: func(w *world) { w.set(cm("a", "l", "1")) },
 		},
 		"a key of items was never there": {
-			parts: following(obj.Mount(obj.CM("a").Items("k", "l"))), objects: one(), fresh: true, reason: decide.SourceMissing, warning: true, record: true,
-			message: "Not rolled: new pods would need l in ConfigMap a" + ending, records: []string{"ConfigMap a: k l"},
+			parts: following(obj.Mount(obj.CM("a").Items("k", "l"))), objects: one(), fresh: true, wantReason: decide.SourceMissing, wantWarning: true, wantRecord: true,
+			wantMessage: "Not rolled: new pods would need l in ConfigMap a" + ending, wantRecords: []string{"ConfigMap a: k l"},
 		},
 		"a file at a subPath is removed": {
-			parts: following(obj.SubPath(obj.CM("a"), "k")), objects: one(), reason: decide.SourceMissing, warning: true,
-			message: "Not rolled: new pods would need k in ConfigMap a" + ending, records: []string{"ConfigMap a: k"},
+			parts: following(obj.SubPath(obj.CM("a"), "k")), objects: one(), wantReason: decide.SourceMissing, wantWarning: true,
+			wantMessage: "Not rolled: new pods would need k in ConfigMap a" + ending, wantRecords: []string{"ConfigMap a: k"},
 			happens: func(w *world) { w.set(cm("a")) },
 		},
 		"a source that is optional may be missing": {
-			parts: following(obj.EnvFrom(obj.CM("a").Optional())), fresh: true, reason: decide.Adopted, record: true, records: []string{"ConfigMap a: absent"},
+			parts: following(obj.EnvFrom(obj.CM("a").Optional())), fresh: true, wantReason: decide.Adopted, wantRecord: true, wantRecords: []string{"ConfigMap a: absent"},
 		},
 		"a source that is only named may be missing": {
-			parts: []obj.Part{obj.Annotation(namedCM, "a")}, fresh: true, reason: decide.Adopted, record: true, records: []string{"ConfigMap a: absent"},
+			parts: []obj.Part{obj.Annotation(namedCM, "a")}, fresh: true, wantReason: decide.Adopted, wantRecord: true, wantRecords: []string{"ConfigMap a: absent"},
 		},
 		"one that is not followed says nothing as long as nothing is to be done": {
-			parts: beside, objects: one(), fresh: true, reason: decide.Adopted, record: true, records: []string{"ConfigMap a: k"},
+			parts: beside, objects: one(), fresh: true, wantReason: decide.Adopted, wantRecord: true, wantRecords: []string{"ConfigMap a: k"},
 		},
 		"one that is not followed stops a rollout": {
-			parts: beside, objects: one(), reason: decide.SourceMissing, warning: true,
-			message: "Not rolled: new pods would need ConfigMap u, which does not exist" + ending, records: []string{"ConfigMap a: k"},
+			parts: beside, objects: one(), wantReason: decide.SourceMissing, wantWarning: true,
+			wantMessage: "Not rolled: new pods would need ConfigMap u, which does not exist" + ending, wantRecords: []string{"ConfigMap a: k"},
 			happens: change,
 		},
 		"a key of one that is not followed stops a rollout": {
-			parts: beside, objects: []any{cm("a", "k", "1"), cm("u")}, reason: decide.SourceMissing, warning: true,
-			message: "Not rolled: new pods would need x in ConfigMap u" + ending, records: []string{"ConfigMap a: k"},
+			parts: beside, objects: []any{cm("a", "k", "1"), cm("u")}, wantReason: decide.SourceMissing, wantWarning: true,
+			wantMessage: "Not rolled: new pods would need x in ConfigMap u" + ending, wantRecords: []string{"ConfigMap a: k"},
 			happens: change,
 		},
 		"a usage that is new meanwhile is recorded, so that its changes are seen later": {
-			parts: following(obj.Env(obj.CM("a"), "k")), objects: one(), reason: decide.SourceMissing, warning: true, record: true,
-			message: "Not rolled: new pods would need k in ConfigMap a" + ending, records: []string{"ConfigMap a: k", "ConfigMap c: k"},
+			parts: following(obj.Env(obj.CM("a"), "k")), objects: one(), wantReason: decide.SourceMissing, wantWarning: true, wantRecord: true,
+			wantMessage: "Not rolled: new pods would need k in ConfigMap a" + ending, wantRecords: []string{"ConfigMap a: k", "ConfigMap c: k"},
 			happens: func(w *world) {
 				w.set(cm("a"), cm("c", "k", "1"))
 				w.edit(append(frozen(), obj.EnvFrom(obj.CM("c")))...)
 			},
 		},
 		"a SecretProviderClass that is not known yet is not missing": {
-			parts: following(obj.CSI("vault")), fresh: true, reason: decide.Adopted,
+			parts: following(obj.CSI("vault")), fresh: true, wantReason: decide.Adopted,
 		},
 	})
 }
@@ -219,36 +219,36 @@ func TestRuleFirstSeen(t *testing.T) {
 	t.Parallel()
 	checkAll(t, map[string]ruleCase{
 		"a workload without a baseline is adopted": {
-			parts: frozen(), objects: one(), fresh: true, reason: decide.Adopted, record: true, records: []string{"ConfigMap a: k"},
+			parts: frozen(), objects: one(), fresh: true, wantReason: decide.Adopted, wantRecord: true, wantRecords: []string{"ConfigMap a: k"},
 		},
 		"so is one whose baseline cannot be read": {
-			parts: frozen(), objects: one(), reason: decide.Adopted, record: true, records: []string{"ConfigMap a: k"},
+			parts: frozen(), objects: one(), wantReason: decide.Adopted, wantRecord: true, wantRecords: []string{"ConfigMap a: k"},
 			happens: func(w *world) { change(w); w.baseline = "made by hand" },
 		},
 		"a source that is used since an edit": {
-			parts: frozen(), objects: []any{cm("a", "k", "1"), cm("b", "k", "1")}, reason: decide.Adopted, record: true, records: []string{"ConfigMap a: k", "ConfigMap b: k"},
+			parts: frozen(), objects: []any{cm("a", "k", "1"), cm("b", "k", "1")}, wantReason: decide.Adopted, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k"},
 			happens: func(w *world) { w.edit(append(frozen(), obj.EnvFrom(obj.CM("b")))...) },
 		},
 		"a key that is used since an edit": {
-			parts: frozen(), objects: []any{cm("a", "k", "1", "l", "1")}, reason: decide.Adopted, record: true, records: []string{"ConfigMap a: k l"},
+			parts: frozen(), objects: []any{cm("a", "k", "1", "l", "1")}, wantReason: decide.Adopted, wantRecord: true, wantRecords: []string{"ConfigMap a: k l"},
 			happens: func(w *world) { w.edit(append(frozen(), obj.Env(obj.CM("a"), "l"))...) },
 		},
 		"a source that is followed since it carries the match annotation": {
-			parts:   []obj.Part{obj.Annotation(search, "true"), obj.EnvFrom(obj.CM("a")), obj.EnvFrom(obj.CM("b"))},
-			objects: []any{obj.Annotated(cm("a", "k", "1"), match, "true"), cm("b", "k", "1")},
-			reason:  decide.Adopted, record: true, records: []string{"ConfigMap a: k", "ConfigMap b: k"},
+			parts:      []obj.Part{obj.Annotation(search, "true"), obj.EnvFrom(obj.CM("a")), obj.EnvFrom(obj.CM("b"))},
+			objects:    []any{obj.Annotated(cm("a", "k", "1"), match, "true"), cm("b", "k", "1")},
+			wantReason: decide.Adopted, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k"},
 			happens: func(w *world) { w.set(obj.Annotated(cm("b", "k", "2"), match, "true")) },
 		},
 		"a name that is new in a list": {
 			parts: []obj.Part{obj.Annotation(namedCM, "a")}, objects: []any{cm("a", "k", "1"), cm("b", "k", "1")},
-			reason: decide.Adopted, record: true, records: []string{"ConfigMap a: k", "ConfigMap b: k"},
+			wantReason: decide.Adopted, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k"},
 			happens: func(w *world) { w.edit(obj.Annotation(namedCM, "a,b")); w.input.Options.OnCreate = true },
 		},
 		"a usage that is new and a change at once: the change counts, and all is recorded": {
 			parts: frozen(), objects: []any{cm("a", "k", "1"), cm("b", "k", "1")},
-			action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: []string{"ConfigMap a: k", "ConfigMap b: k"},
-			message: "Rolling update started: ConfigMap a changed (k)",
-			happens: func(w *world) { change(w); w.edit(append(frozen(), obj.EnvFrom(obj.CM("b")))...) },
+			wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k"},
+			wantMessage: "Rolling update started: ConfigMap a changed (k)",
+			happens:     func(w *world) { change(w); w.edit(append(frozen(), obj.EnvFrom(obj.CM("b")))...) },
 		},
 	})
 }
@@ -258,34 +258,34 @@ func TestRuleUnchanged(t *testing.T) {
 	two := following(obj.Env(obj.CM("a"), "k"), obj.EnvFrom(obj.CM("b")))
 	both := []any{cm("a", "k", "1"), cm("b", "k", "1")}
 	checkAll(t, map[string]ruleCase{
-		"nothing happened": {parts: frozen(), objects: one(), reason: decide.Unchanged, records: []string{"ConfigMap a: k"}},
+		"nothing happened": {parts: frozen(), objects: one(), wantReason: decide.Unchanged, wantRecords: []string{"ConfigMap a: k"}},
 		"a key that nobody uses changed": {
-			parts: frozen(), objects: one(), reason: decide.Unchanged, records: []string{"ConfigMap a: k"},
+			parts: frozen(), objects: one(), wantReason: decide.Unchanged, wantRecords: []string{"ConfigMap a: k"},
 			happens: func(w *world) { w.set(cm("a", "k", "1", "unused", "2")) },
 		},
 		"a source that is not followed changed": {
 			parts: []obj.Part{obj.Annotation(namedCM, "a"), obj.EnvFrom(obj.CM("a")), obj.EnvFrom(obj.CM("b"))}, objects: both,
-			reason: decide.Unchanged, records: []string{"ConfigMap a: k"},
+			wantReason: decide.Unchanged, wantRecords: []string{"ConfigMap a: k"},
 			happens: func(w *world) { w.set(cm("b", "k", "2")) },
 		},
 		"a change was taken back before anybody looked": {
-			parts: frozen(), objects: one(), reason: decide.Unchanged, records: []string{"ConfigMap a: k"},
+			parts: frozen(), objects: one(), wantReason: decide.Unchanged, wantRecords: []string{"ConfigMap a: k"},
 			happens: func(w *world) { change(w); w.set(cm("a", "k", "1")) },
 		},
 		"a usage is gone: its record is dropped": {
-			parts: two, objects: both, reason: decide.Unchanged, record: true, records: []string{"ConfigMap a: k"},
+			parts: two, objects: both, wantReason: decide.Unchanged, wantRecord: true, wantRecords: []string{"ConfigMap a: k"},
 			happens: func(w *world) { w.edit(frozen()...); w.set(cm("b", "k", "2")) },
 		},
 		"a source is ignored from now on: its record is dropped": {
-			parts: two, objects: both, reason: decide.Unchanged, record: true, records: []string{"ConfigMap a: k"},
+			parts: two, objects: both, wantReason: decide.Unchanged, wantRecord: true, wantRecords: []string{"ConfigMap a: k"},
 			happens: func(w *world) { w.set(obj.Annotated(cm("b", "k", "2"), ignore, "true")) },
 		},
 		"a list is written in another way": {
-			parts: []obj.Part{obj.Annotation(namedCM, "a")}, objects: one(), reason: decide.Unchanged, record: true, records: []string{"ConfigMap a: k"},
+			parts: []obj.Part{obj.Annotation(namedCM, "a")}, objects: one(), wantReason: decide.Unchanged, wantRecord: true, wantRecords: []string{"ConfigMap a: k"},
 			happens: func(w *world) { w.edit(obj.Annotation(namedCM, "a,x.*")) },
 		},
 		"a source was created without what is used, although creations count": {
-			parts: following(obj.Env(obj.CM("a").Optional(), "k")), reason: decide.Unchanged, record: true, records: []string{"ConfigMap a: k"},
+			parts: following(obj.Env(obj.CM("a").Optional(), "k")), wantReason: decide.Unchanged, wantRecord: true, wantRecords: []string{"ConfigMap a: k"},
 			happens: func(w *world) { w.set(cm("a", "l", "1")); w.input.Options.OnCreate = true },
 		},
 	})
@@ -298,65 +298,65 @@ func TestRuleAppearedOrGone(t *testing.T) {
 	onBoth := func(w *world) { w.input.Options = decide.Options{OnCreate: true, OnDelete: true} }
 	checkAll(t, map[string]ruleCase{
 		"a source appeared, and that does not count": {
-			parts: optional, objects: []any{b}, reason: decide.CreateOff, record: true, records: []string{"ConfigMap a: k", "ConfigMap b: k"},
+			parts: optional, objects: []any{b}, wantReason: decide.CreateOff, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k"},
 			happens: change,
 		},
 		"a source appeared, and that counts": {
-			parts: optional, objects: []any{b}, action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: []string{"ConfigMap a: k", "ConfigMap b: k"},
-			message: "Rolling update started: ConfigMap a was created",
-			happens: func(w *world) { change(w); onBoth(w) },
+			parts: optional, objects: []any{b}, wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k"},
+			wantMessage: "Rolling update started: ConfigMap a was created",
+			happens:     func(w *world) { change(w); onBoth(w) },
 		},
 		"a source disappeared, and that does not count: the record stays": {
-			parts: optional, objects: []any{cm("a", "k", "1"), b}, reason: decide.DeleteOff, records: []string{"ConfigMap a: k", "ConfigMap b: k"},
+			parts: optional, objects: []any{cm("a", "k", "1"), b}, wantReason: decide.DeleteOff, wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k"},
 			happens: func(w *world) { w.remove(cmRef("a")) },
 		},
 		"a source disappeared, and that counts": {
-			parts: optional, objects: []any{cm("a", "k", "1"), b}, action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: []string{"ConfigMap a: absent", "ConfigMap b: k"},
-			message: "Rolling update started: ConfigMap a was deleted",
-			happens: func(w *world) { w.remove(cmRef("a")); onBoth(w) },
+			parts: optional, objects: []any{cm("a", "k", "1"), b}, wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: []string{"ConfigMap a: absent", "ConfigMap b: k"},
+			wantMessage: "Rolling update started: ConfigMap a was deleted",
+			happens:     func(w *world) { w.remove(cmRef("a")); onBoth(w) },
 		},
 		"it came back as it was": {
-			parts: optional, objects: []any{cm("a", "k", "1"), b}, reason: decide.Unchanged, records: []string{"ConfigMap a: k", "ConfigMap b: k"},
+			parts: optional, objects: []any{cm("a", "k", "1"), b}, wantReason: decide.Unchanged, wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k"},
 			happens: func(w *world) { w.remove(cmRef("a")); w.apply(w.decide()); w.set(cm("a", "k", "1")) },
 		},
 		"it came back with other content": {
-			parts: optional, objects: []any{cm("a", "k", "1"), b}, action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: []string{"ConfigMap a: k", "ConfigMap b: k"},
-			message: "Rolling update started: ConfigMap a changed (k)",
-			happens: func(w *world) { w.remove(cmRef("a")); w.apply(w.decide()); w.set(cm("a", "k", "2")) },
+			parts: optional, objects: []any{cm("a", "k", "1"), b}, wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k"},
+			wantMessage: "Rolling update started: ConfigMap a changed (k)",
+			happens:     func(w *world) { w.remove(cmRef("a")); w.apply(w.decide()); w.set(cm("a", "k", "2")) },
 		},
 		"one appeared, one disappeared": {
 			parts: following(obj.EnvFrom(obj.CM("a").Optional()), obj.EnvFrom(obj.CM("c").Optional())), objects: []any{cm("a", "k", "1")},
-			reason: decide.CreateOff, record: true, records: []string{"ConfigMap a: k", "ConfigMap c: k"},
+			wantReason: decide.CreateOff, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "ConfigMap c: k"},
 			happens: func(w *world) { w.remove(cmRef("a")); w.set(cm("c", "k", "1")) },
 		},
 		"one appeared, another one changed": {
-			parts: optional, objects: []any{b}, action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: []string{"ConfigMap a: k", "ConfigMap b: k"},
-			message: "Rolling update started: ConfigMap b changed (k)",
-			happens: func(w *world) { change(w); w.set(cm("b", "k", "2")) },
+			parts: optional, objects: []any{b}, wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k"},
+			wantMessage: "Rolling update started: ConfigMap b changed (k)",
+			happens:     func(w *world) { change(w); w.set(cm("b", "k", "2")) },
 		},
 		"one disappeared, another one changed: new pods start without it, so that anything in it is a change": {
-			parts: optional, objects: []any{cm("a", "k", "1"), b}, action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: []string{"ConfigMap a:", "ConfigMap b: k"},
-			message: "Rolling update started: ConfigMap b changed (k)",
-			happens: func(w *world) { w.remove(cmRef("a")); w.set(cm("b", "k", "2")) },
+			parts: optional, objects: []any{cm("a", "k", "1"), b}, wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: []string{"ConfigMap a:", "ConfigMap b: k"},
+			wantMessage: "Rolling update started: ConfigMap b changed (k)",
+			happens:     func(w *world) { w.remove(cmRef("a")); w.set(cm("b", "k", "2")) },
 		},
 		"a source that a pattern names appeared, and that counts": {
-			parts: []obj.Part{obj.Annotation(namedCM, "a.*")}, objects: one(), action: decide.Rollout, reason: decide.FrozenChanged, record: true,
-			records: []string{"ConfigMap a2: k", "ConfigMap a: k"}, message: "Rolling update started: ConfigMap a2 was created",
+			parts: []obj.Part{obj.Annotation(namedCM, "a.*")}, objects: one(), wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true,
+			wantRecords: []string{"ConfigMap a2: k", "ConfigMap a: k"}, wantMessage: "Rolling update started: ConfigMap a2 was created",
 			happens: func(w *world) { w.set(cm("a2", "k", "1")); onBoth(w) },
 		},
 		"a source that a pattern names appeared, and that does not count": {
-			parts: []obj.Part{obj.Annotation(namedCM, "a.*")}, objects: one(), reason: decide.CreateOff, record: true,
-			records: []string{"ConfigMap a2: k", "ConfigMap a: k"},
-			happens: func(w *world) { w.set(cm("a2", "k", "1")) },
+			parts: []obj.Part{obj.Annotation(namedCM, "a.*")}, objects: one(), wantReason: decide.CreateOff, wantRecord: true,
+			wantRecords: []string{"ConfigMap a2: k", "ConfigMap a: k"},
+			happens:     func(w *world) { w.set(cm("a2", "k", "1")) },
 		},
 		"a source that a pattern names disappeared": {
-			parts: []obj.Part{obj.Annotation(namedCM, "a.*")}, objects: []any{cm("a", "k", "1"), cm("a2", "k", "1")}, reason: decide.DeleteOff,
-			records: []string{"ConfigMap a2: k", "ConfigMap a: k"},
-			happens: func(w *world) { w.remove(cmRef("a2")) },
+			parts: []obj.Part{obj.Annotation(namedCM, "a.*")}, objects: []any{cm("a", "k", "1"), cm("a2", "k", "1")}, wantReason: decide.DeleteOff,
+			wantRecords: []string{"ConfigMap a2: k", "ConfigMap a: k"},
+			happens:     func(w *world) { w.remove(cmRef("a2")) },
 		},
 		"a source that carried the match annotation disappeared": {
 			parts: []obj.Part{obj.Annotation(search, "true"), obj.EnvFrom(obj.CM("a").Optional())}, objects: []any{obj.Annotated(cm("a", "k", "1"), match, "true")},
-			reason: decide.DeleteOff, records: []string{"ConfigMap a: k"},
+			wantReason: decide.DeleteOff, wantRecords: []string{"ConfigMap a: k"},
 			happens: func(w *world) { w.remove(cmRef("a")) },
 		},
 	})
@@ -377,42 +377,42 @@ func TestRuleTemplateCarries(t *testing.T) {
 	const rolledB = "Rolling update started: ConfigMap b changed (k)"
 	all := []string{"ConfigMap a: k", "ConfigMap b: k", "ConfigMap c: absent"}
 	checkAll(t, map[string]ruleCase{
-		"the template was edited after both sources": {parts: two, objects: both, reason: decide.InTemplate, record: true, records: all, happens: edited},
+		"the template was edited after both sources": {parts: two, objects: both, wantReason: decide.InTemplate, wantRecord: true, wantRecords: all, happens: edited},
 		"the template was edited before one of them": {
-			parts: two, objects: both, action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: all, message: rolledB,
+			parts: two, objects: both, wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: all, wantMessage: rolledB,
 			happens: func(w *world) { edited(w); changedAt(w, cmRef("b"), 11) },
 		},
 		"it is not known when one of them changed": {
-			parts: two, objects: both, action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: all, message: rolledB,
+			parts: two, objects: both, wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: all, wantMessage: rolledB,
 			happens: func(w *world) { edited(w); changedAt(w, cmRef("b"), 0) },
 		},
 		"it is not known when the template was edited": {
-			parts: two, objects: both, action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: all, message: rolled,
+			parts: two, objects: both, wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: all, wantMessage: rolled,
 			happens: func(w *world) { edited(w); w.input.Workload.TemplateChanged = source.Moment{} },
 		},
 		"a source that appeared later does not matter where that does not count": {
-			parts: two, objects: both, reason: decide.InTemplate, record: true, records: []string{"ConfigMap a: k", "ConfigMap b: k", "ConfigMap c: k"},
+			parts: two, objects: both, wantReason: decide.InTemplate, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k", "ConfigMap c: k"},
 			happens: func(w *world) { edited(w); w.set(cm("c", "k", "1")); changedAt(w, cmRef("c"), 11) },
 		},
 		"a source that was deleted has no time": {
-			parts: two, objects: append(both, cm("c", "k", "1")), action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: all,
-			message: "Rolling update started: ConfigMap c was deleted",
-			happens: func(w *world) { edited(w); w.remove(cmRef("c")); w.input.Options.OnDelete = true },
+			parts: two, objects: append(both, cm("c", "k", "1")), wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: all,
+			wantMessage: "Rolling update started: ConfigMap c was deleted",
+			happens:     func(w *world) { edited(w); w.remove(cmRef("c")); w.input.Options.OnDelete = true },
 		},
 		"what the template carries leaves what changed later to be reloaded in place": {
 			parts: injected(obj.Env(obj.CM("a"), "k"), obj.Mount(obj.CM("b"))), objects: both,
-			action: decide.Reload, reason: decide.LiveChanged, message: "Reloading in place: ConfigMap b changed (k)", records: []string{"ConfigMap a: k", "ConfigMap b: k"},
+			wantAction: decide.Reload, wantReason: decide.LiveChanged, wantMessage: "Reloading in place: ConfigMap b changed (k)", wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k"},
 			happens: func(w *world) { edited(w); changedAt(w, cmRef("b"), 11); w.input.InPlace.Sidecar = true },
 		},
 		"what the template carries is recorded although another source is missing": {
 			parts: following(obj.Env(obj.CM("a"), "k"), obj.EnvFrom(obj.CM("b"))), objects: both,
-			reason: decide.SourceMissing, warning: true, record: true, records: []string{"ConfigMap a: k", "ConfigMap b: k"},
-			message: "Not rolled: new pods would need ConfigMap b, which does not exist. Create it, or mark its use as optional",
-			happens: func(w *world) { edited(w); w.remove(cmRef("b")) },
+			wantReason: decide.SourceMissing, wantWarning: true, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k"},
+			wantMessage: "Not rolled: new pods would need ConfigMap b, which does not exist. Create it, or mark its use as optional",
+			happens:     func(w *world) { edited(w); w.remove(cmRef("b")) },
 		},
 		"one that is not followed does not matter": {
 			parts: []obj.Part{obj.Annotation(namedCM, "a"), obj.Env(obj.CM("a"), "k"), obj.Env(obj.CM("b"), "k")}, objects: both,
-			reason: decide.InTemplate, record: true, records: []string{"ConfigMap a: k"},
+			wantReason: decide.InTemplate, wantRecord: true, wantRecords: []string{"ConfigMap a: k"},
 			happens: func(w *world) { edited(w); changedAt(w, cmRef("b"), 11) },
 		},
 	})
@@ -431,57 +431,57 @@ func TestRuleBackOff(t *testing.T) {
 	a := []string{"ConfigMap a: k"}
 	checkAll(t, map[string]ruleCase{
 		"rolled too often": {
-			parts: frozen(), objects: one(), reason: decide.BackOff, warning: true, message: message, after: 90 * time.Second, records: a, happens: rolledOften,
+			parts: frozen(), objects: one(), wantReason: decide.BackOff, wantWarning: true, wantMessage: message, wantAfter: 90 * time.Second, wantRecords: a, happens: rolledOften,
 		},
 		"the time has come": {
-			parts: frozen(), objects: one(), action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: a,
-			message: "Rolling update started: ConfigMap a changed (k)",
-			happens: func(w *world) { change(w); w.input.NotBefore = now },
+			parts: frozen(), objects: one(), wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: a,
+			wantMessage: "Rolling update started: ConfigMap a changed (k)",
+			happens:     func(w *world) { change(w); w.input.NotBefore = now },
 		},
 		"live changes without a sidecar wait too": {
-			parts: live(), objects: one(), reason: decide.BackOff, warning: true, message: message, after: 90 * time.Second, records: a, happens: rolledOften,
+			parts: live(), objects: one(), wantReason: decide.BackOff, wantWarning: true, wantMessage: message, wantAfter: 90 * time.Second, wantRecords: a, happens: rolledOften,
 		},
 		"a reload in place does not wait": {
-			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), action: decide.Reload, reason: decide.LiveChanged, records: a,
-			message: "Reloading in place: ConfigMap a changed (k)",
-			happens: failing(decide.Unknown),
+			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), wantAction: decide.Reload, wantReason: decide.LiveChanged, wantRecords: a,
+			wantMessage: "Reloading in place: ConfigMap a changed (k)",
+			happens:     failing(decide.Unknown),
 		},
 		"the rollout after a reload that failed waits": {
-			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), reason: decide.BackOff, warning: true, message: message, after: 90 * time.Second, records: a,
+			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), wantReason: decide.BackOff, wantWarning: true, wantMessage: message, wantAfter: 90 * time.Second, wantRecords: a,
 			happens: failing(decide.Failed),
 		},
 		"so does the one after a reload that nobody confirmed": {
-			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), reason: decide.BackOff, warning: true, message: message, after: 90 * time.Second, records: a,
+			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), wantReason: decide.BackOff, wantWarning: true, wantMessage: message, wantAfter: 90 * time.Second, wantRecords: a,
 			happens: failing(decide.Overdue),
 		},
 		"where a reload that failed leads to no rollout, nothing waits": {
-			parts: append(injected(obj.Mount(obj.CM("a"))), obj.Annotation(onFailure, "none")), objects: one(), reason: decide.ReloadFailed, warning: true, records: a,
-			message: "Not rolled, as inpod.dev/on-failure asks: reload in pod web-1 failed: no",
-			happens: failing(decide.Failed),
+			parts: append(injected(obj.Mount(obj.CM("a"))), obj.Annotation(onFailure, "none")), objects: one(), wantReason: decide.ReloadFailed, wantWarning: true, wantRecords: a,
+			wantMessage: "Not rolled, as inpod.dev/on-failure asks: reload in pod web-1 failed: no",
+			happens:     failing(decide.Failed),
 		},
 		"the rollout for what needs a restart waits": {
-			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), reason: decide.BackOff, warning: true, message: message, after: 90 * time.Second, records: a,
+			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), wantReason: decide.BackOff, wantWarning: true, wantMessage: message, wantAfter: 90 * time.Second, wantRecords: a,
 			happens: failing(decide.NeedsRestart),
 		},
 		"where nobody can be asked, nothing waits": {
-			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), reason: decide.OutOfReach, warning: true, records: a,
-			message: "Not rolled, and not confirmed: no sidecar of its pods can be reached, such as that of pod web-1 no " +
+			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), wantReason: decide.OutOfReach, wantWarning: true, wantRecords: a,
+			wantMessage: "Not rolled, and not confirmed: no sidecar of its pods can be reached, such as that of pod web-1 no " +
 				"--unreachable=rollout rolls instead. It is asked again and again (ConfigMap a changed (k))",
 			happens: failing(decide.Unreachable),
 		},
 		"where a sidecar is not understood, nothing waits": {
-			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), reason: decide.ReplyUnknown, warning: true, records: a,
-			message: "Not rolled, and not confirmed: for pod web-1, no --unreachable=rollout rolls instead. It is asked again and again (ConfigMap a changed (k))",
-			happens: failing(decide.NotUnderstood),
+			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), wantReason: decide.ReplyUnknown, wantWarning: true, wantRecords: a,
+			wantMessage: "Not rolled, and not confirmed: for pod web-1, no --unreachable=rollout rolls instead. It is asked again and again (ConfigMap a changed (k))",
+			happens:     failing(decide.NotUnderstood),
 		},
 		"a rejected reload does not wait": {
-			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), reason: decide.ReloadRejected, warning: true, records: a,
-			message: "Not rolled: the application in pod web-1 does not accept the new content and keeps the old: no (ConfigMap a changed (k))",
-			happens: failing(decide.Rejected),
+			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), wantReason: decide.ReloadRejected, wantWarning: true, wantRecords: a,
+			wantMessage: "Not rolled: the application in pod web-1 does not accept the new content and keeps the old: no (ConfigMap a changed (k))",
+			happens:     failing(decide.Rejected),
 		},
 		"a usage that is new meanwhile is recorded": {
-			parts: frozen(), objects: one(), reason: decide.BackOff, warning: true, message: message, after: 90 * time.Second, record: true,
-			records: []string{"ConfigMap a: k", "ConfigMap c: k"},
+			parts: frozen(), objects: one(), wantReason: decide.BackOff, wantWarning: true, wantMessage: message, wantAfter: 90 * time.Second, wantRecord: true,
+			wantRecords: []string{"ConfigMap a: k", "ConfigMap c: k"},
 			happens: func(w *world) {
 				rolledOften(w)
 				w.set(cm("c", "k", "1"))
@@ -497,8 +497,8 @@ func TestRuleFrozenChanged(t *testing.T) {
 	sidecar := func(w *world) { w.input.InPlace.Sidecar = true }
 	rolled := func(parts []obj.Part, happens func(*world), message string, objects ...any) ruleCase {
 		return ruleCase{
-			parts: parts, objects: objects, action: decide.Rollout, reason: decide.FrozenChanged, record: true, message: "Rolling update started: " + message,
-			records: []string{"ConfigMap a: k l"}, happens: func(w *world) { sidecar(w); happens(w) },
+			parts: parts, objects: objects, wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantMessage: "Rolling update started: " + message,
+			wantRecords: []string{"ConfigMap a: k l"}, happens: func(w *world) { sidecar(w); happens(w) },
 		}
 	}
 	kl := func(k, l string) func(*world) { return func(w *world) { w.set(cm("a", "k", k, "l", l)) } }
@@ -513,27 +513,27 @@ func TestRuleFrozenChanged(t *testing.T) {
 		"one key arrives in both ways": rolled(injected(obj.Mount(a), obj.Env(a, "k")), kl("2", "1"), "ConfigMap a changed (k)", two),
 	}
 	cases["only the live key of that source changed: no rollout"] = ruleCase{
-		parts: injected(obj.Mount(a), obj.Env(a, "k")), objects: []any{two}, action: decide.Reload, reason: decide.LiveChanged,
-		message: "Reloading in place: ConfigMap a changed (l)", records: []string{"ConfigMap a: k l"},
+		parts: injected(obj.Mount(a), obj.Env(a, "k")), objects: []any{two}, wantAction: decide.Reload, wantReason: decide.LiveChanged,
+		wantMessage: "Reloading in place: ConfigMap a changed (l)", wantRecords: []string{"ConfigMap a: k l"},
 		happens: func(w *world) { sidecar(w); kl("1", "2")(w) },
 	}
 	cases["a live source and a frozen one"] = ruleCase{
 		parts: injected(obj.Mount(a), obj.EnvFrom(obj.Sec("b"))), objects: []any{cm("a", "k", "1"), obj.Secret("b", "k", "1")},
-		action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: []string{"ConfigMap a: k", "Secret b: k"},
-		message: "Rolling update started: ConfigMap a changed (k), Secret b changed (k)",
-		happens: func(w *world) { sidecar(w); change(w); w.set(obj.Secret("b", "k", "2")) },
+		wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "Secret b: k"},
+		wantMessage: "Rolling update started: ConfigMap a changed (k), Secret b changed (k)",
+		happens:     func(w *world) { sidecar(w); change(w); w.set(obj.Secret("b", "k", "2")) },
 	}
 	cases["a source that is only named"] = ruleCase{
 		parts: []obj.Part{obj.Annotation(namedCM, "a"), obj.TemplateAnnotation(inject, "enabled")}, objects: one(),
-		action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: []string{"ConfigMap a: k"},
-		message: "Rolling update started: ConfigMap a changed (k)",
-		happens: func(w *world) { sidecar(w); change(w) },
+		wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: []string{"ConfigMap a: k"},
+		wantMessage: "Rolling update started: ConfigMap a changed (k)",
+		happens:     func(w *world) { sidecar(w); change(w) },
 	}
 	cases["a source that is named and mounted stays live"] = ruleCase{
 		parts: []obj.Part{obj.Annotation(namedCM, "a"), obj.TemplateAnnotation(inject, "enabled"), obj.Mount(a)}, objects: one(),
-		action: decide.Reload, reason: decide.LiveChanged, records: []string{"ConfigMap a: k"},
-		message: "Reloading in place: ConfigMap a changed (k)",
-		happens: func(w *world) { sidecar(w); change(w) },
+		wantAction: decide.Reload, wantReason: decide.LiveChanged, wantRecords: []string{"ConfigMap a: k"},
+		wantMessage: "Reloading in place: ConfigMap a changed (k)",
+		happens:     func(w *world) { sidecar(w); change(w) },
 	}
 	checkAll(t, cases)
 }
@@ -560,8 +560,8 @@ func TestRuleReloadInPlace(t *testing.T) {
 	}
 	confirmed := func(happens func(*world), message string) ruleCase {
 		return ruleCase{
-			parts: parts, objects: one(), happens: happens, reason: decide.ReloadConfirmed, record: true, records: a,
-			message: "Reloaded in place: ConfigMap a changed (k)" + message,
+			parts: parts, objects: one(), happens: happens, wantReason: decide.ReloadConfirmed, wantRecord: true, wantRecords: a,
+			wantMessage: "Reloaded in place: ConfigMap a changed (k)" + message,
 		}
 	}
 	const outOfReach = "Not rolled, and not confirmed: no sidecar of its pods can be reached, such as that of pod web-1 nginx: unknown directive " +
@@ -570,12 +570,12 @@ func TestRuleReloadInPlace(t *testing.T) {
 		"It is asked again and again (ConfigMap a changed (k))"
 	checkAll(t, map[string]ruleCase{
 		"nothing is known yet": {
-			parts: parts, objects: one(), happens: said(decide.Unknown), action: decide.Reload, reason: decide.LiveChanged, records: a,
-			message: "Reloading in place: ConfigMap a changed (k)",
+			parts: parts, objects: one(), happens: said(decide.Unknown), wantAction: decide.Reload, wantReason: decide.LiveChanged, wantRecords: a,
+			wantMessage: "Reloading in place: ConfigMap a changed (k)",
 		},
 		"every pod has confirmed": {
-			parts: parts, objects: one(), happens: evidence(true, "", ""), reason: decide.ReloadConfirmed, record: true, records: a,
-			message: "Reloaded in place: ConfigMap a changed (k)",
+			parts: parts, objects: one(), happens: evidence(true, "", ""), wantReason: decide.ReloadConfirmed, wantRecord: true, wantRecords: a,
+			wantMessage: "Reloaded in place: ConfigMap a changed (k)",
 		},
 		"that is proven, and it is known by what": confirmed(evidence(true, "SIGHUP to nginx (PID 7)", "workers renewed"), "; SIGHUP to nginx (PID 7), workers renewed"),
 		"that is not proven":                      confirmed(evidence(false, "SIGHUP to bash (PID 7)", "alive"), "; SIGHUP to bash (PID 7), which is alive: not proven"),
@@ -585,72 +585,72 @@ func TestRuleReloadInPlace(t *testing.T) {
 			"; SIGHUP, reread; 2 pods could not be asked: not proven"),
 		"no pod has anything to take up": {
 			parts: parts, objects: one(), happens: with(func(p *decide.InPlace) { p.Nothing = true }, evidence(false, "", "")),
-			reason: decide.NothingToReload, record: true, records: a,
+			wantReason: decide.NothingToReload, wantRecord: true, wantRecords: a,
 		},
 		"an older sidecar says nothing of proofs": confirmed(evidence(false, "", ""), "; not proven"),
 		"long words are cut": confirmed(evidence(true, strings.Repeat("é", 100), strings.Repeat("x", 1000)),
 			"; "+strings.Repeat("é", 75)+"…, "+strings.Repeat("x", 150)+"…"),
 		"an application never re-reads it": {
-			parts: parts, objects: one(), happens: said(decide.NeedsRestart), action: decide.Rollout, reason: decide.RestartNeeded, record: true, records: a,
-			message: "Rolling update started: ConfigMap a changed (k); the application in pod web-1 does not take it up without a restart: nginx: unknown directive",
+			parts: parts, objects: one(), happens: said(decide.NeedsRestart), wantAction: decide.Rollout, wantReason: decide.RestartNeeded, wantRecord: true, wantRecords: a,
+			wantMessage: "Rolling update started: ConfigMap a changed (k); the application in pod web-1 does not take it up without a restart: nginx: unknown directive",
 		},
 		"that is no failure, so that nothing leaves it alone": {
-			parts: none, objects: one(), happens: said(decide.NeedsRestart), action: decide.Rollout, reason: decide.RestartNeeded, record: true, records: a,
-			message: "Rolling update started: ConfigMap a changed (k); the application in pod web-1 does not take it up without a restart: nginx: unknown directive",
+			parts: none, objects: one(), happens: said(decide.NeedsRestart), wantAction: decide.Rollout, wantReason: decide.RestartNeeded, wantRecord: true, wantRecords: a,
+			wantMessage: "Rolling update started: ConfigMap a changed (k); the application in pod web-1 does not take it up without a restart: nginx: unknown directive",
 		},
 		"nobody can be asked": {
-			parts: parts, objects: one(), happens: said(decide.Unreachable), reason: decide.OutOfReach, warning: true, records: a, message: outOfReach,
+			parts: parts, objects: one(), happens: said(decide.Unreachable), wantReason: decide.OutOfReach, wantWarning: true, wantRecords: a, wantMessage: outOfReach,
 		},
 		"nobody can be asked, and a failure is to be left alone": {
-			parts: none, objects: one(), happens: said(decide.Unreachable), reason: decide.OutOfReach, warning: true, records: a, message: outOfReach,
+			parts: none, objects: one(), happens: said(decide.Unreachable), wantReason: decide.OutOfReach, wantWarning: true, wantRecords: a, wantMessage: outOfReach,
 		},
 		"nobody can be asked, and such workloads are to be rolled": {
-			parts: parts, objects: one(), happens: rolls(said(decide.Unreachable)), action: decide.Rollout, reason: decide.ReloadFailed, record: true, records: a,
-			message: "Rolling update started: ConfigMap a changed (k); reload in pod web-1 failed: nginx: unknown directive",
+			parts: parts, objects: one(), happens: rolls(said(decide.Unreachable)), wantAction: decide.Rollout, wantReason: decide.ReloadFailed, wantRecord: true, wantRecords: a,
+			wantMessage: "Rolling update started: ConfigMap a changed (k); reload in pod web-1 failed: nginx: unknown directive",
 		},
 		"nobody can be asked, such workloads are to be rolled, and this one is to be left alone": {
-			parts: none, objects: one(), happens: rolls(said(decide.Unreachable)), reason: decide.ReloadFailed, warning: true, records: a,
-			message: "Not rolled, as inpod.dev/on-failure asks: reload in pod web-1 failed: nginx: unknown directive",
+			parts: none, objects: one(), happens: rolls(said(decide.Unreachable)), wantReason: decide.ReloadFailed, wantWarning: true, wantRecords: a,
+			wantMessage: "Not rolled, as inpod.dev/on-failure asks: reload in pod web-1 failed: nginx: unknown directive",
 		},
 		"a sidecar is not understood": {
-			parts: parts, objects: one(), happens: said(decide.NotUnderstood), reason: decide.ReplyUnknown, warning: true, records: a, message: notUnderstood,
+			parts: parts, objects: one(), happens: said(decide.NotUnderstood), wantReason: decide.ReplyUnknown, wantWarning: true, wantRecords: a, wantMessage: notUnderstood,
 		},
 		"a sidecar is not understood, and a failure is to be left alone": {
-			parts: none, objects: one(), happens: said(decide.NotUnderstood), reason: decide.ReplyUnknown, warning: true, records: a, message: notUnderstood,
+			parts: none, objects: one(), happens: said(decide.NotUnderstood), wantReason: decide.ReplyUnknown, wantWarning: true, wantRecords: a, wantMessage: notUnderstood,
 		},
 		"a sidecar is not understood, and workloads of which nothing is known are to be rolled": {
-			parts: parts, objects: one(), happens: rolls(said(decide.NotUnderstood)), action: decide.Rollout, reason: decide.ReloadFailed, record: true, records: a,
-			message: "Rolling update started: ConfigMap a changed (k); reload in pod web-1 failed: nginx: unknown directive",
+			parts: parts, objects: one(), happens: rolls(said(decide.NotUnderstood)), wantAction: decide.Rollout, wantReason: decide.ReloadFailed, wantRecord: true, wantRecords: a,
+			wantMessage: "Rolling update started: ConfigMap a changed (k); reload in pod web-1 failed: nginx: unknown directive",
 		},
 		"an application does not accept it, and its container is known": {
-			parts: parts, objects: one(), reason: decide.ReloadRejected, warning: true, records: a,
+			parts: parts, objects: one(), wantReason: decide.ReloadRejected, wantWarning: true, wantRecords: a,
 			happens: with(func(p *decide.InPlace) { p.Container = "app" }, said(decide.Rejected)),
-			message: "Not rolled: the application in pod web-1 does not accept the new content and keeps the old: nginx: unknown directive " +
+			wantMessage: "Not rolled: the application in pod web-1 does not accept the new content and keeps the old: nginx: unknown directive " +
 				"(ConfigMap a changed (k)); its own words: kubectl -n shop logs web-1 -c app",
 		},
 		"an application does not accept it": {
-			parts: parts, objects: one(), happens: said(decide.Rejected), reason: decide.ReloadRejected, warning: true, records: a,
-			message: "Not rolled: the application in pod web-1 does not accept the new content and keeps the old: nginx: unknown directive (ConfigMap a changed (k))",
+			parts: parts, objects: one(), happens: said(decide.Rejected), wantReason: decide.ReloadRejected, wantWarning: true, wantRecords: a,
+			wantMessage: "Not rolled: the application in pod web-1 does not accept the new content and keeps the old: nginx: unknown directive (ConfigMap a changed (k))",
 		},
 		"an application could not be told": {
-			parts: parts, objects: one(), happens: said(decide.Failed), action: decide.Rollout, reason: decide.ReloadFailed, record: true, records: a,
-			message: "Rolling update started: ConfigMap a changed (k); reload in pod web-1 failed: nginx: unknown directive",
+			parts: parts, objects: one(), happens: said(decide.Failed), wantAction: decide.Rollout, wantReason: decide.ReloadFailed, wantRecord: true, wantRecords: a,
+			wantMessage: "Rolling update started: ConfigMap a changed (k); reload in pod web-1 failed: nginx: unknown directive",
 		},
 		"a pod has not confirmed in time": {
-			parts: parts, objects: one(), happens: said(decide.Overdue), action: decide.Rollout, reason: decide.ReloadFailed, record: true, records: a,
-			message: "Rolling update started: ConfigMap a changed (k); reload in pod web-1 failed: nginx: unknown directive",
+			parts: parts, objects: one(), happens: said(decide.Overdue), wantAction: decide.Rollout, wantReason: decide.ReloadFailed, wantRecord: true, wantRecords: a,
+			wantMessage: "Rolling update started: ConfigMap a changed (k); reload in pod web-1 failed: nginx: unknown directive",
 		},
 		"an application could not be told, and that is to be left alone": {
-			parts: none, objects: one(), happens: said(decide.Failed), reason: decide.ReloadFailed, warning: true, records: a,
-			message: "Not rolled, as inpod.dev/on-failure asks: reload in pod web-1 failed: nginx: unknown directive",
+			parts: none, objects: one(), happens: said(decide.Failed), wantReason: decide.ReloadFailed, wantWarning: true, wantRecords: a,
+			wantMessage: "Not rolled, as inpod.dev/on-failure asks: reload in pod web-1 failed: nginx: unknown directive",
 		},
 		"a pod has not confirmed in time, and that is to be left alone": {
-			parts: none, objects: one(), happens: said(decide.Overdue), reason: decide.ReloadFailed, warning: true, records: a,
-			message: "Not rolled, as inpod.dev/on-failure asks: reload in pod web-1 failed: nginx: unknown directive",
+			parts: none, objects: one(), happens: said(decide.Overdue), wantReason: decide.ReloadFailed, wantWarning: true, wantRecords: a,
+			wantMessage: "Not rolled, as inpod.dev/on-failure asks: reload in pod web-1 failed: nginx: unknown directive",
 		},
 		"a usage that is new meanwhile is recorded while a rejected change waits": {
-			parts: parts, objects: one(), reason: decide.ReloadRejected, warning: true, record: true, records: []string{"ConfigMap a: k", "ConfigMap c: k"},
-			message: "Not rolled: the application in pod web-1 does not accept the new content and keeps the old: nginx: unknown directive (ConfigMap a changed (k))",
+			parts: parts, objects: one(), wantReason: decide.ReloadRejected, wantWarning: true, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "ConfigMap c: k"},
+			wantMessage: "Not rolled: the application in pod web-1 does not accept the new content and keeps the old: nginx: unknown directive (ConfigMap a changed (k))",
 			happens: func(w *world) {
 				said(decide.Rejected)(w)
 				w.set(cm("c", "k", "1"))
@@ -665,17 +665,17 @@ func TestRuleLiveChanged(t *testing.T) {
 	a := []string{"ConfigMap a: k"}
 	checkAll(t, map[string]ruleCase{
 		"no sidecar": {
-			parts: live(), objects: one(), happens: change, action: decide.Rollout, reason: decide.NoSidecar, record: true, records: a,
-			message: "Rolling update started: ConfigMap a changed (k)",
+			parts: live(), objects: one(), happens: change, wantAction: decide.Rollout, wantReason: decide.NoSidecar, wantRecord: true, wantRecords: a,
+			wantMessage: "Rolling update started: ConfigMap a changed (k)",
 		},
 		"no sidecar, although it was asked for": {
-			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), happens: change, action: decide.Rollout, reason: decide.NoSidecar, record: true, records: a,
-			message: "Rolling update started: ConfigMap a changed (k); the pods lack the sidecar that inpod.dev/inject asks for",
+			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), happens: change, wantAction: decide.Rollout, wantReason: decide.NoSidecar, wantRecord: true, wantRecords: a,
+			wantMessage: "Rolling update started: ConfigMap a changed (k); the pods lack the sidecar that inpod.dev/inject asks for",
 		},
 		"a verdict without a sidecar counts for nothing": {
-			parts: live(), objects: one(), action: decide.Rollout, reason: decide.NoSidecar, record: true, records: a,
-			message: "Rolling update started: ConfigMap a changed (k)",
-			happens: func(w *world) { change(w); w.input.InPlace.Verdict = decide.Confirmed },
+			parts: live(), objects: one(), wantAction: decide.Rollout, wantReason: decide.NoSidecar, wantRecord: true, wantRecords: a,
+			wantMessage: "Rolling update started: ConfigMap a changed (k)",
+			happens:     func(w *world) { change(w); w.input.InPlace.Verdict = decide.Confirmed },
 		},
 	})
 }

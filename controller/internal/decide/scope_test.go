@@ -16,18 +16,18 @@ func TestSourcesThatAreNotSelected(t *testing.T) {
 	both := func(f func(*world)) func(*world) { return func(w *world) { filtered(w); f(w) } }
 	checkAll(t, map[string]ruleCase{
 		"one that was never seen may be there": {
-			parts: two, objects: one(), fresh: true, reason: decide.Adopted, record: true, records: []string{"ConfigMap a: k"}, happens: filtered,
+			parts: two, objects: one(), fresh: true, wantReason: decide.Adopted, wantRecord: true, wantRecords: []string{"ConfigMap a: k"}, happens: filtered,
 		},
 		"it does not stop a rollout": {
-			parts: two, objects: one(), action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: []string{"ConfigMap a: k"},
-			message: "Rolling update started: ConfigMap a changed (k)", happens: both(change), unseen: true,
+			parts: two, objects: one(), wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: []string{"ConfigMap a: k"},
+			wantMessage: "Rolling update started: ConfigMap a changed (k)", happens: both(change), unseen: true,
 		},
 		"one that is not selected any more rolls nobody": {
-			parts: two, objects: []any{cm("a", "k", "1"), obj.Secret("b", "k", "1")}, reason: decide.DeleteOff, records: []string{"ConfigMap a: k", "Secret b: k"},
+			parts: two, objects: []any{cm("a", "k", "1"), obj.Secret("b", "k", "1")}, wantReason: decide.DeleteOff, wantRecords: []string{"ConfigMap a: k", "Secret b: k"},
 			happens: both(func(w *world) { w.remove(secRef("b")) }),
 		},
 		"one that comes to be selected is adopted": {
-			parts: two, objects: one(), reason: decide.Adopted, record: true, records: []string{"ConfigMap a: k", "Secret b: k"}, unseen: true,
+			parts: two, objects: one(), wantReason: decide.Adopted, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "Secret b: k"}, unseen: true,
 			happens: both(func(w *world) { w.set(obj.Secret("b", "k", "1")) }),
 		},
 	})
@@ -48,18 +48,18 @@ func TestASourceThatHidesAnotherAndIsNotSelected(t *testing.T) {
 	}
 	checkAll(t, map[string]ruleCase{
 		"its label is taken off": {
-			parts: volume, objects: both, reason: decide.DeleteOff, records: recorded, happens: unselected("k", "1", "l", "1"),
+			parts: volume, objects: both, wantReason: decide.DeleteOff, wantRecords: recorded, happens: unselected("k", "1", "l", "1"),
 		},
 		"what it hides is edited after that": {
-			parts: volume, objects: both, reason: decide.DeleteOff, record: true, records: recorded, happens: unselected("k", "2", "l", "1"),
+			parts: volume, objects: both, wantReason: decide.DeleteOff, wantRecord: true, wantRecords: recorded, happens: unselected("k", "2", "l", "1"),
 		},
 		"another key is edited after that": {
-			parts: volume, objects: both, action: decide.Rollout, reason: decide.NoSidecar, record: true, records: recorded,
-			message: "Rolling update started: ConfigMap base changed (l)", happens: unselected("k", "1", "l", "2"),
+			parts: volume, objects: both, wantAction: decide.Rollout, wantReason: decide.NoSidecar, wantRecord: true, wantRecords: recorded,
+			wantMessage: "Rolling update started: ConfigMap base changed (l)", happens: unselected("k", "1", "l", "2"),
 		},
 		"it never had a label, and may hide what is edited": {
-			parts: volume, objects: both[:1], unseen: true, action: decide.Rollout, reason: decide.NoSidecar, record: true, records: recorded[:1],
-			message: "Rolling update started: ConfigMap base changed (k)", happens: unselected("k", "2", "l", "1"),
+			parts: volume, objects: both[:1], unseen: true, wantAction: decide.Rollout, wantReason: decide.NoSidecar, wantRecord: true, wantRecords: recorded[:1],
+			wantMessage: "Rolling update started: ConfigMap base changed (k)", happens: unselected("k", "2", "l", "1"),
 		},
 	})
 }
@@ -71,15 +71,15 @@ func TestKindsOfSourcesThatAreIgnored(t *testing.T) {
 	ignored := func(w *world) { w.input.Options.Ignored = []source.Kind{source.Secret} }
 	checkAll(t, map[string]ruleCase{
 		"the other kind is followed": {
-			parts: two, objects: one(), action: decide.Rollout, reason: decide.FrozenChanged, record: true, records: []string{"ConfigMap a: k"},
-			message: "Rolling update started: ConfigMap a changed (k)", happens: func(w *world) { ignored(w); change(w) }, unseen: true,
+			parts: two, objects: one(), wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: []string{"ConfigMap a: k"},
+			wantMessage: "Rolling update started: ConfigMap a changed (k)", happens: func(w *world) { ignored(w); change(w) }, unseen: true,
 		},
 		"what was recorded of it is dropped": {
-			parts: two, objects: []any{cm("a", "k", "1"), obj.Secret("b", "k", "1")}, reason: decide.Unchanged, record: true, records: []string{"ConfigMap a: k"},
+			parts: two, objects: []any{cm("a", "k", "1"), obj.Secret("b", "k", "1")}, wantReason: decide.Unchanged, wantRecord: true, wantRecords: []string{"ConfigMap a: k"},
 			happens: func(w *world) { ignored(w); w.remove(secRef("b")) },
 		},
 		"nothing else is used": {
-			parts: following(obj.EnvFrom(obj.Sec("b"))), fresh: true, reason: decide.NotFollowed, happens: ignored,
+			parts: following(obj.EnvFrom(obj.Sec("b"))), fresh: true, wantReason: decide.NotFollowed, happens: ignored,
 		},
 	})
 }
