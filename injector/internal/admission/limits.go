@@ -10,13 +10,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -40,7 +40,11 @@ var (
 type Limits struct {
 	watched []*limitsOf
 	log     *slog.Logger
-	kept    atomic.Int64
+
+	mu sync.Mutex
+	// sizes are those of the short forms that are kept or on their way, and size is their sum.
+	sizes map[keptKey]int64
+	size  int64
 }
 
 // limitsOf are the LimitRanges and ResourceQuotas of one namespace, or of all for "".
@@ -58,13 +62,49 @@ type kept struct {
 
 	// short is its short form as JSON, nil where there was no room for it.
 	short []byte
+	quota bool
 }
 
-func (k *kept) size() int64 { return int64(len(k.short)) }
+// keptKey is the identity of a LimitRange or ResourceQuota: one that is made anew has another one, whatever its name.
+type keptKey struct {
+	quota           bool
+	namespace, name string
+	uid             types.UID
+}
+
+func (k *kept) key() keptKey { return keptKey{k.quota, k.Namespace, k.Name, k.UID} }
+
+// reserve takes room for a short form, in place of what the same object had, and reports whether there is any. It is taken when
+// the object arrives: a list is taken in as a whole before anybody hears of one of its objects.
+func (l *Limits) reserve(key keptKey, size int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.size -= l.sizes[key]
+	delete(l.sizes, key)
+	if l.size+size > maxKept {
+		return false
+	}
+	l.sizes[key] = size
+	l.size += size
+	return true
+}
+
+// release gives back the room of an object that has gone.
+func (l *Limits) release(object any) {
+	if gone, is := object.(cache.DeletedFinalStateUnknown); is {
+		object = gone.Obj
+	}
+	if k, is := object.(*kept); is {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.size -= l.sizes[k.key()]
+		delete(l.sizes, k.key())
+	}
+}
 
 // NewLimits prepares to watch in namespaces, in all for none. Nothing is known before [Limits.Run].
 func NewLimits(client kubernetes.Interface, namespaces []string, log *slog.Logger) (*Limits, error) {
-	l := &Limits{log: log}
+	l := &Limits{log: log, sizes: map[keptKey]int64{}}
 	if len(namespaces) == 0 {
 		namespaces = []string{metav1.NamespaceAll}
 	}
@@ -107,18 +147,14 @@ func (l *Limits) informer(of *limitsOf, lw cache.ListerWatcher, example runtime.
 	if err := informer.SetWatchErrorHandlerWithContext(of.failed(l.log)); err != nil {
 		return nil, fmt.Errorf("watching limits: %w", err)
 	}
-	count := func(object any, sign int64) {
-		if gone, is := object.(cache.DeletedFinalStateUnknown); is {
-			object = gone.Obj
-		}
-		if k, is := object.(*kept); is {
-			l.kept.Add(sign * k.size())
-		}
-	}
 	if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(object any) { count(object, 1) },
-		UpdateFunc: func(before, after any) { count(before, -1); count(after, 1) },
-		DeleteFunc: func(object any) { count(object, -1) },
+		UpdateFunc: func(before, after any) {
+			was, isKept := before.(*kept)
+			if is, ok := after.(*kept); isKept && ok && was.key() != is.key() {
+				l.release(was)
+			}
+		},
+		DeleteFunc: l.release,
 	}); err != nil {
 		return nil, fmt.Errorf("watching limits: %w", err)
 	}
@@ -182,12 +218,13 @@ func (l *Limits) shorten(object any) (any, error) {
 	if !is {
 		return object, nil
 	}
-	k := &kept{ObjectMeta: metav1.ObjectMeta{Namespace: meta.GetNamespace(), Name: meta.GetName(), ResourceVersion: meta.GetResourceVersion(), UID: meta.GetUID()}}
+	_, isQuota := object.(*corev1.ResourceQuota)
+	k := &kept{quota: isQuota, ObjectMeta: metav1.ObjectMeta{Namespace: meta.GetNamespace(), Name: meta.GetName(), ResourceVersion: meta.GetResourceVersion(), UID: meta.GetUID()}}
 	text, err := json.Marshal(short)
 	if err != nil {
 		return nil, fmt.Errorf("shorten %T %s/%s: %w", object, meta.GetNamespace(), meta.GetName(), err)
 	}
-	if l.kept.Load()+int64(len(text)) <= maxKept {
+	if l.reserve(k.key(), int64(len(text))) {
 		k.short = text
 	}
 	return k, nil

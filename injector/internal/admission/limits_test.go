@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -18,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/fake"
+	typedv1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	clienttesting "k8s.io/client-go/testing"
 
 	"inpod.dev/inpod/injector/internal/admission"
@@ -144,6 +146,62 @@ func TestWhatIsNotReadIsNotKnown(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The first list is bounded like what comes later, though all of it arrives at once. What goes makes room for others.
+func TestTheFirstListOfLimitsIsBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		big := func(i int) *corev1.LimitRange {
+			r := limitRange(fmt.Sprint("n", i), strings.Repeat("large-", 40))
+			for range 30_000 { // about 9 MB in short form
+				r.Spec.Limits = append(r.Spec.Limits, corev1.LimitRangeItem{Type: corev1.LimitTypeContainer, Max: list("cpu", "2")})
+			}
+			return r
+		}
+		const all, fit = 4, 1
+		client := fake.NewClientset(resourceQuota("shop", "team", "1"))
+		for i := range all {
+			if err := client.Tracker().Add(big(i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		limits, _ := watchLimits(t, client)
+		known := func() (names []int) {
+			for i := range all {
+				if l := limits.Of(fmt.Sprint("n", i)); l != nil && len(l.Ranges) > 0 {
+					names = append(names, i)
+				}
+			}
+			return names
+		}
+		first := known()
+		if len(first) == 0 || len(first) > fit {
+			t.Fatalf("%d of %d are kept, want %d", len(first), all, fit)
+		}
+		ranges := func(i int) typedv1.LimitRangeInterface { return client.CoreV1().LimitRanges(fmt.Sprint("n", i)) }
+		other := (first[0] + 1) % all
+		for range 3 { // an update counts once
+			if _, err := ranges(first[0]).Update(t.Context(), big(first[0]), metav1.UpdateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		if err := ranges(first[0]).Delete(t.Context(), strings.Repeat("large-", 40), metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if _, err := ranges(other).Update(t.Context(), big(other), metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if got := known(); !slices.Equal(got, []int{other}) {
+			t.Errorf("%v are known when %d has gone and %d has changed", got, first[0], other)
+		}
+	})
 }
 
 // What is kept is bounded: a cluster with more of them than fit has namespaces of which nothing is known, and works as without.

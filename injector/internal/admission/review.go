@@ -262,7 +262,7 @@ func (h *Handler) answer(ctx context.Context, r *review, caller string, namespac
 	}
 	change, report := h.Inject(pod, options)
 	if report.Reason == inject.Injected && h.Refused != nil {
-		if options.Refused = h.Refused(ctx, caller, request.Namespace, pod, options.Limits != nil); options.Refused != "" {
+		if options.Refused = h.Refused(ctx, caller, request.Namespace, pod, options.Limits.Cover(pod)); options.Refused != "" {
 			change, report = h.Inject(pod, options)
 		}
 	}

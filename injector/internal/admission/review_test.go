@@ -249,6 +249,48 @@ func TestEveryFailureAdmitsThePod(t *testing.T) {
 	}
 }
 
+// Where a quota has a scope that is not understood, nothing is fitted into it, and what exceeds it may be the sidecar.
+func TestWhetherTheSidecarWasFittedIntoQuotasIsKnown(t *testing.T) {
+	t.Parallel()
+	of := func(scopes ...corev1.ResourceQuotaScope) *inject.Limits {
+		q := inject.Quota{Name: "team", Hard: list("limits.cpu", "4")}
+		for _, scope := range scopes {
+			q.Scopes = append(q.Scopes, corev1.ScopedResourceSelectorRequirement{ScopeName: scope, Operator: corev1.ScopeSelectorOpExists})
+		}
+		return &inject.Limits{Quotas: []inject.Quota{q}}
+	}
+	for name, tc := range map[string]struct {
+		limits *inject.Limits
+		want   bool
+	}{
+		"nothing is known":                      {nil, false},
+		"no quota":                              {&inject.Limits{}, true},
+		"a quota of all pods":                   {of(), true},
+		"a scope that is understood":            {of(corev1.ResourceQuotaScopeNotTerminating), true},
+		"affinity across namespaces":            {of(corev1.ResourceQuotaScopeCrossNamespacePodAffinity), true},
+		"a scope of claims":                     {of(corev1.ResourceQuotaScopeVolumeAttributesClass), true},
+		"a scope that is not understood":        {of("Newer"), false},
+		"one of many, and of other pods anyway": {of("Newer", corev1.ResourceQuotaScopeTerminating), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWebhook()
+			asked := false
+			w.Limits = func(string) *inject.Limits { return tc.limits }
+			w.Refused = func(_ context.Context, _, _ string, _ *corev1.Pod, hasLimits bool) string {
+				if asked = true; hasLimits != tc.want {
+					t.Errorf("%v, want %v", hasLimits, tc.want)
+				}
+				return ""
+			}
+			w.send(t, admission.PathPods, request(asks))
+			if !asked {
+				t.Error("nobody asks whether pods are refused")
+			}
+		})
+	}
+}
+
 func TestWhatIsNoReviewIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ method, body, want string }{

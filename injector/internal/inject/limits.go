@@ -102,9 +102,46 @@ func inScope(scope corev1.ScopedResourceSelectorRequirement, spec *corev1.PodSpe
 		case corev1.ScopeSelectorOpDoesNotExist:
 			return class == "", true
 		}
-	case corev1.ResourceQuotaScopeCrossNamespacePodAffinity, corev1.ResourceQuotaScopeVolumeAttributesClass:
+	case corev1.ResourceQuotaScopeCrossNamespacePodAffinity:
+		return looksIntoNamespaces(spec.Affinity), true
+	case corev1.ResourceQuotaScopeVolumeAttributesClass:
+		return false, true // of claims, and no pod matches it
 	}
 	return false, false
+}
+
+// looksIntoNamespaces reports whether where a pod is placed depends on pods of other namespaces.
+func looksIntoNamespaces(a *corev1.Affinity) bool {
+	if a == nil {
+		return false
+	}
+	var terms []corev1.PodAffinityTerm
+	weighted := func(all []corev1.WeightedPodAffinityTerm) {
+		for i := range all {
+			terms = append(terms, all[i].PodAffinityTerm)
+		}
+	}
+	if a.PodAffinity != nil {
+		terms = append(terms, a.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution...)
+		weighted(a.PodAffinity.PreferredDuringSchedulingIgnoredDuringExecution)
+	}
+	if a.PodAntiAffinity != nil {
+		terms = append(terms, a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution...)
+		weighted(a.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution)
+	}
+	return slices.ContainsFunc(terms, func(t corev1.PodAffinityTerm) bool { return len(t.Namespaces) > 0 || t.NamespaceSelector != nil })
+}
+
+// Cover reports whether all is known that quotas have to say of a pod: a sidecar that was fitted into them is then not why one is
+// exceeded. A quota with a scope that is not understood may count the pod or not, so that nothing is fitted into it.
+func (l *Limits) Cover(pod *corev1.Pod) bool {
+	if l == nil {
+		return false
+	}
+	return !slices.ContainsFunc(l.Quotas, func(q Quota) bool {
+		_, known := q.matches(&pod.Spec, false)
+		return !known
+	})
 }
 
 // isBestEffort reports whether no container of a pod requests or limits processors or memory.

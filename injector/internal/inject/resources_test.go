@@ -161,6 +161,24 @@ func TestWhatTheSidecarAsksFor(t *testing.T) {
 		"a quota of a scope that is not understood only makes a limit": {
 			changes: []change{asUser(), allows(inject.Limits{Quotas: []inject.Quota{quota("1", "1", "limits.cpu", "Newer")}})}, want: "cpu 10m-100m, memory 16Mi-64Mi",
 		},
+		"a quota of pods that look into other namespaces": {
+			changes: []change{asUser(), allows(inject.Limits{Quotas: []inject.Quota{quota("4", "3970m", "limits.cpu", corev1.ResourceQuotaScopeCrossNamespacePodAffinity)}}), spec(func(s *corev1.PodSpec) {
+				s.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{
+					{Weight: 1, PodAffinityTerm: corev1.PodAffinityTerm{TopologyKey: "zone", Namespaces: []string{"other"}}},
+				}}}
+			})},
+			want: "cpu 10m-30m, memory 16Mi-64Mi", note: "30m of limits.cpu left",
+		},
+		"a quota of pods that look into other namespaces, which this one does not": {
+			changes: []change{asUser(), allows(inject.Limits{Quotas: []inject.Quota{quota("1", "1", "limits.cpu", corev1.ResourceQuotaScopeCrossNamespacePodAffinity)}}), spec(func(s *corev1.PodSpec) {
+				s.Affinity = &corev1.Affinity{PodAffinity: &corev1.PodAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{TopologyKey: "zone"}}}}
+			})},
+			want: "cpu 5m, memory 16Mi-64Mi",
+		},
+		"a quota of claims": {
+			changes: []change{asUser(), allows(inject.Limits{Quotas: []inject.Quota{quota("1", "1", "limits.cpu", corev1.ResourceQuotaScopeVolumeAttributesClass)}})},
+			want:    "cpu 5m, memory 16Mi-64Mi",
+		},
 		"a quota of pods of another class of priority": {
 			changes: []change{asUser(), allows(inject.Limits{Quotas: []inject.Quota{quota("1", "1", "limits.cpu", corev1.ResourceQuotaScopePriorityClass)}})},
 			want:    "cpu 5m, memory 16Mi-64Mi",

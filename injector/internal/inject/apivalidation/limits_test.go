@@ -116,7 +116,8 @@ func (g generator) namespace() namespace {
 			}
 		}
 		if g.maybe(25) {
-			q.Spec.Scopes = []corev1.ResourceQuotaScope{pick(g, corev1.ResourceQuotaScopeNotBestEffort, corev1.ResourceQuotaScopeTerminating, corev1.ResourceQuotaScopeNotTerminating)}
+			q.Spec.Scopes = []corev1.ResourceQuotaScope{pick(g, corev1.ResourceQuotaScopeNotBestEffort, corev1.ResourceQuotaScopeTerminating, corev1.ResourceQuotaScopeNotTerminating,
+				corev1.ResourceQuotaScopeCrossNamespacePodAffinity, corev1.ResourceQuotaScopeVolumeAttributesClass)}
 		}
 		if g.maybe(10) {
 			q.Spec.ScopeSelector = &corev1.ScopeSelector{MatchExpressions: []corev1.ScopedResourceSelectorRequirement{
