@@ -40,6 +40,7 @@ var (
 type Limits struct {
 	watched []*limitsOf
 	log     *slog.Logger
+	asked   *slog.Logger // for lines that a review causes
 
 	mu sync.Mutex
 	// sizes are those of the short forms that are kept or on their way, and size is their sum.
@@ -104,7 +105,7 @@ func (l *Limits) release(object any) {
 
 // NewLimits prepares to watch in namespaces, in all for none. Nothing is known before [Limits.Run].
 func NewLimits(client kubernetes.Interface, namespaces []string, log *slog.Logger) (*Limits, error) {
-	l := &Limits{log: log, sizes: map[keptKey]int64{}}
+	l := &Limits{log: log, asked: Limited(log), sizes: map[keptKey]int64{}}
 	if len(namespaces) == 0 {
 		namespaces = []string{metav1.NamespaceAll}
 	}
@@ -244,7 +245,7 @@ func (l *Limits) Of(namespace string) *inject.Limits {
 		}
 		limits, err := of.read(namespace)
 		if err != nil {
-			l.log.Debug("what a namespace allows is not known", "namespace", namespace, "why", err)
+			l.asked.Debug("what a namespace allows is not known", "namespace", namespace, "why", err)
 			return nil
 		}
 		return limits

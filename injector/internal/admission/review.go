@@ -27,7 +27,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -63,7 +62,7 @@ type Handler struct {
 
 	once         sync.Once
 	bodies, pods *pool
-	complaints   *rate.Limiter
+	log          *slog.Logger // Log, limited: callers cause each line of it
 }
 
 // ServeHTTP implements [http.Handler].
@@ -79,10 +78,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.Metrics.answered(outcomeOf(status), time.Since(began))
-	// Whoever posts nonsense must not fill the log with it.
-	if h.complaints.Allow() {
-		h.Log.WarnContext(r.Context(), "a request got no answer from the webhook", "error", err, "from", caller)
-	}
+	h.log.WarnContext(r.Context(), "a request got no answer from the webhook", "error", err, "from", caller)
 	if status == http.StatusRequestEntityTooLarge {
 		w.Header().Set("Connection", "close") // its body is not read
 	}
@@ -90,8 +86,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *Handler) prepare() {
-	const burst = 20
-	h.bodies, h.pods, h.complaints = newPool(bodies), newPool(pods), rate.NewLimiter(1, burst)
+	h.bodies, h.pods, h.log = newPool(bodies), newPool(pods), Limited(h.Log)
 }
 
 func outcomeOf(status int) outcome {
@@ -126,10 +121,8 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, caller string, b
 	switch {
 	case err != nil:
 		outcome, patch = outcomeError, nil
-		if h.complaints.Allow() {
-			h.Log.ErrorContext(r.Context(), "admitting a pod as it is, because of an error",
-				"namespace", review.Request.Namespace, "pod", review.Request.Name, "error", err)
-		}
+		h.log.ErrorContext(r.Context(), "admitting a pod as it is, because of an error",
+			"namespace", review.Request.Namespace, "pod", review.Request.Name, "error", err)
 	case len(patch) > 0:
 		outcome = outcomePatched
 	}
@@ -140,7 +133,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, caller string, b
 	w.Header().Set("Content-Type", "application/json")
 	err = json.NewEncoder(w).Encode(admissionv1.AdmissionReview{TypeMeta: review.TypeMeta, Response: response})
 	if err != nil {
-		h.Log.WarnContext(r.Context(), "the API server did not take the answer", "error", err)
+		h.log.WarnContext(r.Context(), "the API server did not take the answer", "error", err)
 	}
 	h.Metrics.answered(outcome, time.Since(began))
 	return 0, nil
@@ -237,7 +230,7 @@ func parse(body []byte) (*review, error) {
 func (h *Handler) answer(ctx context.Context, r *review, caller string, namespaceAsks bool) (patch []byte, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			h.Log.ErrorContext(ctx, "a fault in the injector", "stack", string(debug.Stack()))
+			h.log.ErrorContext(ctx, "a fault in the injector", "stack", string(debug.Stack()))
 			patch, err = nil, fmt.Errorf("a fault: %v", cause)
 		}
 	}()
@@ -268,12 +261,12 @@ func (h *Handler) answer(ctx context.Context, r *review, caller string, namespac
 	}
 	h.Metrics.decided(report)
 	if report.Reason == inject.InternalError {
-		h.Log.ErrorContext(ctx, "what would be added to a pod breaks a rule; please report this", "namespace", request.Namespace, "pod", nameOf(pod), "fault", report.Message)
+		h.log.ErrorContext(ctx, "what would be added to a pod breaks a rule; please report this", "namespace", request.Namespace, "pod", nameOf(pod), "fault", report.Message)
 	}
 	if patch, err = change.Patch(pod); err != nil {
 		return nil, err
 	}
-	h.Log.DebugContext(ctx, "decided", "namespace", request.Namespace, "pod", nameOf(pod), "reason", report.Reason, "message", report.Message)
+	h.log.DebugContext(ctx, "decided", "namespace", request.Namespace, "pod", nameOf(pod), "reason", report.Reason, "message", report.Message)
 	return patch, nil
 }
 

@@ -1,0 +1,99 @@
+package admission
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+const (
+	// linesPerSecond is how many lines of each message there may be in a second, and linesAtOnce in a moment. Details, which nobody
+	// sees who has not asked for them, may be so many times as many.
+	linesPerSecond = 1
+	linesAtOnce    = 20
+	timesDetails   = 50
+	// maxMessages bounds the messages that are told apart. They are constants, and fewer.
+	maxMessages = 64
+)
+
+// Limited returns a log of which callers can make only so much: each message has a limit of its own, so that nobody hides what
+// matters behind nonsense. A line says how many of its kind were left out before it.
+func Limited(log *slog.Logger) *slog.Logger {
+	return slog.New(limitedHandler{log.Handler(), &lines{messages: newRows[string, *message](maxMessages)}})
+}
+
+// lines are the limits of a log.
+type lines struct {
+	mu       sync.Mutex
+	messages *rows[string, *message]
+}
+
+type message struct {
+	limiter *rate.Limiter
+	leftOut int
+}
+
+// allow reports whether a line is written, and how many were left out before it.
+func (l *lines) allow(text string, level slog.Level, now time.Time) (leftOut int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m, isKnown := l.messages.get(text)
+	if !isKnown {
+		times := 1
+		if level < slog.LevelInfo {
+			times = timesDetails
+		}
+		m = &message{limiter: rate.NewLimiter(rate.Limit(linesPerSecond*times), linesAtOnce*times)}
+		l.messages.put(share{}, text, m, 1)
+	}
+	if !m.limiter.AllowN(now, 1) {
+		m.leftOut++
+		return 0, false
+	}
+	leftOut, m.leftOut = m.leftOut, 0
+	return leftOut, true
+}
+
+// limitedHandler writes what the limits allow.
+type limitedHandler struct {
+	slog.Handler
+
+	lines *lines
+}
+
+// Handle implements [slog.Handler].
+func (h limitedHandler) Handle(ctx context.Context, record slog.Record) error {
+	leftOut, ok := h.lines.allow(record.Message, record.Level, time.Now())
+	if !ok {
+		return nil
+	}
+	if leftOut > 0 {
+		record = record.Clone()
+		record.AddAttrs(slog.Int("leftOut", leftOut))
+	}
+	return h.Handler.Handle(ctx, record)
+}
+
+// WithAttrs implements [slog.Handler].
+func (h limitedHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return limitedHandler{h.Handler.WithAttrs(attrs), h.lines}
+}
+
+// WithGroup implements [slog.Handler].
+func (h limitedHandler) WithGroup(name string) slog.Handler {
+	return limitedHandler{h.Handler.WithGroup(name), h.lines}
+}
+
+// details takes what net/http says of connections, one line each: a client that does not trust the certificate, or a probe of the
+// port.
+type details struct{ log *slog.Logger }
+
+// Write implements [io.Writer].
+func (d details) Write(line []byte) (int, error) {
+	d.log.Debug("a connection to the webhook failed", "error", strings.TrimSpace(string(line)))
+	return len(line), nil
+}
