@@ -2,6 +2,7 @@
 package listen
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"net/http"
@@ -14,8 +15,15 @@ type Bounds struct {
 	Total, PerAddress int
 }
 
-// Bounded accepts connections within bounds. One too many takes the place of the connection that waits longest without a
-// request being served on it, of the same address first; where there is none, it is closed at once.
+// Bounded accepts connections within bounds. One too many takes the place of another one:
+//
+//	the address has all that it may have   one of its own that waits
+//	all places are taken                   one of the address that has most, a waiting one first
+//
+// A connection waits while no request is served on it, and one that never had any goes first. One with a request is closed for
+// an address that has at least two fewer and for nobody else: whoever fills all places gives them up one by one until all have
+// the same. So it takes as many addresses as there are places to keep another one out, and the question of one that has few
+// connections is not interrupted.
 type Bounded struct {
 	net.Listener
 	bounds Bounds
@@ -81,35 +89,49 @@ func (b *Bounded) Accept() (net.Conn, error) {
 func (b *Bounded) enter(c *conn) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	own := 0
-	for _, other := range b.open {
-		if other.address == c.address {
-			own++
-		}
+	victim, ok := place(b.open, b.bounds, c.address)
+	if !ok {
+		return false
 	}
-	room := len(b.open) < b.bounds.Total
-	switch {
-	case own >= b.bounds.PerAddress:
-		room = b.shed(func(other *conn) bool { return other.address == c.address })
-	case !room:
-		room = b.shed(func(*conn) bool { return true })
+	if victim != nil {
+		b.remove(victim)
+		_ = victim.Conn.Close()
 	}
-	if room {
-		b.open = append(b.open, c)
-	}
-	return room
+	b.open = append(b.open, c)
+	return true
 }
 
-// shed closes the connection that has waited longest. The caller holds the lock.
-func (b *Bounded) shed(candidate func(*conn) bool) bool {
-	for _, c := range b.open {
-		if c.requests == 0 && candidate(c) {
-			b.remove(c)
-			_ = c.Conn.Close()
-			return true
+// place reports whether there is a place for one more connection of an address, and which has to be closed for it; nil for none.
+// Those that were used longest ago come first.
+func place(open []*conn, bounds Bounds, address string) (victim *conn, ok bool) {
+	has := map[string]int{}
+	for _, c := range open {
+		has[c.address]++
+	}
+	own := has[address]
+	isFull := own >= bounds.PerAddress
+	if !isFull && len(open) < bounds.Total {
+		return nil, true
+	}
+	for _, c := range open {
+		gives := c.address == address && c.requests == 0
+		if !isFull && c.address != address {
+			gives = has[c.address] > own && c.requests == 0 || has[c.address] > own+1
+		}
+		if gives && (victim == nil || before(c, victim, has)) {
+			victim = c
 		}
 	}
-	return false
+	return victim, victim != nil
+}
+
+// before reports whether c is closed rather than another one.
+func before(c, other *conn, has map[string]int) bool {
+	return cmp.Or(
+		cmp.Compare(has[other.address], has[c.address]), // of the address that has most
+		cmp.Compare(min(c.requests, 1), min(other.requests, 1)),
+		cmp.Compare(c.served, other.served),
+	) < 0
 }
 
 // use notes that one more request is served on c, or one less.
@@ -117,6 +139,7 @@ func (b *Bounded) use(c *conn, more int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c.requests += more
+	c.served = 1
 	if b.remove(c) {
 		b.open = append(b.open, c)
 	}
@@ -139,6 +162,8 @@ type conn struct {
 	listener *Bounded
 	// requests are served on it at this moment. HTTP/2 has several.
 	requests int
+	// served is 1 when it ever had one, 0 before.
+	served int
 }
 
 // Close closes the connection and frees its place.

@@ -60,9 +60,11 @@ func open(t *testing.T, from, port string, number int) {
 }
 
 func get(ctx context.Context, from, port, path string) error {
-	client := &http.Client{
-		Transport: &http.Transport{DialContext: dialer(from).DialContext, DisableKeepAlives: true}, Timeout: time.Minute,
-	}
+	transport := &http.Transport{DialContext: dialer(from).DialContext, DisableKeepAlives: true}
+	return ask(ctx, &http.Client{Transport: transport, Timeout: time.Minute}, port, path)
+}
+
+func ask(ctx context.Context, client *http.Client, port, path string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:"+port+path, http.NoBody)
 	if err != nil {
 		return err
@@ -105,11 +107,12 @@ func TestHalfOpenConnections(t *testing.T) {
 func TestServedConnectionsAreNotClosedForOthers(t *testing.T) {
 	t.Parallel()
 	port, hold, held := serve(t, listen.Bounds{Total: 3, PerAddress: 2})
-	answers := make(chan error, 3)
-	for _, from := range []string{"127.0.0.1", "127.0.0.1", "127.0.0.2"} {
+	addresses := []string{"127.0.0.1", "127.0.0.4", "127.0.0.2"}
+	answers := make(chan error, len(addresses))
+	for _, from := range addresses {
 		go func() { answers <- get(t.Context(), from, port, "/hold") }()
 	}
-	for range 3 {
+	for range addresses {
 		<-held
 	}
 	for _, from := range []string{"127.0.0.1", "127.0.0.3"} {
@@ -118,12 +121,45 @@ func TestServedConnectionsAreNotClosedForOthers(t *testing.T) {
 		}
 	}
 	close(hold)
-	for range 3 {
+	for range addresses {
 		if err := <-answers; err != nil {
 			t.Error(fmt.Errorf("a request that was being served: %w", err))
 		}
 	}
 	if err := get(t.Context(), "127.0.0.3", port, "/"); err != nil {
 		t.Errorf("after that: %v", err)
+	}
+}
+
+// Addresses that fill all places with requests that do not end keep no other one from asking, again and again.
+func TestRequestsUnderWayKeepNoOtherAddressFromAsking(t *testing.T) {
+	t.Parallel()
+	port, hold, held := serve(t, listen.Bounds{Total: 8, PerAddress: 4})
+	answers := make(chan error, 8)
+	for _, from := range []string{"127.0.0.1", "127.0.0.2"} {
+		for range 4 {
+			go func() { answers <- get(t.Context(), from, port, "/hold") }()
+		}
+	}
+	for range 8 {
+		<-held
+	}
+	transport := &http.Transport{DialContext: dialer("127.0.0.3").DialContext}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport, Timeout: time.Minute}
+	for i := range 8 {
+		if err := ask(t.Context(), client, port, "/"); err != nil {
+			t.Errorf("question %d: %v", i, err)
+		}
+	}
+	close(hold)
+	failed := 0
+	for range 8 {
+		if <-answers != nil {
+			failed++
+		}
+	}
+	if failed != 1 {
+		t.Errorf("%d requests were interrupted for one connection, want 1", failed)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -21,14 +22,18 @@ const (
 	writeTimeout  = 10 * time.Second
 	// idleTimeout is long, since API servers keep their connections, and making one costs more than an answer.
 	idleTimeout = 5 * time.Minute
-	// maxHeader is the size of a header, in bytes, and maxStreams the number of requests at a time in a connection.
-	maxHeader  = 16 << 10
-	maxStreams = 100
+	// maxHeader is the size of a header, in bytes: that of an API server has a few hundred, and two thousand with a token. It is
+	// held while its request is under way, and maxStreams is the number of these at a time in a connection; who needs more makes
+	// more connections. A frame is held as a whole, from its first bytes on.
+	maxHeader  = 4 << 10
+	maxStreams = 16
+	maxFrame   = 16 << 10
 	// receiveBuffer is what a connection may send without being read, in bytes. HTTP/2 keeps it in memory, whatever room there is
 	// for reviews.
-	receiveBuffer = 128 << 10
+	receiveBuffer = 64 << 10
 	// maxConnections is how many there may be, and maxPerAddress how many of one address. An API server needs one or two; where
-	// a proxy stands before them, all of theirs come from its address.
+	// a proxy stands before them, all of theirs come from its address. When all are taken, an address that has many gives them up
+	// for one that has few (package listen).
 	maxConnections = 128
 	maxPerAddress  = 16
 	// stopTimeout is what answers that are under way get when the program stops.
@@ -84,11 +89,11 @@ func (s *Server) Run(ctx context.Context) error {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerConnection: receiveBuffer, MaxReceiveBufferPerStream: receiveBuffer,
+			MaxConcurrentStreams: maxStreams, MaxReadFrameSize: maxFrame,
+			MaxReceiveBufferPerConnection: receiveBuffer, MaxReceiveBufferPerStream: receiveBuffer,
 			MaxDecoderHeaderTableSize: 4 << 10, MaxEncoderHeaderTableSize: 4 << 10,
 		},
-		// A client that does not trust the certificate, or a probe of the port: one line each, at the level of details.
-		ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+		ErrorLog: log.New(details{Limited(s.Log)}, "", 0),
 	}
 	served := make(chan error, 1)
 	bounded := listen.New(s.listener, listen.Bounds{Total: maxConnections, PerAddress: maxPerAddress})
