@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	utilversion "k8s.io/apimachinery/pkg/util/version"
+	"k8s.io/client-go/kubernetes"
 
 	"inpod.dev/inpod/injector/internal/admission"
 	"inpod.dev/inpod/injector/internal/config"
@@ -134,10 +135,14 @@ func (in *injector) assemble(ctx context.Context, connection *access.Connection)
 	if err != nil {
 		return err
 	}
+	questions, err := admission.NewClient(connection.Config)
+	if err != nil {
+		return err
+	}
 	handler := &admission.Handler{
 		Inject: inject.Inject, Options: options,
-		Defaults: admission.NewNamespaces(connection.Client).Defaults,
-		Excluded: in.excluded, Limits: limits, Refused: in.refused(connection),
+		Defaults: admission.NewNamespaces(questions).Defaults,
+		Excluded: in.excluded, Limits: limits, Refused: in.refused(questions),
 		Metrics: admission.NewMetrics(in.registry), Log: in.log,
 	}
 	serving, checks := served.Config(), []telemetry.Check{certified}
@@ -210,11 +215,11 @@ func (in *injector) limits(ctx context.Context, connection *access.Connection) (
 }
 
 // refused returns what finds out whether pods are refused with the sidecar; nil where nothing is done about that.
-func (in *injector) refused(connection *access.Connection) func(context.Context, string, string, *corev1.Pod, bool) string {
+func (in *injector) refused(client kubernetes.Interface) func(context.Context, string, string, *corev1.Pod, bool) string {
 	if in.config.Webhook.OnRefusal != config.WithoutSidecar {
 		return nil
 	}
-	return admission.NewRefusals(connection.Client).Of
+	return admission.NewRefusals(client).Of
 }
 
 // excluded tells namespaces whose pods are never touched: Kubernetes' own and ours, besides those that were named.

@@ -54,7 +54,7 @@ type pool struct {
 }
 
 func newPool(room int64) *pool {
-	return &pool{room: room, each: room / shares, large: room / large, little: room / little, by: map[string]int64{}, freed: make(chan struct{})}
+	return &pool{room: room, each: room / shares, large: room / large, little: max(1, room/little), by: map[string]int64{}, freed: make(chan struct{})}
 }
 
 // take reserves an amount for a caller and returns what gives it back. It waits for room for as long as patience says.

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -24,104 +23,190 @@ const (
 	freshness = time.Second
 	// namespaceTimeout leaves the API server time to wait for the answer.
 	namespaceTimeout = 2 * time.Second
-	// forgetAbove bounds the namespaces that are remembered.
-	forgetAbove = 10_000
-	// newPerSecond is how many namespaces that are not known one caller may ask about in a second, and newAtOnce in a moment. Each
-	// is a request to the API server.
+	// maxDefaults bounds what is remembered of namespaces that exist, in bytes of their defaults and names, and maxAbsent those that
+	// do not.
+	maxDefaults = 8 << 20
+	maxAbsent   = 4096
+	// perNamespace is what one costs besides.
+	perNamespace = 256
+	// newPerSecond is how many namespaces that are not known one caller may ask about in a second, and newAtOnce in a moment.
 	newPerSecond = 20
 	newAtOnce    = 50
-	// maxCallers bounds the callers that are remembered.
-	maxCallers = 256
+	// readsPerSecond and readsAtOnce bound how often those that are known may be read again for one caller; see questions.
+	readsPerSecond = 100
+	readsAtOnce    = 200
 )
 
 // errUnknown is the reason why a namespace that was just not there is not asked for again.
 var errUnknown = errors.New("it did not exist a moment ago")
 
-// Namespaces reads the annotations that are defaults for the pods of a namespace.
+// Namespaces reads the annotations that are defaults for the pods of a namespace. There is one request at a time for each
+// namespace, and a bound for all of them, whoever asks.
 type Namespaces struct {
 	client kubernetes.Interface
+	// news are questions about namespaces of which nothing is known, reads are those about others, and under has places for both.
+	news, reads *questions
+	under       *pool
 
-	mu      sync.Mutex
-	known   map[string]defaults
-	callers map[string]*rate.Limiter
+	mu sync.Mutex
+	// known are those that exist, and absent those that did not, as rows of who asked about them.
+	known, absent *rows[string, defaults]
+	readings      map[string]*reading
 }
 
+// defaults are those of a namespace, as they were read.
 type defaults struct {
 	annotations map[string]string
-	read        time.Time
+	read        time.Time // zero when they never were
 	// absent is why there are none: the namespace does not exist.
 	absent error
 }
 
+// exists reports whether the namespace was there.
+func (d defaults) exists() bool { return !d.read.IsZero() && d.absent == nil }
+
+func (d defaults) isFresh() bool { return !d.read.IsZero() && time.Since(d.read) < freshness }
+
+// reading is a request that is under way.
+type reading struct {
+	done        chan struct{} // closed when the rest is set
+	annotations map[string]string
+	err         error
+}
+
 // NewNamespaces returns a reader that knows no namespace yet.
 func NewNamespaces(client kubernetes.Interface) *Namespaces {
-	return &Namespaces{client: client, known: map[string]defaults{}, callers: map[string]*rate.Limiter{}}
+	return &Namespaces{
+		client: client, under: newPool(places),
+		news: newQuestions(allowance{newPerSecond, newAtOnce}), reads: newQuestions(allowance{readsPerSecond, readsAtOnce}),
+		known: newRows[string, defaults](maxDefaults), absent: newRows[string, defaults](maxAbsent), readings: map[string]*reading{},
+	}
 }
 
 // Defaults returns the annotations of a namespace that are inpod's. A namespace that cannot be read now has those that
 // were read last, and otherwise it is an error: without its defaults a pod might get something else than it should. A
-// caller can make the API server be asked about only so many namespaces that do not exist.
+// caller can make the API server be asked only so often.
 func (n *Namespaces) Defaults(ctx context.Context, caller, name string) (map[string]string, error) {
 	if len(validation.IsDNS1123Label(name)) > 0 {
 		return nil, fmt.Errorf("read the defaults of namespace %.63q: %w", name, errUnknown) // which may be of any length
 	}
-	known, isKnown, admitted := n.recall(caller, name, time.Now())
-	switch {
-	case isKnown && time.Since(known.read) < freshness:
-		return known.annotations, known.absent
-	case !admitted:
-		return nil, fmt.Errorf("read the defaults of namespace %.63s: %s asks about too many namespaces that are not known", name, caller)
+	last, err := n.of(ctx, caller, name)
+	if err != nil {
+		return nil, fmt.Errorf("read the defaults of namespace %s: %w", name, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, namespaceTimeout)
-	defer cancel()
-	namespace, err := n.client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+	return last, nil
+}
+
+func (n *Namespaces) of(ctx context.Context, caller, name string) (map[string]string, error) {
+	last, under := n.recall(name)
+	if last.isFresh() {
+		return last.annotations, last.absent
+	}
+	var err error
+	if under == nil {
+		under, err = n.ask(ctx, caller, name, last)
+	}
+	if err == nil {
+		select {
+		case <-under.done:
+			err = under.err
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
 	switch {
 	case err == nil:
+		return under.annotations, nil
+	case last.exists() && !apierrors.IsNotFound(err):
+		return last.annotations, nil
+	}
+	return nil, err
+}
+
+// ask has the API server be asked about a namespace, if the caller may do that, and joins who does.
+func (n *Namespaces) ask(ctx context.Context, caller, name string, last defaults) (*reading, error) {
+	budget := n.news
+	if last.exists() {
+		budget = n.reads
+	}
+	if !budget.allow(share{caller: caller}, time.Now()) {
+		return nil, fmt.Errorf("%s asks about too many namespaces", caller)
+	}
+	// A place is waited for before others are told that somebody asks: nobody waits for the place of another caller.
+	done, err := n.under.take(ctx, caller, 1)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	under, isMine := n.begin(name)
+	if isMine {
+		n.read(ctx, caller, name, under)
+	}
+	return under, nil
+}
+
+// begin returns the request about a namespace that is under way, or has just been, and whether the caller has to make it.
+func (n *Namespaces) begin(name string) (under *reading, isMine bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if under = n.readings[name]; under != nil {
+		return under, false
+	}
+	under = &reading{done: make(chan struct{})}
+	if last := n.last(name); last.isFresh() {
+		under.annotations, under.err = last.annotations, last.absent
+		close(under.done)
+		return under, false
+	}
+	n.readings[name] = under
+	return under, true
+}
+
+// read makes a request. It is not given up when the one that asks is gone: others may have joined.
+func (n *Namespaces) read(ctx context.Context, caller, name string, under *reading) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), namespaceTimeout)
+	defer cancel()
+	at := time.Now()
+	namespace, err := n.client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+	own, size := map[string]string{}, len(name)+perNamespace
+	if err == nil {
+		for key, value := range namespace.Annotations {
+			if strings.HasPrefix(key, annotation.Domain) {
+				own[key] = value
+				size += len(key) + len(value)
+			}
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case err == nil:
+		under.annotations = own
+		n.absent.remove(name)
+		n.known.put(share{}, name, defaults{annotations: own, read: at}, size)
 	case apierrors.IsNotFound(err):
-		n.remember(name, defaults{absent: fmt.Errorf("read the defaults of namespace %s: %w: %w", name, errUnknown, err), read: time.Now()})
-		return nil, fmt.Errorf("read the defaults of namespace %s: %w", name, err)
-	case isKnown && known.absent == nil:
-		return known.annotations, nil
-	default:
-		return nil, fmt.Errorf("read the defaults of namespace %.63s: %w", name, err)
+		n.known.remove(name)
+		n.absent.put(share{caller: caller}, name, defaults{absent: fmt.Errorf("%w: %w", errUnknown, err), read: at}, 1)
 	}
-	own := map[string]string{}
-	for key, value := range namespace.Annotations {
-		if strings.HasPrefix(key, annotation.Domain) {
-			own[key] = value
-		}
-	}
-	n.remember(name, defaults{annotations: own, read: time.Now()})
-	return own, nil
+	under.err = err
+	delete(n.readings, name)
+	close(under.done)
 }
 
-// recall returns what is known of a namespace, and whether the caller may ask about one of which nothing is.
-func (n *Namespaces) recall(caller, name string, now time.Time) (known defaults, isKnown, admitted bool) {
+// recall returns what was read last of a namespace, and the request about it that is under way, nil for none.
+func (n *Namespaces) recall(name string) (last defaults, under *reading) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	known, isKnown = n.known[name]
-	if isKnown && known.absent == nil {
-		return known, true, true
-	}
-	limiter := n.callers[caller]
-	if limiter == nil {
-		if len(n.callers) >= maxCallers {
-			clear(n.callers)
-		}
-		limiter = rate.NewLimiter(newPerSecond, newAtOnce)
-		n.callers[caller] = limiter
-	}
-	fresh := isKnown && now.Sub(known.read) < freshness
-	return known, isKnown, fresh || limiter.AllowN(now, 1)
+	return n.last(name), n.readings[name]
 }
 
-func (n *Namespaces) remember(name string, d defaults) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if len(n.known) >= forgetAbove {
-		clear(n.known)
+// last is what was read last of a namespace. The caller holds the lock.
+func (n *Namespaces) last(name string) defaults {
+	if known, ok := n.known.get(name); ok {
+		return known
 	}
-	n.known[name] = d
+	absent, _ := n.absent.get(name)
+	return absent
 }
 
 // IsSystem tells the namespaces of Kubernetes itself.

@@ -9,7 +9,9 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -232,6 +234,111 @@ func TestUnknownNamespacesAreNotAskedForWithoutEnd(t *testing.T) {
 		}
 		if got, err := namespaces.Defaults(t.Context(), "192.0.2.2", "shop"); err != nil || got["inpod.dev/preset"] != "nginx" {
 			t.Errorf("another caller: %v, %v", got, err)
+		}
+	})
+}
+
+// exists is a namespace, as the API server sends it.
+func exists(r *http.Request) any {
+	name := path.Base(r.URL.Path)
+	if !strings.HasPrefix(name, "shop") {
+		return nil
+	}
+	return corev1.Namespace{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{"inpod.dev/preset": "nginx", "example.com/large": strings.Repeat("x", 1000)}},
+	}
+}
+
+func TestOneRequestAtATimeForANamespace(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"shop", "nowhere"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				api := &slowAPI{takes: 100 * time.Millisecond, answer: exists}
+				namespaces := admission.NewNamespaces(api.client(t))
+				first, leave := context.WithCancel(t.Context())
+				var all sync.WaitGroup
+				all.Go(func() { _, _ = namespaces.Defaults(first, "192.0.2.1", name) })
+				synctest.Wait()
+				for i := range 100 {
+					all.Go(func() {
+						got, err := namespaces.Defaults(t.Context(), fmt.Sprint("192.0.2.", i%3), name)
+						if name == "shop" && (err != nil || got["inpod.dev/preset"] != "nginx") || name != "shop" && !apierrors.IsNotFound(err) {
+							t.Errorf("%v, %v", got, err)
+						}
+					})
+				}
+				synctest.Wait()
+				leave() // others have joined
+				all.Wait()
+				if asked, _ := api.count(); asked != 1 {
+					t.Errorf("%d requests", asked)
+				}
+			})
+		})
+	}
+}
+
+// Known ones are not read without a bound, either: what was read last has to do where too much is asked.
+func TestNamespacesAreNotReadWithoutABound(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		api := &slowAPI{takes: 20 * time.Millisecond, answer: exists}
+		namespaces := admission.NewNamespaces(api.client(t))
+		const number = 2000
+		for i := range number { // as one caller may
+			if _, err := namespaces.Defaults(t.Context(), "192.0.2.1", fmt.Sprint("shop", i)); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		time.Sleep(time.Minute)
+		api.count()
+		var all sync.WaitGroup
+		for caller := range 50 {
+			all.Go(func() {
+				for i := range number {
+					got, err := namespaces.Defaults(t.Context(), fmt.Sprint("198.51.100.", caller), fmt.Sprint("shop", (i+caller*40)%number))
+					if err != nil || got["inpod.dev/preset"] != "nginx" {
+						t.Errorf("%v, %v", got, err)
+						return
+					}
+				}
+			})
+		}
+		began := time.Now()
+		all.Wait()
+		asked, atOnce := api.count()
+		if most := int(time.Since(began).Seconds()+1)*400 + 800; asked > most || asked == 0 || atOnce > 16 {
+			t.Errorf("%d requests in %s, want %d at most; %d at one time", asked, time.Since(began), most, atOnce)
+		}
+	})
+}
+
+// However many namespaces are made up, those that exist are remembered.
+func TestMadeUpNamespacesPushNobodyOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		isAway := false
+		api := &slowAPI{answer: func(r *http.Request) any {
+			if isAway && path.Base(r.URL.Path) == "shop" {
+				return metav1.Status{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure, Code: http.StatusInternalServerError}
+			}
+			return exists(r)
+		}}
+		namespaces := admission.NewNamespaces(api.client(t))
+		if _, err := namespaces.Defaults(t.Context(), "192.0.2.1", "shop"); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 15_000 {
+			_, _ = namespaces.Defaults(t.Context(), fmt.Sprint("198.51.100.", i%10), fmt.Sprint("n", i))
+			time.Sleep(20 * time.Millisecond)
+		}
+		isAway = true
+		if got, err := namespaces.Defaults(t.Context(), "192.0.2.1", "shop"); err != nil || got["inpod.dev/preset"] != "nginx" {
+			t.Errorf("%v, %v", got, err)
 		}
 	})
 }

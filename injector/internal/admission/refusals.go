@@ -2,13 +2,14 @@ package admission
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 	"unicode"
 
-	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -40,11 +41,17 @@ const (
 	recent = 3 * time.Second
 	// maxOwners bounds the owners that are remembered.
 	maxOwners = 4096
-	// looksPerSecond and looksAtOnce bound what one caller can make the API server be asked about owners.
-	looksPerSecond = 50
-	looksAtOnce    = 100
-	// longestUID bounds what is remembered of an owner. The API server makes UIDs of 36 characters.
-	longestUID = 64
+	// looksPerSecond and looksAtOnce bound what one caller can make the API server be asked about owners; see questions.
+	looksPerSecond = 100
+	looksAtOnce    = 200
+	// longestUID, longestName and longestKind bound what is remembered of an owner. The API server makes UIDs of 36 characters, and
+	// takes no longer names and kinds.
+	longestUID  = 64
+	longestName = 253
+	longestKind = 63
+	// maxEvents is how many events about one owner are read. What Kubernetes' controllers write is fewer: client-go combines those
+	// that are similar and drops what one object has beyond 25 at once and one every five minutes, and events are kept for an hour.
+	maxEvents = 50
 	// longestRefusal is how much of what the API server said is repeated.
 	longestRefusal = 300
 )
@@ -61,19 +68,37 @@ const failedCreate = "FailedCreate"
 //	any other owner                     the events FailedCreate about it since the last review
 //
 // What is remembered bounds these questions, and says for how long it has been so and what has helped. It is lost with the
-// process, which costs an attempt.
+// process, which costs an attempt. It belongs to who asks, and to the owner by all of its names: a review that somebody else
+// posts, or that has the UID of one owner and the name of another, tells nothing of the owner that it names.
 type Refusals struct {
-	client kubernetes.Interface
+	client    kubernetes.Interface
+	questions *questions
+	under     *pool // places for those that are under way
 
-	mu      sync.Mutex
-	owners  map[types.UID]*attempts
-	callers map[string]*rate.Limiter
+	mu     sync.Mutex
+	owners *rows[ownerKey, *attempts]
+}
+
+// ownerKey is an owner, as a caller has it.
+type ownerKey struct {
+	share
+
+	apiVersion, kind, name string
+	uid                    types.UID
 }
 
 // NewRefusals returns one that has seen no review yet.
 func NewRefusals(client kubernetes.Interface) *Refusals {
-	return &Refusals{client: client, owners: map[types.UID]*attempts{}, callers: map[string]*rate.Limiter{}}
+	return &Refusals{
+		client: client, questions: newQuestions(allowance{looksPerSecond, looksAtOnce}), under: newPool(places),
+		owners: newRows[ownerKey, *attempts](maxOwners),
+	}
 }
+
+var (
+	errAnother       = errors.New("the object of that name is another one")
+	errTooManyEvents = fmt.Errorf("there are more than %d events about it", maxEvents)
+)
 
 // evidence is what the API server has of an owner whose pods are refused; its zero value for nothing.
 type evidence struct {
@@ -136,117 +161,138 @@ func (a *attempts) try(now time.Time) string {
 // sidecar; "" else, also where nothing is known. The caller is who posted the review. hasLimits tells that quotas are known:
 // then the injection has made sure that the sidecar fits, and a quota that is exceeded is not its matter.
 func (r *Refusals) Of(ctx context.Context, caller, namespace string, pod *corev1.Pod, hasLimits bool) string {
-	owner := metav1.GetControllerOf(pod)
-	if owner == nil || owner.UID == "" || len(owner.UID) > longestUID {
+	owner, ok := ownerOf(caller, namespace, pod)
+	if !ok {
 		return ""
 	}
-	now := time.Now()
-	previous, due := r.review(owner.UID, caller, now)
-	if due {
+	previous, done := r.review(owner, time.Now())
+	if done != nil {
+		defer done()
 		ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 		defer cancel()
-		found, err := r.look(ctx, namespace, *owner, previous)
+		found, err := r.look(ctx, owner, previous)
 		if err != nil {
 			return "" // nothing is known
 		}
 		if !blames(found.text, hasLimits) {
 			found = evidence{}
 		}
-		now = time.Now()
-		r.learn(owner.UID, found, now)
+		found.text = brief(found.text)
+		r.learn(owner, found, time.Now())
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if a := r.owners[owner.UID]; a != nil {
-		if why := a.try(now); why != "" {
-			return owner.Kind + " " + owner.Name + ": " + brief(why)
+	if a, ok := r.owners.get(owner); ok {
+		if why := a.try(time.Now()); why != "" {
+			return owner.kind + " " + owner.name + ": " + why
 		}
 	}
 	return ""
 }
 
-// review notes that a pod of an owner is asked about. It returns when the last one was, and whether the owner is to be looked at.
-func (r *Refusals) review(uid types.UID, caller string, now time.Time) (previous time.Time, due bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	a := r.owners[uid]
-	if a == nil || now.Sub(a.asked) > forgotten {
-		if len(r.owners) >= maxOwners {
-			clear(r.owners)
-		}
-		r.owners[uid] = &attempts{asked: now}
-		return time.Time{}, false
+// ownerOf is the owner that a pod names, if it can be one.
+func ownerOf(caller, namespace string, pod *corev1.Pod) (owner ownerKey, ok bool) {
+	ref := metav1.GetControllerOf(pod)
+	if ref == nil || ref.UID == "" || len(ref.UID) > longestUID || len(ref.Name) > longestName || len(ref.Kind) > longestKind ||
+		len(ref.APIVersion) > longestName+longestKind {
+		return ownerKey{}, false
 	}
-	previous, a.asked = a.asked, now
-	if now.Sub(a.looked) < lookEvery {
-		return previous, false
-	}
-	limiter := r.callers[caller]
-	if limiter == nil {
-		if len(r.callers) >= maxCallers {
-			clear(r.callers)
-		}
-		limiter = rate.NewLimiter(looksPerSecond, looksAtOnce)
-		r.callers[caller] = limiter
-	}
-	if !limiter.AllowN(now, 1) {
-		return previous, false
-	}
-	a.looked = now // who is asked about meanwhile does not look as well
-	return previous, true
+	return ownerKey{share{caller, namespace}, ref.APIVersion, ref.Kind, ref.Name, ref.UID}, true
 }
 
-func (r *Refusals) learn(uid types.UID, found evidence, now time.Time) {
+// review notes that a pod of an owner is asked about. It returns when the last one was, and what is to be called after a look at
+// the owner; nil where it is not looked at.
+func (r *Refusals) review(owner ownerKey, now time.Time) (previous time.Time, done func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if a := r.owners[uid]; a != nil {
+	a, ok := r.owners.get(owner)
+	if !ok || now.Sub(a.asked) > forgotten {
+		r.owners.put(owner.share, owner, &attempts{asked: now}, 1)
+		return time.Time{}, nil
+	}
+	previous, a.asked = a.asked, now
+	if now.Sub(a.looked) < lookEvery || !r.questions.allow(owner.share, now) {
+		return previous, nil
+	}
+	if _, ok := r.under.try(owner.caller, 1); !ok {
+		return previous, nil
+	}
+	a.looked = now // who is asked about meanwhile does not look as well
+	return previous, func() { r.under.give(owner.caller, 1) }
+}
+
+func (r *Refusals) learn(owner ownerKey, found evidence, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if a, ok := r.owners.get(owner); ok {
 		a.learn(found, now)
 	}
 }
 
-// look asks the API server about an owner.
-func (r *Refusals) look(ctx context.Context, namespace string, owner metav1.OwnerReference, since time.Time) (evidence, error) {
-	switch {
-	case owner.Kind == "ReplicaSet" && owner.APIVersion == "apps/v1":
-		set, err := r.client.AppsV1().ReplicaSets(namespace).Get(ctx, owner.Name, metav1.GetOptions{})
-		if err != nil || set.UID != owner.UID {
-			return evidence{}, err
-		}
-		for _, c := range set.Status.Conditions {
-			if string(c.Type) == replicaFailure && c.Status == corev1.ConditionTrue && c.Reason == failedCreate {
-				return evidence{since: c.LastTransitionTime.String(), text: c.Message, pods: set.Status.Replicas}, nil
-			}
-		}
-		return evidence{}, nil
-	case owner.Kind == "ReplicationController" && owner.APIVersion == "v1":
-		set, err := r.client.CoreV1().ReplicationControllers(namespace).Get(ctx, owner.Name, metav1.GetOptions{})
-		if err != nil || set.UID != owner.UID {
-			return evidence{}, err
-		}
-		for _, c := range set.Status.Conditions {
-			if string(c.Type) == replicaFailure && c.Status == corev1.ConditionTrue && c.Reason == failedCreate {
-				return evidence{since: c.LastTransitionTime.String(), text: c.Message, pods: set.Status.Replicas}, nil
-			}
-		}
-		return evidence{}, nil
+// look asks the API server about an owner. Where another object has its name, nothing is known.
+func (r *Refusals) look(ctx context.Context, owner ownerKey, since time.Time) (evidence, error) {
+	var uid types.UID
+	var pods int32
+	var conditions []metav1.Condition
+	add := func(kind string, status corev1.ConditionStatus, reason, message string, since metav1.Time) {
+		conditions = append(conditions, metav1.Condition{
+			Type: kind, Status: metav1.ConditionStatus(status), Reason: reason, Message: message, LastTransitionTime: since,
+		})
 	}
-	return r.events(ctx, namespace, owner.UID, since)
+	switch {
+	case owner.kind == "ReplicaSet" && owner.apiVersion == "apps/v1":
+		set, err := r.client.AppsV1().ReplicaSets(owner.namespace).Get(ctx, owner.name, metav1.GetOptions{})
+		if err != nil {
+			return evidence{}, err
+		}
+		uid, pods = set.UID, set.Status.Replicas
+		for _, c := range set.Status.Conditions {
+			add(string(c.Type), c.Status, c.Reason, c.Message, c.LastTransitionTime)
+		}
+	case owner.kind == "ReplicationController" && owner.apiVersion == "v1":
+		set, err := r.client.CoreV1().ReplicationControllers(owner.namespace).Get(ctx, owner.name, metav1.GetOptions{})
+		if err != nil {
+			return evidence{}, err
+		}
+		uid, pods = set.UID, set.Status.Replicas
+		for _, c := range set.Status.Conditions {
+			add(string(c.Type), c.Status, c.Reason, c.Message, c.LastTransitionTime)
+		}
+	default:
+		return r.events(ctx, owner, since)
+	}
+	if uid != owner.uid {
+		return evidence{}, errAnother
+	}
+	for _, c := range conditions {
+		if c.Type == replicaFailure && c.Status == metav1.ConditionTrue && c.Reason == failedCreate {
+			return evidence{since: c.LastTransitionTime.String(), text: c.Message, pods: pods}, nil
+		}
+	}
+	return evidence{}, nil
 }
 
 // replicaFailure is the condition of a ReplicaSet or ReplicationController while a pod cannot be made or deleted.
 const replicaFailure = "ReplicaFailure"
 
 // events looks for the newest event that says that a pod of an owner could not be made.
-func (r *Refusals) events(ctx context.Context, namespace string, uid types.UID, since time.Time) (evidence, error) {
-	selector := fields.Set{"involvedObject.uid": string(uid), "reason": failedCreate}.AsSelector().String()
-	list, err := r.client.CoreV1().Events(namespace).List(ctx, metav1.ListOptions{FieldSelector: selector})
-	if err != nil {
+func (r *Refusals) events(ctx context.Context, owner ownerKey, since time.Time) (evidence, error) {
+	selector := fields.Set{"involvedObject.uid": string(owner.uid), "reason": failedCreate}.AsSelector().String()
+	list, err := r.client.CoreV1().Events(owner.namespace).List(ctx, metav1.ListOptions{FieldSelector: selector, Limit: maxEvents})
+	switch {
+	case err != nil:
 		return evidence{}, err
+	case list.Continue != "": // the newest may be among those that were not sent
+		return evidence{}, errTooManyEvents
 	}
 	newest, text := since.Add(-recent), ""
 	for i := range list.Items {
 		e := &list.Items[i]
-		if at := lastTime(e); e.InvolvedObject.UID == uid && e.Reason == failedCreate && at.After(newest) {
+		about := e.InvolvedObject
+		if about.UID != owner.uid || about.Kind != owner.kind || about.Name != owner.name || e.Reason != failedCreate {
+			continue
+		}
+		if at := lastTime(e); at.After(newest) {
 			newest, text = at, e.Message
 		}
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,6 +38,8 @@ type cluster struct {
 	// refuses says what there is against a pod with the sidecar or without, "" for nothing.
 	refuses func(sidecar bool) string
 
+	before func(context.Context) // what happens before each attempt
+
 	with, without int // pods that were made
 	questions     int
 	texts         []string
@@ -63,6 +67,9 @@ func (c *cluster) pod() *corev1.Pod {
 
 // create is one attempt to make a pod. It reports whether that worked.
 func (c *cluster) create(ctx context.Context) bool {
+	if c.before != nil {
+		c.before(ctx)
+	}
 	text := c.refusals.Of(ctx, "10.0.0.1", "shop", c.pod(), c.limits)
 	if text != "" {
 		c.texts = append(c.texts, text)
@@ -266,15 +273,84 @@ func TestForgedReviewsSwitchNothingOff(t *testing.T) {
 	}
 }
 
+// Whoever posts reviews about an owner neither makes what is known of it be forgotten, nor keeps it from being learned.
+func TestForgedReviewsKeepNobodyFromBeingHelped(t *testing.T) {
+	t.Parallel()
+	type forgery struct {
+		caller, namespace string
+		owner             func(*metav1.OwnerReference)
+	}
+	const apiServer, stranger = "10.0.0.1", "10.0.0.9"
+	nothing := func(*metav1.OwnerReference) {}
+	for name, f := range map[string]forgery{
+		"of another caller":                            {stranger, "shop", nothing},
+		"of another caller, with another name":         {stranger, "shop", func(o *metav1.OwnerReference) { o.Name = "other" }},
+		"of a pod in another namespace":                {apiServer, "evil", nothing},
+		"of a pod of the namespace, with another name": {apiServer, "shop", func(o *metav1.OwnerReference) { o.Name = "other" }},
+		"of a pod of the namespace, with another kind": {apiServer, "shop", func(o *metav1.OwnerReference) { o.Kind = "Other" }},
+	} {
+		for _, kind := range []string{"ReplicaSet", "StatefulSet"} {
+			t.Run(name+", "+kind, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					c := newCluster(kind, withSidecar(noCapabilities))
+					forged := c.pod()
+					f.owner(&forged.OwnerReferences[0])
+					c.before = func(ctx context.Context) {
+						for range 3 {
+							c.refusals.Of(ctx, f.caller, f.namespace, forged, false)
+							time.Sleep(time.Second)
+						}
+					}
+					if took := c.run(t.Context(), time.Hour); c.without != 1 || took > time.Minute {
+						t.Errorf("after %s: %d pods with the sidecar, %d without", took, c.with, c.without)
+					}
+				})
+			})
+		}
+	}
+}
+
+// However many owners others make up, what is known of one stays.
+func TestMadeUpOwnersPushNobodyOut(t *testing.T) {
+	t.Parallel()
+	for name, who := range map[string]struct{ caller, namespace string }{
+		"of another caller":              {"10.0.0.9", "shop"},
+		"in pods of another namespace":   {"10.0.0.1", "evil"},
+		"in pods of very many of these ": {"10.0.0.9", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c := newCluster("ReplicaSet", withSidecar(noCapabilities))
+				c.run(t.Context(), time.Minute)
+				for i := range 10_000 {
+					forged, namespace := c.pod(), who.namespace
+					forged.OwnerReferences[0].UID = types.UID(fmt.Sprint("forged", i))
+					if namespace == "" {
+						namespace = fmt.Sprint("n", i)
+					}
+					c.refusals.Of(t.Context(), who.caller, namespace, forged, false)
+				}
+				if took := c.run(t.Context(), time.Minute); took > 0 || c.without != 2 {
+					t.Errorf("a further pod took %s; %d with the sidecar, %d without", took, c.with, c.without)
+				}
+			})
+		})
+	}
+}
+
 // An old event is about another time, and an event about another object is none.
 func TestOldEventsAreNoEvidence(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		age time.Duration
-		uid types.UID
+		age   time.Duration
+		about corev1.ObjectReference
 	}{
-		"an old one":                 {time.Minute, "u1"},
-		"one about another workload": {0, "u2"},
+		"an old one":                 {time.Minute, corev1.ObjectReference{Kind: "StatefulSet", Name: "web-1", UID: "u1"}},
+		"one about another workload": {0, corev1.ObjectReference{Kind: "StatefulSet", Name: "web-1", UID: "u2"}},
+		"one about another name":     {0, corev1.ObjectReference{Kind: "StatefulSet", Name: "web-2", UID: "u1"}},
+		"one about another kind":     {0, corev1.ObjectReference{Kind: "DaemonSet", Name: "web-1", UID: "u1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -284,7 +360,7 @@ func TestOldEventsAreNoEvidence(t *testing.T) {
 					at := metav1.NewTime(time.Now().Add(-tc.age))
 					_ = c.client.Tracker().Add(&corev1.Event{
 						ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("e", time.Now().UnixNano()), Namespace: "shop"}, Reason: "FailedCreate", Message: noCapabilities,
-						InvolvedObject: corev1.ObjectReference{UID: tc.uid}, LastTimestamp: at,
+						InvolvedObject: tc.about, LastTimestamp: at,
 					})
 					if text := c.refusals.Of(t.Context(), "10.0.0.9", "shop", c.pod(), true); text != "" {
 						t.Fatalf("the sidecar is left out: %s", text)
@@ -315,8 +391,8 @@ func TestQuestionsAboutOwnersAreFew(t *testing.T) {
 			c.refusals.Of(t.Context(), "10.0.0.9", "shop", forged, true)
 			time.Sleep(time.Millisecond)
 		}
-		if c.questions > 700 {
-			t.Errorf("%d questions for one caller in ten seconds", c.questions)
+		if c.questions > 300 {
+			t.Errorf("%d questions for one caller and namespace in ten seconds", c.questions)
 		}
 		alone := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "alone"}}
 		c.questions = 0
@@ -327,6 +403,78 @@ func TestQuestionsAboutOwnersAreFew(t *testing.T) {
 			t.Errorf("%d questions about nobody", c.questions)
 		}
 	})
+}
+
+// All callers together make the API server be asked no more than so often, and by so many at a time; one that asks little gets
+// its answers all the same.
+func TestQuestionsAboutOwnersAreBoundedForAll(t *testing.T) {
+	t.Parallel()
+	for name, kind := range map[string]string{"conditions": "ReplicaSet", "events": "StatefulSet"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var limits sync.Map
+				api := &slowAPI{takes: 20 * time.Millisecond, answer: func(r *http.Request) any {
+					limits.Store(r.URL.Query().Get("limit"), true)
+					return nil
+				}}
+				refusals := admission.NewRefusals(api.client(t))
+				var callers sync.WaitGroup
+				for caller := range 60 {
+					callers.Go(func() {
+						for i := range 3000 {
+							pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{{
+								APIVersion: "apps/v1", Kind: kind, Name: "x", UID: types.UID(fmt.Sprint(i % 30)), Controller: new(true),
+							}}}}
+							refusals.Of(t.Context(), fmt.Sprint("caller", caller), fmt.Sprint("n", i%10), pod, false)
+							time.Sleep(time.Millisecond)
+						}
+					})
+				}
+				callers.Wait()
+				asked, atOnce := api.count()
+				if asked > 3500 || asked < 100 || atOnce > 16 {
+					t.Errorf("%d questions in three seconds, %d at one time", asked, atOnce)
+				}
+				if _, isBounded := limits.Load("50"); kind == "StatefulSet" && !isBounded {
+					t.Error("a list of events has no limit")
+				}
+			})
+		})
+	}
+}
+
+// Where there are more events than are read, the newest may be among the others.
+func TestWithMoreEventsThanAreReadNothingIsKnown(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		more string
+		want bool
+	}{"all are read": {"", true}, "more are there": {"more", false}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				api := &slowAPI{answer: func(*http.Request) any {
+					return corev1.EventList{
+						TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "EventList"}, ListMeta: metav1.ListMeta{Continue: tc.more},
+						Items: []corev1.Event{{
+							InvolvedObject: corev1.ObjectReference{Kind: "StatefulSet", Name: "web-1", UID: "u1"}, Reason: "FailedCreate",
+							Message: noCapabilities, LastTimestamp: metav1.Now(),
+						}},
+					}
+				}}
+				c := newCluster("StatefulSet", nil)
+				refusals, isLeftOut := admission.NewRefusals(api.client(t)), false
+				for range 10 {
+					isLeftOut = isLeftOut || refusals.Of(t.Context(), "10.0.0.1", "shop", c.pod(), true) != ""
+					time.Sleep(time.Second)
+				}
+				if isLeftOut != tc.want {
+					t.Errorf("the sidecar is left out: %v", isLeftOut)
+				}
+			})
+		})
+	}
 }
 
 func TestWithoutAnAnswerNothingIsLeftOut(t *testing.T) {
