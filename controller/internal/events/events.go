@@ -65,8 +65,8 @@ type Writer struct {
 type event struct {
 	about                 corev1.ObjectReference
 	kind, reason, message string
-	// state tells that it says how things are, see [Writer.State].
-	state bool
+	// matter is what makes two Events one in the cluster that say how things are, see [Writer.State]; "" for what has happened.
+	matter string
 }
 
 // occurrences are those of an event that wait to be written.
@@ -97,9 +97,10 @@ func (w *Writer) Tell(about *corev1.ObjectReference, kind, reason, message strin
 }
 
 // State has an event written that says how things are, rather than what has happened: where the API server has it already, such
-// as from before a restart of this program, nothing is written. It does not block.
-func (w *Writer) State(about *corev1.ObjectReference, kind, reason, message string) {
-	w.tell(event{about: *about, kind: kind, reason: reason, message: message, state: true})
+// as from before a restart of this program, nothing is written. It has it where object, reason and matter are the same, in whatever
+// words: they may name one pod of many, or a number that grows. It does not block.
+func (w *Writer) State(about *corev1.ObjectReference, kind, reason, matter, message string) {
+	w.tell(event{about: *about, kind: kind, reason: reason, message: message, matter: matter})
 }
 
 func (w *Writer) tell(e event) {

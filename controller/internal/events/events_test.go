@@ -126,25 +126,26 @@ func TestARepetitionIsCountedUp(t *testing.T) {
 	})
 }
 
-// Equal ones that come faster than they can be written wait as one.
-// What is so for long is reported by each process that sees it, and is one Event for as long as the API server keeps it.
+// What is so for long is reported by each process that sees it, in other words maybe, and is one Event for as long as the API server
+// keeps it.
 func TestAStateIsOneEventAcrossRestarts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		first := open(t)
-		first.State(web(), corev1.EventTypeWarning, "InvalidAnnotation", "no")
+		first.State(web(), corev1.EventTypeWarning, "InvalidAnnotation", "value", "no")
 		time.Sleep(soon)
 		first.stop()
 		second := open(t, func(s *apiServer) { s.events = first.api.events })
-		second.State(web(), corev1.EventTypeWarning, "InvalidAnnotation", "no")
-		second.State(web(), corev1.EventTypeWarning, "InvalidAnnotation", "another")
+		second.State(web(), corev1.EventTypeWarning, "InvalidAnnotation", "value", "no")
+		second.State(web(), corev1.EventTypeWarning, "InvalidAnnotation", "other value", "another")
+		second.State(web(), corev1.EventTypeWarning, "InvalidAnnotation", "value", "no, says another pod")
 		time.Sleep(soon)
 		if events := second.api.written(); len(events) != 2 {
 			t.Errorf("%d events, want 2", len(events))
 		}
 		second.api.forget()
 		third := open(t, func(s *apiServer) { s.events = second.api.events })
-		third.State(web(), corev1.EventTypeWarning, "InvalidAnnotation", "no")
+		third.State(web(), corev1.EventTypeWarning, "InvalidAnnotation", "value", "no")
 		time.Sleep(soon)
 		if events := third.api.written(); len(events) != 1 {
 			t.Errorf("%d events after the API server has dropped them, want 1", len(events))
@@ -152,6 +153,7 @@ func TestAStateIsOneEventAcrossRestarts(t *testing.T) {
 	})
 }
 
+// Equal ones that come faster than they can be written wait as one.
 func TestABurstOfOneEventIsFewRequests(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -108,10 +108,10 @@ func (w *Writer) count(ctx context.Context, namespace string, s series, o occurr
 
 // number makes the name of an Event: the same one for what is the same state, in each process.
 func (e event) number(o occurrences) int64 {
-	if !e.state {
+	if e.matter == "" {
 		return o.id
 	}
-	text := strings.Join([]string{string(e.about.UID), e.about.Kind, e.kind, e.reason, e.message}, "\x00")
+	text := strings.Join([]string{string(e.about.UID), e.about.Kind, e.kind, e.reason, e.matter}, "\x00")
 	sum := sha256.Sum256([]byte(text))
 	return int64(binary.BigEndian.Uint64(sum[:]) >> 1)
 }

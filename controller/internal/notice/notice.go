@@ -28,9 +28,16 @@ const (
 // refusedFor is how long pods have to be refused before it is said: the injector leaves the sidecar out after a few seconds.
 const refusedFor = 20 * time.Second
 
+// staysUp is how long an application that has crashed has to run until it has come up; the kubelet takes it for that after ten
+// minutes. hasStarted is how long one has to run that has not.
+const (
+	staysUp    = observe.StaysUp
+	hasStarted = time.Minute
+)
+
 // Notice is one event.
 type Notice struct {
-	// Matter is what makes two notices about a workload the same one. It holds no name of a pod.
+	// Matter is what makes two notices about a workload the same one, also to another replica. It holds no name of a pod, and no count.
 	Matter  string
 	Warning bool
 	Reason  string
@@ -104,19 +111,26 @@ func refused(facts Facts) []Notice {
 	}}
 }
 
-// crashes is about an application that has come up in no pod with the sidecar. It says what is known, and not that the one is the
-// cause of the other.
+// crashes is about an application that stays up in no pod with the sidecar. It says what is known, and not that the one is the
+// cause of the other. Between two crashes the application runs, and the notice stays.
 func crashes(facts Facts) []Notice {
 	if facts.Workload == nil {
 		return nil
 	}
 	var worst observe.Pod
+	early := false
 	for _, pod := range facts.Pods {
+		runs, isRunning := facts.Now.Sub(pod.Started), !pod.Started.IsZero()
 		switch {
 		case pod.Over:
+		case pod.Crash.Ends == 0 && isRunning && runs < hasStarted:
+			early = true
+		case pod.Crash.Ends == 0 && isRunning, pod.Crash.Ends > 0 && isRunning && runs >= staysUp:
+			return nil // it stays up under the shared process namespace, or did not have to
+		case pod.Crash.Ends == 0: // nothing is known of it yet
 		case !pod.Crash.Shared:
-			return nil // it runs under the shared process namespace, or did not have to
-		case pod.Crash.Restarts > worst.Crash.Restarts:
+			return nil // it ends without as well
+		case pod.Crash.Ends > worst.Crash.Ends:
 			worst = pod
 		}
 	}
@@ -124,10 +138,10 @@ func crashes(facts Facts) []Notice {
 		return nil
 	}
 	return []Notice{{
-		Matter: EventCrashes, Warning: true, Reason: EventCrashes,
-		Message: fmt.Sprintf("Container %s has been started %d times in pod %s and does not run, and it runs in no other pod with the sidecar. "+
+		Matter: EventCrashes, Warning: true, Reason: EventCrashes, Early: early,
+		Message: fmt.Sprintf("Container %s has ended %d times in pod %s since that was injected, and stays up in no other pod with the sidecar. "+
 			"inpod has set shareProcessNamespace there, under which a few images end at once because they have to be PID 1. "+
-			"If that is the cause, set shareProcessNamespace: false on the pod template; changes are then rolled out", worst.Container, worst.Crash.Restarts+1, worst.Name),
+			"If that is the cause, set shareProcessNamespace: false on the pod template; changes are then rolled out", worst.Container, worst.Crash.Ends, worst.Name),
 	}}
 }
 

@@ -34,9 +34,13 @@ func described(notices []notice.Notice) string {
 func TestWhatIsSaidOfPodsThatAreRefusedOrCrash(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	crashing := observe.Pod{Name: "web-1", Container: "web", Crash: observe.Crash{Restarts: 3, Shared: true}}
-	alone := observe.Pod{Name: "web-2", Container: "web", Crash: observe.Crash{Restarts: 9}}
-	running := observe.Pod{Name: "web-3", Container: "web"}
+	crash := observe.Crash{Ends: 4, Shared: true}
+	crashing := observe.Pod{Name: "web-1", Container: "web", Crash: crash}
+	runs := func(lasting time.Duration, crash observe.Crash) observe.Pod {
+		return observe.Pod{Name: "web-3", Container: "web", Started: now.Add(-lasting), Crash: crash}
+	}
+	alone := observe.Pod{Name: "web-2", Container: "web", Crash: observe.Crash{Ends: 9}}
+	running, coming := runs(time.Hour, observe.Crash{}), observe.Pod{Name: "web-5", Container: "web"}
 	over := observe.Pod{Name: "web-4", Container: "web", Over: true}
 	for name, tc := range map[string]struct {
 		workload *observe.Workload
@@ -52,7 +56,13 @@ func TestWhatIsSaidOfPodsThatAreRefusedOrCrash(t *testing.T) {
 			workload: web(time.Time{}, true), pods: []observe.Pod{crashing, over}, want: "InjectedPodsCrash",
 			texts: []string{"Container web", "4 times", "pod web-1", "shareProcessNamespace: false"},
 		},
-		"one of them runs": {workload: web(time.Time{}, true), pods: []observe.Pod{crashing, running}},
+		"it runs between two crashes":                   {workload: web(time.Time{}, true), pods: []observe.Pod{runs(5*time.Minute, crash)}, want: "InjectedPodsCrash"},
+		"it runs since it has crashed":                  {workload: web(time.Time{}, true), pods: []observe.Pod{runs(11*time.Minute, crash)}},
+		"one of them has just started":                  {workload: web(time.Time{}, true), pods: []observe.Pod{crashing, runs(5*time.Second, observe.Crash{})}, want: "InjectedPodsCrash early"},
+		"one of them has not started":                   {workload: web(time.Time{}, true), pods: []observe.Pod{crashing, coming}, want: "InjectedPodsCrash"},
+		"one of them crashes by itself":                 {workload: web(time.Time{}, true), pods: []observe.Pod{crashing, alone}},
+		"one of them has run for two minutes":           {workload: web(time.Time{}, true), pods: []observe.Pod{crashing, runs(2*time.Minute, observe.Crash{})}},
+		"one of them runs":                              {workload: web(time.Time{}, true), pods: []observe.Pod{crashing, running}},
 		"the process namespace is nobody's but its own": {workload: web(time.Time{}, true), pods: []observe.Pod{alone}},
 		"a pod of an unknown workload crashes":          {pods: []observe.Pod{crashing}},
 	} {

@@ -39,7 +39,7 @@ type Options struct {
 	Queue   *Queue
 	Kinds   workload.Table
 	// Event has an event written that says how things are: [events.Writer.State]. It must not block.
-	Event func(about *corev1.ObjectReference, kind, reason, message string)
+	Event func(about *corev1.ObjectReference, kind, reason, matter, message string)
 	Log   *slog.Logger
 }
 
@@ -109,7 +109,7 @@ func (r *Reporter) report(ctx context.Context, subject observe.Subject) (complet
 	now := said{uid: uid, matters: map[string]bool{}}
 	complete = true
 	for _, notice := range About(facts) {
-		if notice.Early {
+		if notice.Early && !before.matters[notice.Matter] {
 			complete = false
 			continue
 		}
@@ -153,7 +153,7 @@ func (r *Reporter) write(ctx context.Context, about *corev1.ObjectReference, not
 	}
 	r.options.Log.Log(ctx, level, "pods report something", "about", about.Kind+" "+about.Namespace+"/"+about.Name,
 		"reason", notice.Reason, "message", notice.Message)
-	r.options.Event(about, kind, notice.Reason, notice.Message)
+	r.options.Event(about, kind, notice.Reason, notice.Matter, notice.Message)
 }
 
 // share is what a namespace may have written.

@@ -31,6 +31,7 @@ type cluster struct {
 	refused   time.Time
 	injected  bool
 	events    []string
+	matters   []string // of the events
 }
 
 func (c *cluster) Pods(workload.Key) []observe.Pod { return c.carriers }
@@ -58,9 +59,10 @@ func (c *cluster) SkippedSubjects() []observe.Subject {
 	return all
 }
 
-func (c *cluster) event(about *corev1.ObjectReference, kind, reason, message string) {
+func (c *cluster) event(about *corev1.ObjectReference, kind, reason, matter, message string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.matters = append(c.matters, matter)
 	c.events = append(c.events, strings.Join([]string{about.Kind, about.Namespace, about.Name, string(about.UID), kind, reason, message}, "|"))
 }
 
@@ -288,4 +290,36 @@ func (c *cluster) set(refused time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.refused = refused
+}
+
+// A container that crashes runs between two crashes, and a new leader sees it for the first time.
+func TestACrashIsOneNotice(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		web := observe.Subject{Workload: key("shop", "web")}
+		c := &cluster{workloads: map[workload.Key]types.UID{web.Workload: "uid"}, injected: true}
+		queue := lead(t, c)
+		said := func(what string, want int, pods ...observe.Pod) {
+			t.Helper()
+			c.carriers = pods
+			queue.Add(web)
+			time.Sleep(time.Minute)
+			if got := c.heard(); len(got) != want {
+				t.Errorf("%s: %q, want %d events", what, got, want)
+			}
+		}
+		pod := func(name string, ends int32, started time.Time) observe.Pod {
+			return observe.Pod{Name: name, Container: "web", Started: started, Crash: observe.Crash{Ends: ends, Shared: ends > 0}}
+		}
+		said("it crashes", 1, pod("web-1", 3, time.Time{}))
+		said("it runs again", 0, pod("web-1", 3, time.Now()))
+		said("it crashes again", 0, pod("web-1", 4, time.Time{}))
+		said("another pod starts", 0, pod("web-1", 4, time.Time{}), pod("web-2", 0, time.Now()))
+		said("it crashes as well", 0, pod("web-1", 4, time.Time{}), pod("web-2", 9, time.Time{}))
+		said("it stays up", 0, pod("web-1", 4, time.Now().Add(-time.Hour)), pod("web-2", 9, time.Time{}))
+		said("it crashes anew", 1, pod("web-3", 3, time.Time{}))
+		if diff := cmp.Diff([]string{c.matters[0], c.matters[0]}, c.matters); diff != "" {
+			t.Errorf("it is another matter (-want +got):\n%s", diff)
+		}
+	})
 }

@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -50,7 +51,7 @@ type Pod struct {
 	Starting bool
 	// Container is the application's container, "" if that is not known.
 	Container string
-	// Crash is what its kubelet says of the application while it does not come up.
+	// Crash is what its kubelet says of an application that does not come up.
 	Crash Crash
 	// SidecarDown tells that the sidecar's container does not run.
 	SidecarDown bool
@@ -65,28 +66,54 @@ type Pod struct {
 	Beyond []source.Ref
 }
 
-// Crash is an application that ends again and again; its zero value is one that does not.
+// Crash is an application that ends again and again; its zero value is one that does not, or has come up in between.
 type Crash struct {
-	// Restarts is how often its kubelet has started it again.
-	Restarts int32
+	// Ends is how often it has ended in this pod. It may run again.
+	Ends int32
 	// Shared tells that inpod has set shareProcessNamespace.
 	Shared bool
 }
 
-// fewestRestarts is how often an application has to have ended before it is said to crash.
-const fewestRestarts = 2
+const (
+	// fewestEnds is how often an application has to have ended before it is said to crash.
+	fewestEnds = 3
+	// StaysUp is how long an application has to run to have come up, and longestPause how long a kubelet waits at most before it
+	// starts one again (k8s.io/kubernetes/pkg/kubelet: MaxContainerBackOff, and twice that without a crash).
+	StaysUp      = 2 * longestPause
+	longestPause = 5 * time.Minute
+)
 
-// crashOf returns how an application crashes: it has ended several times and waits to be started again, and it is not ready.
+// crashOf returns how an application crashes. One that has come up in this pod since it was injected does not: what has changed
+// then is not the injection.
 func crashOf(pod *corev1.Pod, container string) Crash {
 	status, ok := statusOf(pod, container)
-	if !ok || status.RestartCount < fewestRestarts || status.Ready || status.State.Running != nil {
+	ends, last := status.RestartCount, status.LastTerminationState.Terminated
+	if status.State.Running == nil {
+		ends++
+		last = cmp.Or(status.State.Terminated, last)
+	}
+	if !ok || ends < fewestEnds || last == nil || last.FinishedAt.Sub(last.StartedAt.Time) >= StaysUp {
+		return Crash{}
+	}
+	// So often it can have ended in that time without having come up once. Not when it ran for a week first.
+	if since, known := initialized(pod); known && last.FinishedAt.Sub(since) >= time.Duration(ends)*(StaysUp+longestPause) {
 		return Crash{}
 	}
 	record, err := annotation.ParseRecord(pod.Annotations[annotation.InjectionRecord])
 	if err != nil {
 		return Crash{}
 	}
-	return Crash{Restarts: status.RestartCount, Shared: record.SharedProcesses}
+	return Crash{Ends: ends, Shared: record.SharedProcesses}
+}
+
+// initialized is when the containers of a pod could start.
+func initialized(pod *corev1.Pod) (since time.Time, known bool) {
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == corev1.PodInitialized && condition.Status == corev1.ConditionTrue {
+			return condition.LastTransitionTime.Time, true
+		}
+	}
+	return time.Time{}, false
 }
 
 // Mount is one source at one path of the sidecar.

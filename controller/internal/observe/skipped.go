@@ -102,9 +102,9 @@ func (o *Observer) noteSubject(was, is *podItem) {
 	}
 }
 
-// noteCrash notes the workload of a pod whose application has begun or ceased to crash.
+// noteCrash notes the workload of a pod whose application has begun or ceased to crash, or does so once more.
 func (o *Observer) noteCrash(was, is *podItem) {
-	if o.options.Skipped != nil && is.carriesSidecar() && is.Workload.Name != "" && (was.Crash == Crash{}) != (is.Crash == Crash{}) {
+	if o.options.Skipped != nil && is.carriesSidecar() && is.Workload.Name != "" && was.Crash != is.Crash {
 		o.options.Skipped(Subject{Workload: is.Workload})
 	}
 }

@@ -103,7 +103,7 @@ type Options struct {
 	// Tell has an event written: [events.Writer.Tell]. It must not block.
 	Tell func(about *corev1.ObjectReference, kind, reason, message string)
 	// State has an event written that says how things are: [events.Writer.State]. It must not block.
-	State func(about *corev1.ObjectReference, kind, reason, message string)
+	State func(about *corev1.ObjectReference, kind, reason, matter, message string)
 	// Keys are those of the annotations, for messages.
 	Keys annotation.Keys
 	// Alert has an alert sent: [alert.Alerter.Send]; nil for none. It must not block.

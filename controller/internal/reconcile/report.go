@@ -58,10 +58,10 @@ func bounded(message string) string {
 // stateOf has an event written that says how things are, and not what has happened.
 func (l *Loop) stateOf(about *corev1.ObjectReference, kind, reason, message string) {
 	if l.options.State != nil {
-		l.options.State(about, kind, reason, message)
+		l.options.State(about, kind, reason, message, bounded(message))
 		return
 	}
-	l.options.Tell(about, kind, reason, message)
+	l.options.Tell(about, kind, reason, bounded(message))
 }
 
 // remarks are what there is to say besides a decision.
@@ -95,7 +95,7 @@ func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision, mo
 	}
 	state := func(reason, message string) {
 		if first(reason, message, message) {
-			l.stateOf(l.about(w), corev1.EventTypeWarning, reason, bounded(message))
+			l.stateOf(l.about(w), corev1.EventTypeWarning, reason, message)
 		}
 	}
 	for _, problem := range w.Problems {
