@@ -73,8 +73,8 @@ test-fuzz-seeds: host tool-testsum ## the seed inputs of the fuzz tests alone
 	@$(TOOLS_BIN)/testsum -suite fuzz-seeds -log dist/test/fuzz-seeds.log -- tools/fuzz.sh seeds $(RACE)
 
 .PHONY: test-chart
-test-chart: host tool-helm tool-testsum tool-chartreadme ## chart: lint, schema, golden render, strict decode, RBAC
-	@$(TOOLS_BIN)/testsum -suite chart -log dist/test/chart.log -- tools/chart.sh "$(HELM)" "$(TOOLS_BIN)/chartreadme"
+test-chart: host tool-helm tool-testsum ## chart: lint, schema, golden render, strict decode, RBAC
+	@$(TOOLS_BIN)/testsum -suite chart -log dist/test/chart.log -- tools/chart.sh "$(HELM)"
 
 .PHONY: test-e2e
 test-e2e: $(cluster_steps) tool-helm tool-testsum ## tests on a real cluster (KUBECONFIG=... for your own; RUN=regexp for some)
@@ -141,13 +141,13 @@ manifests: host tool-helm ## render the chart into dist/inpod.yaml for kubectl a
 	@tools/manifests.sh "$(HELM)" "$(VERSION)" "$(IMAGE_PREFIX)" dist/inpod.yaml
 
 .PHONY: generate
-generate: host tool-helm tool-chartreadme ## write everything generated: goldens, tables of docs, the chart's README
-	@HELM="$(HELM)" CHARTREADME="$(TOOLS_BIN)/chartreadme" tools/generate.sh
+generate: host tool-helm ## write everything generated: goldens, tables of docs, the chart's README
+	@HELM="$(HELM)" tools/generate.sh
 
 .PHONY: verify
-verify: host tool-helm tool-chartreadme ## generated files are current, scripts pass shellcheck, no known vulnerability
+verify: host tool-helm ## generated files are current, scripts pass shellcheck, no known vulnerability
 	@tools/need.sh shellcheck shellcheck
-	@HELM="$(HELM)" CHARTREADME="$(TOOLS_BIN)/chartreadme" tools/verify.sh
+	@HELM="$(HELM)" tools/verify.sh
 
 ##@ The local cluster
 

@@ -1,10 +1,8 @@
 #!/usr/bin/env bash
 # Writes every generated file. Each is written by the test that also compares it, so "make test" finds one that is stale.
-# usage: HELM=... CHARTREADME=... generate.sh
+# usage: HELM=... generate.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
-
-"$CHARTREADME" charts/inpod
 
 # PACKAGE TEST: the tests that have a flag -update.
 while read -r package tests; do

@@ -2,7 +2,7 @@
 # Builds the tools pinned in tools/go.mod and links them into .tools/bin, so that a target can say .tools/bin/helm.
 # The binaries rest outside the repository, under a name made from the module files, the Go version and the
 # platform: a second checkout, and every later run, finds them in no time.
-# usage: install.sh TOOL...   (golangci-lint, gofumpt, helm, or a program in this folder: testsum, chartreadme)
+# usage: install.sh TOOL...   (golangci-lint, gofumpt, helm, or a program in this folder: testsum)
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")

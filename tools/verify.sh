@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Reports what "make test" cannot: whether everything generated is current, what shellcheck says of the scripts, and
 # which known vulnerabilities the programs reach.
-# usage: HELM=... CHARTREADME=... verify.sh
+# usage: HELM=... verify.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
