@@ -3,6 +3,9 @@
 # Needed on the machine: Go (go.mod says which), make, git. The tools are built from the pins in tools/go.mod, Debian
 # packages are installed by the target that needs them when it runs as root.
 
+# Targets need what those before them in a list have made.
+.NOTPARALLEL:
+
 # A package is compiled once for each set of flags. So there are two sets for all of tools, programs, linting, tests and
 # the local cluster: this one, and the one for the race detector, which needs cgo (tools/unit.sh).
 export CGO_ENABLED := 0
@@ -24,6 +27,8 @@ IMAGE_PREFIX ?= $(if $(REGISTRY),$(REGISTRY)/inpod,inpod)
 FUZZTIME     ?= 20s
 RACE         ?= -race
 E2E_TIMEOUT  ?= 3h
+SUITES       ?= lint unit chart e2e
+TOOLS        := golangci-lint gofumpt gotestsum helm
 TOOLS_BIN    := $(CURDIR)/.tools/bin
 HELM         ?= $(TOOLS_BIN)/helm
 GOLANGCI     ?= $(TOOLS_BIN)/golangci-lint
@@ -38,6 +43,13 @@ else
   cluster_steps := own-cluster
   kubeconfig    := $(OWN_CLUSTER)
 endif
+
+# $(call gotestsum,SUITE,FORMAT) COMMAND runs tests: a line for each package or test, all that failing ones said, and a
+# closing line that counts. The command prints "go test -json"; it is kept in dist/test/SUITE.json, and gotestsum
+# --raw-command cat FILE tells it again. A suite in which no test ran has failed.
+gotestsum = mkdir -p dist/test && $(TOOLS_BIN)/gotestsum --format $(2) --jsonfile dist/test/$(1).json \
+	--ignore-non-json-output-lines --raw-command \
+	--post-run-command "bash -c '((TESTS_TOTAL > TESTS_SKIPPED)) || { echo $(1): no test ran; exit 1; }'" --
 
 # What the programs under e2e/ are told about the images and the tools.
 e2e_env = KUBECONFIG="$(kubeconfig)" HELM="$(HELM)" CHART="$(CURDIR)/charts/inpod" \
@@ -59,32 +71,40 @@ demo: $(cluster_steps) tool-helm ## edit a ConfigMap on a real cluster and watch
 ##@ Tests
 
 .PHONY: test
-test: host ## everything: lint, unit, fuzz seeds, chart, e2e; one closing line per suite
-	@tools/test.sh $(if $(OWN_CLUSTER),,--build-cluster) lint unit fuzz-seeds chart e2e
+test: host ## everything: lint, unit with the fuzz seeds, chart, e2e; all of them even when one fails
+	@mkdir -p dist/test; rm -f dist/test/result; trap 'exit 130' INT; \
+	for suite in $(SUITES); do \
+	  printf '\n== %s\n' $$suite; start=$$SECONDS result=ok; \
+	  $(MAKE) test-$$suite 2>&1 | tee -i dist/test/$$suite.out || result=FAILED; \
+	  counted=$$(grep '^DONE ' dist/test/$$suite.out | tail -n 1 || true); \
+	  echo "$$suite: $$result in $$((SECONDS - start)) s$${counted:+ ($$counted)}" >>dist/test/result; \
+	done; \
+	printf '\n== result\n'; cat dist/test/result; ! grep -q ': FAILED' dist/test/result
 
 .PHONY: test-unit
-test-unit: host tool-testsum ## unit tests of every module and the fuzz tests' seeds, with the race detector
+test-unit: host tool-gotestsum ## unit tests of every module and the fuzz tests' seeds, with the race detector
 	@$(if $(RACE),tools/need.sh gcc gcc libc6-dev)
-	@$(TOOLS_BIN)/testsum -suite unit -log dist/test/unit.log -part fuzz-seeds=Fuzz -- tools/unit.sh $(RACE)
+	@$(call gotestsum,unit,pkgname) tools/unit.sh $(RACE)
+	@echo "$$(grep -c '"Action":"pass".*"Test":"Fuzz' dist/test/unit.json) of them are fuzz tests and their seeds"
 
 .PHONY: test-fuzz-seeds
-test-fuzz-seeds: host tool-testsum ## the seed inputs of the fuzz tests alone
+test-fuzz-seeds: host tool-gotestsum ## the seed inputs of the fuzz tests alone
 	@$(if $(RACE),tools/need.sh gcc gcc libc6-dev)
-	@$(TOOLS_BIN)/testsum -suite fuzz-seeds -log dist/test/fuzz-seeds.log -- tools/fuzz.sh seeds $(RACE)
+	@$(call gotestsum,fuzz-seeds,pkgname) tools/fuzz.sh seeds $(RACE)
 
 .PHONY: test-chart
-test-chart: host tool-helm tool-testsum ## chart: lint, schema, golden render, strict decode, RBAC
-	@$(TOOLS_BIN)/testsum -suite chart -log dist/test/chart.log -- tools/chart.sh "$(HELM)"
+test-chart: host tool-helm tool-gotestsum ## chart: lint, schema, golden render, strict decode, RBAC
+	@$(call gotestsum,chart,pkgname) tools/chart.sh "$(HELM)"
 
 .PHONY: test-e2e
-test-e2e: $(cluster_steps) tool-helm tool-testsum ## tests on a real cluster (KUBECONFIG=... for your own; RUN=regexp for some)
-	@$(e2e_env) $(TOOLS_BIN)/testsum -suite e2e -log dist/test/e2e.log -each -- \
+test-e2e: $(cluster_steps) tool-helm tool-gotestsum ## tests on a real cluster (KUBECONFIG=... for your own; RUN=regexp for some)
+	@export $(e2e_env); $(call gotestsum,e2e,testname) \
 	  go test -json -vet=off -tags e2e -count=1 -timeout $(E2E_TIMEOUT) $(if $(RUN),-run '$(RUN)') ./e2e/...
 
 .PHONY: test-presets
-test-presets: host tool-testsum ## the sidecar's presets against real servers, several minutes (Debian, root; not part of test)
+test-presets: host tool-gotestsum ## the sidecar's presets against real servers, several minutes (Debian, root; not part of test)
 	@sidecar/internal/presettest/packages.sh
-	@$(TOOLS_BIN)/testsum -suite presets -log dist/test/presets.log -each -- \
+	@$(call gotestsum,presets,testname) \
 	  go test -json -vet=off -tags presets -count=1 -parallel 6 -timeout 3h ./sidecar/internal/presettest
 
 .PHONY: bench
@@ -174,8 +194,8 @@ load: cluster-up images-host ## put this checkout's images into the cluster's no
 ##@ Housekeeping
 
 .PHONY: tools
-tools: host tool-golangci-lint tool-gofumpt tool-helm ## build the pinned tools and print where they are
-	@ls -1 $(TOOLS_BIN)/{golangci-lint,gofumpt,helm}
+tools: $(TOOLS:%=tool-%) ## build the pinned tools and print where they are
+	@ls -1 $(TOOLS:%=$(TOOLS_BIN)/%)
 
 .PHONY: clean
 clean: ## remove what the targets made here (not the cluster, not the caches outside)
@@ -188,8 +208,17 @@ clean: ## remove what the targets made here (not the cluster, not the caches out
 host:
 	@tools/check-host.sh
 
-tool-%: host
-	@tools/install.sh $*
+.PHONY: $(TOOLS:%=tool-%)
+$(TOOLS:%=tool-%): tool-%: $(TOOLS_BIN)/%
+
+# The package of a tool is its line in tools/go.mod. Of helm's version go build sets a part only. The hundreds of modules
+# that an empty cache lacks are not worth a line each.
+$(TOOLS:%=$(TOOLS_BIN)/%): $(TOOLS_BIN)/%: tools/go.mod tools/go.sum
+	@tools/check-host.sh
+	@echo 'building $* from the pins in tools/go.mod (once, a minute or two)' >&2
+	@mkdir -p $(@D); rm -f $@; helm=$$(go list -C tools -m -f '{{.Version}}' helm.sh/helm/v4); \
+	  go build -C tools -ldflags "-s -w -X helm.sh/helm/v4/internal/version.version=$$helm" \
+	  -o $@ "$$(sed -n 's|^\t\(.*/$*\)$$|\1|p' tools/go.mod)" 2> >(grep -v '^go: downloading ' >&2)
 
 .PHONY: build-host
 build-host: host

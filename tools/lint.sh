@@ -5,7 +5,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 golangci=$1 mode=${2:-run}
 root=$PWD
-mkdir -p dist/test
 
 start=$SECONDS failed=() modules=0
 for module in $(tools/modules.sh); do
@@ -30,5 +29,5 @@ if ((${#failed[@]})); then
 else
   line="lint: ok $modules modules in $((SECONDS - start)) s"
 fi
-[[ $mode == fmt ]] || echo "$line" | tee dist/test/lint.log.line
+[[ $mode == fmt ]] || echo "$line"
 ((${#failed[@]} == 0))
