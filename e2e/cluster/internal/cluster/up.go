@@ -68,8 +68,10 @@ func (c *Cluster) bringUp(ctx context.Context, built programs) error {
 		return err
 	}
 	c.print.Step("the node is ready")
-	if err := c.startDNS(ctx, wanted, built); err != nil {
-		return err
+	for _, manifest := range []string{"dns.yaml", "webhook-clients.yaml"} {
+		if err := c.apply(ctx, wanted, built, manifest); err != nil {
+			return err
+		}
 	}
 	if err := c.await(ctx, func(ctx context.Context) error {
 		return client.DNSReady(ctx, wanted.Name())
@@ -211,8 +213,9 @@ func (c *Cluster) loadImages(ctx context.Context, built programs) error {
 	return nil
 }
 
-func (c *Cluster) startDNS(ctx context.Context, wanted node.Node, built programs) error {
-	manifest, err := wanted.Render("dns.yaml")
+// apply makes the objects of a manifest as they are there.
+func (c *Cluster) apply(ctx context.Context, wanted node.Node, built programs, name string) error {
+	manifest, err := wanted.Render(name)
 	if err != nil {
 		return err
 	}

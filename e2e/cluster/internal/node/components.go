@@ -103,12 +103,14 @@ func (n Node) apiServer() Component {
 		"--service-account-key-file="+n.pki("service-account.pub"),
 		"--service-account-signing-key-file="+n.pki("service-account.key"),
 
+		"--admission-control-config-file="+n.Path("conf", "admission.yaml"),
+
 		// Tests count API calls in the audit log; a rotated file would hide some of them.
 		"--audit-policy-file="+n.Path("conf", "audit-policy.yaml"),
 		"--audit-log-path="+n.Path("logs", "audit.log"),
 		"--audit-log-maxsize=4096",
 	)
-	server.Files = []string{n.Path("conf", "audit-policy.yaml")}
+	server.Files = []string{n.Path("conf", "audit-policy.yaml"), n.Path("conf", "admission.yaml"), n.Path("conf", "webhook-client.yaml")}
 	return server
 }
 

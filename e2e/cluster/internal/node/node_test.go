@@ -1,6 +1,8 @@
 package node
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"os"
@@ -32,7 +34,7 @@ func TestEveryPathIsInTheStateFolder(t *testing.T) {
 			t.Errorf("%s cannot be found by its command line", component.Name)
 		}
 	}
-	for _, name := range []string{"containerd.toml", "cni.conflist", "kubelet.yaml", "kube-proxy.yaml", "audit-policy.yaml", "resolv.conf"} {
+	for _, name := range []string{"containerd.toml", "cni.conflist", "kubelet.yaml", "kube-proxy.yaml", "audit-policy.yaml", "resolv.conf", "admission.yaml", "webhook-client.yaml"} {
 		content, err := n.Render(name)
 		if err != nil {
 			t.Fatal(err)
@@ -125,6 +127,43 @@ func TestKubeconfigHoldsEverythingItNeeds(t *testing.T) {
 	}
 	if info.Mode().Perm() != 0o600 {
 		t.Errorf("a file with the administrator's key has mode %v", info.Mode())
+	}
+}
+
+// What a webhook gets to trust is the authority of what the API server shows it.
+func TestWebhooksAreToldWhomToTrust(t *testing.T) {
+	t.Parallel()
+	n := testNode(t, "/src/one")
+	if err := n.WriteFiles(); err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := n.Render("webhook-clients.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	quoted := regexp.MustCompile(`ca\.crt: (".*")`).FindSubmatch(manifest)
+	if quoted == nil {
+		t.Fatalf("no authority in\n%s", manifest)
+	}
+	var authority string
+	if err := json.Unmarshal(quoted[1], &authority); err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM([]byte(authority)) {
+		t.Fatalf("no certificate in %q", authority)
+	}
+	shown, err := tls.LoadX509KeyPair(n.pki("webhook-client.crt"), n.pki("webhook-client.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := shown.Leaf.Verify(x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
+		t.Error(err)
+	}
+	for _, name := range []string{"admission.yaml", "webhook-client.yaml"} {
+		if !slices.Contains(n.apiServer().Files, n.Path("conf", name)) {
+			t.Errorf("another %s does not restart the API server", name)
+		}
 	}
 }
 

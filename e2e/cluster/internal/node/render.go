@@ -37,6 +37,9 @@ func (n Node) WriteFiles() error {
 		"kube-proxy.yaml":   "conf/kube-proxy.yaml",
 		"audit-policy.yaml": "conf/audit-policy.yaml",
 		"resolv.conf":       "conf/resolv.conf",
+
+		"admission.yaml":      "conf/admission.yaml",
+		"webhook-client.yaml": "conf/webhook-client.yaml",
 	}
 	for name, target := range rendered {
 		content, err := n.Render(name)
@@ -108,7 +111,24 @@ func (n Node) writeCertificates() error {
 	if err := frontProxy.Issue(dir, "front-proxy-client", pki.Subject{User: "front-proxy-client"}); err != nil {
 		return err
 	}
+	clients, err := pki.NewAuthority(dir, webhookClients)
+	if err != nil {
+		return err
+	}
+	if err := clients.Issue(dir, "webhook-client", pki.Subject{User: "kube-apiserver"}); err != nil {
+		return err
+	}
 	return pki.KeyPair(dir, "service-account")
+}
+
+// webhookClients is the authority of what the API server shows to webhooks: one for this purpose alone, since whoever has a
+// kubeconfig with a certificate has one of the cluster's.
+const webhookClients = "webhook-clients-ca"
+
+// WebhookClients is its certificate.
+func (n Node) WebhookClients() (string, error) {
+	content, err := os.ReadFile(n.pki(webhookClients + ".crt"))
+	return string(content), err
 }
 
 // subjects are the identities that Kubernetes' default roles are bound to.
