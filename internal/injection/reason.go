@@ -71,6 +71,8 @@ const (
 	QuotaExceeded Reason = "QuotaExceeded"
 	// RefusedBefore: the API server refuses the pods of the same owner for as long as they carry the sidecar.
 	RefusedBefore Reason = "RefusedBefore"
+	// TooLarge: with the sidecar the pod, or the sidecar itself, would be larger than what is sure to be stored.
+	TooLarge Reason = "TooLarge"
 	// InternalError: what would be added breaks a rule of Kubernetes or of ours, which is a fault of the injector.
 	InternalError Reason = "InternalError"
 )
@@ -110,6 +112,7 @@ func rows() []row {
 		{LimitRangeForbids, "a LimitRange of the namespace refuses what the sidecar asks for; set the requests and limits under inpod.dev/sidecar-"},
 		{QuotaExceeded, "a ResourceQuota of the namespace has room for the pod and none for the sidecar; raise it, or ask for less under inpod.dev/sidecar-"},
 		{RefusedBefore, "the API server refuses the pods of this owner with the sidecar, so that they run without; see inpod.dev/sidecar-capabilities and the requests and limits under inpod.dev/sidecar-, or set inpod.dev/inject: disabled"},
+		{TooLarge, "with the sidecar the pod would be too large; mount large values as files, or reload by inpod.dev/reload-url or inpod.dev/reload-signal"},
 		{InternalError, "what would be added breaks a rule, which is a fault of the injector; please report it with the injector's log"},
 	}
 }

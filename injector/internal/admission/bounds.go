@@ -21,7 +21,11 @@ const (
 	// bytesPerElement is what one element can cost when it is read: `{}` in a list of containers makes a struct of about 1 KB, and
 	// lists grow by copying (TestAnElementCostsNoMoreThanItsPrice).
 	bytesPerElement = 1536
-	// bodies and pods are how much may be held at one time, in bytes, of what was received and of what was read from it.
+	// bytesPerAdded is what one byte of what is added to a pod can cost until the answer is written: six in the patch, which is written
+	// and copied, encoded once more for the answer, and copied with it (TestAnAnswerCostsNoMoreThanItsPrice).
+	bytesPerAdded = 40
+	// bodies and pods are how much may be held at one time, in bytes, of what was received and of what was read from it and is
+	// answered.
 	bodies = 14 << 20
 	pods   = 48 << 20
 	// shares is into how many parts both are divided: one address may have one. An API server has an address of its own, so that

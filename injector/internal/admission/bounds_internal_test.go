@@ -1,11 +1,15 @@
 package admission
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strconv"
 	"strings"
@@ -13,6 +17,11 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+
+	"inpod.dev/inpod/injector/internal/inject"
 )
 
 // The cheapest texts that make the most of one element: the price covers each of them, with the copies of growing lists.
@@ -47,6 +56,72 @@ func TestAnElementCostsNoMoreThanItsPrice(t *testing.T) {
 			t.Logf("%d bytes for each of %d elements", (after.TotalAlloc-before.TotalAlloc)/uint64(n), n)
 			if each := int64(after.TotalAlloc-before.TotalAlloc) / int64(n); each > 3*bytesPerElement {
 				t.Errorf("%d bytes for each of %d elements, and the price is %d", each, n, bytesPerElement)
+			}
+		})
+	}
+}
+
+// The texts that make the longest answers: the price covers each of them, and what has no room is not answered with a patch.
+func TestAnAnswerCostsNoMoreThanItsPrice(t *testing.T) {
+	for name, tc := range map[string]struct {
+		environment string
+		wantSidecar bool
+	}{
+		"as little as can be":                {`{"name":"A"}`, true},
+		"signs that HTML has a meaning for":  {`{"name":"A","value":"` + strings.Repeat("<", 60<<10) + `"}`, true},
+		"control characters":                 {`{"name":"A","value":"` + strings.Repeat(`\u0001`, 60<<10) + `"}`, true},
+		"many variables":                     {repeated(`{"name":"A"}`, 3_500), true},
+		"as much as a review may have of it": {`{"name":"A","value":"` + strings.Repeat("<", 3_000_000) + `"}`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pod := `{"metadata":{"annotations":{"inpod.dev/inject":"enabled","inpod.dev/reload-command":"[\"x\"]"}},"spec":{"volumes":[{"name":"v","configMap":{"name":"c"}}],` +
+				`"containers":[{"name":"web","volumeMounts":[{"name":"v","mountPath":"/etc/web"}],"env":[` + tc.environment + `]}]}}`
+			body := `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","operation":"CREATE","namespace":"shop","resource":{"version":"v1","resource":"pods"},"object":` + pod + `}}`
+			size, hasSidecar := 0, false
+			handler := func(pods int64, add bool) *Handler {
+				h := &Handler{
+					Inject: func(pod *corev1.Pod, o inject.Options) (inject.Change, inject.Report) {
+						change, report := inject.Inject(pod, o)
+						size, hasSidecar = change.Size(), report.Reason == inject.Injected
+						if !add {
+							change = inject.Change{}
+						}
+						return change, report
+					},
+					Options:  inject.Options{NativeSidecars: true, Image: "inpod/sidecar:1", StatusPort: 27467},
+					Defaults: func(context.Context, string, string) (map[string]string, error) { return nil, nil },
+					Excluded: func(string) bool { return false },
+					Metrics:  NewMetrics(prometheus.NewPedanticRegistry()), Log: slog.New(slog.DiscardHandler),
+				}
+				h.once.Do(h.prepare)
+				h.pods = newPool(pods)
+				return h
+			}
+			cost := func(h *Handler) (int64, *httptest.ResponseRecorder) {
+				answer := httptest.NewRecorder()
+				answer.Body = bytes.NewBuffer(make([]byte, 0, 2<<20)) // the connection's
+				request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, PathPods, strings.NewReader(body))
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				h.ServeHTTP(answer, request)
+				runtime.ReadMemStats(&after)
+				return int64(after.TotalAlloc - before.TotalAlloc), answer
+			}
+			nothing, _ := cost(handler(pods, false))
+			all, answer := cost(handler(pods, true))
+			if answer.Code != http.StatusOK || !strings.Contains(answer.Body.String(), `"patch"`) || hasSidecar != tc.wantSidecar {
+				t.Fatalf("a sidecar: %v, want %v; %d %.200s", hasSidecar, tc.wantSidecar, answer.Code, answer.Body)
+			}
+			t.Logf("%d bytes for %d that are added, which are %d for each", all-nothing, size, (all-nothing)/int64(size))
+			// Growing texts leave their old copies to the garbage collector, so this is more than what is held at one time.
+			const noise = 64 << 10
+			if all-nothing > 2*int64(size)*bytesPerAdded+noise {
+				t.Errorf("%d bytes for %d that are added, and the price is %d for each", all-nothing, size, bytesPerAdded)
+			}
+			// There is room for the pod, and not for the answer.
+			room := int64(elements([]byte(body)))*bytesPerElement*shares + 1
+			if _, answer := cost(handler(room, true)); answer.Code != http.StatusOK || strings.Contains(answer.Body.String(), `"patch"`) || !strings.Contains(answer.Body.String(), `"allowed":true`) {
+				t.Errorf("without room %d %.200s", answer.Code, answer.Body)
 			}
 		})
 	}

@@ -121,8 +121,8 @@ func send(ctx context.Context, client *http.Client, port string, body []byte, is
 	return response.StatusCode, answer
 }
 
-// flood has ten addresses post what costs most until the test ends: 7 MB with a length and without one, 3 MB, which is read, and
-// as many tiny containers as are read. It returns how many reviews were posted.
+// flood has ten addresses post what costs most until the test ends: 7 MB with a length and without one, 3 MB, which is read, the same
+// in an environment that a sidecar with a command would get, and as many tiny containers as are read. It returns how many reviews were posted.
 func (f flooded) flood(t *testing.T) (posted *atomic.Int64, stop func()) {
 	t.Helper()
 	large := func(size int) []byte {
@@ -136,7 +136,13 @@ func (f flooded) flood(t *testing.T) (posted *atomic.Int64, stop func()) {
 	tiny := []byte(`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","namespace":"shop","operation":"CREATE",` +
 		`"resource":{"version":"v1","resource":"pods"},"object":{"metadata":{"annotations":{"inpod.dev/inject":"enabled"}},"spec":{"containers":[` +
 		strings.Repeat("{},", 7_900) + `{}]}}}}`)
-	bodies := [][]byte{large(7 << 20), large(3<<20 - 64<<10), tiny, append(bytes.Repeat([]byte(" "), 3<<20-64<<10), tiny...)}
+	environment := func(size int) []byte {
+		pod := strings.Replace(strings.Replace(asks, `reload-url": "http://127.0.0.1/reload"`, `reload-command": "[\"x\"]"`, 1), `"image": "nginx"`,
+			`"image": "nginx", "env": [{"name": "A", "value": "`+strings.Repeat("<", size)+`"}]`, 1)
+		return []byte(`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","namespace":"shop","operation":"CREATE",` +
+			`"resource":{"version":"v1","resource":"pods"},"object":` + pod + `}}`)
+	}
+	bodies := [][]byte{large(7 << 20), large(3<<20 - 64<<10), environment(3<<20 - 64<<10), environment(60 << 10), tiny, append(bytes.Repeat([]byte(" "), 3<<20-64<<10), tiny...)}
 	ctx, cancel := context.WithCancel(t.Context())
 	var clients sync.WaitGroup
 	posted = &atomic.Int64{}

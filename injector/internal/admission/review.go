@@ -117,10 +117,13 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, caller string, b
 		return http.StatusBadRequest, err
 	}
 	outcome := outcomeUnchanged
-	patch, err := h.answer(r.Context(), review, caller, r.URL.Path == PathNamespaces)
+	patch, sent, err := h.answer(r.Context(), review, caller, r.URL.Path == PathNamespaces)
+	defer sent()
 	switch {
+	case errors.Is(err, errNoRoom):
+		outcome = outcomeRefused
 	case err != nil:
-		outcome, patch = outcomeError, nil
+		outcome = outcomeError
 		h.log.ErrorContext(r.Context(), "admitting a pod as it is, because of an error",
 			"namespace", review.Request.Namespace, "pod", review.Request.Name, "error", err)
 	case len(patch) > 0:
@@ -226,29 +229,48 @@ func parse(body []byte) (*review, error) {
 	return &r, nil
 }
 
-// answer returns the patch for a request, nil for none.
-func (h *Handler) answer(ctx context.Context, r *review, caller string, namespaceAsks bool) (patch []byte, err error) {
+// answer returns the patch for a request, nil for none, and what gives back the room for it.
+func (h *Handler) answer(ctx context.Context, r *review, caller string, namespaceAsks bool) (patch []byte, sent func(), err error) {
+	sent = func() {}
 	defer func() {
 		if cause := recover(); cause != nil {
 			h.log.ErrorContext(ctx, "a fault in the injector", "stack", string(debug.Stack()))
 			patch, err = nil, fmt.Errorf("a fault: %v", cause)
 		}
 	}()
+	pod := &r.Request.Object
+	change, report, err := h.decide(ctx, r, caller, namespaceAsks)
+	if err != nil || report.Reason == "" {
+		return nil, sent, err
+	}
+	room, err := h.pods.take(ctx, caller, int64(change.Size())*bytesPerAdded)
+	if err != nil {
+		return nil, sent, fmt.Errorf("answer the review: %w", err)
+	}
+	sent = room
+	h.Metrics.decided(report)
+	patch, err = change.Patch(pod)
+	return patch, sent, err
+}
+
+// decide returns what is added to the pod of a request, and a report, which has no reason where the pod is nobody's concern.
+func (h *Handler) decide(ctx context.Context, r *review, caller string, namespaceAsks bool) (inject.Change, inject.Report, error) {
 	request := r.Request
 	if request.Operation != admissionv1.Create || request.SubResource != "" ||
 		request.Resource != (metav1.GroupVersionResource{Version: "v1", Resource: "pods"}) {
-		return nil, fmt.Errorf("asked about %.20s of %.80s: only the creation of pods is this webhook's concern; check its rules", request.Operation, request.Resource)
+		return inject.Change{}, inject.Report{}, fmt.Errorf("asked about %.20s of %.80s: only the creation of pods is this webhook's concern; check its rules", request.Operation, request.Resource)
 	}
 	if h.Excluded(request.Namespace) {
-		return nil, nil
+		return inject.Change{}, inject.Report{}, nil
 	}
 	if r.fault != nil {
-		return nil, r.fault
+		return inject.Change{}, inject.Report{}, r.fault
 	}
 	pod, options := &request.Object, h.Options
 	options.Namespace, options.NamespaceAsks = request.Namespace, namespaceAsks
+	var err error
 	if options.Defaults, err = h.Defaults(ctx, caller, request.Namespace); err != nil {
-		return nil, err
+		return inject.Change{}, inject.Report{}, err
 	}
 	if h.Limits != nil {
 		options.Limits = h.Limits(request.Namespace)
@@ -259,15 +281,11 @@ func (h *Handler) answer(ctx context.Context, r *review, caller string, namespac
 			change, report = h.Inject(pod, options)
 		}
 	}
-	h.Metrics.decided(report)
 	if report.Reason == inject.InternalError {
 		h.log.ErrorContext(ctx, "what would be added to a pod breaks a rule; please report this", "namespace", request.Namespace, "pod", nameOf(pod), "fault", report.Message)
 	}
-	if patch, err = change.Patch(pod); err != nil {
-		return nil, err
-	}
 	h.log.DebugContext(ctx, "decided", "namespace", request.Namespace, "pod", nameOf(pod), "reason", report.Reason, "message", report.Message)
-	return patch, nil
+	return change, report, nil
 }
 
 // nameOf is the name of a pod, or what it will begin with.

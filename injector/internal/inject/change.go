@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -49,6 +50,29 @@ func merged(into, from map[string]string) map[string]string {
 	return into
 }
 
+// LongestPatch bounds how many bytes the patch has for each byte of [Change.Size]: JSON writes a control character in six.
+const LongestPatch = 6
+
+// Size is how large what is added is, in bytes as the API server stores it. What it costs to find does not depend on how long
+// texts are.
+func (c Change) Size() int {
+	size := 0
+	for i := range c.Volumes {
+		size += c.Volumes[i].Size()
+	}
+	for _, list := range [][]corev1.Container{c.InitContainers, c.Containers} {
+		for i := range list {
+			size += list[i].Size()
+		}
+	}
+	for _, members := range []map[string]string{c.Labels, c.Annotations} {
+		for name, value := range members {
+			size += len(name) + len(value)
+		}
+	}
+	return size
+}
+
 // operation is one operation of a JSON patch (RFC 6902).
 type operation struct {
 	Op    string `json:"op"`
@@ -74,11 +98,13 @@ func (c Change) Patch(pod *corev1.Pod) ([]byte, error) {
 		add("/spec/shareProcessNamespace", true)
 	}
 	addElements(add, "/spec/volumes", len(pod.Spec.Volumes) == 0, c.Volumes)
-	patch, err := json.Marshal(operations)
-	if err != nil {
+	var patch bytes.Buffer
+	encoder := json.NewEncoder(&patch)
+	encoder.SetEscapeHTML(false) // six bytes for one, and no browser reads it
+	if err := encoder.Encode(operations); err != nil {
 		return nil, fmt.Errorf("write the patch: %w", err)
 	}
-	return patch, nil
+	return bytes.TrimRight(patch.Bytes(), "\n"), nil
 }
 
 // addMembers sets members of an object. An "add" to an object that is not there is an error (RFC 6902, section 4.1).

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -168,5 +169,91 @@ func TestAPatchIsAsLargeAsWhatIsAdded(t *testing.T) {
 	more, err := change.Patch(large)
 	if err != nil || len(more) > len(less)+100 {
 		t.Errorf("%d bytes for a small pod, %d for a large one, %v", len(less), len(more), err)
+	}
+}
+
+// inEnvironment gives the container a command, which gets its environment, and variables.
+func inEnvironment(variables ...corev1.EnvVar) change {
+	return func(pod *corev1.Pod, o *inject.Options) {
+		without("inpod.dev/preset")(pod, o)
+		annotated("inpod.dev/reload-command", `["x"]`)(pod, o)
+		pod.Spec.Containers[0].Env = variables
+	}
+}
+
+// Whatever stands in a pod: the patch is not much longer than what is added, so that its price can be known before it is written.
+func TestAPatchIsNotMuchLongerThanWhatIsAdded(t *testing.T) {
+	t.Parallel()
+	many := func(count int, value string) (all []corev1.EnvVar) {
+		for range count {
+			all = append(all, corev1.EnvVar{Name: "A", Value: value})
+		}
+		return all
+	}
+	reference := corev1.EnvVar{Name: "A", ValueFrom: &corev1.EnvVarSource{ResourceFieldRef: &corev1.ResourceFieldSelector{Resource: "a"}}}
+	for name, tc := range map[string]struct {
+		change change
+		most   int // bytes of the patch for each of what is added
+	}{
+		"a plain pod":                       {inEnvironment(), 3},
+		"signs that HTML has a meaning for": {inEnvironment(corev1.EnvVar{Name: "A", Value: strings.Repeat("<&>", 15_000)}), 2},
+		"control characters":                {inEnvironment(corev1.EnvVar{Name: "A", Value: strings.Repeat("\x01", 50_000)}), inject.LongestPatch},
+		"separators of lines":               {inEnvironment(corev1.EnvVar{Name: "A", Value: strings.Repeat("\u2028", 15_000)}), inject.LongestPatch},
+		"what is no text":                   {inEnvironment(corev1.EnvVar{Name: "A", Value: strings.Repeat("\xff", 50_000)}), inject.LongestPatch},
+		"empty variables":                   {inEnvironment(many(5_000, "")...), inject.LongestPatch},
+		"references":                        {inEnvironment(slices.Repeat([]corev1.EnvVar{reference}, 1_000)...), inject.LongestPatch},
+		"mounts": {func(pod *corev1.Pod, o *inject.Options) {
+			inEnvironment()(pod, o)
+			for i := range 1_500 {
+				pod.Spec.Containers[0].VolumeMounts = append(pod.Spec.Containers[0].VolumeMounts, corev1.VolumeMount{Name: "conf", MountPath: "/" + strconv.Itoa(i)})
+			}
+		}, inject.LongestPatch},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pod, o := nginx(tc.change)
+			added, report := inject.Inject(pod, o)
+			if report.Reason != inject.Injected {
+				t.Fatalf("%s: %s", report.Reason, report.Message)
+			}
+			patch, err := added.Patch(pod)
+			if err != nil || len(patch) > tc.most*added.Size() {
+				t.Errorf("%d bytes for %d that are added, want %d times as many at most; %v", len(patch), added.Size(), tc.most, err)
+			}
+		})
+	}
+}
+
+// What cannot be stored is not added: the API server would refuse the pod, and the answer would be as large.
+func TestAPodThatWouldBeTooLargeIsLeftAsItIs(t *testing.T) {
+	t.Parallel()
+	large := func(size int) corev1.EnvVar { return corev1.EnvVar{Name: "A", Value: strings.Repeat("<", size)} }
+	for name, tc := range map[string]struct {
+		changes []change
+		want    inject.Reason
+		wantSay string
+	}{
+		"a large environment":                   {[]change{inEnvironment(large(40 << 10))}, inject.Injected, ""},
+		"one that is larger than what is added": {[]change{inEnvironment(large(70 << 10))}, inject.TooLarge, "container web"},
+		"one that nobody needs":                 {[]change{without("inpod.dev/preset"), annotated(url, "http://127.0.0.1/"), web(func(c *corev1.Container) { c.Env = []corev1.EnvVar{large(70 << 10)} })}, inject.Injected, ""},
+		"a pod that is as large as can be": {
+			[]change{inEnvironment(), func(pod *corev1.Pod, _ *inject.Options) {
+				pod.Annotations["a"] = strings.Repeat("x", 200<<10)
+				pod.Spec.Containers[0].Args = []string{strings.Repeat("x", 1<<20)}
+			}},
+			inject.TooLarge, "pod",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pod, o := nginx(tc.changes...)
+			added, report := inject.Inject(pod, o)
+			if report.Reason != tc.want || !strings.Contains(report.Message, tc.wantSay) {
+				t.Fatalf("%s: %s; want %s with %q", report.Reason, report.Message, tc.want, tc.wantSay)
+			}
+			if tc.want != inject.Injected && len(added.InitContainers)+len(added.Containers)+len(added.Volumes) > 0 {
+				t.Errorf("%+v is added", added)
+			}
+		})
 	}
 }

@@ -66,6 +66,9 @@ func Inject(pod *corev1.Pod, options Options) (Change, Report) {
 		}
 	}
 	change, report := p.build()
+	if skip := p.checkSize(change); skip != nil {
+		return p.skipped(skip)
+	}
 	if err := Check(pod, change); err != nil {
 		return p.skipped(&skip{reason: InternalError, message: err.Error()})
 	}

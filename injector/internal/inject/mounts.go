@@ -108,7 +108,8 @@ func (p *plan) arguments(home string) []string {
 	return args
 }
 
-// environment is what the application's programs find in theirs. The sidecar's own settings are not among it.
+// environment is what the application's programs find in theirs: all of it, since a file that they check may name any variable, and
+// a command reads what it likes. The sidecar's own settings are not among it.
 func (p *plan) environment() ([]corev1.EnvVar, []corev1.EnvFromSource) {
 	if !p.runsPrograms() {
 		return nil, nil

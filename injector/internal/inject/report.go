@@ -37,6 +37,7 @@ const (
 	LimitRangeForbids       = injection.LimitRangeForbids
 	QuotaExceeded           = injection.QuotaExceeded
 	RefusedBefore           = injection.RefusedBefore
+	TooLarge                = injection.TooLarge
 	InternalError           = injection.InternalError
 )
 

@@ -385,6 +385,10 @@ func TestEveryReason(t *testing.T) {
 			},
 			want: inject.LimitRangeForbids, texts: []string{"LimitRange team", "at most 1", "inpod.dev/sidecar-cpu-limit"},
 		},
+		"an environment that is larger than what is added": {
+			changes: []change{inEnvironment(corev1.EnvVar{Name: "A", Value: strings.Repeat("x", 70<<10)})},
+			want:    inject.TooLarge, texts: []string{"container web", "at most 65536", "inpod.dev/reload-url"},
+		},
 		"the API server refuses it": {
 			changes: []change{given(func(o *inject.Options) { o.Refused = "ReplicaSet web-1: no capabilities here" })},
 			want:    inject.RefusedBefore, texts: []string{"no capabilities here", "inpod.dev/sidecar-capabilities", "inpod.dev/inject: disabled"},
