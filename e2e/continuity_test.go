@@ -5,9 +5,9 @@ package e2e_test
 import (
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -175,11 +175,24 @@ func TestManyEditsInQuickSuccessionAreOneRollout(t *testing.T) {
 	a := deployment("app", env("KEY", ofConfigMap("config"), "key"), volume(ofSecret("hidden"))).idle().annotated(s.keys.auto, "true")
 	s.apply(configMap("config", "key", "0"), secret("hidden", "key", "0"), a.object())
 	s.adopted(a.in(s.ns))
-	before := s.rollouts()
-	for i := range 10 {
-		s.apply(configMap("config", "key", strconv.Itoa(i+1)), secret("hidden", "key", strconv.Itoa(i+1)))
+	// A machine may be so busy that the edits take longer than the settle time: these are several changes, and are made again.
+	const tries = 5
+	for try := range tries {
+		before, begun := s.rollouts(), time.Now()
+		for i := range 10 {
+			text := fmt.Sprintf("%d.%d", try, i)
+			s.apply(configMap("config", "key", text), secret("hidden", "key", text))
+		}
+		if took := time.Since(begun); took > suite.settle {
+			t.Logf("the edits took %s, and changes settle in %s", took, suite.settle)
+			s.rolled(before, a.in(s.ns))
+			s.marker()
+			continue
+		}
+		s.onlyRolled(before, a.in(s.ns))
+		return
 	}
-	s.onlyRolled(before, a.in(s.ns))
+	t.Errorf("the edits took longer than the settle time in each of %d tries", tries)
 }
 
 // A deployment tool that applies a source and then a template that was edited too gets its own rollout and no second.

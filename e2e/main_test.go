@@ -28,9 +28,9 @@ var suite struct {
 	cluster *kit.Cluster
 	// run is the name of this run; it begins the names of its namespaces.
 	run string
-	// quick and patient work in all namespaces. The second settles so long that edits in a row are certain to be within
-	// that time, on a busy machine too.
+	// quick and patient work in all namespaces. The second settles for longer than edits in a row take, see settle.
 	quick, patient charge
+	settle         time.Duration
 }
 
 // charge is a controller and the keys that it follows.
@@ -100,8 +100,8 @@ func setUp(ctx context.Context) error {
 	if err := cluster.Install(ctx, suite.quick.Release, values(suite.quick.keys, kit.Values{"namespaceDefaults": true})); err != nil {
 		return err
 	}
-	settle := patience.Stretch(5 * time.Second)
-	return cluster.Install(ctx, suite.patient.Release, values(suite.patient.keys, kit.Values{"settle": settle.String(), "settleMax": max(2*settle, 10*time.Second).String()}))
+	suite.settle = patience.Stretch(5 * time.Second)
+	return cluster.Install(ctx, suite.patient.Release, values(suite.patient.keys, kit.Values{"settle": suite.settle.String(), "settleMax": max(2*suite.settle, 10*time.Second).String()}))
 }
 
 func tearDown(ctx context.Context) error {
