@@ -15,6 +15,7 @@ done <<'END'
 ./injector TestMetricsAreDocumented
 ./injector/internal/admission TestThePatch
 ./injector/internal/inject TestGolden
+./internal/annotation TestTheTableOfKeysIsDocumented
 ./internal/preset TestDocs
 ./sidecar/internal/status TestMetricsAreDocumented
 END

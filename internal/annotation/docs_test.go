@@ -12,57 +12,81 @@ import (
 	"inpod.dev/inpod/internal/annotation"
 )
 
-var update = flag.Bool("update", false, "write the table into docs/annotations.md")
+var update = flag.Bool("update", false, "write the tables into docs/annotations.md")
 
+// The tables of docs/annotations.md are those of the code.
 func TestTheTableOfKeysIsDocumented(t *testing.T) {
 	t.Parallel()
-	const path, begin, end = "../../docs/annotations.md", "<!-- begin: keys -->\n", "<!-- end: keys -->\n"
-	page, err := os.ReadFile(path)
+	const path = "../../docs/annotations.md"
+	old, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	head, rest, ok1 := strings.Cut(string(page), begin)
-	was, tail, ok2 := strings.Cut(rest, end)
-	if !ok1 || !ok2 {
-		t.Fatalf("%s has no place for the table", path)
+	want := string(old)
+	for name, table := range map[string]string{"keys": keysOfUsers(), "written": keysOfInpod()} {
+		begin, end := "<!-- begin: "+name+" -->\n", "<!-- end: "+name+" -->\n"
+		head, rest, ok1 := strings.Cut(want, begin)
+		_, tail, ok2 := strings.Cut(rest, end)
+		if !ok1 || !ok2 {
+			t.Fatalf("%s has no place for the table %q", path, name)
+		}
+		want = head + begin + table + end + tail
 	}
-	table := keysInMarkdown()
 	if *update {
-		if err := os.WriteFile(path, []byte(head+begin+table+end+tail), 0o600); err != nil {
+		if err := os.WriteFile(path, []byte(want), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
-	if diff := cmp.Diff(table, was); diff != "" {
+	if diff := cmp.Diff(want, string(old)); diff != "" {
 		t.Errorf("%s is not what the table says (-want +got); go test ./internal/annotation -update\n%s", path, diff)
 	}
 }
 
-func keysInMarkdown() string {
+// keysOfUsers is the table of the keys that users write.
+func keysOfUsers() string {
 	var b strings.Builder
-	place := func(key annotation.Key, at annotation.Place) string {
-		if key.At&at != 0 {
-			return "yes"
-		}
-		return ""
-	}
-	b.WriteString("| key | workload | pod template | source | namespace | value | more |\n|---|---|---|---|---|---|---|\n")
-	var written []annotation.Key
+	b.WriteString("| key | workload | pod template | source | namespace | value | meaning |\n|---|---|---|---|---|---|---|\n")
 	for _, key := range annotation.DefaultKeys().Table() {
 		if key.Written {
-			written = append(written, key)
 			continue
 		}
-		namespace := place(key, annotation.AtNamespace)
+		place := func(at annotation.Place) string {
+			if key.At&at != 0 {
+				return "yes"
+			}
+			return ""
+		}
+		namespace := place(annotation.AtNamespace)
 		if key.At&annotation.AsNamespaceLabel != 0 {
 			namespace = "as a label"
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s | [more](%s) |\n", key.Name,
-			place(key, annotation.AtWorkload), place(key, annotation.AtTemplate), place(key, annotation.AtSource), namespace, key.Value, key.Page)
-	}
-	b.WriteString("\ninpod or Reloader writes these itself:\n\n| key | on | value | more |\n|---|---|---|---|\n")
-	for _, key := range written {
-		fmt.Fprintf(&b, "| `%s` | %s | %s | [more](%s) |\n", key.Name, key.At, key.Value, key.Page)
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s | %s |\n", key.Name,
+			place(annotation.AtWorkload), place(annotation.AtTemplate), place(annotation.AtSource), namespace, key.Value, meaning(key))
 	}
 	return b.String()
+}
+
+// keysOfInpod is the table of the keys that inpod writes.
+func keysOfInpod() string {
+	var b strings.Builder
+	b.WriteString("| key | on | value | more |\n|---|---|---|---|\n")
+	for _, key := range annotation.DefaultKeys().Table() {
+		if key.Written {
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", key.Name, key.At, key.Value, meaning(key))
+		}
+	}
+	return b.String()
+}
+
+// meaning is the last cell: what a key means, and where the documentation has more.
+func meaning(key annotation.Key) string {
+	switch {
+	case key.Page == "":
+		return key.Meaning
+	case key.Meaning == "":
+		return "[more](" + key.Page + ")"
+	default:
+		return key.Meaning + " ([more](" + key.Page + "))"
+	}
 }

@@ -1,6 +1,7 @@
 package annotation
 
 import (
+	"slices"
 	"strings"
 
 	"inpod.dev/inpod/internal/source"
@@ -54,55 +55,118 @@ type Key struct {
 	At Place
 	// Written tells that inpod writes it, and users do not.
 	Written bool
-	// Value is what it takes, in a few words of Markdown, and Page the page of the documentation that has more.
-	Value, Page string
+	// Value is what it takes, in a few words of Markdown.
+	Value string
+	// Meaning is what inpod does with it; empty for a key whose meaning is on Page.
+	Meaning string
+	// Page is where the documentation has more, in the folder docs; empty for a key of which the table says all.
+	Page string
 }
 
 // Table is every key that means something to inpod, in the order of docs/annotations.md.
 func (k Keys) Table() []Key {
-	const (
-		truth, names, duration      = "`\"true\"`", "names or regular expressions, separated by commas", "a duration, such as `30s`"
-		readme, injecting, pacing   = "../README.md#annotations", "injecting.md", "pacing.md"
-		kinds, decisions, anyObject = "kinds.md", "decisions.md", AtWorkload | AtTemplate
-	)
-	table := []Key{{Name: k.Auto, At: anyObject, Value: truth, Page: readme}}
-	for _, kind := range source.Kinds() {
-		table = append(table, Key{Name: k.AutoKind[kind], At: anyObject, Value: truth, Page: readme})
-	}
-	for _, kind := range source.Kinds() {
-		table = append(table, Key{Name: k.Named[kind], At: anyObject, Value: names, Page: readme})
-	}
-	for _, kind := range source.Kinds() {
-		table = append(table, Key{Name: k.Exclude[kind], At: anyObject, Value: names, Page: readme})
-	}
-	table = append(table,
-		Key{Name: k.Search, At: anyObject, Value: truth, Page: readme},
-		Key{Name: k.Match, At: AtSource, Value: truth, Page: readme},
-		Key{Name: k.Ignore, At: anyObject | AtSource, Value: truth, Page: readme},
-		Key{Name: RolloutStrategyKey, At: anyObject, Value: "`rollout`, `restart`", Page: kinds + "#argo-rollouts"},
-		Key{Name: k.PausePeriod, At: anyObject | AtNamespace, Value: duration, Page: pacing},
-		Key{Name: k.Window, At: anyObject | AtNamespace, Value: "`Mon-Fri 22:00-04:00 Europe/Berlin`", Page: pacing},
-		Key{Name: k.NotifyOnly, At: anyObject | AtNamespace, Value: truth, Page: pacing},
-		Key{Name: k.Settle, At: anyObject | AtNamespace, Value: duration, Page: pacing + "#settle"},
-		Key{Name: k.OnFailure, At: anyObject, Value: "`rollout`, `none`", Page: decisions},
-		Key{Name: k.Inject, At: AtTemplate | AsNamespaceLabel, Value: "`enabled`, `disabled`", Page: injecting},
-	)
+	table := slices.Concat(k.whatIsFollowed(), k.whenItRolls(), []Key{
+		{
+			Name: k.Inject, At: AtTemplate | AsNamespaceLabel, Value: "`enabled`, `disabled`", Page: "injecting.md",
+			Meaning: "whether the pods get the sidecar. A workload that asks counts as `auto`, unless another annotation says what it follows",
+		},
+	})
 	for _, row := range injectionRows() {
-		if name := Domain + row.key; name != k.Settle {
-			table = append(table, Key{Name: name, At: AtTemplate | AtNamespace, Value: takes(row.key), Page: injecting})
+		name, page := Domain+row.key, "injecting.md#the-sidecar-itself"
+		if name == k.Settle {
+			continue
 		}
+		if row.howTo {
+			page = "injecting.md#how-to-reload"
+		}
+		table = append(table, Key{Name: name, At: AtTemplate | AtNamespace, Value: takes(row.key), Page: page})
+	}
+	return append(table, k.written()...)
+}
+
+const (
+	isTrueValue   = "`\"true\"`"
+	durationValue = "a duration, such as `30s`"
+)
+
+// whatIsFollowed are the keys that select sources. They are Reloader's.
+func (k Keys) whatIsFollowed() []Key {
+	const names, anyObject = "names or regular expressions, separated by commas", AtWorkload | AtTemplate
+	table := []Key{{Name: k.Auto, At: anyObject, Value: isTrueValue, Meaning: "the workload follows every source that its pods use"}}
+	for _, kind := range source.Kinds() {
+		table = append(table, Key{Name: k.AutoKind[kind], At: anyObject, Value: isTrueValue, Meaning: "the same, for " + plural(kind) + " alone"})
+	}
+	for _, kind := range source.Kinds() {
+		table = append(table, Key{
+			Name: k.Named[kind], At: anyObject, Value: names,
+			Meaning: "the workload follows these " + plural(kind) + ", even if its pods do not use them",
+		})
+	}
+	for _, kind := range source.Kinds() {
+		table = append(table, Key{
+			Name: k.Exclude[kind], At: anyObject, Value: names,
+			Meaning: "the workload does not follow these " + plural(kind) + ". No other key changes that",
+		})
 	}
 	return append(table,
-		Key{Name: Observed, At: AtWorkload, Written: true, Value: "keyed digests of what the pods are known to have", Page: "adr/0001-baseline.md"},
-		Key{Name: Notified, At: AtWorkload, Written: true, Value: "a keyed digest of what was reported", Page: pacing},
-		Key{Name: k.PausedAt, At: AtWorkload, Written: true, Value: "the time of the last rollout", Page: pacing},
-		Key{Name: StandIn, At: AtWorkload, Written: true, Value: "the labels and annotations of a Job that is made again", Page: kinds + "#jobs"},
-		Key{Name: LastReloadedFrom, At: AtTemplate, Written: true, Value: "what the last rollout was for", Page: "conformance.md"},
-		Key{Name: InjectionRecord, At: AtPod, Written: true, Value: "what was added to the pod, or why nothing was", Page: injecting},
-		Key{Name: Nudge, At: AtPod, Written: true, Value: "makes the kubelet refresh the volumes", Page: "security.md"},
-		Key{Name: InjectedLabel, At: AsPodLabel, Written: true, Value: "`\"true\"`", Page: injecting},
-		Key{Name: "reloader.stakater.com/meta-info", At: AsSourceLabel, Written: true, Value: "`reloader`", Page: "conformance.md"},
+		Key{Name: k.Search, At: anyObject, Value: isTrueValue, Meaning: "the workload follows the sources that its pods use and that carry `match`"},
+		Key{Name: k.Match, At: AtSource, Value: isTrueValue, Meaning: "workloads with `search` follow this source"},
+		Key{Name: k.Ignore, At: anyObject | AtSource, Value: isTrueValue, Meaning: "on a workload: it follows nothing. On a source: no workload follows it"},
 	)
+}
+
+// whenItRolls are the keys that say when and how a change is applied.
+func (k Keys) whenItRolls() []Key {
+	const pacing, anyObject = "pacing.md", AtWorkload | AtTemplate
+	return []Key{
+		{
+			Name: RolloutStrategyKey, At: anyObject, Value: "`rollout`, `restart`", Page: "kinds.md#argo-rollouts",
+			Meaning: "on a Rollout: edit its pod template, or restart its pods",
+		},
+		{
+			Name: k.PausePeriod, At: anyObject | AtNamespace, Value: durationValue, Page: pacing + "#pause-after-a-rollout",
+			Meaning: "the time between two rollouts. What changes in it is one rollout afterwards. It holds for every kind",
+		},
+		{
+			Name: k.Window, At: anyObject | AtNamespace, Value: "`Mon-Fri 22:00-04:00 Europe/Berlin`", Page: pacing + "#maintenance-windows",
+			Meaning: "the workload rolls in these hours only",
+		},
+		{
+			Name: k.NotifyOnly, At: anyObject | AtNamespace, Value: isTrueValue, Page: pacing + "#notify-only",
+			Meaning: "inpod reports a change in an event and an alert, and does not apply it",
+		},
+		{
+			Name: k.Settle, At: anyObject | AtNamespace, Value: durationValue, Page: pacing + "#settle",
+			Meaning: "the quiet time after the last edit, before inpod rolls or the sidecar reloads",
+		},
+		{
+			Name: k.OnFailure, At: anyObject, Value: "`rollout`, `none`", Page: "decisions.md",
+			Meaning: "what follows a reload that failed: a rollout, or a Warning event alone",
+		},
+	}
+}
+
+// written are the keys that inpod writes.
+func (k Keys) written() []Key {
+	return []Key{
+		{Name: Observed, At: AtWorkload, Written: true, Value: "keyed digests of the content that its pods run with", Page: "adr/0001-baseline.md"},
+		{Name: Notified, At: AtWorkload, Written: true, Value: "a keyed digest of the change that was reported last, with `notify-only`", Page: "pacing.md#notify-only"},
+		{Name: k.PausedAt, At: AtWorkload, Written: true, Value: "the time of the last rollout, with a `pause-period`", Page: "pacing.md#pause-after-a-rollout"},
+		{Name: StandIn, At: AtWorkload, Written: true, Value: "on the suspended Job that keeps a Job's manifest while inpod recreates it: its labels and annotations", Page: "kinds.md#jobs"},
+		{Name: LastReloadedFrom, At: AtTemplate, Written: true, Value: "the source of the last rollout, with `--reload-strategy=annotations`", Page: "conformance.md#what-a-rollout-writes"},
+		{Name: InjectionRecord, At: AtPod, Written: true, Value: "what the injector added to the pod, or why it added nothing", Page: "injecting.md#what-is-added"},
+		{Name: Nudge, At: AtPod, Written: true, Value: "a text that changes, so that the kubelet refreshes the volumes of the pod at once", Page: "security.md#the-controller"},
+		{Name: InjectedLabel, At: AsPodLabel, Written: true, Value: isTrueValue + ", on a pod with the sidecar", Page: "injecting.md#what-is-added"},
+		{Name: "reloader.stakater.com/meta-info", At: AsSourceLabel, Written: true, Value: "`reloader`, on the ConfigMap of `--meta-info`", Page: "conformance.md#operation"},
+	}
+}
+
+// plural is such as ConfigMaps.
+func plural(kind source.Kind) string {
+	if kind == source.SecretProviderClass {
+		return "SecretProviderClasses"
+	}
+	return string(kind) + "s"
 }
 
 // takes is what a key of the injector takes, in a few words.
@@ -133,9 +197,9 @@ func takes(key string) string {
 	case "reload-attempts":
 		return "a number"
 	case "settle", "reload-timeout", "command-timeout", "verify-timeout":
-		return "a duration, such as `30s`"
+		return durationValue
 	case "signal-handled", "reload-skip-verify", "require-proof", "native-sidecar", "application-image", "share-processes":
-		return "`\"true\"`, `\"false\"`"
+		return isTrueValue + ", `\"false\"`"
 	case "sidecar-image":
 		return "an image"
 	case "sidecar-capabilities":
