@@ -1,8 +1,8 @@
 package listen
 
 import (
-	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 )
 
@@ -52,7 +52,7 @@ func TestWhoGivesUpAPlace(t *testing.T) {
 			}
 			for i, c := range open {
 				if c == victim {
-					got = fmt.Sprint(i)
+					got = strconv.Itoa(i)
 				}
 			}
 			if got != tc.want {

@@ -3,7 +3,6 @@ package admission
 import (
 	"context"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
@@ -88,12 +87,16 @@ func (h limitedHandler) WithGroup(name string) slog.Handler {
 	return limitedHandler{h.Handler.WithGroup(name), h.lines}
 }
 
-// details takes what net/http says of connections, one line each: a client that does not trust the certificate, or a probe of the
-// port.
-type details struct{ log *slog.Logger }
+// connectionLog takes what net/http says of connections, one line each: a client that does not trust the certificate, or a probe of
+// the port. It gets a constant message, by which it is limited.
+func connectionLog(of *slog.Logger) slog.Handler { return asAttribute{Limited(of).Handler()} }
 
-// Write implements [io.Writer].
-func (d details) Write(line []byte) (int, error) {
-	d.log.Debug("a connection to the webhook failed", "error", strings.TrimSpace(string(line)))
-	return len(line), nil
+// asAttribute makes the message of each record its error.
+type asAttribute struct{ slog.Handler }
+
+// Handle implements [slog.Handler].
+func (h asAttribute) Handle(ctx context.Context, record slog.Record) error {
+	constant := slog.NewRecord(record.Time, record.Level, "a connection to the webhook failed", record.PC)
+	constant.AddAttrs(slog.String("error", record.Message))
+	return h.Handler.Handle(ctx, constant)
 }

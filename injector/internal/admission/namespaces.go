@@ -149,8 +149,8 @@ func (n *Namespaces) ask(ctx context.Context, caller, name string, last defaults
 func (n *Namespaces) begin(name string) (under *reading, isMine bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if under = n.readings[name]; under != nil {
-		return under, false
+	if joined := n.readings[name]; joined != nil {
+		return joined, false
 	}
 	under = &reading{done: make(chan struct{})}
 	if last := n.last(name); last.isFresh() {

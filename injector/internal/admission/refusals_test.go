@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -424,7 +425,7 @@ func TestQuestionsAboutOwnersAreBoundedForAll(t *testing.T) {
 					callers.Go(func() {
 						for i := range 3000 {
 							pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{{
-								APIVersion: "apps/v1", Kind: kind, Name: "x", UID: types.UID(fmt.Sprint(i % 30)), Controller: new(true),
+								APIVersion: "apps/v1", Kind: kind, Name: "x", UID: types.UID(strconv.Itoa(i % 30)), Controller: new(true),
 							}}}}
 							refusals.Of(t.Context(), fmt.Sprint("caller", caller), fmt.Sprint("n", i%10), pod, false)
 							time.Sleep(time.Millisecond)

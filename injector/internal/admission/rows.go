@@ -124,5 +124,5 @@ func is(a, b string) int {
 }
 
 func rowOf[K comparable, V any](at *list.Element) row[K, V] {
-	return at.Value.(row[K, V]) //nolint:forcetypeassert,errcheck // nothing else is put into the lists
+	return at.Value.(row[K, V]) //nolint:forcetypeassert // nothing else is put into the lists
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -93,7 +92,7 @@ func (s *Server) Run(ctx context.Context) error {
 			MaxReceiveBufferPerConnection: receiveBuffer, MaxReceiveBufferPerStream: receiveBuffer,
 			MaxDecoderHeaderTableSize: 4 << 10, MaxEncoderHeaderTableSize: 4 << 10,
 		},
-		ErrorLog: log.New(details{Limited(s.Log)}, "", 0),
+		ErrorLog: slog.NewLogLogger(connectionLog(s.Log), slog.LevelDebug),
 	}
 	served := make(chan error, 1)
 	bounded := listen.New(s.listener, listen.Bounds{Total: maxConnections, PerAddress: maxPerAddress})

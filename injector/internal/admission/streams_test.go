@@ -60,7 +60,7 @@ func (h *hog) greet() error {
 			continue
 		}
 		_ = settings.ForeachSetting(func(s http2.Setting) error {
-			switch s.ID {
+			switch s.ID { //nolint:exhaustive // the others bound nothing
 			case http2.SettingMaxConcurrentStreams:
 				h.streams = s.Val
 			case http2.SettingMaxHeaderListSize:
