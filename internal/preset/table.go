@@ -187,7 +187,8 @@ func observability() []Preset {
 				Time:    "prometheus_config_last_reload_success_timestamp_seconds",
 			},
 			Configuration: &Configuration{
-				Loose: configFile, Defaults: []string{"/etc/prometheus/prometheus.yml", "/etc/prometheus/prometheus.yaml"},
+				// The last is where the Helm chart of the Prometheus community has it.
+				Loose: configFile, Defaults: []string{"/etc/prometheus/prometheus.yml", "/etc/prometheus/prometheus.yaml", "/etc/config/prometheus.yml"},
 				Includes: []string{"scrape_config_files"}, Comments: "#", Keys: true,
 			},
 			Files: []FileRule{
@@ -232,7 +233,10 @@ func observability() []Preset {
 			Proof: Proof{Kind: ProofField, URL: "http://127.0.0.1:2020/api/v2/reload", Field: "hot_reload_count"},
 			Configuration: &Configuration{
 				Loose: []string{"-c", "--config"}, Includes: []string{"@include", "includes"}, Comments: "#", Keys: true,
-				Defaults: []string{"/fluent-bit/etc/fluent-bit.conf", "/fluent-bit/etc/fluent-bit.yaml", "/etc/fluent-bit/fluent-bit.conf"},
+				Defaults: []string{
+					"/fluent-bit/etc/fluent-bit.conf", "/fluent-bit/etc/fluent-bit.yaml", "/etc/fluent-bit/fluent-bit.conf",
+					"/fluent-bit/etc/conf/fluent-bit.conf", // of its Helm chart
+				},
 			},
 			BadFile: Keeps, NotReread: "nothing; needs hot_reload on, or -Y",
 		},

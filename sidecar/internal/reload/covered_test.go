@@ -54,10 +54,16 @@ scrape_configs:
 		"a file that nothing names":      {main: "main.yml", changed: []string{"web.yml"}, wantMessage: "web.yml"},
 		"a CA beside the main file":      {main: "main.yml", changed: []string{"main.yml", "tls/ca.crt"}, wantMessage: "not proven for DIR/tls/ca.crt: "},
 		"the user's own URL, with a CA":  {main: "main.yml", changed: []string{"tls/ca.crt"}, verify: &Endpoint{}, wantProven: true},
-		"no process, and the usual name": {main: "prometheus.yml", changed: []string{"prometheus.yml"}, unseen: true, wantProven: true},
+		"no process, and the default":    {main: "prometheus.yml", changed: []string{"prometheus.yml"}, unseen: true, wantProven: true},
 		"no process, and rules":          {main: "prometheus.yml", changed: []string{"rules/a.yml"}, unseen: true, wantProven: true},
 		"no process, and a CA":           {main: "prometheus.yml", changed: []string{"tls/ca.crt"}, unseen: true, wantMessage: "ca.crt"},
 		"no process, and another name":   {main: "main.yml", changed: []string{"main.yml"}, unseen: true, wantMessage: "is not to be seen here"},
+		"no process, and a file that is only called like the default": {
+			main: "main.yml", changed: []string{"other/prometheus.yml"}, unseen: true, wantMessage: "other/prometheus.yml",
+		},
+		"no process, and two defaults": {
+			main: "prometheus.yml", more: map[string]string{"prometheus.yaml": ""}, changed: []string{"prometheus.yml"}, unseen: true, wantMessage: "is not to be seen here",
+		},
 		"nobody knows what changed, and all is checked": {
 			main: "main.yml", changed: []string{"main.yml", "rules/a.yml"}, unknown: true, wantProven: true,
 		},
@@ -110,6 +116,9 @@ scrape_configs:
 			if err != nil {
 				t.Fatal(err)
 			}
+			configuration := *row.Configuration
+			configuration.Defaults = []string{filepath.Join(dir, "prometheus.yml"), filepath.Join(dir, "prometheus.yaml")}
+			row.Configuration = &configuration
 			r := &Reloader{Plan: Plan{Row: row, VerifyURL: tc.verify}, Secrets: []string{dir}, Table: process.Table{Root: dir + "/proc"}}
 			target := &process.Process{PID: 7, Comm: tc.preset, Args: []string{tc.preset, row.Configuration.Loose[0] + "=" + filepath.Join(dir, tc.main)}}
 			if tc.unseen {

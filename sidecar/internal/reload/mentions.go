@@ -48,15 +48,14 @@ func (r *Reloader) newMentions(files []string) *mentions {
 	}
 }
 
-// unseen is where the configuration of a server begins whose process is not to be seen: the watched files that are called
-// as one of the defaults.
+// unseen is where the configuration of a server begins whose process is not to be seen: the watched file that is one of the defaults.
+// One of the same name somewhere else may be anybody's, and of two that are, nobody knows which it reads.
 func (r *Reloader) unseen(watched []string) []string {
-	var first []string
-	for _, file := range watched {
-		named := func(usual string) bool { return filepath.Base(usual) == filepath.Base(file) }
-		if slices.ContainsFunc(r.Plan.Row.Configuration.Defaults, named) {
-			first = append(first, file)
-		}
+	first := slices.DeleteFunc(slices.Clone(watched), func(file string) bool {
+		return !slices.Contains(r.Plan.Row.Configuration.Defaults, file)
+	})
+	if len(first) != 1 {
+		return nil
 	}
 	return first
 }
