@@ -67,6 +67,34 @@ func mistakeOf(meta *metav1.ObjectMeta, ref source.Ref, version, kind string, pr
 // Dependents returns the workloads that use or name a source, sorted.
 func (o *Observer) Dependents(ref source.Ref) []workload.Key { return o.dependents(ref) }
 
+// Carries reports whether a workload of a namespace or its pod template has an annotation, or a source the mark of that key.
+func (o *Observer) Carries(namespace, key string) bool {
+	part := o.part(namespace)
+	for _, informer := range part.workloads {
+		for _, object := range informer.GetStore().List() {
+			item, ok := object.(*workloadItem)
+			if !ok || item.Namespace != namespace {
+				continue
+			}
+			_, own := item.View.Annotations[key]
+			if _, onTemplate := item.TemplateAnnotations[key]; own || onTemplate {
+				return true
+			}
+		}
+	}
+	if key != o.options.Keys.Match {
+		return false // what else counts on a source does on a workload
+	}
+	for _, informer := range part.sources {
+		for _, object := range informer.GetStore().List() {
+			if item, ok := object.(*sourceItem); ok && item.ObjectMeta.Namespace == namespace && item.Match {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // problemsOf returns what of the keys of an object that is no workload does not count.
 func problemsOf(meta metav1.Object, checker *annotation.Checker, at annotation.Place) []annotation.Problem {
 	return checker.Check(annotation.Object{At: at, Annotations: meta.GetAnnotations(), Labels: meta.GetLabels()})

@@ -152,3 +152,19 @@ func TestAReferenceToANamespaceIsOneThatEventsAccept(t *testing.T) {
 		}
 	})
 }
+
+func TestWhereAKeyCounts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const auto, search, named = "reloader.stakater.com/auto", "reloader.stakater.com/search", "configmap.reloader.stakater.com/reload"
+		other := obj.Deployment("other", obj.Annotation(named, "a"))
+		other.Namespace = "elsewhere"
+		l := open(t, objects(other, obj.Deployment("web", obj.Annotation(auto, "true")), obj.StatefulSet("db", obj.TemplateAnnotation(search, "true")),
+			obj.Annotated(obj.ConfigMap("a", "k", "0"), annotation.DefaultKeys().Match, "true")))
+		for key, want := range map[string]bool{auto: true, search: true, annotation.DefaultKeys().Match: true, named: false} {
+			if l.Carries(obj.Namespace, key) != want {
+				t.Errorf("%s: %t", key, !want)
+			}
+		}
+	})
+}

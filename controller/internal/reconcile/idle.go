@@ -14,37 +14,51 @@ import (
 )
 
 // idleAfter is how long what a workload asks for may match nothing before that is reported: who applies several objects, or has a
-// tool that does, may come to the sources later.
+// tool that does, may come to the sources later, or delete one to make it again.
 const idleAfter = 10 * time.Minute
 
-// idle returns what a workload asks for and nothing matches, and when to look again, 0 for not before something changes. What
-// matched once is left out, since the baseline has it: that it is gone is another matter.
-func (l *Loop) idle(w observe.Workload, in decide.Input, decision decide.Decision) (messages []string, after time.Duration) {
+// idle returns what a workload asks for and nothing has matched for a while, and when to look again, 0 for not before something
+// changes. The while begins when the lists were written or, as far as this replica has seen it, when nothing matched any more.
+func (l *Loop) idle(w observe.Workload, s *state, in decide.Input, decision decide.Decision) (messages []string, after time.Duration) {
 	if w.ListedAt.IsZero() || w.Policy.OptedOut || l.options.Rules.Filtered {
+		s.idle = nil
 		return nil, 0
+	}
+	since := map[string]time.Time{}
+	// lasts reports whether something has matched nothing for long enough.
+	lasts := func(what string) bool {
+		since[what] = in.Now
+		if before, ok := s.idle[what]; ok {
+			since[what] = before
+		}
+		left := later(since[what], w.ListedAt).Add(idleAfter).Sub(in.Now)
+		after = soonest(after, left)
+		return left <= 0
 	}
 	namespace := w.View.Key.Namespace
 	for _, kind := range []source.Kind{source.ConfigMap, source.Secret} {
 		if slices.Contains(l.options.Rules.Ignored, kind) {
 			continue
 		}
-		items := w.Policy.Idle(kind, matched(in, kind))
+		items := slices.DeleteFunc(w.Policy.Idle(kind, matched(in, kind)), func(item string) bool { return !lasts(string(kind) + "/" + item) })
 		if len(items) > 0 {
 			messages = append(messages, fmt.Sprintf("annotation %s: no %s of namespace %s matches %s; a workload follows sources of its own namespace",
 				l.options.Keys.Named[kind], kind, namespace, fewOf(items)))
 		}
 	}
 	unmarked := func(p annotation.Problem) bool { return p.Key == l.options.Keys.Match } // a source has it, with a value that does not count
-	if decision.Reason == decide.NotFollowed && searches(w) && !slices.ContainsFunc(w.Problems, unmarked) {
+	if decision.Reason == decide.NotFollowed && searches(w) && !slices.ContainsFunc(w.Problems, unmarked) && lasts("search") {
 		messages = append(messages, fmt.Sprintf(`annotation %s: of the sources that the workload uses none has %s: "true"`, l.options.Keys.Search, l.options.Keys.Match))
 	}
-	if len(messages) == 0 {
-		return nil, 0
+	s.idle = since
+	return messages, after
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
 	}
-	if left := w.ListedAt.Add(idleAfter).Sub(in.Now); left > 0 {
-		return nil, left
-	}
-	return messages, 0
+	return b
 }
 
 // matched returns the names of the sources of a kind that exist, or that the baseline has.

@@ -2,6 +2,8 @@ package reconcile_test
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,7 +52,6 @@ func TestAListThatMatchesNothingIsReportedWhenItStaysSo(t *testing.T) {
 	}{
 		"and not before":                   {list: "a, wbe, x.*", want: []string{want}},
 		"but not what comes later":         {list: "late", then: func(w *town) { w.apply(objtest.ConfigMap("late", "k", "1")) }, set: func(o *reconcile.Options) { o.Rules.OnCreate = false }},
-		"but not what was there before":    {list: "a", then: func(w *town) { w.remove(configMap("a")) }},
 		"but not what is not looked at":    {list: "wbe", set: func(o *reconcile.Options) { o.Rules.Ignored = []source.Kind{source.ConfigMap} }},
 		"but not what may be out of sight": {list: "wbe", set: func(o *reconcile.Options) { o.Rules = decide.Options{Filtered: true} }},
 	} {
@@ -75,6 +76,56 @@ func TestAListThatMatchesNothingIsReportedWhenItStaysSo(t *testing.T) {
 				time.Sleep(time.Hour)
 				if diff := cmp.Diff(tc.want, w.told()); diff != "" {
 					t.Errorf("events (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+// One that is deleted may be made again.
+func TestWhatWasDeletedMatchesNothingWhenItStaysSo(t *testing.T) {
+	t.Parallel()
+	const nothing = "Warning NothingMatches web: annotation configmap.reloader.stakater.com/reload: no ConfigMap of namespace shop matches "
+	for name, tc := range map[string]struct {
+		list     string
+		onDelete bool
+		again    bool // within ten minutes
+		want     []string
+	}{
+		"by name":                        {list: "a", onDelete: true, want: []string{`Normal Reloaded web: `, nothing + `"a"; a workload`}},
+		"by a pattern":                   {list: "b.*,a.*", onDelete: true, want: []string{`Normal Reloaded web: `, nothing + `"a.*"; a workload`}},
+		"where that is no reason to act": {list: "a"}, // the baseline still has it
+		"by name, and it is made again":  {list: "a", onDelete: true, again: true, want: []string{`Normal Reloaded web: `}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newTown(t, func(o *reconcile.Options) { o.Rules.OnDelete, o.Rules.OnCreate = tc.onDelete, false })
+				w.apply(objtest.ConfigMap("a", "k", "0"), objtest.ConfigMap("b", "k", "0"))
+				w.lead()
+				w.listing(objtest.Deployment("web", objtest.Annotation(listed, tc.list)))
+				web := func() { w.wake(deployment("web"), observe.SourceChanged) }
+				time.Sleep(time.Hour)
+				w.remove(configMap("a"))
+				web()
+				time.Sleep(9 * time.Minute)
+				early := slices.DeleteFunc(w.told(), func(event string) bool { return !strings.Contains(event, "NothingMatches") })
+				if len(early) > 0 {
+					t.Errorf("early: %q", early)
+				}
+				if tc.again {
+					w.apply(objtest.ConfigMap("a", "k", "0"))
+					web()
+				}
+				time.Sleep(time.Hour)
+				got := w.told()
+				if len(got) != len(tc.want) {
+					t.Fatalf("events %q, want %q", got, tc.want)
+				}
+				for i, event := range got {
+					if !strings.HasPrefix(event, tc.want[i]) {
+						t.Errorf("event %q, want %q", event, tc.want[i])
+					}
 				}
 			})
 		})
@@ -150,6 +201,41 @@ func TestTheKeyOfAWorkloadOnASourceIsReportedUnlessAWorkloadFollowsIt(t *testing
 			t.Errorf("events (-want +got):\n%s", diff)
 		}
 	})
+}
+
+// A namespace that a tool gave the keys of its workloads is none either.
+func TestTheKeyOfAWorkloadOnANamespaceIsReportedUnlessAWorkloadOfItHasIt(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		then []metav1.Object
+		want []string
+	}{
+		"a workload has it": {then: []metav1.Object{objtest.Deployment("web", objtest.Annotation(search, "true"))}},
+		"no workload has it": {
+			then: []metav1.Object{objtest.Deployment("web")}, want: []string{"Warning InvalidAnnotation shop: annotation reloader.stakater.com/search: does not count"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newTown(t)
+				w.mistakes = []observe.Mistake{{
+					About:    corev1.ObjectReference{Kind: "Namespace", Namespace: objtest.Namespace, Name: objtest.Namespace, UID: "n"},
+					Problems: []annotation.Problem{{Key: search, Fault: "does not count", Misplaced: true}},
+				}}
+				w.lead()
+				time.Sleep(50 * time.Second)
+				w.apply(tc.then...) // it comes later
+				if got := w.told(); len(got) > 0 {
+					t.Errorf("early: %q", got)
+				}
+				time.Sleep(time.Hour)
+				if diff := cmp.Diff(tc.want, w.told()); diff != "" {
+					t.Errorf("events (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
 }
 
 func TestManyMistakesAreReportedAFewAtATime(t *testing.T) {

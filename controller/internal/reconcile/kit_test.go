@@ -320,6 +320,18 @@ func (w *town) Dependents(ref source.Ref) []workload.Key {
 	return keys
 }
 
+// Carries implements [reconcile.Sources].
+func (w *town) Carries(namespace, key string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for at, one := range w.workloads {
+		if _, has := one.View.Annotations[key]; has && at.Namespace == namespace {
+			return true
+		}
+	}
+	return false
+}
+
 // Rollout implements [reconcile.Writer].
 func (w *town) Rollout(ctx context.Context, view workload.View, d decide.Decision, now time.Time) (uint64, error) {
 	done := written{rollout: true, reason: d.Reason}

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"inpod.dev/inpod/controller/internal/observe"
 	"inpod.dev/inpod/internal/source"
 	"inpod.dev/inpod/internal/workload"
 )
@@ -16,8 +17,8 @@ import (
 const (
 	// mistakesPause is the least time between two passes over them.
 	mistakesPause = 2 * time.Second
-	// misplacedAfter is how long the key of a workload may stand on a source that no workload follows, before it is reported: the
-	// workloads may come later.
+	// misplacedAfter is how long the key of a workload may stand on a source that no workload follows, or on a namespace in which none
+	// has it, before it is reported: the workloads may come later.
 	misplacedAfter = time.Minute
 	// mistakesBurst is how many are reported in one pass: a tool may make thousands of the same.
 	mistakesBurst = 50
@@ -67,7 +68,7 @@ func (l *Loop) reportMistakes(reported map[string]bool, since map[string]time.Ti
 			if reported[id] {
 				continue
 			}
-			if problem.Misplaced && mistake.Source.Name != "" {
+			if problem.Misplaced {
 				if since[id].IsZero() {
 					since[id] = now
 				}
@@ -75,7 +76,7 @@ func (l *Loop) reportMistakes(reported map[string]bool, since map[string]time.Ti
 					again = soonest(again, left)
 					continue
 				}
-				if l.isFollowed(mistake.Source) {
+				if l.counts(mistake, problem.Key) {
 					reported[id] = true // tools put the same keys onto everything, and the workload has it
 					continue
 				}
@@ -93,6 +94,14 @@ func (l *Loop) reportMistakes(reported map[string]bool, since map[string]time.Ti
 	maps.DeleteFunc(reported, func(id string, _ bool) bool { return !present[id] })
 	maps.DeleteFunc(since, func(id string, _ time.Time) bool { return !present[id] || reported[id] })
 	return again
+}
+
+// counts reports whether a key that stands where it does nothing does its work where it counts.
+func (l *Loop) counts(mistake observe.Mistake, key string) bool {
+	if mistake.Source.Name == "" {
+		return l.options.Sources.Carries(mistake.About.Namespace, key)
+	}
+	return l.isFollowed(mistake.Source)
 }
 
 // isFollowed reports whether a workload follows a source, or asks for something of its own.

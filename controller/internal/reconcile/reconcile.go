@@ -56,6 +56,8 @@ type Sources interface {
 	// Mistakes are those that have keys that do not count, and Dependents the workloads that use or name a source.
 	Mistakes() []observe.Mistake
 	Dependents(ref source.Ref) []workload.Key
+	// Carries reports whether something in a namespace has a key where it counts.
+	Carries(namespace, key string) bool
 }
 
 // Writer changes the cluster: [act.Writer]. Most methods return the resource version that they made, 0 if unknown.
@@ -241,7 +243,7 @@ func (l *Loop) decide(ctx context.Context, w observe.Workload, s *state, unsettl
 	defer func() { l.options.Compat.Looked(decision, err, time.Since(began)) }()
 	patience := l.patience(w, s, decision)
 	early := patience > 0
-	idle, until := l.idle(w, in, decision)
+	idle, until := l.idle(w, s, in, decision)
 	patience = soonest(patience, until)
 	l.report(w, s, decision, remarks{early: early, shared: s.overwritten(w, persisted), idle: idle})
 	if decision.Action != decide.Rollout {

@@ -50,6 +50,8 @@ type state struct {
 	missing time.Time
 	// conflicts are the writes in a row that met another state than the one in the picture.
 	conflicts int
+	// idle is since when what the workload asks for matches nothing.
+	idle map[string]time.Time
 	// told are the warnings that were told.
 	told map[string]bool
 	// notified is the content that was told of where nothing is to be done.
