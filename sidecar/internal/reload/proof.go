@@ -24,7 +24,8 @@ const (
 	proofBeside = "new workers beside old ones"
 )
 
-// proofChecked is new workers beside old ones, of a server whose own check accepts what they read.
+// proofChecked is new workers beside old ones, of a server whose own check accepts what they read. It says nothing of the ports that
+// they need.
 const proofChecked = "new workers, and its own check"
 
 // reading is how long a new worker beside an old one may go on reading what the server's own check does not accept, until
@@ -190,8 +191,8 @@ func (r *Reloader) step(ctx context.Context, a *attempt) (out agent.Outcome, don
 	}
 	a.last = r.see(ctx, a)
 	if a.last == partly && r.Plan.Row.Proof.WorkersRead && r.Now().Sub(a.begun) >= r.linger(a.target) {
-		if r.checkRead(ctx, a); a.accepted && r.see(ctx, a) != wait { // they are still there
-			return r.verify(ctx, a, r.applied(a, proofChecked, r.proves(a)))
+		if r.checkRead(ctx, a); a.accepted && r.Plan.VerifyURL != nil && r.see(ctx, a) != wait { // they are still there
+			return r.verify(ctx, a, r.applied(a, proofChecked, false))
 		}
 	}
 	switch a.last {
@@ -297,6 +298,8 @@ func (r *Reloader) applied(a *attempt, proof string, proven bool) agent.Outcome 
 		out.Message = a.trigger + ", which ended with status 0: not proven"
 	case proofBeside:
 		out.Message = a.trigger + ", which has new workers beside old ones: not proven"
+	case proofChecked:
+		out.Message = a.trigger + ", which has new workers beside old ones, and whose own check accepts the files: not proven"
 	default:
 		out.Message = a.trigger + ": " + proof + ", which may have come of the attempt before: not proven"
 	}
@@ -343,6 +346,9 @@ func (r *Reloader) late(ctx context.Context, a *attempt) agent.Outcome {
 	case a.last == partly && a.against != "" && r.Now().Sub(a.begun) < reading: // they end when they have read it
 	case a.last == partly && r.Plan.VerifyURL == nil && !r.Plan.RequireProof:
 		out := r.applied(a, proofBeside, false)
+		if a.accepted {
+			out = r.applied(a, proofChecked, false)
+		}
 		if a.against != "" {
 			out.Message += "; its own check says: " + a.against
 		}

@@ -102,7 +102,10 @@ func TestSignal(t *testing.T) {
 		"no workers in time, may be anything":                                 {script: refuses, row: exits, want: agent.Late, wantText: "no proof"},
 		"one more worker of a pool that grows proves nothing":                 {script: grows, row: workers, want: agent.Applied, wantProof: "new workers beside old ones", wantText: "not proven"},
 		"a new worker that may still be reading proves nothing":               {script: grows, row: reads, want: agent.Applied, wantProof: "new workers beside old ones", wantText: "not proven"},
-		"a new worker that reads what the server's own check accepts":         {script: grows, row: readsGood, want: agent.Applied, wantProven: true, wantProof: "new workers, and its own check"},
+		"a new worker that reads what the server's own check accepts":         {script: grows, row: readsGood, want: agent.Applied, wantProof: "new workers, and its own check", wantText: "not proven"},
+		"a new worker that has not bound its port, and its check accepts":     {script: serving("reads"), row: readsGood, want: agent.Applied, wantProof: "new workers, and its own check", wantText: "not proven"},
+		"a new worker that shares the port of the old one":                    {script: serving("shares"), row: reads, want: agent.Applied, wantProof: "new workers beside old ones", wantText: "not proven"},
+		"a new worker to which the old one has left its port":                 {script: serving("hands over"), row: reads, want: agent.Applied, wantProven: true, wantProof: "workers renewed"},
 		"a new worker that reads what the server's own check does not accept": {script: grows, row: readsBad, want: agent.Late, wantText: "bad line 7"},
 		"a new worker of a master that reads by itself, by its version":       {script: "export V=3.0.11-1; " + again, row: reads, want: agent.Applied, wantProven: true, wantProof: "workers renewed"},
 		"a new worker of a version that lets it read":                         {script: "export V=3.1.0; " + again, row: reads, want: agent.Applied, wantProof: "new workers beside old ones", wantText: "not proven"},
@@ -126,6 +129,9 @@ func TestSignal(t *testing.T) {
 			t.Parallel()
 			r := start(t, tc.script)
 			r.Plan.Row = tc.row
+			if strings.HasPrefix(tc.script, serverMode) {
+				r.Plan.Assured, r.Plan.VerifyTimeout = process.UserAssurance, patience.Stretch(time.Second)
+			}
 			switch {
 			case tc.wantProven || tc.want == agent.Died:
 				r.Plan.VerifyTimeout = patience.Usual
@@ -137,7 +143,7 @@ func TestSignal(t *testing.T) {
 				t.Errorf("%+v, want %s by %q with %q", out, tc.want, tc.wantProof, tc.wantText)
 			}
 			sent := tc.wantText != "no workers" && tc.script != deaf
-			if out.Told != sent || strings.HasPrefix(out.Trigger, "SIGHUP to sh (PID ") != sent {
+			if out.Told != sent || strings.HasPrefix(out.Trigger, "SIGHUP to ") != sent {
 				t.Errorf("told = %v, trigger %q; want %v", out.Told, out.Trigger, sent)
 			}
 		})

@@ -36,25 +36,53 @@ func (r *Reloader) workers(master process.Process) (map[worker]bool, bool) {
 // those before is gone, or is known to be on its way out. A worker that crashed and was replaced, or one more of a pool
 // that grows, is no proof.
 func (r *Reloader) newWorkers(master process.Process, before map[worker]bool, since time.Duration) func(context.Context) verdict {
+	var listened map[worker]bool
+	if r.Plan.Row.Proof.WorkersRead {
+		listened = r.listening(before)
+	}
 	return func(context.Context) verdict {
 		now, _ := r.workers(master)
-		renewed, old, ignored := false, false, r.Plan.Row.Proof.WorkersRead && r.masterReads(master)
+		renewed, old, ignored := false, map[worker]bool{}, r.Plan.Row.Proof.WorkersRead && r.masterReads(master)
+		fresh := map[worker]bool{}
 		for w := range now {
 			switch {
-			case !before[w]:
-				renewed = renewed || w.start >= since-process.Resolution
-			case !ignored && !r.draining(w.pid):
-				old = true
+			case before[w] && !ignored && !r.draining(w.pid):
+				old[w] = true
+			case !before[w] && w.start >= since-process.Resolution:
+				renewed, fresh[w] = true, true
 			}
 		}
 		switch {
-		case renewed && old:
+		case renewed && len(old) > 0 && !r.handedOver(old, fresh, listened):
 			return partly
 		case renewed:
 			return yes
 		}
 		return wait
 	}
+}
+
+// listening are those workers of which it is known that they listen at a port.
+func (r *Reloader) listening(workers map[worker]bool) map[worker]bool {
+	found := map[worker]bool{}
+	for w := range workers {
+		if sockets, known := r.Table.Listening(w.pid); known && len(sockets) > 0 {
+			found[w] = true
+		}
+	}
+	return found
+}
+
+// handedOver reports whether each old worker is known to have let go of its ports, while a new one listens. A master has the old
+// ones do that when a new one has read its files, holds its ports and has said that it is ready. A server's own check of the files
+// says less: it binds no port.
+func (r *Reloader) handedOver(old, fresh, listened map[worker]bool) bool {
+	for w := range old {
+		if sockets, known := r.Table.Listening(w.pid); !listened[w] || !known || len(sockets) > 0 {
+			return false
+		}
+	}
+	return len(r.listening(fresh)) > 0
 }
 
 // masterReads reports whether the master is known to have read the configuration before it started a worker, by the version
