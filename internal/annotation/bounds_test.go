@@ -55,6 +55,9 @@ func TestTheWorkForOneObjectIsBounded(t *testing.T) { //nolint:paralleltest // i
 		"keys of another installation": func() {
 			annotation.NewChecker(other).Check(at{workload: keysLike("reloader.stakater.com/x%d")}.object())
 		},
+		"keys of another installation on the template of Jobs": func() {
+			annotation.NewChecker(other).Check(at{jobTemplate: keysLike("reloader.stakater.com/x%d")}.object())
+		},
 		"keys of domains that are nearly known": func() {
 			annotation.NewChecker(annotation.DefaultKeys()).Check(at{workload: keysLike("xreloader%d.stakater.com/auto")}.object())
 		},

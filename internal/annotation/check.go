@@ -52,6 +52,8 @@ type Object struct {
 	Annotations, Labels map[string]string
 	// TemplateAnnotations and TemplateLabels are those of the pod template of a workload.
 	TemplateAnnotations, TemplateLabels map[string]string
+	// JobTemplateAnnotations and JobTemplateLabels are those that a CronJob gives its Jobs.
+	JobTemplateAnnotations, JobTemplateLabels map[string]string
 }
 
 // Concerns reports whether a key is inpod's or Reloader's, or can only have been meant to be.
@@ -101,6 +103,7 @@ func (c *Checker) Check(o Object) []Problem {
 			if p.Fault = fault(key); p.Fault != "" {
 				p.Key, p.Value = key, all[key]
 				_, p.Misplaced = c.table[key]
+				p.Unknown = !p.Misplaced
 				problems = append(problems, p)
 			}
 		}
@@ -114,6 +117,9 @@ func (c *Checker) Check(o Object) []Problem {
 		}
 		return c.label(o, key, AtTemplate)
 	})
+	if p, any := c.jobTemplate(o); any && !tooMany(problems) {
+		problems = append(problems, p)
+	}
 	if o.At == AtSource {
 		problems = append(problems, c.marks(o.Annotations)...)
 	}
@@ -153,7 +159,11 @@ func (c *Checker) annotation(o Object, key string, at Place) string {
 	known, isKnown := c.table[key]
 	switch {
 	case !isKnown:
-		return c.unknown(key, at)
+		fault := c.unknown(key, at)
+		if at == AtTemplate && fault != "" && strings.HasPrefix(key, Domain) {
+			fault = sentence(fault) + " Pods that carry it get no sidecar" // the injector guesses nothing
+		}
+		return fault
 	case known.Written:
 		return ""
 	case known.At&at == 0:
@@ -165,6 +175,54 @@ func (c *Checker) annotation(o Object, key string, at Place) string {
 		return c.hidden(o, key)
 	}
 	return ""
+}
+
+// sentence ends what is to be followed by another sentence.
+func sentence(text string) string {
+	if strings.HasSuffix(text, "?") {
+		return text
+	}
+	return text + "."
+}
+
+// jobTemplate says of the first key on the template of the Jobs of a CronJob that nobody reads it there, and how many more there are: it
+// is one mistake. Those that count elsewhere as well are none.
+func (c *Checker) jobTemplate(o Object) (p Problem, any bool) {
+	more, looked := 0, 0
+	for _, place := range []struct {
+		keys    map[string]string
+		isLabel bool
+	}{{o.JobTemplateAnnotations, false}, {o.JobTemplateLabels, true}} {
+		for _, key := range c.ours(place.keys) {
+			if looked++; looked > mostKeys {
+				break
+			}
+			known, isKnown := c.table[key]
+			switch {
+			case known.Written, isKnown && c.countsElsewhere(o, known), place.isLabel && c.selected[key]:
+				continue
+			case any:
+				more++
+				continue
+			}
+			fault := ""
+			if !isKnown {
+				fault = c.unknown(key, AtTemplate)
+			} else {
+				fault = fmt.Sprintf("has no effect there: it counts on %s, spec.jobTemplate.spec.template", known.At&^(AsNamespaceLabel|AtNamespace|AtSource))
+			}
+			if isKnown && place.isLabel {
+				fault += ", as an annotation"
+			}
+			if fault != "" {
+				p, any = Problem{Key: key, Value: place.keys[key], IsLabel: place.isLabel, OnJobTemplate: true, Misplaced: isKnown, Unknown: !isKnown, Fault: fault}, true
+			}
+		}
+	}
+	if more > 0 {
+		p.Fault = fmt.Sprintf("%s; the same goes for %d more keys there", p.Fault, more)
+	}
+	return p, any
 }
 
 // label says why a label does nothing at a place.

@@ -14,10 +14,15 @@ import (
 )
 
 // at is an object of which the keys of each place are given.
-type at struct{ workload, template, source, namespace, labels, templateLabels marks }
+type at struct {
+	workload, template, source, namespace, labels, templateLabels, jobTemplate, jobTemplateLabels marks
+}
 
 func (a at) object() annotation.Object {
-	o := annotation.Object{At: annotation.AtWorkload, Annotations: a.workload, TemplateAnnotations: a.template, Labels: a.labels, TemplateLabels: a.templateLabels}
+	o := annotation.Object{
+		At: annotation.AtWorkload, Annotations: a.workload, TemplateAnnotations: a.template, Labels: a.labels, TemplateLabels: a.templateLabels,
+		JobTemplateAnnotations: a.jobTemplate, JobTemplateLabels: a.jobTemplateLabels,
+	}
 	switch {
 	case a.source != nil:
 		o.At, o.Annotations = annotation.AtSource, a.source
@@ -55,7 +60,7 @@ func TestKeysThatDoNothing(t *testing.T) {
 			at{workload: marks{"inpod.dev/setle": "30s"}}, []string{"annotation inpod.dev/setle: " + none + "; did you mean inpod.dev/settle?"},
 		},
 		"a misspelled key of inpod on the template": {
-			at{template: marks{"inpod.dev/pre-set": "nginx"}}, []string{"annotation inpod.dev/pre-set on the pod template: " + none + "; did you mean inpod.dev/preset?"},
+			at{template: marks{"inpod.dev/pre-set": "nginx"}}, []string{"annotation inpod.dev/pre-set on the pod template: " + none + "; did you mean inpod.dev/preset? Pods that carry it get no sidecar"},
 		},
 		"the name of a key in the other domain": {
 			at{workload: marks{"inpod.dev/auto": "true", reloader + "window": "x"}},
@@ -107,7 +112,24 @@ func TestKeysThatDoNothing(t *testing.T) {
 			[]string{"label reloader.stakater.com/match: has no effect as a label: it counts as an annotation of the ConfigMap, Secret or SecretProviderClass"},
 		},
 		"a key as a label beside the annotation": {at{workload: marks{auto: "true"}, labels: marks{auto: "true"}}, nil},
-		"the label of a namespace":               {at{namespace: marks{}, labels: marks{"inpod.dev/inject": "enabled"}}, nil},
+		"keys on the template of the Jobs of a CronJob": {
+			at{jobTemplate: marks{auto: "true", namedCM: "web", "inpod.dev/inject": "enabled", "example.com/x": "y"}},
+			[]string{"annotation configmap.reloader.stakater.com/reload on the job template: has no effect there: it counts on the workload or the pod template, spec.jobTemplate.spec.template" +
+				"; the same goes for 2 more keys there"},
+		},
+		"a key on the template of the Jobs that the template of the pods needs": {
+			at{jobTemplate: marks{"inpod.dev/inject": "enabled"}},
+			[]string{"annotation inpod.dev/inject on the job template: has no effect there: it counts on the pod template, spec.jobTemplate.spec.template"},
+		},
+		"a misspelled key on the template of the Jobs": {
+			at{jobTemplate: marks{"inpod.dev/setle": "30s"}}, []string{"annotation inpod.dev/setle on the job template: " + none + "; did you mean inpod.dev/settle?"},
+		},
+		"a key on the template of the Jobs and on the CronJob": {at{workload: marks{auto: "true"}, jobTemplate: marks{auto: "true"}}, nil},
+		"a label on the template of the Jobs": {
+			at{jobTemplateLabels: marks{auto: "true"}},
+			[]string{"label reloader.stakater.com/auto on the job template: has no effect there: it counts on the workload or the pod template, spec.jobTemplate.spec.template, as an annotation"},
+		},
+		"the label of a namespace": {at{namespace: marks{}, labels: marks{"inpod.dev/inject": "enabled"}}, nil},
 		"the label of a namespace with another value": {
 			at{namespace: marks{}, labels: marks{"inpod.dev/inject": "yes"}}, []string{`label inpod.dev/inject: "yes" is not allowed; use "enabled" or "disabled"`},
 		},

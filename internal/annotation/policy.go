@@ -50,8 +50,9 @@ type kindPolicy struct {
 // carries it and nothing else.
 type Problem struct {
 	Key, Value string
-	// OnTemplate tells that the annotation is on the pod template, and IsLabel that it is a label.
-	OnTemplate, IsLabel bool
+	// OnTemplate tells that the annotation is on the pod template, OnJobTemplate that it is on what a CronJob gives its Jobs, and
+	// IsLabel that it is a label.
+	OnTemplate, OnJobTemplate, IsLabel bool
 	// Misplaced tells that the key would count somewhere else.
 	Misplaced bool
 	// Unknown tells that the key is none of inpod's.
@@ -66,8 +67,11 @@ func (p Problem) String() string {
 	if p.IsLabel {
 		what = "label"
 	}
-	if p.OnTemplate {
+	switch {
+	case p.OnTemplate:
 		where = " on the pod template"
+	case p.OnJobTemplate:
+		where = " on the job template"
 	}
 	return fmt.Sprintf("%s %s%s: %s", what, p.Key, where, p.Fault)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -39,6 +40,9 @@ type View struct {
 	TemplateAnnotations map[string]string
 	Labels              map[string]string
 	TemplateLabels      map[string]string
+	// JobTemplateAnnotations and JobTemplateLabels are those that a CronJob gives its Jobs, where no key means anything.
+	JobTemplateAnnotations map[string]string
+	JobTemplateLabels      map[string]string
 	// Usages are in the order of the template, see [source.Usages].
 	Usages []source.Usage
 	// Frozen are the rotated files that are mounted with subPath, which nobody renews there; few workloads have any.
@@ -116,6 +120,9 @@ func (k Kind) view(object metav1.Object, template *corev1.PodTemplateSpec, encod
 	}
 	if k.cron != nil {
 		view.Cron = k.cron(object)
+		if c, ok := object.(*batchv1.CronJob); ok {
+			view.JobTemplateAnnotations, view.JobTemplateLabels = kept(c.Spec.JobTemplate.Annotations, keep), kept(c.Spec.JobTemplate.Labels, keep)
+		}
 	}
 	if k.job != nil {
 		view.Job = k.job(object)
@@ -132,10 +139,10 @@ func (k Kind) view(object metav1.Object, template *corev1.PodTemplateSpec, encod
 	return view
 }
 
-// Narrowed returns the view with fewer annotations, and without labels.
+// Narrowed returns the view with fewer annotations, and without labels and what a CronJob gives its Jobs.
 func (v View) Narrowed(keep func(key string) bool) View {
 	v.Annotations, v.TemplateAnnotations = kept(v.Annotations, keep), kept(v.TemplateAnnotations, keep)
-	v.Labels, v.TemplateLabels = nil, nil
+	v.Labels, v.TemplateLabels, v.JobTemplateAnnotations, v.JobTemplateLabels = nil, nil, nil, nil
 	return v
 }
 

@@ -10,9 +10,13 @@ package notice
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"inpod.dev/inpod/controller/internal/observe"
+	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/injection"
 )
 
 // Reasons of events.
@@ -80,7 +84,7 @@ func skipped(facts Facts) []Notice {
 	var notices []Notice
 	at := map[string]int{}
 	for _, pod := range facts.Skipped {
-		if !belongs(pod, facts) {
+		if !belongs(pod, facts) || isInvalidAnnotation(pod, facts) {
 			continue
 		}
 		n := Notice{
@@ -143,6 +147,17 @@ func crashes(facts Facts) []Notice {
 			"inpod has set shareProcessNamespace there, under which a few images end at once because they have to be PID 1. "+
 			"If that is the cause, set shareProcessNamespace: false on the pod template; changes are then rolled out", worst.Container, worst.Crash.Ends, worst.Name),
 	}}
+}
+
+// isInvalidAnnotation reports whether nothing is said against a pod but that it has an unknown key, and its workload has it on the
+// template: then the event InvalidAnnotation names the key, and says what comes of it.
+func isInvalidAnnotation(pod observe.Skipped, facts Facts) bool {
+	if facts.Workload == nil || pod.Skip != (injection.Skip{Reason: injection.BadAnnotation, HasUnknownKey: true}) {
+		return false
+	}
+	return slices.ContainsFunc(facts.Workload.Problems, func(p annotation.Problem) bool {
+		return p.Unknown && p.OnTemplate && strings.HasPrefix(p.Key, annotation.Domain)
+	})
 }
 
 // belongs reports whether a pod is of the workload that there is now, and not of one of the same name before it.

@@ -185,6 +185,31 @@ func TestWhatPodsWithoutSidecarReport(t *testing.T) {
 	}
 }
 
+// A key on the template that is none of inpod's is reported as that, and what comes of it with it.
+func TestAnUnknownKeyIsOneEvent(t *testing.T) {
+	t.Parallel()
+	unknown := annotation.Problem{Key: "inpod.dev/setle", OnTemplate: true, Unknown: true}
+	for name, tc := range map[string]struct {
+		problems []annotation.Problem
+		skip     injection.Skip
+		want     int
+	}{
+		"it is on the template":        {[]annotation.Problem{unknown}, injection.Skip{Reason: injection.BadAnnotation, HasUnknownKey: true}, 0},
+		"it is on the pods alone":      {nil, injection.Skip{Reason: injection.BadAnnotation, HasUnknownKey: true}, 1},
+		"it is on the workload itself": {[]annotation.Problem{{Key: "inpod.dev/setle", Unknown: true}}, injection.Skip{Reason: injection.BadAnnotation, HasUnknownKey: true}, 1},
+		"another one has a bad value":  {[]annotation.Problem{unknown}, injection.Skip{Reason: injection.BadAnnotation, HasUnknownKey: true, Keys: "inpod.dev/preset"}, 1},
+		"there is another reason":      {[]annotation.Problem{unknown}, injection.Skip{Reason: injection.NoTrigger}, 1},
+	} {
+		facts := notice.Facts{
+			Workload: &observe.Workload{View: workload.View{Key: key("shop", "web"), UID: "uid"}, Problems: tc.problems},
+			Skipped:  []observe.Skipped{{Namespace: "shop", Name: "web-1", Owner: "owner", Skip: tc.skip}},
+		}
+		if got := notice.About(facts); len(got) != tc.want {
+			t.Errorf("%s: %v, want %d", name, got, tc.want)
+		}
+	}
+}
+
 func TestANoticeIsWrittenAgainWhenItIsTrueAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

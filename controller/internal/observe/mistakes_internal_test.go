@@ -10,6 +10,7 @@ import (
 
 	"inpod.dev/inpod/internal/annotation"
 	obj "inpod.dev/inpod/internal/objtest"
+	"inpod.dev/inpod/internal/workload"
 )
 
 func texts(problems []annotation.Problem) []string {
@@ -24,9 +25,11 @@ func TestKeysOnWorkloadsThatDoNotCount(t *testing.T) {
 	t.Parallel()
 	labeled := obj.Deployment("labeled")
 	labeled.Labels = map[string]string{"reloader.stakater.com/auto": "true", "team": "shop"}
+	jobs := obj.CronJob("labeled")
+	jobs.Spec.JobTemplate.Annotations = map[string]string{"reloader.stakater.com/auto": "true"}
 	for name, tc := range map[string]struct {
-		deployment any
-		want       []string
+		workload any
+		want     []string
 	}{
 		"a misspelled annotation": {
 			obj.Deployment("labeled", obj.Annotation("secrets.reloader.stakater.com/reload", "db")),
@@ -37,7 +40,10 @@ func TestKeysOnWorkloadsThatDoNotCount(t *testing.T) {
 		},
 		"a misspelled annotation of the template": {
 			obj.Deployment("labeled", obj.TemplateAnnotation("inpod.dev/presett", "nginx")),
-			[]string{"annotation inpod.dev/presett on the pod template: is no key of inpod or Reloader; did you mean inpod.dev/preset?"},
+			[]string{"annotation inpod.dev/presett on the pod template: is no key of inpod or Reloader; did you mean inpod.dev/preset? Pods that carry it get no sidecar"},
+		},
+		"a key that a CronJob gives its Jobs": {
+			jobs, []string{"annotation reloader.stakater.com/auto on the job template: has no effect there: it counts on the workload or the pod template, spec.jobTemplate.spec.template"},
 		},
 		"a value": {
 			obj.Deployment("labeled", obj.Annotation("configmap.reloader.stakater.com/reload", "shop-*")),
@@ -47,7 +53,10 @@ func TestKeysOnWorkloadsThatDoNotCount(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			kind := kindOf(t, "Deployment")
-			item, err := reduceWorkload(tc.deployment, kind, annotation.NewChecker(annotation.DefaultKeys()), newHistory[*workloadItem]())
+			if tc.workload == jobs {
+				kind = workload.CronJob()
+			}
+			item, err := reduceWorkload(tc.workload, kind, annotation.NewChecker(annotation.DefaultKeys()), newHistory[*workloadItem]())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -55,7 +64,7 @@ func TestKeysOnWorkloadsThatDoNotCount(t *testing.T) {
 			if diff := cmp.Diff(tc.want, texts(got.Problems)); diff != "" {
 				t.Errorf("problems (-want +got):\n%s", diff)
 			}
-			if got.Labels != nil || got.TemplateLabels != nil || len(got.TemplateAnnotations) > 0 {
+			if got.Labels != nil || got.TemplateLabels != nil || got.JobTemplateAnnotations != nil || len(got.TemplateAnnotations) > 0 {
 				t.Errorf("kept in memory: %v %v %v", got.Labels, got.TemplateLabels, got.TemplateAnnotations)
 			}
 		})
@@ -141,7 +150,7 @@ func TestAReferenceToANamespaceIsOneThatEventsAccept(t *testing.T) {
 		l := open(t, objects(saying("inpod.dev/wndow", "x")), withDefaults)
 		want := []Mistake{{
 			About:    corev1.ObjectReference{APIVersion: "v1", Kind: "Namespace", Namespace: obj.Namespace, Name: obj.Namespace},
-			Problems: []annotation.Problem{{Key: "inpod.dev/wndow", Value: "x", Fault: "is no key of inpod or Reloader; did you mean inpod.dev/window?"}},
+			Problems: []annotation.Problem{{Key: "inpod.dev/wndow", Value: "x", Unknown: true, Fault: "is no key of inpod or Reloader; did you mean inpod.dev/window?"}},
 		}}
 		got := l.Mistakes()
 		for i := range got {

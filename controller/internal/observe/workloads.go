@@ -108,6 +108,7 @@ func reduceWorkload(object any, kind workload.Kind, checker *annotation.Checker,
 		item.Problems = annotation.Few(append(item.Problems, checker.Check(annotation.Object{
 			At: annotation.AtWorkload, Annotations: wide.Annotations, Labels: wide.Labels,
 			TemplateAnnotations: wide.TemplateAnnotations, TemplateLabels: wide.TemplateLabels,
+			JobTemplateAnnotations: wide.JobTemplateAnnotations, JobTemplateLabels: wide.JobTemplateLabels,
 		})...))
 	}
 	item.ListedAt = listedAt(meta, keys, item.Policy)
