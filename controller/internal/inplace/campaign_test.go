@@ -411,6 +411,23 @@ func TestHurryNudgesThePodsThatMountTheSource(t *testing.T) {
 	})
 }
 
+// A source that is edited faster than its pods can be nudged is nudged for again, and not for each edit.
+func TestNudgesOfOneSourceMerge(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(3000) // three seconds of nudges
+		w.lead(t)
+		for range 10 {
+			w.early.Add(web, use().Scope.Ref)
+			after(100 * time.Millisecond)
+		}
+		after(time.Minute)
+		if len(w.nudges) != 6000 {
+			t.Errorf("%d nudges for ten edits in a second, want two for each of 3000 pods", len(w.nudges))
+		}
+	})
+}
+
 // A bundle may be in the pods of the whole cluster: each kubelet brings it within 90 s by itself, and an edit of something else
 // does not wait behind ten thousand nudges.
 func TestNudgesForWhatIsInNoNamespaceTakeHalfThePaceAndWaitForNothing(t *testing.T) {

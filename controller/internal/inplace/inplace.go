@@ -99,16 +99,18 @@ func (r *Reloader) Lead(ctx context.Context, work func(context.Context)) {
 	r.running.Wait()
 }
 
-// hurry nudges the pods of a workload that mount one of these sources, without waiting for anything.
-func (r *Reloader) hurry(key workload.Key, ref source.Ref, text string) {
+// hurry nudges the pods of a workload that mount a source, without waiting for anything. It reports whether there is something to
+// do, and calls done when that is over.
+func (r *Reloader) hurry(key workload.Key, ref source.Ref, text string, done func()) bool {
 	pods := r.options.World.Pods(key)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ctx == nil || len(pods) == 0 {
-		return
+		return false
 	}
 	ctx := r.ctx
 	r.running.Go(func() {
+		defer done()
 		for _, pod := range pods {
 			if pod.Over || !mounts(pod, ref) {
 				continue
@@ -122,6 +124,7 @@ func (r *Reloader) hurry(key workload.Key, ref source.Ref, text string) {
 			}
 		}
 	})
+	return true
 }
 
 func mounts(pod observe.Pod, ref source.Ref) bool {

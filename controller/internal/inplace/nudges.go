@@ -59,9 +59,10 @@ func (r *Reloader) nudgeEarly(items workqueue.TypedInterface[changedSource]) {
 		if shutdown {
 			return
 		}
-		if text, follows := r.options.NudgeText(item.key, item.ref); follows {
-			r.hurry(item.key, item.ref, text)
+		done := func() { items.Done(item) } // from then on the same pair may be taken again
+		text, follows := r.options.NudgeText(item.key, item.ref)
+		if !follows || !r.hurry(item.key, item.ref, text, done) {
+			done()
 		}
-		items.Done(item)
 	}
 }

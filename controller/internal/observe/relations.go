@@ -46,7 +46,7 @@ func (o *Observer) acting(item *workloadItem) (w Workload, actsFor []workload.Ke
 	if item.TemplateOwner != (workload.Key{}) {
 		actsFor = nil // its pods alone run the template that it restarts
 	}
-	if o.hasActingOwner(item) {
+	if o.hasActingOwner(item) || slices.ContainsFunc(owned, item.leavesItTo) {
 		w.Policy = noPolicy()
 	}
 	for _, key := range append([]workload.Key{item.View.Key}, actsFor...) {
@@ -113,6 +113,9 @@ func (o *Observer) hasActingOwner(item *workloadItem) bool {
 	owner, exists := o.item(item.owner)
 	return exists && owner.Fault == "" && (owner.Policy.Asks() || !item.Policy.Asks())
 }
+
+// leavesItTo reports whether a workload that it owns acts, since that one alone asks for something.
+func (i *workloadItem) leavesItTo(owned *workloadItem) bool { return owned.Policy.Asks() && !i.Policy.Asks() }
 
 // The indices from a workload to those that run its template, and to those that it owns.
 const (

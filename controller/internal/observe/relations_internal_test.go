@@ -139,7 +139,7 @@ func TestWhoMakesAWorkloadActsForIt(t *testing.T) {
 		"the maker asks":                   {[]obj.Part{auto}, nil, false, []string{"Rollout"}},
 		"what is made asks":                {nil, []obj.Part{auto}, false, []string{"Deployment"}},
 		"all are followed":                 {nil, nil, true, []string{"Rollout"}},
-		"all are followed, and one asks":   {nil, []obj.Part{auto}, true, []string{"Deployment", "Rollout"}},
+		"all are followed, and one asks":   {nil, []obj.Part{auto}, true, []string{"Deployment"}},
 		"the maker has no template to use": {[]obj.Part{auto, obj.Container("")}, []obj.Part{auto}, false, []string{"Deployment"}},
 	} {
 		t.Run(name, func(t *testing.T) {

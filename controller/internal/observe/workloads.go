@@ -65,10 +65,12 @@ func (o *Observer) workloadInformer(kind workload.Kind, namespace string, option
 		UpdateFunc: func(before, after any) {
 			was, ok1 := before.(*workloadItem)
 			is, ok2 := after.(*workloadItem)
-			if ok1 && ok2 && (!was.Same(is.View) || !slices.Equal(was.Problems, is.Problems)) {
+			if ok1 && ok2 && (!was.Same(is.View) || was.owner != is.owner || !slices.Equal(was.Problems, is.Problems)) {
 				o.notify(is.View.Key, is.TemplateOwner)
-				if was.TemplateOwner != is.TemplateOwner && was.TemplateOwner != (workload.Key{}) {
-					o.options.Notify(was.TemplateOwner, WorkloadChanged)
+				for former, now := range map[workload.Key]workload.Key{was.TemplateOwner: is.TemplateOwner, was.owner: is.owner} {
+					if former != now && former != (workload.Key{}) {
+						o.options.Notify(former, WorkloadChanged)
+					}
 				}
 			}
 		},
@@ -76,6 +78,9 @@ func (o *Observer) workloadInformer(kind workload.Kind, namespace string, option
 			if item, ok := deleted[*workloadItem](object); ok {
 				last.forget(item)
 				o.notify(item.View.Key, item.TemplateOwner)
+				if item.owner != (workload.Key{}) { // the store has forgotten it
+					o.options.Notify(item.owner, WorkloadChanged)
+				}
 			}
 		},
 	})

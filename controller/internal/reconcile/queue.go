@@ -36,6 +36,8 @@ type Queue struct {
 	mu      sync.Mutex
 	items   workqueue.TypedRateLimitingInterface[workload.Key] // nil while another replica leads
 	changes map[workload.Key]changes
+	// edited are the workloads in items that were added for anything else than a change of a source.
+	edited map[workload.Key]struct{}
 }
 
 // changes are those of the sources of one workload.
@@ -48,7 +50,9 @@ type changes struct {
 
 // NewQueue returns a queue that drops everything until a [Loop] with it runs.
 func NewQueue(options QueueOptions) *Queue {
-	return &Queue{options: options, others: make(chan struct{}, 1), changes: map[workload.Key]changes{}}
+	return &Queue{
+		options: options, others: make(chan struct{}, 1), changes: map[workload.Key]changes{}, edited: map[workload.Key]struct{}{},
+	}
 }
 
 // Enqueue has a workload reconciled. It never blocks.
@@ -60,8 +64,29 @@ func (q *Queue) Enqueue(key workload.Key, change observe.Change) {
 	}
 	if change == observe.SourceChanged {
 		q.note(key, time.Now())
+	} else {
+		q.edited[key] = struct{}{}
 	}
 	q.items.Add(key)
+}
+
+// retry has a workload reconciled again after a while that grows with each failure.
+func (q *Queue) retry(key workload.Key) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.items != nil {
+		q.edited[key] = struct{}{}
+		q.items.AddRateLimited(key)
+	}
+}
+
+// wasEdited reports whether a workload that was taken had been added for anything else than a change of a source.
+func (q *Queue) wasEdited(key workload.Key) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	_, ok := q.edited[key]
+	delete(q.edited, key)
+	return ok
 }
 
 // Mistaken has the objects that are no workloads checked again for keys that do not count. It never blocks.
@@ -80,7 +105,7 @@ func (q *Queue) start() workqueue.TypedRateLimitingInterface[workload.Key] {
 	)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.items, q.changes = items, map[workload.Key]changes{}
+	q.items, q.changes, q.edited = items, map[workload.Key]changes{}, map[workload.Key]struct{}{}
 	return items
 }
 

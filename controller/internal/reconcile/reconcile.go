@@ -153,7 +153,7 @@ func (l *Loop) Run(ctx context.Context) {
 	l.options.Log.Info("looking at every workload", "workloads", len(keys))
 	for _, key := range keys {
 		l.resettle(key, time.Now())
-		queue.Add(key)
+		l.queue.Enqueue(key, observe.WorkloadChanged)
 	}
 	var workers sync.WaitGroup
 	for range l.options.Workers {
@@ -187,7 +187,7 @@ func (l *Loop) next(ctx context.Context, queue workqueue.TypedRateLimitingInterf
 	switch {
 	case err != nil:
 		l.queue.addAll(l.turns.give(key)) // the others need not wait for it
-		queue.AddRateLimited(key)
+		l.queue.retry(key)
 	case after > 0:
 		queue.AddAfter(key, after) // what has failed before has not worked yet: its back-off goes on
 	default:
@@ -211,6 +211,7 @@ func (l *Loop) survive(ctx context.Context, key workload.Key) (after time.Durati
 
 // look handles one workload. It returns when to look again, 0 for not before something changes.
 func (l *Loop) look(ctx context.Context, key workload.Key) (time.Duration, error) {
+	edited := l.queue.wasEdited(key)
 	w, exists := l.options.World.Workload(key)
 	if !exists {
 		l.drop(key)
@@ -219,7 +220,11 @@ func (l *Loop) look(ctx context.Context, key workload.Key) (time.Duration, error
 		return 0, nil
 	}
 	s := l.begin(key, w)
-	unsettled := max(l.queue.settleRemaining(w), l.options.World.Unsteady(key.Namespace))
+	settling := l.queue.settleRemaining(w)
+	if settling > 0 && !edited {
+		return settling, nil // what a source is between two writes of one change is not concluded from
+	}
+	unsettled := max(settling, l.options.World.Unsteady(key.Namespace))
 	if s.stale(w, time.Now()) {
 		return soonest(unsettled, staleWait), nil // our own last write is not in the picture yet
 	}

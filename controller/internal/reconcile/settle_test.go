@@ -202,6 +202,49 @@ func TestAChangeThatIsTakenBackRollsNothing(t *testing.T) {
 	})
 }
 
+// What a source is for a moment, between two writes of one change, is not concluded from.
+func TestNothingIsConcludedBeforeSourcesHaveSettled(t *testing.T) {
+	t.Parallel()
+	const search, match = "reloader.stakater.com/search", "reloader.stakater.com/match"
+	matching := func(value string) metav1.Object {
+		return objtest.Annotated(objtest.ConfigMap("a", "k", value), match, "true")
+	}
+	followsNothingElse := objtest.Deployment("web", objtest.Annotation(search, "true"), objtest.EnvFrom(objtest.CM("a")))
+	for name, tc := range map[string]struct {
+		web    metav1.Object
+		before []metav1.Object
+		edits  []metav1.Object
+		want   []string
+	}{
+		"a source that is replaced, and annotated again": {
+			followsNothingElse, []metav1.Object{matching("0")}, []metav1.Object{objtest.ConfigMap("a", "k", "1"), matching("1")}, []string{"rolled web"},
+		},
+		"a source that appears, and is filled": {
+			objtest.Deployment("web", objtest.Annotation("reloader.stakater.com/auto", "true"), objtest.EnvFrom(objtest.CM("a").Optional())),
+			nil, []metav1.Object{objtest.ConfigMap("a"), objtest.ConfigMap("a", "k", "1")}, []string{"recorded web"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newTown(t, func(o *reconcile.Options) { o.Rules.OnCreate = false })
+				w.apply(append(tc.before, tc.web)...)
+				w.lead()
+				time.Sleep(time.Hour)
+				begun := len(w.done())
+				for _, edit := range tc.edits {
+					w.apply(edit)
+					time.Sleep(settle / 2)
+				}
+				time.Sleep(time.Hour)
+				if diff := cmp.Diff(tc.want, w.done()[begun:]); diff != "" {
+					t.Errorf("writes (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
 // A change that arrives after a PATCH was done and before its answer is here is not lost.
 func TestAChangeDuringAWriteIsSeenAfterIt(t *testing.T) {
 	t.Parallel()
