@@ -17,10 +17,11 @@ type Bounds struct {
 
 // Bounded accepts connections within bounds. One too many takes the place of another one:
 //
-//	the address has all that it may have   one of its own that waits
+//	the address has all that it may have   one of its own that waits, one that had a request first
 //	all places are taken                   one of the address that has most, a waiting one first
 //
-// A connection waits while no request is served on it, and one that never had any goes first. One with a request is closed for
+// A connection waits while no request is served on it. Of another address one that never had any goes first; of its own, one that
+// had, as a burst of one caller must not end its own handshakes. One with a request is closed for
 // an address that has at least two fewer and for nobody else: whoever fills all places gives them up one by one until all have
 // the same. So it takes as many addresses as there are places to keep another one out, and the question of one that has few
 // connections is not interrupted.
@@ -118,15 +119,18 @@ func place(open []*conn, bounds Bounds, address string) (victim *conn, ok bool) 
 		if !isFull && c.address != address {
 			gives = has[c.address] > own && c.requests == 0 || has[c.address] > own+1
 		}
-		if gives && (victim == nil || before(c, victim, has)) {
+		if gives && (victim == nil || before(c, victim, has, isFull)) {
 			victim = c
 		}
 	}
 	return victim, victim != nil
 }
 
-// before reports whether c is closed rather than another one.
-func before(c, other *conn, has map[string]int) bool {
+// before reports whether c is closed rather than another one: of its own address, or of the others.
+func before(c, other *conn, has map[string]int, ofItsOwn bool) bool {
+	if ofItsOwn {
+		return c.served > other.served
+	}
 	return cmp.Or(
 		cmp.Compare(has[other.address], has[c.address]), // of the address that has most
 		cmp.Compare(min(c.requests, 1), min(other.requests, 1)),

@@ -30,7 +30,8 @@ func TestWhoGivesUpAPlace(t *testing.T) {
 	}{
 		"there is room": {"a+a+b+", "c", "none"},
 		"the address has its part, and one waits":                {"a+a.a+b-", "a", "1"},
-		"one that never had a request goes first":                {"a.a+a-", "a", "2"},
+		"one of its own that had a request goes first":           {"a-a+a.", "a", "2"},
+		"one that never had a request goes first":                {"a.a+a-b.c.d.", "e", "2"},
 		"the address has its part, and all are under way":        {"a+a+a+b-", "a", "refused"},
 		"all is taken, and the fullest address has one waiting":  {"b.a+a.a+c.c.", "d", "2"},
 		"all is taken, and the fullest address has none waiting": {"b.a+a+a+c.c.", "d", "1"},

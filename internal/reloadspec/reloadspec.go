@@ -56,10 +56,11 @@ func patternFault(err error) string {
 	return err.Error()
 }
 
-// The errors of a URL do not quote it.
+// The errors of a URL and of a command do not quote it: both may hold a password.
 var (
-	errURL    = errors.New("is not a URL; use http://…, https://… or unix:/path/to.sock:/path/in/request")
-	errEscape = errors.New("is not a URL; in a user, a password or a query, write other characters than letters and digits as % and two digits")
+	errCommand = errors.New(`is not a command; use a JSON array of strings, such as ["nginx","-t"], that is not empty`)
+	errURL     = errors.New("is not a URL; use http://…, https://… or unix:/path/to.sock:/path/in/request")
+	errEscape  = errors.New("is not a URL; in a user, a password or a query, write other characters than letters and digits as % and two digits")
 )
 
 // CheckURL returns what is wrong with a URL, nil when nothing is.
@@ -142,7 +143,7 @@ func (s Statuses) Contain(code int) bool {
 func ParseCommand(text string) ([]string, error) {
 	var argv []string
 	if err := json.Unmarshal([]byte(text), &argv); err != nil || len(argv) == 0 || argv[0] == "" {
-		return nil, fmt.Errorf(`%q is not a command; use a JSON array of strings, such as ["nginx","-t"], that is not empty`, text)
+		return nil, errCommand
 	}
 	return argv, nil
 }

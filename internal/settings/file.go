@@ -81,7 +81,7 @@ func givenIn(value any, into Value) (given, error) {
 	entries, isList := value.([]any)
 	if !isList {
 		text, err := textOf(value)
-		return given{text: text, isFile: true}, err
+		return given{text: text}, err
 	}
 	if _, ok := into.(List); !ok {
 		return given{}, errors.New("is a list, and one value is wanted")
@@ -94,7 +94,7 @@ func givenIn(value any, into Value) (given, error) {
 		}
 		texts = append(texts, text)
 	}
-	return given{entries: texts, isFile: true}, nil
+	return given{entries: texts}, nil
 }
 
 // textOf writes one value of the file as it would be written on the command line.

@@ -171,7 +171,6 @@ type given struct {
 	text    string
 	entries []string // those of a list in the file; nil for one text
 	origin  string
-	isFile  bool
 }
 
 // into sets a value.
@@ -179,8 +178,8 @@ func (g given) into(v Value) error {
 	if list, ok := v.(List); ok && g.entries != nil {
 		return list.SetList(g.entries)
 	}
-	if variable, ok := v.(inVariable); ok && !g.isFile {
-		return variable.setVariable(g.text)
+	if one, ok := v.(inOneText); ok {
+		return one.setOne(g.text)
 	}
 	return v.Set(g.text)
 }

@@ -24,9 +24,9 @@ type List interface {
 	SetList(entries []string) error
 }
 
-// inVariable is a [Value] that is written in another way as an environment variable than as a flag.
-type inVariable interface {
-	setVariable(text string) error
+// inOneText is a [Value] whose entries a variable, or one text in the configuration file, has all in one, unlike a flag.
+type inOneText interface {
+	setOne(text string) error
 }
 
 func isBool(v Value) bool {
@@ -169,24 +169,27 @@ type repeated struct {
 	placeholder string
 }
 
-// Repeated is a list whose flag is given once for each entry. In an environment variable, semicolons separate the entries.
+// Repeated is a list whose flag is given once for each entry. In an environment variable, and in one text in the configuration
+// file, semicolons separate the entries.
 func Repeated(field *[]string, placeholder string) Value {
 	return &repeated{field: field, placeholder: placeholder}
 }
 
-// Set implements [pflag.Value].
+// Set implements [pflag.Value]. An empty entry, as templates produce it, is dropped.
 func (r *repeated) Set(text string) error {
-	*r.field = append(*r.field, text)
+	if text != "" {
+		*r.field = append(*r.field, text)
+	}
 	return nil
 }
 
 // SetList implements [List].
 func (r *repeated) SetList(entries []string) error {
-	*r.field = slices.Clone(entries)
+	*r.field = slices.DeleteFunc(slices.Clone(entries), func(entry string) bool { return entry == "" })
 	return nil
 }
 
-func (r *repeated) setVariable(text string) error {
+func (r *repeated) setOne(text string) error {
 	for entry := range strings.SplitSeq(text, variableSeparator) {
 		if entry = strings.TrimSpace(entry); entry != "" {
 			*r.field = append(*r.field, entry)

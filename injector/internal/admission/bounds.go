@@ -24,14 +24,16 @@ const (
 	// bytesPerAdded is what one byte of what is added to a pod can cost until the answer is written: six in the patch, which is written
 	// and copied, encoded once more for the answer, and copied with it (TestAnAnswerCostsNoMoreThanItsPrice).
 	bytesPerAdded = 40
-	// bodies and pods are how much may be held at one time, in bytes, of what was received and of what was read from it and is
-	// answered.
-	bodies = 14 << 20
-	pods   = 48 << 20
-	// shares is into how many parts both are divided: one address may have one. An API server has an address of its own, so that
+	// bodies, pods and answers are how much may be held at one time, in bytes, of what was received, of what was read from it, and
+	// of what is answered. A review takes of them in this order. They are apart, so that reviews which hold a part each never
+	// wait for each other.
+	bodies  = 14 << 20
+	pods    = 48 << 20
+	answers = 11 << 20
+	// shares is into how many parts each is divided: one address may have one. An API server has an address of its own, so that
 	// as many others have to act together to take its part.
 	shares = 4
-	// Half of both is for addresses that hold little: a 32nd part of the whole, which is 7 reviews of the usual size, or a pod of
+	// Half of each is for addresses that hold little: a 32nd part of the whole, which is 7 reviews of the usual size, or a pod of
 	// 1,000 elements. So many addresses that post all they can keep none from being answered that asks as usual.
 	large  = 2
 	little = 32

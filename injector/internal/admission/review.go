@@ -60,9 +60,11 @@ type Handler struct {
 	Metrics  *Metrics
 	Log      *slog.Logger
 
-	once         sync.Once
-	bodies, pods *pool
-	log          *slog.Logger // Log, limited: callers cause each line of it
+	once sync.Once
+
+	bodies, pods, answers *pool
+
+	log *slog.Logger // Log, limited: callers cause each line of it
 }
 
 // ServeHTTP implements [http.Handler].
@@ -86,7 +88,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *Handler) prepare() {
-	h.bodies, h.pods, h.log = newPool(bodies), newPool(pods), Limited(h.Log)
+	h.bodies, h.pods, h.answers, h.log = newPool(bodies), newPool(pods), newPool(answers), Limited(h.Log)
 }
 
 func outcomeOf(status int) outcome {
@@ -243,7 +245,7 @@ func (h *Handler) answer(ctx context.Context, r *review, caller string, namespac
 	if err != nil || report.Reason == "" {
 		return nil, sent, err
 	}
-	room, err := h.pods.take(ctx, caller, int64(change.Size())*bytesPerAdded)
+	room, err := h.answers.take(ctx, caller, int64(change.Size())*bytesPerAdded)
 	if err != nil {
 		return nil, sent, fmt.Errorf("answer the review: %w", err)
 	}

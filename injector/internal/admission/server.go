@@ -21,20 +21,14 @@ const (
 	writeTimeout  = 10 * time.Second
 	// idleTimeout is long, since API servers keep their connections, and making one costs more than an answer.
 	idleTimeout = 5 * time.Minute
-	// maxHeader is the size of a header, in bytes: that of an API server has a few hundred, and two thousand with a token. It is
-	// held while its request is under way, and maxStreams is the number of these at a time in a connection; who needs more makes
-	// more connections. A frame is held as a whole, from its first bytes on.
-	maxHeader  = 4 << 10
-	maxStreams = 16
-	maxFrame   = 16 << 10
-	// receiveBuffer is what a connection may send without being read, in bytes. HTTP/2 keeps it in memory, whatever room there is
-	// for reviews.
-	receiveBuffer = 64 << 10
-	// maxConnections is how many there may be, and maxPerAddress how many of one address. An API server needs one or two; where
-	// a proxy stands before them, all of theirs come from its address. When all are taken, an address that has many gives them up
-	// for one that has few (package listen).
-	maxConnections = 128
-	maxPerAddress  = 16
+	// maxHeader is the size of a header, in bytes: that of an API server has a few hundred, and two thousand with a token.
+	maxHeader = 4 << 10
+	// maxConnections is how many there may be, and maxPerAddress how many of one address. An API server speaks HTTP/1.1 to a
+	// Service, with a connection for each review under way, and keeps up to 25 for each webhook
+	// (k8s.io/apiserver/pkg/util/webhook/client.go); where a proxy stands before several, all of theirs come from its address.
+	// When all are taken, an address that has many gives them up for one that has few (package listen).
+	maxConnections = 256
+	maxPerAddress  = 128
 	// stopTimeout is what answers that are under way get when the program stops.
 	stopTimeout = 10 * time.Second
 )
@@ -87,13 +81,10 @@ func (s *Server) Run(ctx context.Context) error {
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
-		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams: maxStreams, MaxReadFrameSize: maxFrame,
-			MaxReceiveBufferPerConnection: receiveBuffer, MaxReceiveBufferPerStream: receiveBuffer,
-			MaxDecoderHeaderTableSize: 4 << 10, MaxEncoderHeaderTableSize: 4 << 10,
-		},
-		ErrorLog: slog.NewLogLogger(connectionLog(s.Log), slog.LevelDebug),
+		Protocols:         new(http.Protocols), // HTTP/2 would hold memory that nobody counts, and no API server speaks it here
+		ErrorLog:          slog.NewLogLogger(connectionLog(s.Log), slog.LevelDebug),
 	}
+	server.Protocols.SetHTTP1(true)
 	served := make(chan error, 1)
 	bounded := listen.New(s.listener, listen.Bounds{Total: maxConnections, PerAddress: maxPerAddress})
 	bounded.Prepare(server)

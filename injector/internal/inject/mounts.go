@@ -96,9 +96,8 @@ func (p *plan) arguments(home string) []string {
 	}
 	args = append(args, p.ask.Arguments...)
 	args = append(args, "--state-file="+home+"/state", "--listen-address=:"+decimal(p.port))
-	if p.runsPrograms() {
-		args = append(args, "--ignore-environment") // it is the application's, whose ConfigMaps may set INPOD_ variables
-	}
+	// What is in the environment may be the application's, whose image or ConfigMaps may set INPOD_ variables.
+	args = append(args, "--ignore-environment")
 	if p.options.ConfirmKey != "" {
 		args = append(args, "--confirm-key="+p.options.ConfirmKey)
 	}

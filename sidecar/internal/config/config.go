@@ -71,6 +71,9 @@ func Load(args, environ []string, build version.Build) (Config, error) {
 		return Config{}, err
 	}
 	if t.Install != "" {
+		if origin := loaded.Origin("install"); origin != "flag --install" { // it would be done at each start, and nothing else
+			return Config{}, &settings.UsageError{Problems: []error{fmt.Errorf("%s: is taken as the flag --install alone", origin)}}
+		}
 		return t.Config, nil
 	}
 	r := reader{Check: settings.Check{Origin: loaded.Origin}, texts: t}

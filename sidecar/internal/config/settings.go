@@ -135,6 +135,10 @@ type command struct{ field *[]string }
 
 // Set implements [settings.Value].
 func (c command) Set(text string) (err error) {
+	if text == "" { // as templates produce it
+		*c.field = nil
+		return nil
+	}
 	*c.field, err = reloadspec.ParseCommand(text)
 	return err
 }
