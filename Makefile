@@ -111,13 +111,10 @@ test-presets: host tool-gotestsum ## the sidecar's presets against real servers,
 bench: build-host $(filter-out load images-host,$(cluster_steps)) tool-helm ## what the controller costs, as one table (ONLY=scenario,... for some)
 	@$(e2e_env) go run -tags e2e ./e2e/bench -controller bin/linux-$(HOST_ARCH)/controller $(if $(ONLY),-only $(ONLY))
 
-.PHONY: soak
-soak: $(cluster_steps) tool-helm ## edit at random for DURATION (20m), in place and by rollouts, and look what is left of it
-	@$(e2e_env) go run -tags e2e ./e2e/soak -duration $(or $(DURATION),20m) -seed $(or $(SEED),1)
-
-.PHONY: chaos
-chaos: $(cluster_steps) tool-helm ## 300 random changes while controller and API server are killed (SEED=1 replays a run; five minutes)
-	@$(e2e_env) go run -tags e2e ./e2e/chaos -seed $(or $(SEED),1) -strategy $(or $(STRATEGY),env-vars)
+.PHONY: stress
+stress: $(cluster_steps) tool-helm ## 300 random changes while controller and API server are killed (DURATION=20m FAULTS=false for memory; SEED=n replays)
+	@$(e2e_env) go run -tags e2e ./e2e/stress -faults=$(or $(FAULTS),true) -duration $(or $(DURATION),4m) \
+	  -seed $(or $(SEED),1) -strategy $(or $(STRATEGY),env-vars)
 
 .PHONY: test-lint
 test-lint: lint

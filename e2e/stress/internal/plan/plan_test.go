@@ -7,21 +7,22 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"inpod.dev/inpod/e2e/chaos/internal/plan"
+	"inpod.dev/inpod/e2e/stress/internal/plan"
 )
 
 func TestASeedGivesAlwaysTheSamePlan(t *testing.T) {
-	if diff := cmp.Diff(plan.New(7), plan.New(7)); diff != "" {
+	of := func(seed uint64) plan.Plan { return plan.New(seed, 4*time.Minute, true) }
+	if diff := cmp.Diff(of(7), of(7)); diff != "" {
 		t.Errorf("two plans of one seed differ:\n%s", diff)
 	}
-	if cmp.Equal(plan.New(7).Bursts, plan.New(8).Bursts) {
+	if cmp.Equal(of(7).Bursts, of(8).Bursts) {
 		t.Error("two seeds give the same changes")
 	}
 }
 
 func TestAPlanIsWhatItPromises(t *testing.T) {
 	for seed := range uint64(300) {
-		p := plan.New(seed)
+		p := plan.New(seed, 4*time.Minute, true)
 		if len(p.Workloads) != 40 {
 			t.Fatalf("seed %d: %d workloads, want 40", seed, len(p.Workloads))
 		}
@@ -63,9 +64,9 @@ func TestAPlanIsWhatItPromises(t *testing.T) {
 		if refused == 0 {
 			t.Errorf("seed %d: %s is never changed while it is refused", seed, p.Refused)
 		}
-		for name, n := range count {
-			if n > 10 {
-				t.Errorf("seed %d: %s has %d bursts, and is put off after ten rollouts", seed, name, n)
+		for _, w := range p.Workloads {
+			if n := count[w.Name]; n > 10 && w.Form != plan.InPlace {
+				t.Errorf("seed %d: %s has %d bursts, and is put off after ten rollouts", seed, w.Name, n)
 			}
 		}
 		faults := map[plan.What]int{}
@@ -75,6 +76,52 @@ func TestAPlanIsWhatItPromises(t *testing.T) {
 		if faults[plan.RestartAPI] != 2 || faults[plan.Refusal] != 2 || len(p.Faults) < 15 {
 			t.Errorf("seed %d: faults %v", seed, faults)
 		}
+	}
+}
+
+func TestALongRunPutsNoWorkloadOff(t *testing.T) {
+	for seed := range uint64(5) {
+		const length = time.Hour
+		p := plan.New(seed, length, false)
+		if len(p.Faults) > 0 {
+			t.Errorf("seed %d: faults %v, want none", seed, p.Faults)
+		}
+		last, inRow, changes, late := map[string]time.Duration{}, map[string]int{}, 0, 0
+		for _, b := range p.Bursts {
+			concerned := map[string]plan.Workload{}
+			for _, c := range b.Changes {
+				changes++
+				for _, w := range p.Users(c) {
+					concerned[w.Name] = w
+				}
+			}
+			for name, w := range concerned {
+				if b.At-last[name] >= 10*time.Minute {
+					inRow[name] = 0
+				}
+				last[name] = b.At
+				inRow[name]++
+				if inRow[name] > 10 && w.Form != plan.InPlace {
+					t.Errorf("seed %d: at %s %s has its burst %d without ten quiet minutes", seed, b.At, name, inRow[name])
+				}
+			}
+			if b.At > length-5*time.Minute {
+				late++
+			}
+		}
+		if changes < 1000 || late < 20 {
+			t.Errorf("seed %d: %d changes in an hour, %d of them in the last five minutes", seed, changes, late)
+		}
+	}
+}
+
+func TestFaultsComeAgainInALongRun(t *testing.T) {
+	count := map[plan.What]int{}
+	for _, f := range plan.New(1, 12*time.Minute, true).Faults {
+		count[f.What]++
+	}
+	if count[plan.Refusal] != 5 || count[plan.RestartAPI] != 8 {
+		t.Errorf("faults of twelve minutes are %v", count)
 	}
 }
 

@@ -17,14 +17,14 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
-	"inpod.dev/inpod/e2e/chaos/internal/plan"
 	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/stress/internal/plan"
 	"inpod.dev/inpod/internal/patience"
 	"inpod.dev/inpod/internal/source"
 )
 
 const (
-	space  = "inpod-chaos"
+	space  = "inpod-stress"
 	settle = 2 * time.Second
 	limit  = 5 * time.Minute
 	// argoRollouts has the real CustomResourceDefinition of Rollouts.
@@ -56,6 +56,8 @@ type stage struct {
 	rolled  map[string]int         // by Deployment: how often its template was changed
 	faults  map[plan.What]int
 	results map[string]row
+	live    map[types.UID]string // the pods that reload in place, as they were at the start
+	memory  memory
 	alone   [2]time.Time // when the refusal with nothing else began and ended
 }
 
@@ -72,9 +74,9 @@ func set(ctx context.Context, p plan.Plan, strategy string) (*stage, error) {
 		return nil, err
 	}
 	s := &stage{
-		Cluster: cluster, plan: p, release: kit.Release{Name: "chaos", Namespace: space + "-system"},
+		Cluster: cluster, plan: p, release: kit.Release{Name: "stress", Namespace: space + "-system"},
 		usages: map[string][]source.Usage{}, content: map[plan.Source]map[string]string{}, applied: map[string][]plan.Applied{},
-		edited: map[string]int{}, pending: map[string]time.Time{}, first: map[string]int64{}, faults: map[plan.What]int{}, rolled: map[string]int{}, lives: map[string][]types.UID{},
+		edited: map[string]int{}, pending: map[string]time.Time{}, first: map[string]int64{}, faults: map[plan.What]int{}, rolled: map[string]int{}, lives: map[string][]types.UID{}, memory: memory{},
 	}
 	if err := s.clear(ctx); err != nil {
 		return nil, err
@@ -83,7 +85,7 @@ func set(ctx context.Context, p plan.Plan, strategy string) (*stage, error) {
 }
 
 func (s *stage) install(ctx context.Context, strategy string) error {
-	fmt.Println("chaos: installing")
+	fmt.Println("stress: installing")
 	ctx, cancel := patience.Context(ctx, limit)
 	defer cancel()
 	if err := s.build(ctx); err != nil {
@@ -121,18 +123,22 @@ func (s *stage) install(ctx context.Context, strategy string) error {
 	if err := s.key(ctx); err != nil {
 		return err
 	}
-	fmt.Printf("chaos: %d workloads; waiting until the controller knows them\n", len(s.plan.Workloads))
+	fmt.Printf("stress: %d workloads; waiting until the controller knows them\n", len(s.plan.Workloads))
 	states, err := s.awaitAll(ctx)
 	for name, state := range states {
 		s.first[name] = state.generation
 	}
+	if err != nil {
+		return err
+	}
+	s.live, err = s.livePods(ctx)
 	return err
 }
 
 // build makes the program that breaks the local cluster.
 func (s *stage) build(ctx context.Context) error {
 	if !s.Env.Local() {
-		fmt.Println("chaos: this cluster is not the local one: its API server is not restarted, and pods are deleted instead of killed")
+		fmt.Println("stress: this cluster is not the local one: its API server is not restarted, and pods are deleted instead of killed")
 		return nil
 	}
 	root, err := kit.Checkout()

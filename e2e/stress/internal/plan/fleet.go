@@ -1,9 +1,9 @@
-// Package plan decides what make chaos does to a cluster: which workloads there are, what is changed in which order, and
+// Package plan decides what make stress does to a cluster: which workloads there are, what is changed in which order, and
 // what is broken meanwhile. It also counts the settled changes.
 //
 // It is pure: the same seed gives the same plan, and nothing here knows a cluster or a clock.
 //
-//	seed ──► New ──► Plan: workloads, bursts of changes, faults, each with its time
+//	seed, duration ──► New ──► Plan: workloads, bursts of changes, faults, each with its time
 //	changes as they were applied ──► Settled: how many rollouts they may lead to
 package plan
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -16,8 +17,20 @@ import (
 // memory is the resident memory of each program at each look, in bytes; of several pods the largest.
 type memory map[string][]int64
 
-// look asks the kubelet how much memory the containers use.
-func (s *soak) look(ctx context.Context) error {
+// weigh looks once a minute until the context ends.
+func (s *stage) weigh(ctx context.Context) {
+	for {
+		if err := s.lookAtMemory(ctx); err == nil { // else the API server is away
+			s.say("memory: %s", s.memory.last())
+		}
+		if !sleep(ctx, time.Minute) {
+			return
+		}
+	}
+}
+
+// lookAtMemory asks the kubelet how much memory the containers use.
+func (s *stage) lookAtMemory(ctx context.Context) error {
 	nodes, err := s.Client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return err

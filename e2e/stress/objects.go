@@ -13,13 +13,13 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"inpod.dev/inpod/e2e/chaos/internal/plan"
 	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/stress/internal/plan"
 	"inpod.dev/inpod/internal/annotation"
 )
 
 // domain is that of the annotation keys: another controller in the cluster does not follow the workloads.
-const domain = "chaos.inpod.dev"
+const domain = "stress.inpod.dev"
 
 // kind is where objects of a kind are, and where their pod template is.
 type kind struct {

@@ -15,9 +15,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
-	"inpod.dev/inpod/e2e/chaos/internal/plan"
 	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/stress/internal/plan"
 	"inpod.dev/inpod/internal/patience"
 )
 
@@ -43,6 +44,7 @@ func (s *stage) judge(ctx context.Context) []error {
 	sleep(ctx, 3*settle)
 	problems = append(problems, s.rows(wait)...)
 	problems = append(problems, s.pods(wait)...)
+	problems = append(problems, s.unchanged(wait)...)
 	return append(problems, s.held()...)
 }
 
@@ -123,6 +125,45 @@ func (s *stage) pods(ctx context.Context) []error {
 	return problems
 }
 
+// livePods are the pods that reload in place, once they are ready.
+func (s *stage) livePods(ctx context.Context) (map[types.UID]string, error) {
+	live := map[types.UID]string{}
+	for _, w := range s.plan.Workloads {
+		if w.Form != plan.InPlace {
+			continue
+		}
+		of := kit.Workload{Kind: string(w.Kind), Namespace: space, Name: w.Name}
+		if err := s.AwaitRollout(ctx, of); err != nil {
+			return nil, err
+		}
+		pods, err := s.Pods(ctx, of)
+		if err != nil {
+			return nil, err
+		}
+		for _, pod := range pods {
+			restarts := int32(0)
+			for _, status := range slices.Concat(pod.Status.ContainerStatuses, pod.Status.InitContainerStatuses) {
+				restarts += status.RestartCount
+			}
+			live[pod.UID] = fmt.Sprintf("pod %s with %d restarts", pod.Name, restarts)
+		}
+	}
+	return live, nil
+}
+
+// unchanged looks whether the pods that reload in place are those of the start, and were not restarted.
+func (s *stage) unchanged(ctx context.Context) []error {
+	now, err := s.livePods(ctx)
+	if err != nil {
+		return []error{err}
+	}
+	if !maps.Equal(s.live, now) {
+		return []error{fmt.Errorf("the pods that reload in place were %v at the start, and are %v",
+			slices.Sorted(maps.Values(s.live)), slices.Sorted(maps.Values(now)))}
+	}
+	return nil
+}
+
 // config is what a pod has of the ConfigMap.
 func (s *stage) config(ctx context.Context, w plan.Workload, pod string) (string, error) {
 	switch w.Form {
@@ -200,6 +241,9 @@ func (s *stage) eventually(ctx context.Context, want string, get func() (string,
 func (s *stage) held() []error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.alone[1].IsZero() { // nothing was refused
+		return nil
+	}
 	var problems []error
 	calm, alone := s.between(s.begun, s.alone[0]), s.between(s.alone[0], s.alone[1])
 	const enough = 15 * time.Second // a change that is made later need not be taken up before the end
@@ -260,14 +304,19 @@ func (s *stage) print(out io.Writer) {
 	for _, what := range slices.Sorted(maps.Keys(s.faults)) {
 		fmt.Fprintf(out, "fault: %s: %d times\n", what, s.faults[what])
 	}
-	for _, period := range []struct {
+	type period struct {
 		name     string
 		from, to time.Time
-	}{
-		{"without faults", s.begun, s.alone[0]},
-		{"while one workload was refused, the others", s.alone[0], s.alone[1]},
-		{"with all faults", s.alone[1], time.Now()},
-	} {
+	}
+	periods := []period{{"without faults", s.begun, time.Now()}}
+	if !s.alone[1].IsZero() {
+		periods = []period{
+			{"without faults", s.begun, s.alone[0]},
+			{"while one workload was refused, the others", s.alone[0], s.alone[1]},
+			{"with all faults", s.alone[1], time.Now()},
+		}
+	}
+	for _, period := range periods {
 		if all := lengths(s.between(period.from, period.to)); len(all) > 0 {
 			fmt.Fprintf(out, "wait %s: median %s, longest %s, of %d\n", period.name, round(all[len(all)/2]), round(all[len(all)-1]), len(all))
 		}

@@ -12,8 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"inpod.dev/inpod/e2e/chaos/internal/plan"
 	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/stress/internal/plan"
 )
 
 // change makes the changes of the plan, each at its time or as soon as the API server allows.

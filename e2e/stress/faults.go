@@ -19,8 +19,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"inpod.dev/inpod/e2e/chaos/internal/plan"
 	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/stress/internal/plan"
 )
 
 // breakThings injects the faults of the plan, each at its time, and returns when all are over.
@@ -117,14 +117,14 @@ func (s *stage) kill(ctx context.Context, leader, process bool) error {
 	return errors.New("there is none at the moment")
 }
 
-// keepLog writes what a controller that is about to die has logged to dist/chaos.
+// keepLog writes what a controller that is about to die has logged to dist/stress.
 func (s *stage) keepLog(ctx context.Context, pod corev1.Pod) {
 	log, err := s.Logs(ctx, pod.Namespace, pod.Name, corev1.PodLogOptions{})
 	root, rootErr := kit.Checkout()
 	if err != nil || rootErr != nil {
 		return
 	}
-	dir := filepath.Join(root, "dist", "chaos")
+	dir := filepath.Join(root, "dist", "stress")
 	if os.MkdirAll(dir, 0o750) == nil {
 		_ = os.WriteFile(filepath.Join(dir, fmt.Sprintf("%03.0fs-%s.log", time.Since(s.begun).Seconds(), pod.Name)), []byte(log), 0o600)
 	}
@@ -181,7 +181,7 @@ func policyOn(name string) (*admissionregistrationv1.ValidatingAdmissionPolicy, 
 			}},
 		},
 		Validations: []admissionregistrationv1.Validation{{
-			Expression: "object.spec.template == oldObject.spec.template", Message: "chaos refuses the template of " + name,
+			Expression: "object.spec.template == oldObject.spec.template", Message: "stress refuses the template of " + name,
 		}},
 	}}
 	return policy, &admissionregistrationv1.ValidatingAdmissionPolicyBinding{

@@ -10,13 +10,16 @@ import (
 )
 
 const (
-	changes = 300
-	// length is the time in which all changes are made.
-	length = 230 * time.Second
+	// pace is the time for one change on average: 300 in four minutes.
+	pace = 800 * time.Millisecond
 	// apart is the least time between two bursts on one workload, so that they are two settled changes.
 	apart = 7 * time.Second
-	// most is how many bursts a workload gets: the controller rolls a workload ten times, and puts it off from then on.
+	// most is how many bursts a workload gets that is rolled: the controller rolls a workload ten times, and puts it off from
+	// then on until it was left alone for ten minutes, which rest is longer than.
 	most = 8
+	rest = 11 * time.Minute
+	// spread is the longest time between two bursts on such a workload that a long run asks for.
+	spread = 2 * time.Minute
 )
 
 // Op is a sort of change.
@@ -63,15 +66,16 @@ type Plan struct {
 	Refused string
 }
 
-// New makes the plan of a seed.
-func New(seed uint64) Plan {
+// New makes the plan of a seed for a time, with or without faults.
+func New(seed uint64, length time.Duration, breaks bool) Plan {
 	m := maker{
 		random: rand.New(rand.NewPCG(seed, seed)), content: map[Source]map[string]string{},
 		last: map[string]time.Duration{}, bursts: map[string]int{},
+		apart: max(apart, min(spread, length/most-30*time.Second)),
 	}
 	m.plan = Plan{Seed: seed, Workloads: fleet(), Initial: map[Source]map[string]string{}}
 	for _, w := range m.plan.Workloads {
-		m.last[w.Name] = -apart
+		m.last[w.Name] = -rest
 		for _, s := range w.Sources() {
 			m.content[s] = map[string]string{m.plan.key(s): "0"}
 		}
@@ -80,8 +84,10 @@ func New(seed uint64) Plan {
 		m.plan.Initial[s] = maps.Clone(content)
 	}
 	m.plan.Refused = fmt.Sprintf("deploy-%d", 6+m.random.IntN(6)) // without pods, and with sources of its own
-	m.plan.Faults = faults(m.random)
-	m.changes()
+	if breaks {
+		m.plan.Faults = faults(m.random, length)
+	}
+	m.changes(length)
 	return m.plan
 }
 
@@ -112,20 +118,29 @@ type maker struct {
 	plan    Plan
 	content map[Source]map[string]string
 	counter int
-	// last and bursts are when a workload was changed last, and how often.
+	// apart is the least time between two bursts on one workload that is rolled.
+	apart time.Duration
+	// last and bursts are when a workload was changed last, and how often since it rested.
 	last   map[string]time.Duration
 	bursts map[string]int
 }
 
-func (m *maker) changes() {
+func (m *maker) changes(length time.Duration) {
 	// Bursts have between one and three changes: an even pace makes them come to an end together.
-	made := 0
-	for made < changes {
-		at := length * time.Duration(made) / changes
-		w := m.pick(at)
+	changes := int(length / pace)
+	for made := 0; made < changes; {
+		at := pace * time.Duration(made)
+		w, found := m.pick(at)
+		if !found { // in a long run there are moments in which all rest
+			made++
+			continue
+		}
 		burst := Burst{At: at, Changes: m.burst(w, at, changes-made)}
 		made += len(burst.Changes)
 		for _, name := range m.concerned(w, burst) {
+			if at-m.last[name] >= rest {
+				m.bursts[name] = 0
+			}
 			m.last[name] = at
 			m.bursts[name]++
 		}
@@ -134,18 +149,30 @@ func (m *maker) changes() {
 }
 
 // pick chooses a workload that was not changed a moment ago. The refused one has its turn when each refusal begins.
-func (m *maker) pick(at time.Duration) Workload {
+func (m *maker) pick(at time.Duration) (Workload, bool) {
 	var free []Workload
 	for _, w := range m.plan.Workloads {
-		if at-m.last[w.Name] < apart || m.bursts[w.Name] >= most {
+		if !m.free(w, at) {
 			continue
 		}
 		if w.Name == m.plan.Refused && m.due(at) {
-			return w
+			return w, true
 		}
 		free = append(free, w)
 	}
-	return free[m.random.IntN(len(free))]
+	if len(free) == 0 {
+		return Workload{}, false
+	}
+	return free[m.random.IntN(len(free))], true
+}
+
+// free reports whether a workload may be changed again. One that is never rolled may be so as often as one likes.
+func (m *maker) free(w Workload, at time.Duration) bool {
+	since := at - m.last[w.Name]
+	if w.Form == InPlace {
+		return since >= apart
+	}
+	return since >= m.apart && m.bursts[w.Name] < most || since >= rest
 }
 
 // due tells that a refusal is under way and the refused workload was not changed since it began.
@@ -231,7 +258,7 @@ func (m *maker) pause() time.Duration { return time.Duration(m.random.IntN(250))
 // sharedIsFree tells whether none of the workloads that share a source were changed a moment ago, or too often.
 func (m *maker) sharedIsFree(at time.Duration) bool {
 	return !slices.ContainsFunc(m.plan.Workloads, func(w Workload) bool {
-		return w.Shared && (at-m.last[w.Name] < apart || m.bursts[w.Name] >= most)
+		return w.Shared && !m.free(w, at)
 	})
 }
 

@@ -33,13 +33,17 @@ const (
 	Alone = 35 * time.Second
 )
 
-func faults(random *rand.Rand) []Fault {
+// faults are the kills of the controller, all the time, and every two and a half minutes a refusal and two restarts of the API
+// server, the first of them during the refusal.
+func faults(random *rand.Rand, length time.Duration) []Fault {
 	between := func(from, to time.Duration) time.Duration { return from + time.Duration(random.Int64N(int64(to-from))) }
-	all := []Fault{
-		{What: Refusal, At: Calm, For: Alone},
-		{What: Refusal, At: between(95*time.Second, 110*time.Second), For: between(50*time.Second, 60*time.Second)},
-		{What: RestartAPI, At: between(115*time.Second, 130*time.Second)},
-		{What: RestartAPI, At: between(175*time.Second, 190*time.Second)},
+	all := []Fault{{What: Refusal, At: Calm, For: Alone}}
+	const round = 150 * time.Second
+	for from := 95 * time.Second; from+95*time.Second <= length; from += round {
+		all = append(all,
+			Fault{What: Refusal, At: from + between(0, 15*time.Second), For: between(50*time.Second, 60*time.Second)},
+			Fault{What: RestartAPI, At: from + between(20*time.Second, 35*time.Second)},
+			Fault{What: RestartAPI, At: from + between(80*time.Second, 95*time.Second)})
 	}
 	ways := []What{DeleteLeader, DeleteFollower, KillLeader, KillFollower}
 	for at := Calm + Alone + 3*time.Second; at < length; at += between(5*time.Second, 10*time.Second) {

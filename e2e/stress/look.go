@@ -19,7 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 
-	"inpod.dev/inpod/e2e/chaos/internal/plan"
+	"inpod.dev/inpod/e2e/stress/internal/plan"
 	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/source"
 )
