@@ -6,121 +6,128 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"inpod.dev/inpod/internal/patience"
 )
 
-// client reads the log of the pod that uses the service all the time, and counts.
+// client reads the log of the pod that uses the service all the time: a line for each answer.
 type client struct {
-	stop context.CancelFunc
-	done chan struct{}
+	close context.CancelFunc
 
 	mu       sync.Mutex
-	answers  int
+	answers  []answer
 	failures []string
-	// first and last are the times of the first and of the latest answer with a text.
-	first, last map[string]time.Time
-	// latest is the text of the latest answer, inRow how many answers in a row had it.
-	latest string
-	inRow  int
-	// changed is closed and made anew with each line.
-	changed chan struct{}
+	ended    bool
 }
 
-// ok ends the line of an answer that is as it should be.
-const ok = " 200"
+// answer is an answer that is as it should be.
+type answer struct {
+	text string
+	at   time.Time
+}
 
-// listen begins to read the log.
-func (s *stage) listen(ctx context.Context, pod string) (*client, error) {
+// listen begins to read the log, from now on.
+func (d *demo) listen(ctx context.Context) *client {
 	ctx, stop := context.WithCancel(ctx)
-	options := &corev1.PodLogOptions{Follow: true, TailLines: new(int64(0))}
-	stream, err := s.cluster.Client.CoreV1().Pods(namespace).GetLogs(pod, options).Stream(ctx)
-	if err != nil {
-		stop()
-		return nil, fmt.Errorf("log of pod %s: %w", pod, err)
+	c := &client{close: stop}
+	if d.err == nil {
+		d.clientRuns(ctx)
 	}
-	c := &client{
-		stop: stop, done: make(chan struct{}), first: map[string]time.Time{}, last: map[string]time.Time{},
-		changed: make(chan struct{}),
+	if d.err != nil {
+		return c
+	}
+	options := &corev1.PodLogOptions{Follow: true, TailLines: new(int64(0))}
+	stream, err := d.Client.CoreV1().Pods(namespace).GetLogs("client", options).Stream(ctx)
+	if !d.try(err) {
+		return c
 	}
 	go func() {
-		defer close(c.done)
 		defer stream.Close()
 		for lines := bufio.NewScanner(stream); lines.Scan(); {
 			c.take(lines.Text(), time.Now())
 		}
+		c.mu.Lock()
+		c.ended = true
+		c.mu.Unlock()
 	}()
-	return c, nil
-}
-
-func (c *client) close() {
-	c.stop()
-	<-c.done
+	return c
 }
 
 func (c *client) take(line string, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	answer, good := strings.CutSuffix(line, ok)
-	if good {
-		c.answers++
-		if c.first[answer].IsZero() {
-			c.first[answer] = now
-		}
-		c.last[answer] = now
-		if answer != c.latest {
-			c.latest, c.inRow = answer, 0
-		}
-		c.inRow++
+	if text, ok := strings.CutSuffix(line, " 200"); ok {
+		c.answers = append(c.answers, answer{text, now})
 	} else {
 		c.failures = append(c.failures, line)
 	}
-	close(c.changed)
-	c.changed = make(chan struct{})
 }
 
-// until waits until the client has seen what the condition asks for.
-func (c *client) until(ctx context.Context, condition func() bool) error {
-	for {
-		c.mu.Lock()
-		met, changed := condition(), c.changed
-		c.mu.Unlock()
-		if met {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-c.done:
-			return fmt.Errorf("the log of the client ended; it had %d answers and the failures %q", c.answers, c.failures)
-		case <-changed:
-		}
-	}
-}
-
-// switched waits until no pod has given the old answer for a while, and returns when the first new one and the last
-// old one came.
-func (c *client) switched(ctx context.Context, before, after string) (first, last time.Time, err error) {
-	// With three pods behind the service, so many answers without one of an old pod have a chance of 0.2 %.
-	const enough = 15
-	err = c.until(ctx, func() bool { return c.latest == after && c.inRow >= enough })
+// all are the answers so far.
+func (c *client) all() []answer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.first[after], c.last[before], err
+	return slices.Clone(c.answers)
 }
 
-// verdict fails if a request failed.
-func (c *client) verdict() (answers int, err error) {
+// count is how many answers had a text.
+func (c *client) count(text string) int {
+	count := 0
+	for _, a := range c.all() {
+		if a.text == text {
+			count++
+		}
+	}
+	return count
+}
+
+// time is when the first or the last answer with a text came.
+func (c *client) time(text string, last bool) time.Time {
+	var at time.Time
+	for _, a := range c.all() {
+		if a.text == text && (last || at.IsZero()) {
+			at = a.at
+		}
+	}
+	return at
+}
+
+// await waits until the client has seen what the condition asks for.
+func (d *demo) await(ctx context.Context, c *client, what string, holds func() bool) {
+	if d.err != nil {
+		return
+	}
+	ctx, cancel := patience.Context(ctx, rolloutPatience)
+	defer cancel()
+	ended := func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.ended
+	}
+	patience.Until(ctx, func() bool { return holds() || ended() })
+	if !holds() {
+		d.fail("that %s, saw %s", what, c)
+	}
+	d.ok("%s", what)
+}
+
+// noneFailed checks that no request failed.
+func (d *demo) noneFailed(c *client) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.failures) > 0 {
-		return c.answers, &failure{
-			"no failed request", fmt.Sprintf("%d of %d, such as %q", len(c.failures), c.answers+len(c.failures), c.failures[0]),
-			[]string{"kubectl -n " + namespace + " logs client"},
-		}
+		d.fail("no failed request of the client, saw %d, such as %q", len(c.failures), c.failures[0])
 	}
-	return c.answers, nil
+}
+
+func (c *client) String() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return fmt.Sprintf("%d answers, the latest %v, failures %q", len(c.answers), c.answers[max(0, len(c.answers)-3):], c.failures)
 }

@@ -62,7 +62,7 @@ func TestWatches(t *testing.T) {
 
 func TestChangedLinesShowsNothingElse(t *testing.T) {
 	t.Parallel()
-	want := "  nginx.conf:\n-   # v1.0\n+   # v2.0\n"
+	want := "        nginx.conf:\n      -   # v1.0\n      +   # v2.0"
 	if diff := cmp.Diff(want, changedLines("nginx.conf", "# v1.0\nuser nginx;\n", "# v2.0\nuser nginx;\n")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

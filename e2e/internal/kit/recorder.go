@@ -9,12 +9,9 @@ import (
 	"strconv"
 	"sync"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/tools/cache"
-	watchtools "k8s.io/client-go/tools/watch"
 )
 
 // Recorder counts the edits of pod templates in one namespace, each of which is a rollout. It sees every write, so that
@@ -41,22 +38,9 @@ type record struct {
 func (c *Cluster) Record(ctx context.Context, namespace string) (*Recorder, error) {
 	r := &Recorder{cluster: c, namespace: namespace, seen: map[Workload]record{}, progress: make(chan struct{})}
 	for kind, resource := range kinds() {
-		list, err := c.Client.AppsV1().RESTClient().Get().Namespace(namespace).Resource(resource).Do(ctx).Get()
-		if err != nil {
-			return nil, fmt.Errorf("%s of %s: %w", resource, namespace, err)
-		}
-		listed, err := meta.ListAccessor(list)
+		_, watcher, err := ListAndWatch(ctx, c.Client.AppsV1().RESTClient(), resource, namespace, metav1.ListOptions{})
 		if err != nil {
 			return nil, err
-		}
-		from := &cache.ListWatch{WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-			options.Watch = true
-			return c.Client.AppsV1().RESTClient().Get().Namespace(namespace).Resource(resource).
-				VersionedParams(&options, metav1.ParameterCodec).Watch(ctx)
-		}}
-		watcher, err := watchtools.NewRetryWatcherWithContext(ctx, listed.GetResourceVersion(), from)
-		if err != nil {
-			return nil, fmt.Errorf("watch %s of %s: %w", resource, namespace, err)
 		}
 		go r.follow(ctx, kind, watcher)
 	}

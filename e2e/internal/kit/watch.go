@@ -8,11 +8,14 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	watchtools "k8s.io/client-go/tools/watch"
 )
 
 // until lists and then watches a resource until an object that exists satisfies the condition. A watch that the server
@@ -50,6 +53,32 @@ func untilOnce(ctx context.Context, client rest.Interface, resource, namespace s
 			}
 		}
 	}
+}
+
+// ListAndWatch lists objects and watches them from there on, until the context ends. A watch that the server ends is begun
+// again where it was.
+func ListAndWatch(ctx context.Context, client rest.Interface, resource, namespace string, selectors metav1.ListOptions) (runtime.Object, watch.Interface, error) {
+	request := func(options metav1.ListOptions) *rest.Request {
+		options.LabelSelector, options.FieldSelector = selectors.LabelSelector, selectors.FieldSelector
+		return client.Get().Namespace(namespace).Resource(resource).VersionedParams(&options, metav1.ParameterCodec)
+	}
+	list, err := request(metav1.ListOptions{}).Do(ctx).Get()
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s of %s: %w", resource, namespace, err)
+	}
+	listed, err := meta.ListAccessor(list)
+	if err != nil {
+		return nil, nil, err
+	}
+	from := &cache.ListWatch{WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+		options.Watch = true
+		return request(options).Watch(ctx)
+	}}
+	watcher, err := watchtools.NewRetryWatcherWithContext(ctx, listed.GetResourceVersion(), from)
+	if err != nil {
+		return nil, nil, fmt.Errorf("watch %s of %s: %w", resource, namespace, err)
+	}
+	return list, watcher, nil
 }
 
 // AwaitObject waits until the object of a name satisfies a condition, and returns it.

@@ -1,10 +1,6 @@
-// Package rolling follows the pods of one Deployment through a rolling upgrade: which of them is old and which new, what
-// of it is worth a line, and how many were ready at the worst moment. It is fed with the events of ONE watch, so that
-// it sees every state that the API server had, in order; it knows no cluster and no clock.
-//
-//	pods at the beginning ──► History ◄── events of the watch
-//	                             └──► Steps to tell, Least ready pods
-package rolling
+//go:build e2e
+
+package kit
 
 import (
 	"maps"
@@ -17,37 +13,35 @@ import (
 )
 
 // What happened to a pod.
-type What string
-
-// The changes that are told.
 const (
-	Created     What = "created"
-	Ready       What = "ready"
-	Unready     What = "not ready any more"
-	Terminating What = "terminating"
-	Gone        What = "gone"
+	PodCreated     = "created"
+	PodReady       = "ready"
+	PodUnready     = "not ready any more"
+	PodTerminating = "terminating"
+	PodGone        = "gone"
 )
 
-// Step is one change of one pod.
-type Step struct {
-	Pod  string
-	What What
+// PodStep is one change of one pod.
+type PodStep struct {
+	Pod, What string
 	// New tells that the pod is made from the new template.
 	New bool
 	// ReadyOld and ReadyNew count the pods that serve after the step.
 	ReadyOld, ReadyNew int
 }
 
-// History is what is known of the pods. The zero value is not usable; see [New].
-type History struct {
-	pods map[types.UID]state
+// PodHistory follows the pods of one Deployment through a rolling upgrade: which of them is old and which new, what of it
+// is worth a line, and how many were ready at the worst moment. It is fed with the events of ONE watch, so that it sees
+// every state that the API server had, in order; it knows no cluster and no clock. See [NewPodHistory].
+type PodHistory struct {
+	pods map[types.UID]podOfHistory
 	// templates are the hashes of the pod templates that there were at the beginning: what has one of them is old, also
 	// if it replaces a pod that was lost meanwhile.
 	templates map[string]bool
 	least     int
 }
 
-type state struct {
+type podOfHistory struct {
 	name               string
 	old                bool
 	ready, terminating bool
@@ -57,11 +51,11 @@ type state struct {
 
 // serves tells whether the pod counts as available: a pod that has been asked to stop does not, although it may be
 // ready for a moment longer.
-func (s state) serves() bool { return s.ready && !s.terminating }
+func (s podOfHistory) serves() bool { return s.ready && !s.terminating }
 
-// New begins a history with the pods that run before the upgrade.
-func New(pods []corev1.Pod) *History {
-	h := &History{pods: make(map[types.UID]state, len(pods)), templates: map[string]bool{}}
+// NewPodHistory begins a history with the pods that run before the upgrade.
+func NewPodHistory(pods []corev1.Pod) *PodHistory {
+	h := &PodHistory{pods: make(map[types.UID]podOfHistory, len(pods)), templates: map[string]bool{}}
 	for i := range pods {
 		h.templates[templateOf(&pods[i])] = true
 	}
@@ -76,7 +70,7 @@ func New(pods []corev1.Pod) *History {
 }
 
 // Observe takes the next event of the watch. It reports false if there is nothing to tell about it.
-func (h *History) Observe(event watch.EventType, pod *corev1.Pod) (Step, bool) {
+func (h *PodHistory) Observe(event watch.EventType, pod *corev1.Pod) (PodStep, bool) {
 	before, known := h.pods[pod.UID]
 	after := h.stateOf(pod)
 	after.leaving = before.leaving
@@ -87,34 +81,34 @@ func (h *History) Observe(event watch.EventType, pod *corev1.Pod) (Step, bool) {
 	}
 	old, fresh := h.serving()
 	h.least = min(h.least, old+fresh)
-	step := Step{Pod: pod.Name, New: !after.old, ReadyOld: old, ReadyNew: fresh}
+	step := PodStep{Pod: pod.Name, New: !after.old, ReadyOld: old, ReadyNew: fresh}
 	switch {
 	case before.leaving:
-		return Step{}, false
+		return PodStep{}, false
 	case event == watch.Deleted && known:
-		step.What = Gone
+		step.What = PodGone
 	case event == watch.Deleted:
-		return Step{}, false
+		return PodStep{}, false
 	case !known:
-		step.What = Created
+		step.What = PodCreated
 	case after.terminating:
-		step.What = Terminating
+		step.What = PodTerminating
 		return step, !before.terminating
 	case after.ready != before.ready && after.ready:
-		step.What = Ready
+		step.What = PodReady
 	case after.ready != before.ready:
-		step.What = Unready
+		step.What = PodUnready
 	default:
-		return Step{}, false
+		return PodStep{}, false
 	}
 	return step, true
 }
 
 // Least is the smallest number of serving pods that there was at any moment.
-func (h *History) Least() int { return h.least }
+func (h *PodHistory) Least() int { return h.least }
 
 // NewPods lists the new pods that serve, by name.
-func (h *History) NewPods() []string {
+func (h *PodHistory) NewPods() []string {
 	var names []string
 	for s := range maps.Values(h.pods) {
 		if !s.old && s.serves() {
@@ -126,7 +120,7 @@ func (h *History) NewPods() []string {
 }
 
 // OldPods lists the old pods that have not been asked to stop, by name.
-func (h *History) OldPods() []string {
+func (h *PodHistory) OldPods() []string {
 	var names []string
 	for s := range maps.Values(h.pods) {
 		if s.old && !s.terminating {
@@ -137,7 +131,7 @@ func (h *History) OldPods() []string {
 	return names
 }
 
-func (h *History) serving() (old, fresh int) {
+func (h *PodHistory) serving() (old, fresh int) {
 	for s := range maps.Values(h.pods) {
 		switch {
 		case !s.serves():
@@ -150,11 +144,11 @@ func (h *History) serving() (old, fresh int) {
 	return old, fresh
 }
 
-func (h *History) stateOf(pod *corev1.Pod) state {
+func (h *PodHistory) stateOf(pod *corev1.Pod) podOfHistory {
 	ready := slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
 		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
 	})
-	return state{name: pod.Name, old: h.templates[templateOf(pod)], ready: ready, terminating: pod.DeletionTimestamp != nil}
+	return podOfHistory{name: pod.Name, old: h.templates[templateOf(pod)], ready: ready, terminating: pod.DeletionTimestamp != nil}
 }
 
 // templateOf is the hash of the template that a Deployment made the pod from.
