@@ -2,6 +2,7 @@
 package docs_test
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -75,4 +76,50 @@ func TestReadmeLinksEveryDocument(t *testing.T) {
 			t.Errorf("README.md does not link to docs/%s", name)
 		}
 	}
+}
+
+// What CONTRIBUTING.md sends people to is there.
+func TestContributingNamesWhatExists(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`((?:charts|controller|docs|e2e|injector|internal|sidecar|tools)/[a-z0-9_./-]*)`").FindAllStringSubmatch(string(text), -1)
+	if len(named) < 20 {
+		t.Fatalf("only %d paths were found", len(named))
+	}
+	for _, path := range named {
+		if _, err := os.Stat("../" + path[1]); err != nil {
+			t.Errorf("CONTRIBUTING.md names %s: %v", path[1], err)
+		}
+	}
+	for _, name := range regexp.MustCompile("`(Test[A-Z][A-Za-z]+)`").FindAllStringSubmatch(string(text), -1) {
+		if !testExists(t, name[1]) {
+			t.Errorf("CONTRIBUTING.md names the test %s, which is not there", name[1])
+		}
+	}
+}
+
+// testExists reports whether a test file of the repository has a test of that name.
+func testExists(t *testing.T, name string) bool {
+	t.Helper()
+	found := false
+	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil || found:
+			return err
+		case entry.IsDir() && strings.HasPrefix(entry.Name(), ".") && path != "..":
+			return filepath.SkipDir
+		case !strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		found = strings.Contains(string(text), "func "+name+"(")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
 }

@@ -61,7 +61,7 @@ func TestWhoAsks(t *testing.T) {
 
 func TestEveryKeyIsRead(t *testing.T) {
 	t.Parallel()
-	got, problems := annotation.ReadInjection(asking(
+	pod := asking(
 		"preset", "nginx", "reload-signal", "sighup", "reload-process", "nginx", "reload-cmdline", "^nginx: master",
 		"reload-container", "web", "signal-handled", "true", "reload-method", "PUT", "reload-status", "200, 204-299",
 		"reload-body-from", "/etc/app/body", "reload-header-from", "Authorization=/etc/app/token\n\nX-Key=/etc/app/key\n",
@@ -72,7 +72,13 @@ func TestEveryKeyIsRead(t *testing.T) {
 		"sidecar-memory-request", "32Mi", "sidecar-memory-limit", "128Mi", "sidecar-ephemeral-storage-request", "1Mi",
 		"sidecar-ephemeral-storage-limit", "2Mi", "sidecar-run-as-user", "101", "sidecar-capabilities", "none", "native-sidecar", "false",
 		"application-image", "true", "share-processes", "true", "status-port", "9898",
-	), nil, false)
+	)
+	for _, key := range annotation.InjectionKeys() {
+		if _, said := pod[key]; !said && key != "inpod.dev/reload-url" && key != "inpod.dev/reload-command" { // the signal excludes them
+			t.Errorf("%s is not among the keys of this test", key)
+		}
+	}
+	got, problems := annotation.ReadInjection(pod, nil, false)
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
