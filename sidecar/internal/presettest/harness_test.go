@@ -157,7 +157,7 @@ func (s server) test(t *testing.T, style string) {
 		if got.Result != want {
 			t.Fatalf("bad edit: %+v, want %s", got, want)
 		}
-		t.Logf("bad edit: %s (%s) %.0f ms: %s", got.Result, got.Proof, got.Took/1e6, got.Message)
+		t.Logf("bad edit: %s (%s) after %s: %s", got.Result, got.Proof, got.Took, got.Message)
 		if want == "rejected" {
 			s.wantShown(t, e, "v2")
 		}
@@ -211,9 +211,8 @@ func (s server) as(argv []string) []string {
 
 // outcome is the sidecar's log line at the end of a reload.
 type outcome struct {
-	Msg, Result, Proof, Message, Trigger string
-	Took                                 float64
-	Proven                               bool
+	Msg, Result, Proof, Message, Trigger, Took string
+	Proven                                     bool
 }
 
 // watch runs the sidecar and returns the ends of its reloads.
@@ -249,6 +248,9 @@ func (s server) watchContext(ctx context.Context, t *testing.T, e env) <-chan ou
 			fmt.Fprintln(&text, scanner.Text())
 			var o outcome
 			if err := json.Unmarshal(scanner.Bytes(), &o); err != nil {
+				if strings.HasPrefix(scanner.Text(), "{") {
+					t.Errorf("the sidecar's line cannot be read: %v: %s", err, scanner.Text())
+				}
 				continue
 			}
 			switch o.Msg {

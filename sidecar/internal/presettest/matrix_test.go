@@ -325,7 +325,7 @@ func (a app) try(t *testing.T, k fileKind, how editKind, w want) observedCell {
 	for got.Result == late && w.result != late {
 		got = next(t, ended)
 	}
-	t.Logf("%s (%s) after %.1f s: %s", resultOf(got), got.Proof, got.Took/1e9, got.Message)
+	t.Logf("%s (%s) after %s: %s", resultOf(got), got.Proof, got.Took, got.Message)
 	if resultOf(got) != w.result || !strings.Contains(got.Proof, w.proof) || !strings.Contains(got.Message, w.message) {
 		t.Errorf("%s; want %+v", resultOf(got), w)
 	}
