@@ -14,6 +14,7 @@ import (
 
 	"inpod.dev/inpod/e2e/internal/kit"
 	"inpod.dev/inpod/e2e/stress/internal/plan"
+	"inpod.dev/inpod/internal/patience"
 )
 
 // change makes the changes of the plan, each at its time or as soon as the API server allows.
@@ -48,7 +49,7 @@ func (s *stage) change(ctx context.Context) error {
 func (s *stage) apply(ctx context.Context, c plan.Change) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := patience.Context(ctx, time.Minute)
 	defer cancel()
 	if c.Op == plan.Template {
 		return s.edit(ctx, c)

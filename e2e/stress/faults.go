@@ -21,6 +21,7 @@ import (
 
 	"inpod.dev/inpod/e2e/internal/kit"
 	"inpod.dev/inpod/e2e/stress/internal/plan"
+	"inpod.dev/inpod/internal/patience"
 )
 
 // breakThings injects the faults of the plan, each at its time, and returns when all are over.
@@ -57,7 +58,7 @@ func (s *stage) count(what plan.What) {
 }
 
 func (s *stage) hurt(ctx context.Context, what plan.What) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := patience.Context(ctx, time.Minute)
 	defer cancel()
 	switch what {
 	case plan.RestartAPI:
@@ -137,7 +138,7 @@ func (s *stage) refuse(ctx context.Context, fault plan.Fault) error {
 		return persist(ctx, func() error { return s.Delete(ctx, space, binding, policy) })
 	}
 	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		ctx, cancel := patience.Context(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
 		_ = remove(ctx)
 	}()

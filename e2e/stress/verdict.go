@@ -222,7 +222,7 @@ func (s *stage) podOf(ctx context.Context, job string) (string, error) {
 
 // eventually gives a runtime that is busy some time.
 func (s *stage) eventually(ctx context.Context, want string, get func() (string, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := patience.Context(ctx, 20*time.Second)
 	defer cancel()
 	return persist(ctx, func() error {
 		got, err := get()
