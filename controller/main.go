@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-
 	// Maintenance windows have time zones, and no image here has their table.
 	_ "time/tzdata"
 

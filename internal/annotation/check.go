@@ -117,7 +117,7 @@ func (c *Checker) Check(o Object) []Problem {
 		}
 		return c.label(o, key, AtTemplate)
 	})
-	if p, any := c.jobTemplate(o); any && !tooMany(problems) {
+	if p, found := c.jobTemplate(o); found && !tooMany(problems) {
 		problems = append(problems, p)
 	}
 	if o.At == AtSource {
@@ -187,7 +187,7 @@ func sentence(text string) string {
 
 // jobTemplate says of the first key on the template of the Jobs of a CronJob that nobody reads it there, and how many more there are: it
 // is one mistake. Those that count elsewhere as well are none.
-func (c *Checker) jobTemplate(o Object) (p Problem, any bool) {
+func (c *Checker) jobTemplate(o Object) (p Problem, found bool) {
 	more, looked := 0, 0
 	for _, place := range []struct {
 		keys    map[string]string
@@ -201,28 +201,26 @@ func (c *Checker) jobTemplate(o Object) (p Problem, any bool) {
 			switch {
 			case known.Written, isKnown && c.countsElsewhere(o, known), place.isLabel && c.selected[key]:
 				continue
-			case any:
+			case found:
 				more++
 				continue
 			}
-			fault := ""
-			if !isKnown {
-				fault = c.unknown(key, AtTemplate)
-			} else {
+			fault := c.unknown(key, AtTemplate)
+			if isKnown {
 				fault = fmt.Sprintf("has no effect there: it counts on %s, spec.jobTemplate.spec.template", known.At&^(AsNamespaceLabel|AtNamespace|AtSource))
 			}
 			if isKnown && place.isLabel {
 				fault += ", as an annotation"
 			}
 			if fault != "" {
-				p, any = Problem{Key: key, Value: place.keys[key], IsLabel: place.isLabel, OnJobTemplate: true, Misplaced: isKnown, Unknown: !isKnown, Fault: fault}, true
+				p, found = Problem{Key: key, Value: place.keys[key], IsLabel: place.isLabel, OnJobTemplate: true, Misplaced: isKnown, Unknown: !isKnown, Fault: fault}, true
 			}
 		}
 	}
 	if more > 0 {
 		p.Fault = fmt.Sprintf("%s; the same goes for %d more keys there", p.Fault, more)
 	}
-	return p, any
+	return p, found
 }
 
 // label says why a label does nothing at a place.

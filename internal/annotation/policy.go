@@ -143,14 +143,12 @@ func (r *reader) kind(kind source.Kind, from map[string]string, onTemplate bool)
 func (r *reader) names(kind source.Kind, key, text string, onTemplate, literal bool) names {
 	list := r.compiler.names(text, literal)
 	for _, item := range list.items {
-		fault := ""
-		switch {
-		case tooMany(r.problems):
+		if tooMany(r.problems) {
 			return list
-		case item.left:
+		}
+		fault := itemFault(kind, item.text)
+		if item.left {
 			fault = shortened(item.text) + " and patterns after it do not count, since those of the object are too many or repeat too much; use names, or fewer patterns"
-		default:
-			fault = itemFault(kind, item.text)
 		}
 		if fault != "" {
 			r.report(Problem{Key: key, Value: text, OnTemplate: onTemplate, Fault: fault})

@@ -51,7 +51,7 @@ func (p Program) Load(args, environ []string) (*Loaded, error) {
 func isServiceVariable(name string) bool { return serviceVariable().MatchString(name) }
 
 // serviceVariable is compiled at the first use: the sidecar hardly ever needs it, and has to stay small.
-var serviceVariable = sync.OnceValue(func() *regexp.Regexp {
+var serviceVariable = sync.OnceValue(func() *regexp.Regexp { //nolint:gochecknoglobals // a constant
 	return regexp.MustCompile(`_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$`)
 })
 
@@ -179,7 +179,8 @@ func (g given) into(v Value) error {
 		return list.SetList(g.entries)
 	}
 	if one, ok := v.(inOneText); ok {
-		return one.setOne(g.text)
+		one.setOne(g.text)
+		return nil
 	}
 	return v.Set(g.text)
 }

@@ -26,7 +26,7 @@ type List interface {
 
 // inOneText is a [Value] whose entries a variable, or one text in the configuration file, has all in one, unlike a flag.
 type inOneText interface {
-	setOne(text string) error
+	setOne(text string)
 }
 
 func isBool(v Value) bool {
@@ -189,13 +189,12 @@ func (r *repeated) SetList(entries []string) error {
 	return nil
 }
 
-func (r *repeated) setOne(text string) error {
+func (r *repeated) setOne(text string) {
 	for entry := range strings.SplitSeq(text, variableSeparator) {
 		if entry = strings.TrimSpace(entry); entry != "" {
 			*r.field = append(*r.field, entry)
 		}
 	}
-	return nil
 }
 
 func (r *repeated) String() string { return strings.Join(*r.field, variableSeparator) }

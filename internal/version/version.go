@@ -15,7 +15,7 @@ type Build struct {
 }
 
 // linked is set by the linker (tools/build.sh); "go run" and "go install" leave it empty.
-var linked = ""
+var linked = "" //nolint:gochecknoglobals // what the linker sets has to be one
 
 // Read returns the build of the running program. A version from the linker has precedence over the one that Go stamps.
 func Read() Build {

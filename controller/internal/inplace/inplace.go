@@ -86,7 +86,7 @@ func (r *Reloader) Lead(ctx context.Context, work func(context.Context)) {
 	r.ctx, r.campaigns = ctx, map[workload.Key]*campaign{}
 	r.mu.Unlock()
 	nudges := r.options.Nudges.start()
-	r.running.Go(func() { r.nudgeEarly(nudges) })
+	r.running.Go(func() { r.nudgeEarly(nudges) }) //nolint:contextcheck // hurry has the context of the term
 	work(ctx)
 	r.options.Nudges.stop()
 	r.mu.Lock()

@@ -115,7 +115,9 @@ func (o *Observer) hasActingOwner(item *workloadItem) bool {
 }
 
 // leavesItTo reports whether a workload that it owns acts, since that one alone asks for something.
-func (i *workloadItem) leavesItTo(owned *workloadItem) bool { return owned.Policy.Asks() && !i.Policy.Asks() }
+func (i *workloadItem) leavesItTo(owned *workloadItem) bool {
+	return owned.Policy.Asks() && !i.Policy.Asks()
+}
 
 // The indices from a workload to those that run its template, and to those that it owns.
 const (

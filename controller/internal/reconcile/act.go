@@ -60,7 +60,7 @@ func (l *Loop) rollout(ctx context.Context, w observe.Workload, s *state, decisi
 	l.wrote(w, s, version, decision.Baseline)
 	s.rolled(now)
 	s.busy = ""
-	l.rolled(w, s, decision)
+	l.rolled(w, decision)
 	return l.options.Limits.Timeout, nil
 }
 
@@ -118,7 +118,7 @@ func (l *Loop) record(ctx context.Context, w observe.Workload, s *state, decisio
 		l.keep(w, s, &baseline)
 	}
 	if decision.Reason == decide.ReloadConfirmed {
-		l.reloaded(w, s, decision)
+		l.reloaded(w, decision)
 	}
 	if slow {
 		if s.overwritten(w, persisted) {

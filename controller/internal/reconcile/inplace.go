@@ -20,7 +20,7 @@ func (l *Loop) target(in decide.Input) string {
 }
 
 // pursue has the pods take up what changed. When there is a verdict the workload comes back into the queue.
-func (l *Loop) pursue(w observe.Workload, s *state, in decide.Input, decision decide.Decision) {
+func (l *Loop) pursue(w observe.Workload, in decide.Input, decision decide.Decision) {
 	since := l.queue.changedAt(w.View.Key)
 	for _, use := range in.Uses {
 		// The kubelet may have brought the content before a watch that was interrupted told of it.
@@ -48,7 +48,7 @@ func (l *Loop) remember(w observe.Workload, s *state, in decide.Input, decision 
 	case in.Ask && l.queue.changedAt(w.View.Key).IsZero():
 		l.drop(w.View.Key)
 	default:
-		l.reloaded(w, s, decision)
+		l.reloaded(w, decision)
 	}
 }
 
@@ -75,7 +75,7 @@ func (l *Loop) drop(key workload.Key) {
 }
 
 // reloaded tells that every pod has taken up a change in place, and whether that is proven.
-func (l *Loop) reloaded(w observe.Workload, s *state, decision decide.Decision) {
+func (l *Loop) reloaded(w observe.Workload, decision decide.Decision) {
 	l.drop(w.View.Key)
 	l.metrics.reloads.WithLabelValues(w.View.Key.Kind).Inc()
 	if took, ok := l.queue.acted(w.View.Key); ok {

@@ -262,7 +262,7 @@ func (l *Loop) decide(ctx context.Context, w observe.Workload, s *state, unsettl
 	case decide.Resume:
 		return patience, l.resume(ctx, w, s, decision)
 	case decide.Reload:
-		l.pursue(w, s, in, decision)
+		l.pursue(w, in, decision)
 	case decide.None:
 		if !underWay(decision.Reason) && !failedInPlace(in, decision) {
 			l.drop(key)

@@ -137,7 +137,7 @@ func isReload(reason decide.Reason) bool {
 }
 
 // rolled tells that a rollout was accepted.
-func (l *Loop) rolled(w observe.Workload, s *state, decision decide.Decision) {
+func (l *Loop) rolled(w observe.Workload, decision decide.Decision) {
 	said, reason := "rolled", EventRolled
 	if l.options.Rules.Webhook {
 		said, reason = "handed over to the webhook", EventWebhook

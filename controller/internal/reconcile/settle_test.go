@@ -221,7 +221,9 @@ func TestNothingIsConcludedBeforeSourcesHaveSettled(t *testing.T) {
 		},
 		"a source that appears, and is filled": {
 			objtest.Deployment("web", objtest.Annotation("reloader.stakater.com/auto", "true"), objtest.EnvFrom(objtest.CM("a").Optional())),
-			nil, []metav1.Object{objtest.ConfigMap("a"), objtest.ConfigMap("a", "k", "1")}, []string{"recorded web"},
+			nil,
+			[]metav1.Object{objtest.ConfigMap("a"), objtest.ConfigMap("a", "k", "1")},
+			[]string{"recorded web"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -95,9 +95,8 @@ func (p *plan) arguments(home string) []string {
 		args = append(args, "--reload-container="+p.target.Name)
 	}
 	args = append(args, p.ask.Arguments...)
-	args = append(args, "--state-file="+home+"/state", "--listen-address=:"+decimal(p.port))
 	// What is in the environment may be the application's, whose image or ConfigMaps may set INPOD_ variables.
-	args = append(args, "--ignore-environment")
+	args = append(args, "--state-file="+home+"/state", "--listen-address=:"+decimal(p.port), "--ignore-environment")
 	if p.options.ConfirmKey != "" {
 		args = append(args, "--confirm-key="+p.options.ConfirmKey)
 	}

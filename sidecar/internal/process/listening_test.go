@@ -30,9 +30,9 @@ func TestListening(t *testing.T) {
 			},
 			want: map[string]bool{"11": true, "13": true},
 		},
-		"it does not listen":                     {files: map[string]string{"fd/3": "socket:[12]", "net/tcp": header}, want: map[string]bool{}},
-		"its open files may not be read":         {files: map[string]string{"net/tcp": header}, wantUnknown: true},
-		"nothing is known of sockets":            {files: map[string]string{"fd/3": "socket:[12]"}, wantUnknown: true},
+		"it does not listen":                      {files: map[string]string{"fd/3": "socket:[12]", "net/tcp": header}, want: map[string]bool{}},
+		"its open files may not be read":          {files: map[string]string{"net/tcp": header}, wantUnknown: true},
+		"nothing is known of sockets":             {files: map[string]string{"fd/3": "socket:[12]"}, wantUnknown: true},
 		"lines that are none of the known format": {files: map[string]string{"fd/3": "socket:[12]", "net/tcp": "x\n\n0A 0A 0A 0A\n"}, want: map[string]bool{}},
 	} {
 		t.Run(name, func(t *testing.T) {
