@@ -59,6 +59,9 @@ const (
 	PortTaken Reason = "PortTaken"
 	// PathNotMounted: a file or socket that was named lies in no volume that the sidecar could mount too.
 	PathNotMounted Reason = "PathNotMounted"
+	// NestedMount: something is mounted inside a volume that outlives the pod and that the sidecar would only read, so that nobody knows
+	// whether there is a folder for it.
+	NestedMount Reason = "NestedMount"
 	// NotWatchable: a path that inpod.dev/watch names never changes there, or is not for the sidecar.
 	NotWatchable Reason = "NotWatchable"
 	// CapabilitiesRefused: the sidecar would run a program of the application as root, which takes capabilities that are refused.
@@ -106,6 +109,7 @@ func rows() []row {
 		{HostNetwork, "the pod uses the network of its node; choose a port that is free there with inpod.dev/status-port"},
 		{PortTaken, "a container uses the port of the sidecar; choose another one with inpod.dev/status-port"},
 		{PathNotMounted, "an annotation names a path that the sidecar cannot mount"},
+		{NestedMount, "something is mounted inside a volume that the sidecar would only read, where the folder for it may be missing; mount it elsewhere, or reload by inpod.dev/reload-url or inpod.dev/reload-signal"},
 		{NotWatchable, "inpod.dev/watch names something that never changes there, or is not for the sidecar; name the volume, or mount it as a whole"},
 		{CapabilitiesRefused, "a validator of root takes capabilities, which inpod.dev/sidecar-capabilities refuses; set a runAsUser, or use a trigger without a validator"},
 		{NeedsSharedProcesses, "only the namespace asks, and a signal needs shareProcessNamespace, under which a few images end; set inpod.dev/share-processes on the namespace, ask on the pod template, or use inpod.dev/reload-url"},

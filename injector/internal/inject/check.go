@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -15,6 +16,7 @@ import (
 //
 //	names        of containers and volumes are unique in the pod
 //	mount paths  are unique in a container, absolute, and their volumes exist
+//	folders      what an added container mounts inside another mount has a folder there, or the runtime can make one
 //	token        nothing that is added mounts the pod's token for the API server
 //	privilege    nothing that is added is privileged, may gain privileges, or has capabilities without dropping all first
 //	resources    no request is larger than its limit
@@ -45,7 +47,7 @@ func Check(pod *corev1.Pod, c Change) error {
 				return fmt.Errorf("a second container would be named %s", list[i].Name)
 			}
 			names[list[i].Name] = true
-			if err := checkContainer(&list[i], volumes); err != nil {
+			if err := cmp.Or(checkContainer(&list[i], volumes), checkFolders(pod, &list[i], volumes)); err != nil {
 				return fmt.Errorf("container %s: %w", list[i].Name, err)
 			}
 		}

@@ -91,6 +91,7 @@ func steps() []func(*plan) *skip {
 		pickKind,         // native where the cluster can, else an ordinary container
 		pickPort,         // for the status page
 		pickMounts,       // of what is watched, and of files and sockets that were named
+		hasFolders,       // for mounts inside of mounts, without which the sidecar could not start
 		pickResources,    // small, and without breaking the pod's class, its own limits or those of the namespace
 		notRefused,       // not again where the API server refuses what comes of it
 	}

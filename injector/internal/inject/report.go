@@ -31,6 +31,7 @@ const (
 	HostNetwork             = injection.HostNetwork
 	PortTaken               = injection.PortTaken
 	PathNotMounted          = injection.PathNotMounted
+	NestedMount             = injection.NestedMount
 	NotWatchable            = injection.NotWatchable
 	CapabilitiesRefused     = injection.CapabilitiesRefused
 	NeedsSharedProcesses    = injection.NeedsSharedProcesses

@@ -326,6 +326,10 @@ func TestEveryReason(t *testing.T) {
 			changes: []change{without("inpod.dev/preset"), byURL, annotated("inpod.dev/reload-body-from", "/etc/nginx/conf.d.old/body")},
 			want:    inject.PathNotMounted,
 		},
+		"a mount inside a claim that the sidecar only reads": {
+			changes: []change{annotated("inpod.dev/validate-command", `["nginx","-t"]`), around(claim(), false)},
+			want:    inject.NestedMount, texts: []string{"/etc/nginx/conf.d", "volume outer", "container web"},
+		},
 		"a file that may be in the image": {
 			changes: []change{annotated("inpod.dev/validate-command", `["nginx","-t"]`, "inpod.dev/reload-ca-file", "/etc/ssl/ca")}, want: inject.Injected,
 		},
@@ -429,6 +433,19 @@ func byNamespace() []change {
 }
 
 // byRequest makes nginx a server that is reloaded by a request.
+// around mounts a volume around that of the configuration.
+func around(source corev1.VolumeSource, isReadOnly bool) change {
+	return spec(func(s *corev1.PodSpec) {
+		s.Volumes = append(s.Volumes, corev1.Volume{Name: "outer", VolumeSource: source})
+		c := &s.Containers[0]
+		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "outer", MountPath: "/etc/nginx", ReadOnly: isReadOnly})
+	})
+}
+
+func claim() corev1.VolumeSource {
+	return corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data"}}
+}
+
 func byRequest() []change {
 	return []change{without("inpod.dev/preset"), annotated("inpod.dev/reload-url", "http://127.0.0.1:8080/-/reload")}
 }
