@@ -16,7 +16,7 @@ const (
 	AtTemplate
 	AtSource
 	AtNamespace
-	AtPod            // written by inpod on pods, where nobody else writes it
+	AtPod            // written by inpod alone, on pods
 	AsNamespaceLabel // a label of a namespace
 	AsPodLabel       // a label that inpod writes on pods
 	AsSourceLabel    // a label that inpod writes on a ConfigMap
@@ -53,13 +53,13 @@ type Key struct {
 	Name string
 	// At is where it counts.
 	At Place
-	// Written tells that inpod writes it, and users do not.
+	// Written reports whether inpod writes it, and users do not.
 	Written bool
 	// Value is what it takes, in a few words of Markdown.
 	Value string
 	// Meaning is what inpod does with it; empty for a key whose meaning is on Page.
 	Meaning string
-	// Page is where the documentation has more, in the folder docs; empty for a key of which the table says all.
+	// Page is where the documentation has more, in the folder docs; empty for a key that the table explains completely.
 	Page string
 }
 
