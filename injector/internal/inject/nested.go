@@ -32,14 +32,14 @@ func hasFolders(p *plan) *skip {
 			continue
 		}
 		if isOuter {
-			return because(NestedMount, "container %s mounts %s inside volume %s, which the sidecar would only read, so that it could not start where the "+
-				"volume has no folder for that; mount it outside of %s, or reload by a signal or a URL and not by a program", p.target.Name, inner, m.Name, at)
+			return because(NestedMount, "container %s has %s inside volume %s, which the sidecar would only read, so that it could not start where the "+
+				"volume has no folder for that; put it outside of %s, or reload by a signal or a URL and not by a program", p.target.Name, inner, m.Name, at)
 		}
 	}
 	return nil
 }
 
-// mountedInside returns the path of something that the sidecar mounts inside another path.
+// mountedInside returns the path of something that the sidecar mounts, or works in, inside another path.
 func (p *plan) mountedInside(at string) (inner string, ok bool) {
 	paths := make([]string, 0, len(p.mounts)+1)
 	for i := range p.mounts {
@@ -47,6 +47,9 @@ func (p *plan) mountedInside(at string) (inner string, ok bool) {
 	}
 	if slices.ContainsFunc(p.target.VolumeMounts, isToken) {
 		paths = append(paths, tokenPath)
+	}
+	if p.runsPrograms() && p.target.WorkingDir != "" { // which the runtime makes, too
+		paths = append(paths, absolute(p.target.WorkingDir))
 	}
 	i := slices.IndexFunc(paths, func(path string) bool { return path != at && isBelow(path, at) })
 	if i < 0 {
@@ -71,6 +74,9 @@ func checkFolders(pod *corev1.Pod, added *corev1.Container, volumes map[string]*
 			path := absolute(other.MountPath)
 			return path != at && isBelow(path, at)
 		})
+		if dir := absolute(added.WorkingDir); dir != at && isBelow(dir, at) {
+			isOuter = true
+		}
 		if isOuter && m.ReadOnly && !isFilled(volumes[m.Name]) && isWritten(&pod.Spec, m.Name) {
 			return fmt.Errorf("it would only read volume %s at %s, where nobody may have made the folders of what it mounts inside", m.Name, at)
 		}

@@ -26,6 +26,8 @@ func TestAMountAroundTheConfiguration(t *testing.T) {
 		"a claim that the application only reads, too":        {[]change{runsPrograms, around(claim(), true)}, inject.Injected, "to read"},
 		"a claim that only another container writes":          {[]change{runsPrograms, around(claim(), false), writes, readingIt}, inject.NestedMount, "none"},
 		"a ConfigMap, in which the kubelet makes the folders": {[]change{runsPrograms, around(filled, false)}, inject.Injected, "to read"},
+		"a claim with the working directory inside":           {[]change{runsPrograms, beside, web(func(c *corev1.Container) { c.WorkingDir = "/data/app" })}, inject.NestedMount, "none"},
+		"a claim that is the working directory":               {[]change{runsPrograms, beside, web(func(c *corev1.Container) { c.WorkingDir = "/data" })}, inject.Injected, "to read"},
 		"a claim that the sidecar does not mount":             {append(byRequest(), around(claim(), false)), inject.Injected, "none"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -48,6 +50,13 @@ func TestAMountAroundTheConfiguration(t *testing.T) {
 			}
 		})
 	}
+}
+
+// beside mounts a claim that holds nothing else.
+func beside(pod *corev1.Pod, _ *inject.Options) {
+	pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: "outer", VolumeSource: claim()})
+	c := &pod.Spec.Containers[0]
+	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "outer", MountPath: "/data"})
 }
 
 // readingIt has the application itself only read the outer volume.
