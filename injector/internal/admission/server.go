@@ -15,8 +15,9 @@ import (
 )
 
 const (
-	// headerTimeout bounds the handshake and the header of a request, for which nobody needs longer.
-	headerTimeout = 2 * time.Second
+	// headerTimeout bounds the handshake and the header of a request. On a node without processor time to spare a handshake takes
+	// seconds, and an API server waits five for the whole answer (the chart's timeoutSeconds).
+	headerTimeout = 5 * time.Second
 	readTimeout   = 10 * time.Second
 	writeTimeout  = 10 * time.Second
 	// idleTimeout is long, since API servers keep their connections, and making one costs more than an answer.
