@@ -21,6 +21,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
+	"k8s.io/client-go/util/workqueue"
 
 	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/controller/internal/observe"
@@ -85,10 +86,11 @@ func (r *Reloader) Lead(ctx context.Context, work func(context.Context)) {
 	r.mu.Lock()
 	r.ctx, r.campaigns = ctx, map[workload.Key]*campaign{}
 	r.mu.Unlock()
-	nudges := r.options.Nudges.start()
+	nudges := workqueue.NewTyped[changedSource]()
+	r.options.Nudges.changes.Start(nudges)
 	r.running.Go(func() { r.nudgeEarly(nudges) }) //nolint:contextcheck // hurry has the context of the term
 	work(ctx)
-	r.options.Nudges.stop()
+	r.options.Nudges.changes.Stop()
 	r.mu.Lock()
 	for key, c := range r.campaigns {
 		c.stop()

@@ -1,10 +1,9 @@
 package inplace
 
 import (
-	"sync"
-
 	"k8s.io/client-go/util/workqueue"
 
+	"inpod.dev/inpod/controller/internal/termqueue"
 	"inpod.dev/inpod/internal/source"
 	"inpod.dev/inpod/internal/workload"
 )
@@ -12,8 +11,7 @@ import (
 // NudgeQueue holds the workloads whose pods are to be nudged for a source that has just changed, each pair once. It exists before
 // the observer and the [Reloader], and drops everything while another replica leads.
 type NudgeQueue struct {
-	mu    sync.Mutex
-	items workqueue.TypedInterface[changedSource] // nil while another replica leads
+	changes termqueue.Queue[changedSource]
 }
 
 // changedSource is a source that has changed, and a workload that uses or names it.
@@ -26,31 +24,7 @@ type changedSource struct {
 func NewNudgeQueue() *NudgeQueue { return &NudgeQueue{} }
 
 // Add has the pods of a workload nudged that mount a source. It never blocks.
-func (q *NudgeQueue) Add(key workload.Key, ref source.Ref) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.items != nil {
-		q.items.Add(changedSource{key, ref})
-	}
-}
-
-// start makes the queue hold what is added from now on.
-func (q *NudgeQueue) start() workqueue.TypedInterface[changedSource] {
-	items := workqueue.NewTyped[changedSource]()
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.items = items
-	return items
-}
-
-// stop makes the queue drop what is added from now on, and ends those that wait for an item.
-func (q *NudgeQueue) stop() {
-	q.mu.Lock()
-	items := q.items
-	q.items = nil
-	q.mu.Unlock()
-	items.ShutDown()
-}
+func (q *NudgeQueue) Add(key workload.Key, ref source.Ref) { q.changes.Add(changedSource{key, ref}) }
 
 // nudgeEarly nudges the pods of one changed source after another until the queue is shut down.
 func (r *Reloader) nudgeEarly(items workqueue.TypedInterface[changedSource]) {

@@ -63,7 +63,8 @@ func New(options Options) *Reporter { return &Reporter{options: options} }
 
 // Run reports until ctx ends. It may be called again.
 func (r *Reporter) Run(ctx context.Context) {
-	queue := r.options.Queue.start()
+	queue := workqueue.NewTypedDelayingQueue[observe.Subject]()
+	r.options.Queue.Start(queue)
 	r.said, r.shares = map[observe.Subject]said{}, map[string]*rate.Limiter{}
 	for _, subject := range r.options.Cluster.SkippedSubjects() {
 		queue.Add(subject)
@@ -74,7 +75,7 @@ func (r *Reporter) Run(ctx context.Context) {
 		}
 	})
 	<-ctx.Done()
-	r.options.Queue.stop()
+	r.options.Queue.Stop()
 	running.Wait()
 }
 
