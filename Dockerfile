@@ -19,7 +19,7 @@ LABEL org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.vendor="inpod"
-# A number, so that Kubernetes can tell that it is not root (runAsNonRoot) without a user database in the image.
+# A number, so that Kubernetes sees that it is not root (runAsNonRoot) without a user database in the image.
 USER 65532:65532
 
 FROM base AS controller

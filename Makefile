@@ -37,7 +37,7 @@ CLUSTER      := go run -C e2e/cluster .
 # A cluster of one's own, named by KUBECONFIG, takes the place of the local one; its nodes pull the images.
 OWN_CLUSTER := $(filter-out $(CURDIR)/.cluster/kubeconfig,$(KUBECONFIG))
 ifeq ($(OWN_CLUSTER),)
-  cluster_steps := build-host images-host cluster-up load
+  cluster_steps := build-host images-host cluster-up cluster-load
   kubeconfig    := $(CURDIR)/.cluster/kubeconfig
 else
   cluster_steps := own-cluster
@@ -46,12 +46,12 @@ endif
 
 # $(call gotestsum,SUITE,FORMAT) COMMAND runs tests: a line for each package or test, all that failing ones said, and a
 # closing line that counts. The command prints "go test -json"; it is kept in dist/test/SUITE.json, and gotestsum
-# --raw-command cat FILE tells it again. A suite in which no test ran has failed.
+# --raw-command cat FILE prints it again. A suite in which no test ran has failed.
 gotestsum = mkdir -p dist/test && $(TOOLS_BIN)/gotestsum --format $(2) --jsonfile dist/test/$(1).json \
 	--ignore-non-json-output-lines --raw-command \
 	--post-run-command "bash -c '((TESTS_TOTAL > TESTS_SKIPPED)) || { echo $(1): no test ran; exit 1; }'" --
 
-# What the programs under e2e/ are told about the images and the tools.
+# What the programs under e2e/ need to know about the images and the tools.
 e2e_env = KUBECONFIG="$(kubeconfig)" HELM="$(HELM)" CHART="$(CURDIR)/charts/inpod" \
 	IMAGE_PREFIX="$(IMAGE_PREFIX)" IMAGE_TAG="$(VERSION)"
 
@@ -103,12 +103,12 @@ test-e2e: $(cluster_steps) tool-helm tool-gotestsum ## tests on a real cluster (
 
 .PHONY: test-presets
 test-presets: host tool-gotestsum ## the sidecar's presets against real servers, several minutes (Debian, root; not part of test)
-	@sidecar/internal/presettest/packages.sh
+	@e2e/presets/packages.sh
 	@$(call gotestsum,presets,testname) \
-	  go test -json -vet=off -tags presets -count=1 -parallel 6 -timeout 3h ./sidecar/internal/presettest
+	  go test -json -vet=off -tags presets -count=1 -parallel 6 -timeout 3h ./e2e/presets
 
 .PHONY: bench
-bench: build-host $(filter-out load images-host,$(cluster_steps)) tool-helm ## what the controller costs, as one table (ONLY=scenario,... for some)
+bench: build-host $(filter-out cluster-load images-host,$(cluster_steps)) tool-helm ## what the controller costs, as one table (ONLY=scenario,... for some)
 	@$(e2e_env) go run -tags e2e ./e2e/bench -controller bin/linux-$(HOST_ARCH)/controller $(if $(ONLY),-only $(ONLY))
 
 .PHONY: stress
@@ -184,8 +184,8 @@ cluster-status: host ## say what of it runs
 cluster-shell: host ## a shell with kubectl and KUBECONFIG set for it
 	@$(CLUSTER) shell
 
-.PHONY: load
-load: cluster-up images-host ## put this checkout's images into the cluster's node
+.PHONY: cluster-load
+cluster-load: cluster-up images-host ## put this checkout's images into the cluster's node
 	@$(CLUSTER) load $(CURDIR)/dist/images/*.tar
 
 ##@ Housekeeping

@@ -185,7 +185,7 @@ func (s *apiServer) list(w http.ResponseWriter, about target) {
 	})
 }
 
-// matching returns the objects of a resource, s.mu held. Labels and fields are not looked at: there are no pods.
+// matching returns the objects of a resource, s.mu held. Labels and fields do not count: there are no pods.
 func (s *apiServer) matching(about target) []*unstructured.Unstructured {
 	var found []*unstructured.Unstructured
 	for _, key := range slices.Sorted(maps.Keys(s.objects)) {
@@ -284,7 +284,7 @@ func (s *apiServer) write(w http.ResponseWriter, r *http.Request, about target, 
 	reply(w, http.StatusOK, next)
 }
 
-// store keeps an object and tells the watches; s.mu is held.
+// store keeps an object and notifies the watches; s.mu is held.
 func (s *apiServer) store(about target, object *unstructured.Unstructured) {
 	s.version++
 	object.SetResourceVersion(strconv.Itoa(s.version))

@@ -16,7 +16,6 @@ import (
 
 	"inpod.dev/inpod/controller/internal/act"
 	"inpod.dev/inpod/controller/internal/alert"
-	"inpod.dev/inpod/controller/internal/compat"
 	"inpod.dev/inpod/controller/internal/config"
 	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/controller/internal/events"
@@ -24,7 +23,7 @@ import (
 	"inpod.dev/inpod/controller/internal/notice"
 	"inpod.dev/inpod/controller/internal/observe"
 	"inpod.dev/inpod/controller/internal/reconcile"
-	"inpod.dev/inpod/controller/internal/webhook"
+	"inpod.dev/inpod/controller/internal/reloader"
 	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/leader"
 	"inpod.dev/inpod/internal/source"
@@ -51,7 +50,7 @@ func (p *parts) assemble(c config.Config, build version.Build, registry promethe
 	p.events = events.New(events.Options{
 		Client: p.connection.Client.CoreV1(), Component: "inpod", Log: log, Registerer: registry,
 	})
-	reloaders := compat.New(registry, c.MetricsByNamespace)
+	reloaders := reloader.New(registry, c.MetricsByNamespace)
 	queues := queues{
 		workloads: reconcile.NewQueue(reconcile.QueueOptions{
 			Settle: c.Pace.Settle, SettleMax: c.Pace.SettleMax, Metrics: reloaders.Queue(kubemetrics.NewQueueProvider(registry)),
@@ -61,14 +60,14 @@ func (p *parts) assemble(c config.Config, build version.Build, registry promethe
 	if p.observer, err = p.observe(c, clients, queues, reloaders, log); err != nil {
 		return err
 	}
-	registry.MustRegister(kept{p.observer})
+	registry.MustRegister(observe.NewMetrics(p.observer))
 	options := reconcile.Options{
-		World: p.observer, Sources: p.observer, Queue: queues.workloads, Kinds: p.kinds,
-		Decide: decide.Decide, Sealer: p.sealer, Rules: rules, Workers: c.Pace.Workers, AdoptionRate: c.Pace.AdoptionRate,
+		Cache: p.observer, Sources: p.observer, Queue: queues.workloads, Kinds: p.kinds,
+		Decide: decide.Decide, Digester: p.digester, Rules: rules, Workers: c.Pace.Workers, BaselineRate: c.Pace.BaselineRate,
 		Limits: reconcile.Limits{
 			Total: c.Pace.MaxRollouts, PerNamespace: c.Pace.MaxRolloutsPerNamespace, Rate: c.Pace.RolloutRate, Timeout: c.Pace.RolloutTimeout,
 		},
-		Grace: grace(c.Election), Tell: p.events.Tell, State: p.events.State, Keys: annotationKeys(c.Keys), Log: log, Registerer: registry, Compat: reloaders,
+		Grace: grace(c.Election), Emit: p.events.Emit, State: p.events.State, Keys: annotationKeys(c.Keys), Log: log, Registerer: registry, Compat: reloaders,
 	}
 	if options.Writer, err = p.writer(c, clients, log); err != nil {
 		return err
@@ -80,11 +79,11 @@ func (p *parts) assemble(c config.Config, build version.Build, registry promethe
 		Cluster: p.observer, Queue: queues.notices, Kinds: p.kinds, Event: p.events.State, Log: log,
 	})}
 	if c.InPlace.Enabled {
-		texts := reconcile.NudgeTexts{World: p.observer, Rules: rules, Sealer: p.sealer}
+		texts := reconcile.NudgeTexts{Cache: p.observer, Rules: rules, Digester: p.digester}
 		term.reloader = inplace.New(inplace.Options{
-			World: p.observer, Ask: inplace.NewAsker(p.key, p.ways(c)...).Ask, Nudge: (&inplace.Nudger{Client: clients.writes, FieldManager: act.FieldManager}).Nudge,
+			Cache: p.observer, Ask: inplace.NewAsker(p.key, p.ways(c)...).Status, Nudge: (&inplace.Nudger{Client: clients.writes, FieldManager: act.FieldManager}).Nudge,
 			Nudges: queues.nudges, NudgeText: texts.Of,
-			Notify:   func(key workload.Key) { queues.workloads.Enqueue(key, observe.WorkloadChanged) },
+			Enqueue:  func(key workload.Key) { queues.workloads.Enqueue(key, observe.WorkloadChanged) },
 			Deadline: c.InPlace.Deadline, NudgeRate: c.InPlace.NudgeRate, Log: log, Registerer: registry,
 		})
 		options.InPlace = term.reloader
@@ -135,27 +134,27 @@ func (p *parts) rules(c config.Config) (decide.Options, error) {
 }
 
 // observe makes the cache of the cluster.
-func (p *parts) observe(c config.Config, clients clients, queues queues, reloaders *compat.Metrics, log *slog.Logger) (*observe.Observer, error) {
+func (p *parts) observe(c config.Config, clients clients, queues queues, reloaders *reloader.Metrics, log *slog.Logger) (*observe.Observer, error) {
 	namespaces, selector := c.Watched()
 	return observe.New(observe.Options{
 		Client: p.connection.Client, Dynamic: clients.reads, Keys: annotationKeys(c.Keys), Kinds: p.kinds, Log: log, Pods: c.InPlace.Enabled,
-		Namespaces: slices.DeleteFunc(namespaces, p.lacks), NamespaceSelector: selector, NamespaceDefaults: c.Defaults(), IgnoredNamespaces: c.Scope.IgnoredNamespaces,
+		Namespaces: slices.DeleteFunc(namespaces, p.isMissing), NamespaceSelector: selector, NamespaceDefaults: c.Defaults(), IgnoredNamespaces: c.Scope.IgnoredNamespaces,
 		Sources: c.Sources(), SourceSelector: c.Scope.SourceSelector, Seen: reloaders.Seen,
 		SelectorLabels: slices.Concat(labelsIn(c.Scope.NamespaceSelector), labelsIn(c.Scope.SourceSelector)),
-		Notify: func(key workload.Key, change observe.Change) {
+		Enqueue: func(key workload.Key, change observe.Change) {
 			queues.workloads.Enqueue(key, change)
 			if change == observe.WorkloadChanged { // its pods may have been seen before it
 				queues.notices.Add(observe.Subject{Workload: key})
 			}
 		},
-		Hurry: queues.nudges.Add, Mistaken: queues.workloads.Mistaken, Skipped: queues.notices.Add,
+		NudgeNow: queues.nudges.Add, Mistaken: queues.workloads.Mistaken, Skipped: queues.notices.Add,
 	})
 }
 
 // writer is what changes the cluster, or what asks a webhook to.
 func (p *parts) writer(c config.Config, clients clients, log *slog.Logger) (reconcile.Writer, error) {
 	cluster := &act.Writer{
-		Client: clients.writes, Sealer: p.sealer, Kinds: p.kinds, Strategy: c.Reload.Strategy, PausedAt: c.Keys.PausedAt,
+		Client: clients.writes, Digester: p.digester, Kinds: p.kinds, Strategy: c.Reload.Strategy, PausedAt: c.Keys.PausedAt,
 		Jobs: p.connection.Client.BatchV1(),
 	}
 	if c.Webhook.URL == "" {
@@ -166,7 +165,7 @@ func (p *parts) writer(c config.Config, clients clients, log *slog.Logger) (reco
 		return nil, fmt.Errorf("the webhook: %w", err)
 	}
 	log.Info("rollouts are handed over to a webhook: nothing is rolled")
-	return &webhook.Writer{Cluster: cluster, Post: poster.Post}, nil
+	return &act.Delegate{Writer: cluster, Post: poster.Post}, nil
 }
 
 // alerts returns what has an alert sent; nil where alerts are switched off.

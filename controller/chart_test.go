@@ -8,7 +8,7 @@ import (
 
 	"inpod.dev/inpod/charts/tests"
 	"inpod.dev/inpod/controller/internal/config"
-	"inpod.dev/inpod/internal/access"
+	"inpod.dev/inpod/internal/kube"
 	"inpod.dev/inpod/internal/version"
 )
 
@@ -58,7 +58,7 @@ func TestChartGrantsTheRequirements(t *testing.T) {
 }
 
 // normal sorts permissions and drops what is said about them.
-func normal(requirements []access.Requirement) []access.Requirement {
+func normal(requirements []kube.Requirement) []kube.Requirement {
 	sorted := slices.Clone(requirements)
 	for i := range sorted {
 		sorted[i].Why = ""

@@ -1,7 +1,7 @@
 // Command controller makes running workloads use the current content of their ConfigMaps and Secrets.
 //
-// It wires the parts together and does nothing itself: settings (config), the cluster (access, leader), the picture of
-// it (observe), the loop (reconcile) with the decision (decide) and the writes (act), and telemetry.
+// It wires the parts together and does nothing itself: settings (config), the cluster (access, leader), the cache of it
+// (observe), the loop (reconcile) with the decision (decide) and the writes (act), and telemetry.
 package main
 
 import (
@@ -16,12 +16,12 @@ import (
 	// Maintenance windows have time zones, and no image here has their table.
 	_ "time/tzdata"
 
-	// Alerts go to HTTPS servers of the world, whose certificate authorities no image here has. A bundle that is mounted, or
+	// Alerts go to public HTTPS servers, whose certificate authorities no image here has. A bundle that is mounted, or
 	// named in SSL_CERT_FILE, goes first.
 	_ "golang.org/x/crypto/x509roots/fallback"
 
 	"inpod.dev/inpod/controller/internal/config"
-	"inpod.dev/inpod/internal/access"
+	"inpod.dev/inpod/internal/kube"
 	"inpod.dev/inpod/internal/logging"
 	"inpod.dev/inpod/internal/settings"
 	"inpod.dev/inpod/internal/telemetry/kubelog"
@@ -66,7 +66,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		log.Info("stopped", "cause", cause(ctx))
 		return exitOK
 	}
-	if denied, ok := errors.AsType[*access.DeniedError](err); ok && c.Log.Format == logging.FormatText {
+	if denied, ok := errors.AsType[*kube.MissingPermissionsError](err); ok && c.Log.Format == logging.FormatText {
 		// It holds the objects that grant what is missing, for kubectl apply: not to be folded into one line.
 		_, _ = fmt.Fprintln(stderr, denied)
 		err = errDenied

@@ -234,7 +234,7 @@ func TestStoppingBeforeTheWorkBegins(t *testing.T) {
 				t.Errorf("exit code %d, want 0", code)
 			}
 			if !strings.Contains(p.stderr.String(), "msg=stopped") || strings.Contains(p.stderr.String(), "level=ERROR") {
-				t.Error("the end is not told as one that was asked for")
+				t.Error("the end is not logged as one that was asked for")
 			}
 		})
 	}

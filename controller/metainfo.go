@@ -9,8 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 
-	"inpod.dev/inpod/controller/internal/compat"
 	"inpod.dev/inpod/controller/internal/config"
+	"inpod.dev/inpod/controller/internal/reloader"
 	"inpod.dev/inpod/internal/version"
 )
 
@@ -18,7 +18,7 @@ import (
 const metaInfoRetry = time.Minute
 
 // metaInfo says which build runs with which settings.
-func metaInfo(c config.Config, build version.Build) compat.MetaInfo {
+func metaInfo(c config.Config, build version.Build) reloader.MetaInfo {
 	list := func(text string) []string {
 		if text == "" {
 			return nil
@@ -30,11 +30,11 @@ func metaInfo(c config.Config, build version.Build) compat.MetaInfo {
 	if c.Webhook.URL != "" {
 		webhook = "set, and not shown: it is a password"
 	}
-	return compat.MetaInfo{
-		Build: compat.BuildInfo{
+	return reloader.MetaInfo{
+		Build: reloader.BuildInfo{
 			GoVersion: build.GoVersion, ReleaseVersion: build.Version, CommitHash: build.Revision, CommitTime: time.Time{}.Format(time.RFC3339), Edition: "inpod",
 		},
-		Options: compat.Options{
+		Options: reloader.Options{
 			AutoReloadAll:                     c.Reload.AutoAll,
 			ConfigMapUpdateOnChangeAnnotation: c.Keys.ConfigMap,
 			SecretUpdateOnChangeAnnotation:    c.Keys.Secret,
@@ -66,17 +66,17 @@ func metaInfo(c config.Config, build version.Build) compat.MetaInfo {
 			EnablePProf:                       c.Pprof.Enabled,
 			PProfAddr:                         c.Pprof.Address,
 		},
-		Deployment: compat.DeploymentInfo{Name: deployment, Namespace: namespace},
+		Deployment: reloader.DeploymentInfo{Name: deployment, Namespace: namespace},
 	}
 }
 
 // publish writes the ConfigMap about this program, and tries again until it is written or ctx ends. Nothing waits for it.
-func publish(ctx context.Context, client typedcorev1.ConfigMapsGetter, info compat.MetaInfo, log *slog.Logger) {
-	told := ""
+func publish(ctx context.Context, client typedcorev1.ConfigMapsGetter, info reloader.MetaInfo, log *slog.Logger) {
+	reported := ""
 	_ = wait.PollUntilContextCancel(ctx, metaInfoRetry, true, func(ctx context.Context) (bool, error) {
-		err := compat.Publish(ctx, client, info)
-		if err != nil && ctx.Err() == nil && err.Error() != told {
-			told = err.Error()
+		err := reloader.Publish(ctx, client, info)
+		if err != nil && ctx.Err() == nil && err.Error() != reported {
+			reported = err.Error()
 			log.Warn("the ConfigMap with the meta information could not be written, and will be tried again; nothing else depends on it", "error", err)
 		}
 		return err == nil, nil

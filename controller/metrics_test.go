@@ -9,11 +9,11 @@ import (
 	"k8s.io/client-go/rest"
 
 	"inpod.dev/inpod/controller/internal/config"
-	"inpod.dev/inpod/internal/access"
+	"inpod.dev/inpod/internal/kube"
+	"inpod.dev/inpod/internal/metricstest"
 	"inpod.dev/inpod/internal/source"
 	"inpod.dev/inpod/internal/telemetry"
 	"inpod.dev/inpod/internal/telemetry/kubemetrics"
-	"inpod.dev/inpod/internal/telemetry/metricsdoc"
 	"inpod.dev/inpod/internal/version"
 )
 
@@ -32,7 +32,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := make([]byte, 32)
-	sealer, err := source.NewSealer(key)
+	digester, err := source.NewDigester(key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,15 +41,15 @@ func TestMetricsAreDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &parts{connection: &access.Connection{Config: at, Client: client}, key: key, sealer: sealer, kinds: kinds, namespace: "inpod-system"}
+	p := &parts{connection: &kube.Connection{Config: at, Client: client}, key: key, digester: digester, kinds: kinds, namespace: "inpod-system"}
 	if err := p.assemble(c, version.Build{}, registry, &readiness{}, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
-	metrics, err := metricsdoc.Of(registry)
+	metrics, err := metricstest.Of(registry)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := metricsdoc.Compare("../docs/metrics.md", "controller", metrics, *update); err != nil {
+	if err := metricstest.Compare("../docs/metrics.md", "controller", metrics, *update); err != nil {
 		t.Error(err)
 	}
 }

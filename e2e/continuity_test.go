@@ -12,14 +12,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/internal/annotation"
 )
 
 // fleet makes one workload of each kind for each name, which uses a ConfigMap of that name.
-func (s *space) fleet(names ...string) map[string][]kit.Workload {
+func (s *space) fleet(names ...string) map[string][]framework.Workload {
 	s.t.Helper()
-	all := map[string][]kit.Workload{}
+	all := map[string][]framework.Workload{}
 	for _, name := range names {
 		s.apply(configMap(name, "key", "1"))
 		for _, kind := range kinds() {
@@ -46,7 +46,7 @@ func TestOnlyChangesRollThroughInstallStopStartAndUpgrade(t *testing.T) {
 	// An edit from before inpod was there is nothing that it knows of.
 	s.apply(configMap("quiet", "key", "2"))
 	s.install(nil, nil)
-	s.adopted(followed...)
+	s.hasBaseline(followed...)
 	s.onlyRolled(before)
 
 	s.scaleController(0)
@@ -69,7 +69,7 @@ func TestOnlyChangesRollThroughInstallStopStartAndUpgrade(t *testing.T) {
 	s.onlyRolled(before)
 
 	// Another strategy, another log, another pace.
-	s.install(kit.Values{"reloadStrategy": "annotations", "logFormat": "json", "settle": "500ms", "workers": 2}, nil)
+	s.install(framework.Values{"reloadStrategy": "annotations", "logFormat": "json", "settle": "500ms", "workers": 2}, nil)
 	s.onlyRolled(before)
 
 	for line := range strings.Lines(s.controllerLog(s.ctx)) {
@@ -88,7 +88,7 @@ func TestOnlyChangesRollThroughInstallStopStartAndUpgrade(t *testing.T) {
 	for _, w := range fleet["edited"] {
 		s.annotate(w, s.keys.auto, "false")
 	}
-	s.adopted(fleet["unannotated"]...)
+	s.hasBaseline(fleet["unannotated"]...)
 	s.onlyRolled(before)
 
 	// And what is asked for now holds.
@@ -101,14 +101,14 @@ func (s *space) scaleController(replicas int) {
 	s.t.Helper()
 	w := s.Controller()
 	patch := fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, replicas)
-	_, err := s.Client.AppsV1().Deployments(w.Namespace).Patch(s.ctx, w.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: kit.FieldManager})
+	_, err := s.Client.AppsV1().Deployments(w.Namespace).Patch(s.ctx, w.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: framework.FieldManager})
 	s.must(err)
 	s.must(s.AwaitRollout(s.ctx, w))
 	s.must(s.AwaitPodCount(s.ctx, w, replicas))
 }
 
 // annotate writes one annotation, as kubectl annotate does.
-func (s *space) annotate(w kit.Workload, key, value string) {
+func (s *space) annotate(w framework.Workload, key, value string) {
 	s.t.Helper()
 	s.must(s.Patch(s.ctx, w, types.MergePatchType, fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, key, value)))
 }
@@ -119,29 +119,29 @@ func TestAWorkloadThatStopsFollowingLosesItsBaseline(t *testing.T) {
 	a := deployment("app", env("KEY", ofConfigMap("config"), "key")).idle()
 	w := a.in(s.ns)
 	s.apply(configMap("config", "key", "1"), a.annotated(s.keys.auto, "true").object())
-	s.adopted(w)
+	s.hasBaseline(w)
 	before := s.rollouts()
 
 	s.annotate(w, s.keys.auto, "false")
-	_, err := s.Await(s.ctx, w, "no baseline", func(state kit.State) bool { return state.Annotations[annotation.Observed] == "" })
+	_, err := s.Await(s.ctx, w, "no baseline", func(state framework.State) bool { return state.Annotations[annotation.Baseline] == "" })
 	s.must(err)
 	// What changes now is not made up for later.
 	s.apply(configMap("config", "key", "2"))
 	s.annotate(w, s.keys.auto, "true")
-	s.adopted(w)
+	s.hasBaseline(w)
 	s.onlyRolled(before)
 
 	s.apply(configMap("config", "key", "3"))
 	s.onlyRolled(before, w)
 }
 
-// What was recorded is worth as much as the key that it was sealed with, and that outlives the release.
+// What was recorded is worth as much as the key that it was made with, and that outlives the release.
 func TestWhatChangesWhileUninstalledIsAppliedAfterANewInstallWithTheSameKey(t *testing.T) {
 	t.Parallel()
 	s := ownSpace(t)
 	followed := s.fleet("config")["config"]
 	s.install(nil, nil)
-	s.adopted(followed...)
+	s.hasBaseline(followed...)
 	before := s.rollouts()
 
 	s.must(s.Uninstall(s.ctx, s.Release))
@@ -151,16 +151,16 @@ func TestWhatChangesWhileUninstalledIsAppliedAfterANewInstallWithTheSameKey(t *t
 
 	// Without the key nothing is known, and nothing is rolled on suspicion.
 	before = s.rollouts()
-	recorded := map[kit.Workload]string{}
+	recorded := map[framework.Workload]string{}
 	for _, w := range followed {
-		recorded[w] = s.state(w).Annotations[annotation.Observed]
+		recorded[w] = s.state(w).Annotations[annotation.Baseline]
 	}
 	s.must(s.Uninstall(s.ctx, s.Release))
 	s.must(s.Client.CoreV1().Secrets(s.Namespace).Delete(s.ctx, "inpod-digest-key", metav1.DeleteOptions{}))
 	s.apply(configMap("config", "key", "3"))
 	s.install(nil, nil)
 	for _, w := range followed {
-		_, err := s.Await(s.ctx, w, "recorded anew", func(state kit.State) bool { return state.Annotations[annotation.Observed] != recorded[w] })
+		_, err := s.Await(s.ctx, w, "recorded again", func(state framework.State) bool { return state.Annotations[annotation.Baseline] != recorded[w] })
 		s.must(err)
 	}
 	s.onlyRolled(before)
@@ -174,7 +174,7 @@ func TestManyEditsInQuickSuccessionAreOneRollout(t *testing.T) {
 	s := openSpace(t, suite.patient)
 	a := deployment("app", env("KEY", ofConfigMap("config"), "key"), volume(ofSecret("hidden"))).idle().annotated(s.keys.auto, "true")
 	s.apply(configMap("config", "key", "0"), secret("hidden", "key", "0"), a.object())
-	s.adopted(a.in(s.ns))
+	s.hasBaseline(a.in(s.ns))
 	// A machine may be so busy that the edits take longer than the settle time: these are several changes, and are made again.
 	const tries = 5
 	for try := range tries {
@@ -199,7 +199,7 @@ func TestManyEditsInQuickSuccessionAreOneRollout(t *testing.T) {
 func TestASourceAppliedTogetherWithANewTemplateIsOneRollout(t *testing.T) {
 	t.Parallel()
 	s := openSpace(t, suite.patient)
-	var workloads []kit.Workload
+	var workloads []framework.Workload
 	applyAll := func(version string) {
 		s.apply(configMap("config", "key", version))
 		workloads = nil
@@ -211,7 +211,7 @@ func TestASourceAppliedTogetherWithANewTemplateIsOneRollout(t *testing.T) {
 		}
 	}
 	applyAll("1")
-	s.adopted(workloads...)
+	s.hasBaseline(workloads...)
 	before := s.rollouts()
 	applyAll("2")
 	s.onlyRolled(before, workloads...)

@@ -16,7 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/internal/patience"
 )
 
@@ -25,7 +25,7 @@ import (
 func TestOneEditAmongFiveHundredWorkloadsIsOnePatchAndOneEvent(t *testing.T) {
 	t.Parallel()
 	s := ownSpace(t)
-	s.install(kit.Values{"logLevel": "info"}, nil)
+	s.install(framework.Values{"logLevel": "info"}, nil)
 	const size = 500
 	s.apply(configMap("everybody", "key", "1"), configMap("one", "key", "1"))
 	objects := []runtime.Object{deployment("only", volume(ofConfigMap("one"))).idle().annotated(s.keys.auto, "true").object()}
@@ -37,15 +37,15 @@ func TestOneEditAmongFiveHundredWorkloadsIsOnePatchAndOneEvent(t *testing.T) {
 	if len(workloads) != size {
 		t.Fatalf("there are %d workloads, want %d", len(workloads), size)
 	}
-	s.adopted(workloads...)
-	only := kit.Deployment(s.ns, "only")
+	s.hasBaseline(workloads...)
+	only := framework.Deployment(s.ns, "only")
 	pod := s.controllerPod()
 
-	// A watch that the API server ends is begun again with a GET. It does that every five to ten minutes, so that a look
-	// without one is close.
+	// A watch that the API server ends is begun again with a GET. It does that every five to ten minutes, so that a
+	// reading without one is close.
 	var calls map[string]float64
-	for look := range 3 {
-		if calls = s.costOf(pod, only, configMap("one", fmt.Sprintf("key-%d", look), "1")); calls["GET"] == 0 {
+	for round := range 3 {
+		if calls = s.costOf(pod, only, configMap("one", fmt.Sprintf("key-%d", round), "1")); calls["GET"] == 0 {
 			break
 		}
 	}
@@ -59,20 +59,20 @@ func TestOneEditAmongFiveHundredWorkloadsIsOnePatchAndOneEvent(t *testing.T) {
 	// And an edit that concerns everybody is one PATCH for each.
 	before := s.rollouts()
 	s.apply(configMap("everybody", "key", "2"))
-	s.onlyRolled(before, slices.DeleteFunc(workloads, func(w kit.Workload) bool { return w == only })...)
+	s.onlyRolled(before, slices.DeleteFunc(workloads, func(w framework.Workload) bool { return w == only })...)
 }
 
 // costOf edits a source that one workload uses, and counts the requests of the controller by method. The edit is one that
 // was not made before: the same event again would be a PATCH of the first.
-func (s *space) costOf(pod string, user kit.Workload, source runtime.Object) map[string]float64 {
+func (s *space) costOf(pod string, user framework.Workload, source runtime.Object) map[string]float64 {
 	s.t.Helper()
 	s.awaitQuiet(pod)
 	audit, hasAudit := s.Audit(s.ctx)
 	before, rolled := s.requests(pod), s.rollouts()
-	told := len(s.events(user, ""))
+	reported := len(s.events(user, ""))
 	s.apply(source)
 	s.rolled(rolled, user)
-	s.eventually("the event of the rollout", func() (string, bool) { now := len(s.events(user, "")); return strconv.Itoa(now), now > told })
+	s.eventually("the event of the rollout", func() (string, bool) { now := len(s.events(user, "")); return strconv.Itoa(now), now > reported })
 	s.awaitQuiet(pod)
 	calls := difference(before, s.requests(pod))
 	if hasAudit {
@@ -122,7 +122,7 @@ func (s *space) requests(pod string) map[string]float64 {
 }
 
 // awaitQuiet waits until the controller has sent nothing for longer than it settles: events are sent after the PATCH
-// that they tell of.
+// that they report.
 func (s *space) awaitQuiet(pod string) {
 	s.t.Helper()
 	quiet := patience.Stretch(2 * time.Second)
@@ -147,8 +147,8 @@ func difference(before, after map[string]float64) map[string]float64 {
 	return all
 }
 
-// onlyPatchAndEvent tells what else the controller in charge asked the API server for.
-func (s *space) onlyPatchAndEvent(audit kit.AuditLog) {
+// onlyPatchAndEvent returns what else the controller in charge asked the API server for.
+func (s *space) onlyPatchAndEvent(audit framework.AuditLog) {
 	s.t.Helper()
 	user := fmt.Sprintf("system:serviceaccount:%s:%s", s.Namespace, s.Controller().Name)
 	calls, err := audit.Calls(user)

@@ -12,7 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/internal/annotation"
 )
 
@@ -79,7 +79,7 @@ func TestAChangeStartsAJobOfACronJob(t *testing.T) {
 	observed := func(name string) string {
 		cron, err := s.Client.BatchV1().CronJobs(s.ns).Get(s.ctx, name, metav1.GetOptions{})
 		s.must(err)
-		return cron.Annotations[annotation.Observed]
+		return cron.Annotations[annotation.Baseline]
 	}
 	awaitRecorded := func(name, before string) {
 		s.eventually(name+" to be recorded", func() (string, bool) { now := observed(name); return now, now != before })
@@ -91,7 +91,7 @@ func TestAChangeStartsAJobOfACronJob(t *testing.T) {
 
 	s.apply(configMap("config", "key", "2"))
 	allowed := s.awaitJobs("allow", 1)
-	_, err := kit.AwaitObject(s.ctx, s.Client.BatchV1().RESTClient(), "jobs", s.ns, allowed[0].Name, succeeded)
+	_, err := framework.AwaitObject(s.ctx, s.Client.BatchV1().RESTClient(), "jobs", s.ns, allowed[0].Name, succeeded)
 	s.must(err)
 	pods, err := s.Client.CoreV1().Pods(s.ns).List(s.ctx, metav1.ListOptions{LabelSelector: "batch.kubernetes.io/job-name=" + allowed[0].Name})
 	s.must(err)
@@ -100,7 +100,7 @@ func TestAChangeStartsAJobOfACronJob(t *testing.T) {
 	if strings.TrimSpace(log) != "2" {
 		t.Errorf("the Job had %q, want the new content", log)
 	}
-	_, err = s.AwaitEvent(s.ctx, kit.Workload{Kind: "CronJob", Namespace: s.ns, Name: "allow"}, reloaded, "Job started: ConfigMap config changed (key)")
+	_, err = s.AwaitEvent(s.ctx, framework.Workload{Kind: "CronJob", Namespace: s.ns, Name: "allow"}, reloaded, "Job started: ConfigMap config changed (key)")
 	s.must(err)
 	first := map[string][]batchv1.Job{"forbid": s.awaitJobs("forbid", 1), "replace": s.awaitJobs("replace", 1)}
 	awaitRecorded("suspended", waits)
@@ -110,7 +110,7 @@ func TestAChangeStartsAJobOfACronJob(t *testing.T) {
 		jobs := s.jobsOf("replace")
 		return fmt.Sprintf("%d Jobs", len(jobs)), len(jobs) == 1 && jobs[0].Name != first["replace"][0].Name
 	})
-	_, err = s.AwaitEvent(s.ctx, kit.Workload{Kind: "CronJob", Namespace: s.ns, Name: "forbid"}, "StillRunning", first["forbid"][0].Name)
+	_, err = s.AwaitEvent(s.ctx, framework.Workload{Kind: "CronJob", Namespace: s.ns, Name: "forbid"}, "ConcurrencyForbidden", first["forbid"][0].Name)
 	s.must(err)
 	if jobs := s.jobsOf("forbid"); len(jobs) != 1 {
 		t.Errorf("%d Jobs of one that forbids two", len(jobs))

@@ -23,7 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/internal/patience"
 )
 
@@ -76,7 +76,7 @@ func startDriver(t *testing.T, page string) *driver {
 	u.SetGroupVersionKind(schema.GroupVersionKind{Group: "storage.k8s.io", Version: "v1", Kind: "CSIDriver"})
 	u.SetName(driverName)
 	_ = drivers.Delete(t.Context(), driverName, metav1.DeleteOptions{}) // that of a run which was killed
-	if _, err := drivers.Create(t.Context(), u, metav1.CreateOptions{FieldManager: kit.FieldManager}); err != nil {
+	if _, err := drivers.Create(t.Context(), u, metav1.CreateOptions{FieldManager: framework.FieldManager}); err != nil {
 		t.Fatal(err)
 	}
 	folder := filepath.Join(root, "plugins", driverName)

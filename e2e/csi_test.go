@@ -17,7 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/patience"
 )
@@ -33,7 +33,7 @@ func (s *space) class(name string, annotations map[string]string) {
 	u.SetGroupVersionKind(secretsStore("").GroupVersion().WithKind("SecretProviderClass"))
 	u.SetName(name)
 	u.SetAnnotations(annotations)
-	_, err := s.Custom(secretsStore("secretproviderclasses"), s.ns).Create(s.ctx, u, metav1.CreateOptions{FieldManager: kit.FieldManager})
+	_, err := s.Custom(secretsStore("secretproviderclasses"), s.ns).Create(s.ctx, u, metav1.CreateOptions{FieldManager: framework.FieldManager})
 	s.must(err)
 }
 
@@ -111,7 +111,7 @@ func withVolume(pod *corev1.Pod, class string) *corev1.Pod {
 func TestARotationReloadsPodsWithTheSidecar(t *testing.T) { //nolint:paralleltest // see above
 	page := func(text string) string { return fmt.Sprintf("location / { return 200 %q; }\n", text) }
 	d := startDriver(t, page("first"))
-	s := installBothWith(t, kit.Values{"config": kit.Values{
+	s := installBothWith(t, framework.Values{"config": framework.Values{
 		"settle": "500ms", "logLevel": "debug", "reloadDeadline": patience.Stretch(time.Minute).String(), "enableCsiIntegration": true,
 	}})
 	s.defineDriver()
@@ -120,13 +120,13 @@ func TestARotationReloadsPodsWithTheSidecar(t *testing.T) { //nolint:paralleltes
 	bare := withVolume(nginxPod("bare", "preset", "no-such-preset"), "vault") // the injector refuses it, and lets it pass without a sidecar
 	pods := s.start(ofPod(withVolume(nginxPod("web", "preset", "nginx"), "vault"), 2), ofPod(bare, 1))
 	s.everyPodServes(pods["web"], "first")
-	web, plain := kit.Deployment(s.ns, "web"), kit.Deployment(s.ns, "bare")
+	web, plain := framework.Deployment(s.ns, "web"), framework.Deployment(s.ns, "bare")
 	for _, pod := range append(pods["web"], pods["bare"]...) {
 		s.mount(pod.Name, "vault", "1")
 	}
-	for _, w := range []kit.Workload{web, plain} {
-		_, err := s.Await(s.ctx, w, "the class is recorded", func(state kit.State) bool {
-			return strings.Contains(state.Annotations[annotation.Observed], "SecretProviderClass/vault")
+	for _, w := range []framework.Workload{web, plain} {
+		_, err := s.Await(s.ctx, w, "the class is recorded", func(state framework.State) bool {
+			return strings.Contains(state.Annotations[annotation.Baseline], "SecretProviderClass/vault")
 		})
 		s.must(err)
 	}
@@ -139,14 +139,14 @@ func TestARotationReloadsPodsWithTheSidecar(t *testing.T) { //nolint:paralleltes
 	s.awaitEvent("bare", reloaded, "SecretProviderClass vault changed (secret/db-password)")
 	s.must(s.AwaitRollout(s.ctx, plain))
 	s.sameTemplate(before, web)
-	if s.observed(web) != before.Annotations[annotation.Observed] {
+	if s.observed(web) != before.Annotations[annotation.Baseline] {
 		t.Error("it is recorded that all pods have what the driver has brought to one of them")
 	}
 	d.brings(second, page("second"))
 	s.rotate(second, "vault", "2")
 	s.serves(second, "second")
 	s.awaitEvent("web", "ReloadedInPlace", "SecretProviderClass vault changed (secret/db-password)", "workers renewed")
-	s.awaitRecorded(web, before.Annotations[annotation.Observed])
+	s.awaitRecorded(web, before.Annotations[annotation.Baseline])
 	s.sameTemplate(before, web)
 
 	recorded := s.observed(web)
@@ -168,7 +168,7 @@ func TestARotationReloadsPodsWithTheSidecar(t *testing.T) { //nolint:paralleltes
 func TestOneRotationOfTheSecretsStoreDriverIsOneRollout(t *testing.T) {
 	t.Parallel()
 	s := ownSpace(t)
-	s.install(kit.Values{"enableCsiIntegration": true}, nil)
+	s.install(framework.Values{"enableCsiIntegration": true}, nil)
 	s.awaitLog("secretproviderclasspodstatuses.secrets-store.csi.x-k8s.io")
 	s.defineDriver()
 
@@ -192,9 +192,9 @@ func TestOneRotationOfTheSecretsStoreDriverIsOneRollout(t *testing.T) {
 		s.mounting(uses("unconcerned").annotated(s.keys.auto, "true"), "other"), s.mounting(uses("ignoring").annotated(s.keys.auto, "true"), "ignored"),
 		s.mounting(uses("silent"), "vault"),
 	)
-	w := func(name string) kit.Workload { return kit.Deployment(s.ns, name) }
-	concerned := []kit.Workload{w("auto"), w("typed"), w("named")}
-	s.adopted(append(concerned, w("unconcerned"), w("ignoring"))...)
+	w := func(name string) framework.Workload { return framework.Deployment(s.ns, name) }
+	concerned := []framework.Workload{w("auto"), w("typed"), w("named")}
+	s.hasBaseline(append(concerned, w("unconcerned"), w("ignoring"))...)
 
 	before := s.rollouts()
 	// A pod after the other, and slower than the settle time.

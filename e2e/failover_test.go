@@ -11,7 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/internal/patience"
 )
 
@@ -19,18 +19,18 @@ func TestNothingIsLostOrDoneTwiceWhenTheLeaderGoes(t *testing.T) {
 	t.Parallel()
 	s := ownSpace(t)
 	// A short lease, so that the test does not wait a quarter of a minute for a leader that is dead.
-	s.install(kit.Values{
+	s.install(framework.Values{
 		"leaseDuration": patience.Stretch(4 * time.Second).String(), "leaseRenewDeadline": patience.Stretch(3 * time.Second).String(), "leaseRetryPeriod": "1s",
-	}, kit.Values{"replicas": 2})
+	}, framework.Values{"replicas": 2})
 	const size = 40
-	var workloads []kit.Workload
+	var workloads []framework.Workload
 	for i := range size {
 		name := fmt.Sprintf("app-%d", i)
 		a := newApp(kinds()[i%len(kinds())], name, []use{env("KEY", ofConfigMap(name), "key")}).idle().annotated(s.keys.auto, "true")
 		s.apply(configMap(name, "key", "1"), a.object())
 		workloads = append(workloads, a.in(s.ns))
 	}
-	s.adopted(workloads...)
+	s.hasBaseline(workloads...)
 
 	killed := metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}
 	for value, way := range map[string]metav1.DeleteOptions{"killed": killed, "stopped": {}} {
@@ -53,7 +53,7 @@ func TestALeaderThatIsStoppedHandsOverAtOnce(t *testing.T) {
 	t.Parallel()
 	s := ownSpace(t)
 	// A lease so long that nobody gets it within this test unless it is released.
-	s.install(kit.Values{"leaseDuration": "10m", "leaseRenewDeadline": "1m", "leaseRetryPeriod": "1s"}, kit.Values{"replicas": 2})
+	s.install(framework.Values{"leaseDuration": "10m", "leaseRenewDeadline": "1m", "leaseRetryPeriod": "1s"}, framework.Values{"replicas": 2})
 	stopped := s.leader("")
 	s.must(s.Client.CoreV1().Pods(s.Namespace).Delete(s.ctx, stopped, metav1.DeleteOptions{}))
 	s.leader(stopped)
@@ -64,7 +64,7 @@ func TestALeaderThatIsStoppedHandsOverAtOnce(t *testing.T) {
 func (s *space) leader(not string) string {
 	s.t.Helper()
 	begun := time.Now()
-	lease, err := kit.AwaitObject(s.ctx, s.Client.CoordinationV1().RESTClient(), "leases", s.Namespace, s.Controller().Name,
+	lease, err := framework.AwaitObject(s.ctx, s.Client.CoordinationV1().RESTClient(), "leases", s.Namespace, s.Controller().Name,
 		func(object runtime.Object) bool {
 			lease, ok := object.(*coordinationv1.Lease)
 			return ok && lease.Spec.HolderIdentity != nil && *lease.Spec.HolderIdentity != "" && *lease.Spec.HolderIdentity != not

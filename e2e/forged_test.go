@@ -13,7 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/internal/annotation"
 )
 
@@ -67,7 +67,7 @@ func TestForgedReviewsWriteNoEvents(t *testing.T) {
 	bare := nginxPod("bare", "preset", "free-text-of-a-stranger")
 	s.apply(ofPod(unknown, 1), ofPod(liar, 1), ofPod(nginxPod("web", "preset", "free-text-of-a-stranger"), 3))
 	for _, name := range []string{"unknown", "liar", "web"} { // those that ask for nothing get no baseline
-		s.must(s.AwaitRollout(s.ctx, kit.Deployment(s.ns, name)))
+		s.must(s.AwaitRollout(s.ctx, framework.Deployment(s.ns, name)))
 	}
 	s.apply(&appsv1.ReplicaSet{
 		ObjectMeta: metav1.ObjectMeta{Name: "bare"},
@@ -76,12 +76,12 @@ func TestForgedReviewsWriteNoEvents(t *testing.T) {
 			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: bare.Labels, Annotations: bare.Annotations}, Spec: bare.Spec},
 		},
 	})
-	event, err := s.AwaitEvent(s.ctx, kit.Deployment(s.ns, "web"), "InjectionSkipped", "BadAnnotation", "inpod.dev/preset")
+	event, err := s.AwaitEvent(s.ctx, framework.Deployment(s.ns, "web"), "InjectionSkipped", "InvalidAnnotation", "inpod.dev/preset")
 	s.must(err)
-	if event.InvolvedObject.UID != s.state(kit.Deployment(s.ns, "web")).UID {
+	if event.InvolvedObject.UID != s.state(framework.Deployment(s.ns, "web")).UID {
 		t.Errorf("kubectl describe does not show it: %v", event.InvolvedObject)
 	}
-	_, err = s.AwaitEvent(s.ctx, kit.Deployment(s.ns, "liar"), "InjectionSkipped", "NoTrigger")
+	_, err = s.AwaitEvent(s.ctx, framework.Deployment(s.ns, "liar"), "InjectionSkipped", "NoTrigger")
 	s.must(err)
 	skipped := func() (about map[string]int) {
 		about = map[string]int{}

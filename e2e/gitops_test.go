@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/internal/annotation"
 )
 
@@ -20,7 +20,7 @@ func TestApplyingTheManifestAgainUndoesNothing(t *testing.T) {
 		t.Run(strategy, func(t *testing.T) {
 			t.Parallel()
 			s := ownSpace(t)
-			s.install(kit.Values{"reloadStrategy": strategy}, nil)
+			s.install(framework.Values{"reloadStrategy": strategy}, nil)
 			chart := t.TempDir()
 			ways := map[string]func(object runtime.Object) error{
 				"server-side": func(o runtime.Object) error { return s.ApplyAs(s.ctx, s.ns, "argocd-controller", false, o) },
@@ -29,7 +29,7 @@ func TestApplyingTheManifestAgainUndoesNothing(t *testing.T) {
 				"helm":        nil,
 			}
 			s.apply(configMap("config", "key", "1"))
-			objects, workloads := map[kit.Workload]runtime.Object{}, map[kit.Workload]string{}
+			objects, workloads := map[framework.Workload]runtime.Object{}, map[framework.Workload]string{}
 			applyAll := func() {
 				for w, way := range workloads {
 					s.must(ways[way](objects[w]))
@@ -50,19 +50,19 @@ func TestApplyingTheManifestAgainUndoesNothing(t *testing.T) {
 						all = append(all, objects[w])
 					}
 				}
-				return s.HelmUpgrade(s.ctx, chart+"/helm", kit.Release{Name: "app", Namespace: s.ns}, all...)
+				return s.HelmUpgrade(s.ctx, chart+"/helm", framework.Release{Name: "app", Namespace: s.ns}, all...)
 			}
 			applyAll()
-			var all []kit.Workload
+			var all []framework.Workload
 			for w := range workloads {
 				all = append(all, w)
 			}
-			s.adopted(all...)
+			s.hasBaseline(all...)
 			before := s.rollouts()
 			s.apply(configMap("config", "key", "2"))
 			s.onlyRolled(before, all...)
 
-			rolled, was := s.rollouts(), map[kit.Workload]kit.State{}
+			rolled, was := s.rollouts(), map[framework.Workload]framework.State{}
 			for _, w := range all {
 				was[w] = s.state(w)
 			}
@@ -75,7 +75,7 @@ func TestApplyingTheManifestAgainUndoesNothing(t *testing.T) {
 				if diff := cmp.Diff(was[w].Template, now.Template); diff != "" {
 					t.Errorf("%s: the template (-after the rollout +after it was applied again):\n%s", w, diff)
 				}
-				if now.Annotations[annotation.Observed] != was[w].Annotations[annotation.Observed] {
+				if now.Annotations[annotation.Baseline] != was[w].Annotations[annotation.Baseline] {
 					t.Errorf("%s: the baseline is another one", w)
 				}
 			}
@@ -89,7 +89,7 @@ func TestApplyingTheManifestAgainUndoesNothing(t *testing.T) {
 }
 
 // Whoever writes the whole object over takes away what inpod wrote. That is a rollout by itself, whose pods have the
-// current content; inpod writes its baseline anew and adds none.
+// current content; inpod writes its baseline again and adds none.
 func TestReplacingAWorkloadIsOneRollout(t *testing.T) {
 	t.Parallel()
 	s := openSpace(t, suite.quick)
@@ -97,13 +97,13 @@ func TestReplacingAWorkloadIsOneRollout(t *testing.T) {
 	a := deployment("app", env("KEY", ofConfigMap("config"), "key")).idle().annotated(s.keys.auto, "true")
 	s.apply(a.object())
 	w := a.in(s.ns)
-	s.adopted(w)
+	s.hasBaseline(w)
 	before := s.rollouts()
 	s.apply(configMap("config", "key", "2"))
 	s.onlyRolled(before, w)
 	before = s.rollouts()
 	s.must(s.Replace(s.ctx, s.ns, a.object()))
-	s.adopted(w)
+	s.hasBaseline(w)
 	s.onlyRolled(before, w) // by the replacement
 	if _, there := s.state(w).Env("STAKATER_CONFIG_CONFIGMAP"); there {
 		t.Error("inpod has rolled as well")
@@ -125,14 +125,14 @@ func TestAReleaseOfAnApplicationIsOneRollout(t *testing.T) {
 		for _, kind := range kinds() {
 			objects = append(objects, newApp(kind, strings.ToLower(kind), uses).idle().annotated(s.keys.auto, "true").onTemplate("example.com/version", version).object())
 		}
-		s.must(s.HelmUpgrade(s.ctx, chart, kit.Release{Name: "app", Namespace: s.ns}, objects...))
+		s.must(s.HelmUpgrade(s.ctx, chart, framework.Release{Name: "app", Namespace: s.ns}, objects...))
 	}
 	release("1", "1")
-	var all []kit.Workload
+	var all []framework.Workload
 	for _, kind := range kinds() {
 		all = append(all, newApp(kind, strings.ToLower(kind), nil).in(s.ns))
 	}
-	s.adopted(all...)
+	s.hasBaseline(all...)
 	before := s.rollouts()
 	release("2", "2")
 	s.onlyRolled(before, all...)

@@ -17,7 +17,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/patience"
 )
@@ -31,7 +31,7 @@ func TestCertificatesAreRenewedUnderLoad(t *testing.T) {
 	t.Parallel()
 	const longest = 4
 	stretched := func(lifetime time.Duration) string { return min(patience.Stretch(lifetime), longest*lifetime).String() }
-	release, _ := installInjector(t, kit.Values{
+	release, _ := installInjector(t, framework.Values{
 		"certificateLifetime": stretched(30 * time.Second), "authoritySettle": stretched(5 * time.Second),
 		"authorityLifetime": stretched(90 * time.Second), "drain": stretched(5 * time.Second),
 	})
@@ -65,7 +65,7 @@ func TestCertificatesAreRenewedUnderLoad(t *testing.T) {
 }
 
 // answers says how long the injector took to answer, as far as the replicas that are there remember.
-func (s *space) answers(release kit.Release) string {
+func (s *space) answers(release framework.Release) string {
 	s.t.Helper()
 	pods, err := s.Pods(s.ctx, injectorOf(release))
 	s.must(err)
@@ -109,7 +109,7 @@ func (s *space) startLoad() *load {
 				pod := podWith("load", container("app", "sleep"), "reload-url", "http://127.0.0.1/")
 				pod.Spec.SecurityContext.RunAsNonRoot = new(true)
 				volume(ofConfigMap("config"))(&pod.Spec)
-				made, err := s.Client.CoreV1().Pods(s.ns).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+				created, err := s.Client.CoreV1().Pods(s.ns).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 				if ctx.Err() != nil {
 					return
 				}
@@ -118,7 +118,7 @@ func (s *space) startLoad() *load {
 					return
 				}
 				l.created.Add(1)
-				if sidecarOf(made) == nil {
+				if sidecarOf(created) == nil {
 					l.missed.Add(1)
 				}
 			}
@@ -134,7 +134,7 @@ func (l *load) stop() (created, missed int64) {
 }
 
 // certificate is the one that the replicas share, nil while there is none.
-func (s *space) certificate(release kit.Release) *x509.Certificate {
+func (s *space) certificate(release framework.Release) *x509.Certificate {
 	s.t.Helper()
 	secret, err := s.Client.CoreV1().Secrets(release.Namespace).Get(s.ctx, "inpod-injector-tls", metav1.GetOptions{})
 	if err != nil {
@@ -150,8 +150,8 @@ func (s *space) certificate(release kit.Release) *x509.Certificate {
 }
 
 // injectorOf names the injector's Deployment of a release.
-func injectorOf(release kit.Release) kit.Workload {
-	return kit.Deployment(release.Namespace, "inpod-injector")
+func injectorOf(release framework.Release) framework.Workload {
+	return framework.Deployment(release.Namespace, "inpod-injector")
 }
 
 // Without the injector pods are created at once and without the sidecar; when it is back they get it again.
@@ -160,7 +160,7 @@ func TestPodsAreCreatedWhileTheInjectorIsAway(t *testing.T) {
 	release, values := installInjector(t, nil)
 	s := openInjected(t, release, baseline, nil)
 	s.apply(configMap("site", "default.conf", site("first")))
-	injector := values["injector"].(kit.Values)
+	injector := values["injector"].(framework.Values)
 
 	injector["replicas"] = 0
 	running, err := s.Pods(s.ctx, injectorOf(release))
@@ -177,10 +177,10 @@ func TestPodsAreCreatedWhileTheInjectorIsAway(t *testing.T) {
 	injector["replicas"] = 1
 	s.must(s.Install(s.ctx, release, values))
 	// A busy node may be slow to lead the API server there, and then a pod is admitted as it is.
-	made := 0
+	created := 0
 	s.eventually("a pod to have the sidecar again", func() (string, bool) {
-		made++
-		pod := s.create(nginxPod(fmt.Sprint("back-", made), "preset", "nginx"))
+		created++
+		pod := s.create(nginxPod(fmt.Sprint("back-", created), "preset", "nginx"))
 		return fmt.Sprint(pod.Annotations), sidecarOf(pod) != nil
 	})
 }
@@ -191,10 +191,10 @@ func TestANamespacedInjectorStaysInItsNamespaces(t *testing.T) {
 	t.Parallel()
 	home, inside := openSpace(t, charge{}), openSpace(t, charge{})
 	outside := openSpace(t, charge{})
-	release := kit.Release{Name: "inpod", Namespace: home.ns}
-	home.must(home.Install(home.ctx, release, kit.Values{
-		"commonLabels": kit.Values{runLabel: suite.run}, "namespaces": []string{inside.ns}, "controller": kit.Values{"replicas": 0},
-		"injector": kit.Values{"readinessProbe": kit.Values{"periodSeconds": 1}},
+	release := framework.Release{Name: "inpod", Namespace: home.ns}
+	home.must(home.Install(home.ctx, release, framework.Values{
+		"commonLabels": framework.Values{runLabel: suite.run}, "namespaces": []string{inside.ns}, "controller": framework.Values{"replicas": 0},
+		"injector": framework.Values{"readinessProbe": framework.Values{"periodSeconds": 1}},
 	}))
 	t.Cleanup(func() {
 		ctx, cancel := patience.Context(context.WithoutCancel(t.Context()), cleanLimit)

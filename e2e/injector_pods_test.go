@@ -18,17 +18,17 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/internal/annotation"
-	"inpod.dev/inpod/internal/confirm"
 	"inpod.dev/inpod/internal/patience"
+	"inpod.dev/inpod/internal/sidecarapi"
 )
 
 // injectorLabel is on the namespaces whose pods an injector of the tests sees; its value is the namespace of the release.
 const injectorLabel = "e2e.inpod.dev/injector"
 
 // sidecarPort is where the injected sidecars listen.
-var sidecarPort = strconv.Itoa(confirm.DefaultPort)
+var sidecarPort = strconv.Itoa(sidecarapi.DefaultPort)
 
 // levels of Pod Security for the namespaces of tests.
 const (
@@ -38,20 +38,20 @@ const (
 
 // installInjector installs an injector, without a controller, that sees the pods of namespaces which openInjected makes
 // for it. Config adds settings.
-func installInjector(t *testing.T, config kit.Values) (kit.Release, kit.Values) {
+func installInjector(t *testing.T, config framework.Values) (framework.Release, framework.Values) {
 	t.Helper()
 	home := openSpace(t, charge{})
-	release := kit.Release{Name: "inpod", Namespace: home.ns}
-	all := kit.Values{"logLevel": "debug"}
+	release := framework.Release{Name: "inpod", Namespace: home.ns}
+	all := framework.Values{"logLevel": "debug"}
 	maps.Copy(all, config)
-	values := kit.Values{
-		"commonLabels": kit.Values{runLabel: suite.run},
-		"controller":   kit.Values{"replicas": 0},
-		"injector": kit.Values{
+	values := framework.Values{
+		"commonLabels": framework.Values{runLabel: suite.run},
+		"controller":   framework.Values{"replicas": 0},
+		"injector": framework.Values{
 			"config": all,
 			// Longest that there is: who is not asked in time gets a pod without the sidecar.
-			"webhook":        kit.Values{"timeoutSeconds": 30, "namespaceSelector": kit.Values{"matchLabels": kit.Values{injectorLabel: home.ns}}},
-			"readinessProbe": kit.Values{"periodSeconds": 1},
+			"webhook":        framework.Values{"timeoutSeconds": 30, "namespaceSelector": framework.Values{"matchLabels": framework.Values{injectorLabel: home.ns}}},
+			"readinessProbe": framework.Values{"periodSeconds": 1},
 		},
 	}
 	home.must(home.Install(home.ctx, release, values))
@@ -67,7 +67,7 @@ func installInjector(t *testing.T, config kit.Values) (kit.Release, kit.Values) 
 }
 
 // openInjected makes a namespace that the injector of a release sees.
-func openInjected(t *testing.T, release kit.Release, level string, labels map[string]string) *space {
+func openInjected(t *testing.T, release framework.Release, level string, labels map[string]string) *space {
 	t.Helper()
 	ctx, cancel := patience.Context(t.Context(), limit)
 	t.Cleanup(cancel)
@@ -128,7 +128,7 @@ func prometheusPod(name string) *corev1.Pod {
 	return pod
 }
 
-// prometheusConfig is a configuration that one can tell from others by its edition.
+// prometheusConfig is a configuration that differs from others by its edition.
 func prometheusConfig(edition string) *corev1.ConfigMap {
 	return configMap("prometheus", "prometheus.yml", "global: {external_labels: {edition: "+edition+"}}\n")
 }
@@ -201,7 +201,7 @@ func sidecarOf(pod *corev1.Pod) *corev1.Container {
 // awaitPod waits until a pod satisfies a condition.
 func (s *space) awaitPod(name, what string, condition func(*corev1.Pod) bool) *corev1.Pod {
 	s.t.Helper()
-	object, err := kit.AwaitObject(s.ctx, s.Client.CoreV1().RESTClient(), "pods", s.ns, name, func(object runtime.Object) bool {
+	object, err := framework.AwaitObject(s.ctx, s.Client.CoreV1().RESTClient(), "pods", s.ns, name, func(object runtime.Object) bool {
 		pod, ok := object.(*corev1.Pod)
 		return ok && condition(pod)
 	})
@@ -229,7 +229,7 @@ func (s *space) nudge(pod, why string) {
 	s.must(err)
 }
 
-// eventually asks again until there is the answer. Nothing tells when a program's answer changes.
+// eventually asks again until there is the answer. Nothing reports when a program's answer changes.
 func (s *space) eventually(what string, ask func() (answer string, ok bool)) {
 	s.t.Helper()
 	var last string

@@ -17,7 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/internal/annotation"
 )
 
@@ -199,7 +199,7 @@ func aBadAnnotation(s *space) {
 	if len(list.Items) != 1 || sidecarOf(&list.Items[0]) != nil {
 		s.t.Fatalf("pods: %+v; want one without sidecar", list.Items)
 	}
-	if record := s.record(&list.Items[0]); record.Injected || record.Reason != "BadAnnotation" || !strings.Contains(record.Message, "nginks") {
+	if record := s.record(&list.Items[0]); record.Injected || record.Reason != "InvalidAnnotation" || !strings.Contains(record.Message, "nginks") {
 		s.t.Errorf("the record is %s", record)
 	}
 	if list.Items[0].Labels[annotation.InjectedLabel] != "false" {
@@ -237,7 +237,7 @@ func aJob(s *space) {
 	job("classic", "native-sidecar", "false")
 	reasons := map[string]string{}
 	for _, name := range []string{"native", "classic"} {
-		_, err := kit.AwaitObject(s.ctx, s.Client.BatchV1().RESTClient(), "jobs", s.ns, name, func(object runtime.Object) bool {
+		_, err := framework.AwaitObject(s.ctx, s.Client.BatchV1().RESTClient(), "jobs", s.ns, name, func(object runtime.Object) bool {
 			done, ok := object.(*batchv1.Job)
 			return ok && done.Status.Succeeded == 1
 		})
@@ -249,7 +249,7 @@ func aJob(s *space) {
 			s.t.Errorf("job %s: sidecar %v", name, hasSidecar)
 		}
 	}
-	if reasons["classic"] != "WouldNotFinish" {
+	if reasons["classic"] != "WouldBlockCompletion" {
 		s.t.Errorf("reasons: %v", reasons)
 	}
 }

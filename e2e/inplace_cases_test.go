@@ -10,7 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/internal/annotation"
 )
 
@@ -83,12 +83,12 @@ func TestWhatIsReloadedAndWhatIsRolled(t *testing.T) {
 	// The same source as before, and this time the key that the container got as a file of its own.
 	s.apply(configMap("keyed", "live", "2", "frozen", "2"), configMap("own", "key", "2"))
 	s.awaitEvent("keyed", "Reloaded", "frozen")
-	s.must(s.AwaitRollout(s.ctx, kit.Deployment(s.ns, "second")))
+	s.must(s.AwaitRollout(s.ctx, framework.Deployment(s.ns, "second")))
 	s.awaitEvent("second", "ReloadedInPlace", "own")
 }
 
 // startStatefulSet is start for a StatefulSet of pods like this one.
-func (s *space) startStatefulSet(pod *corev1.Pod, replicas int32) (kit.Workload, []corev1.Pod) {
+func (s *space) startStatefulSet(pod *corev1.Pod, replicas int32) (framework.Workload, []corev1.Pod) {
 	s.t.Helper()
 	as := ofPod(pod, replicas)
 	s.apply(&appsv1.StatefulSet{
@@ -98,9 +98,9 @@ func (s *space) startStatefulSet(pod *corev1.Pod, replicas int32) (kit.Workload,
 			PodManagementPolicy: appsv1.ParallelPodManagement,
 		},
 	})
-	w := kit.StatefulSet(s.ns, as.Name)
+	w := framework.StatefulSet(s.ns, as.Name)
 	s.must(s.AwaitRollout(s.ctx, w))
-	s.adopted(w)
+	s.hasBaseline(w)
 	pods, err := s.Pods(s.ctx, w)
 	s.must(err)
 	return w, pods

@@ -12,7 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/internal/annotation"
 )
 
@@ -38,18 +38,18 @@ func TestHiddenKeysDisturbNothing(t *testing.T) {
 	without.Annotations["reloader.stakater.com/auto"] = "true"
 	without.Spec.Template.Annotations = nil
 	pods := s.start(withSidecar, without)
-	web, plain := kit.Deployment(s.ns, "web"), kit.Deployment(s.ns, "plain")
-	both := []kit.Workload{web, plain}
-	before := map[kit.Workload]kit.State{web: s.state(web), plain: s.state(plain)}
+	web, plain := framework.Deployment(s.ns, "web"), framework.Deployment(s.ns, "plain")
+	both := []framework.Workload{web, plain}
+	before := map[framework.Workload]framework.State{web: s.state(web), plain: s.state(plain)}
 	s.everyPodServes(pods["web"], "over-1")
 
 	s.apply(configMap("base", "default.conf", site("base-2")))
 	for _, w := range both {
-		s.awaitRecorded(w, before[w].Annotations[annotation.Observed])
+		s.awaitRecorded(w, before[w].Annotations[annotation.Baseline])
 		s.sameTemplate(before[w], w)
 		for _, reason := range []string{"ReloadedInPlace", "Reloaded"} {
-			if n := s.told(w, reason); n > 0 {
-				t.Errorf("%s was told %d times of %s after an edit that nothing shows", w, n, reason)
+			if n := s.timesReported(w, reason); n > 0 {
+				t.Errorf("%s had %d events %s after an edit that nothing shows", w, n, reason)
 			}
 		}
 	}
@@ -72,7 +72,7 @@ func TestHiddenKeysDisturbNothing(t *testing.T) {
 }
 
 // hasHadTemplates waits until a workload has had as many templates, and holds that it has had no more when it is rolled.
-func (s *space) hasHadTemplates(w kit.Workload, want int) {
+func (s *space) hasHadTemplates(w framework.Workload, want int) {
 	s.t.Helper()
 	s.eventually(fmt.Sprintf("%s to have had %d templates", w, want), func() (string, bool) {
 		n, err := s.Rollouts(s.ctx, w)

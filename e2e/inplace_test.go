@@ -14,7 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/patience"
 )
@@ -22,24 +22,24 @@ import (
 // anyLevel is the Pod Security level for an nginx as root.
 const anyLevel = "privileged"
 
-// installBoth installs injector and controller for one namespace, with Reloader's keys. What the injector adds asks every
-// controller of the cluster; ofPod tells those of the suite to leave it.
+// installBoth installs injector and controller for one namespace, with Reloader's keys. What the injector adds asks
+// every controller of the cluster; ofPod has those of the suite leave it.
 func installBoth(t *testing.T) *space {
 	t.Helper()
 	return installBothWith(t, nil)
 }
 
 // installBothWith adds values of the controller.
-func installBothWith(t *testing.T, controller kit.Values) *space {
+func installBothWith(t *testing.T, controller framework.Values) *space {
 	t.Helper()
 	release, values := installInjector(t, nil)
 	s := openInjected(t, release, anyLevel, nil)
 	values["namespaces"] = []string{s.ns}
-	values["controller"] = kit.Values{
-		"config":         kit.Values{"settle": "500ms", "logLevel": "debug", "reloadDeadline": patience.Stretch(time.Minute).String()},
-		"readinessProbe": kit.Values{"periodSeconds": 1},
+	values["controller"] = framework.Values{
+		"config":         framework.Values{"settle": "500ms", "logLevel": "debug", "reloadDeadline": patience.Stretch(time.Minute).String()},
+		"readinessProbe": framework.Values{"periodSeconds": 1},
 	}
-	maps.Copy(values["controller"].(kit.Values), controller)
+	maps.Copy(values["controller"].(framework.Values), controller)
 	s.must(s.Install(s.ctx, release, values))
 	return s
 }
@@ -68,9 +68,9 @@ func (s *space) start(workloads ...*appsv1.Deployment) map[string][]corev1.Pod {
 		s.apply(runtime.Object(w))
 	}
 	for _, w := range workloads {
-		key := kit.Deployment(s.ns, w.Name)
+		key := framework.Deployment(s.ns, w.Name)
 		s.must(s.AwaitRollout(s.ctx, key))
-		s.adopted(key)
+		s.hasBaseline(key)
 		var err error
 		pods[w.Name], err = s.Pods(s.ctx, key)
 		s.must(err)
@@ -95,12 +95,12 @@ func (s *space) allUndisturbed(pods []corev1.Pod) {
 
 func (s *space) awaitEvent(name, reason string, texts ...string) {
 	s.t.Helper()
-	_, err := s.AwaitEvent(s.ctx, kit.Deployment(s.ns, name), reason, texts...)
+	_, err := s.AwaitEvent(s.ctx, framework.Deployment(s.ns, name), reason, texts...)
 	s.must(err)
 }
 
-// told is how often a workload was told of a reason. Equal events are counted in one.
-func (s *space) told(w kit.Workload, reason string) int {
+// timesReported is how many events of a reason a workload had. Equal events are counted in one.
+func (s *space) timesReported(w framework.Workload, reason string) int {
 	s.t.Helper()
 	events, err := s.Events(s.ctx, w, reason)
 	s.must(err)
@@ -112,25 +112,27 @@ func (s *space) told(w kit.Workload, reason string) int {
 }
 
 // observed is the recorded baseline of a workload.
-func (s *space) observed(w kit.Workload) string { return s.state(w).Annotations[annotation.Observed] }
+func (s *space) observed(w framework.Workload) string {
+	return s.state(w).Annotations[annotation.Baseline]
+}
 
 // awaitRecorded waits until another baseline than this one is recorded: the pods have confirmed.
-func (s *space) awaitRecorded(w kit.Workload, before string) {
+func (s *space) awaitRecorded(w framework.Workload, before string) {
 	s.t.Helper()
-	_, err := s.Await(s.ctx, w, "another baseline recorded", func(state kit.State) bool { return state.Annotations[annotation.Observed] != before })
+	_, err := s.Await(s.ctx, w, "another baseline recorded", func(state framework.State) bool { return state.Annotations[annotation.Baseline] != before })
 	s.must(err)
 }
 
 // sameTemplate holds that nothing was rolled.
-func (s *space) sameTemplate(before kit.State, w kit.Workload) {
+func (s *space) sameTemplate(before framework.State, w framework.Workload) {
 	s.t.Helper()
 	if diff := cmp.Diff(before.Template, s.state(w).Template); diff != "" {
 		s.t.Errorf("%s was rolled (-before +now):\n%s", w, diff)
 	}
 }
 
-// An edit is taken up by the same pods; a bad one is rejected and told, with nothing rolled; its correction is taken up.
-// A key that arrives in the environment as well rolls, and pods that did not get the sidecar are rolled, too.
+// An edit is taken up by the same pods; a bad one is rejected and reported, with nothing rolled; its correction is
+// taken up. A key that arrives in the environment as well rolls, and pods that did not get the sidecar are rolled, too.
 func TestReloadInPlace(t *testing.T) {
 	t.Parallel()
 	s := installBoth(t)
@@ -142,18 +144,18 @@ func TestReloadInPlace(t *testing.T) {
 	pods := s.start(ofPod(nginxPod("web", "preset", "nginx"), 3), ofPod(both, 1), ofPod(bare, 1))
 	s.everyPodServes(pods["web"], "first")
 
-	web := kit.Deployment(s.ns, "web")
+	web := framework.Deployment(s.ns, "web")
 	before := s.state(web)
 	edited := time.Now()
 	s.apply(configMap("site", "default.conf", site("second")))
 	s.everyPodServes(pods["web"], "second")
 	t.Logf("served by three pods %s after the edit", time.Since(edited).Round(10*time.Millisecond))
 	s.awaitEvent("web", "ReloadedInPlace", "site", "default.conf")
-	s.awaitRecorded(web, before.Annotations[annotation.Observed])
+	s.awaitRecorded(web, before.Annotations[annotation.Baseline])
 	s.everyPodServes(pods["both"], "second")
 	s.awaitEvent("both", "ReloadedInPlace")
 	s.awaitEvent("bare", "Reloaded", "lack the sidecar")
-	s.awaitEvent("bare", "InjectionSkipped", "BadAnnotation", "inpod.dev/preset", "of pod bare-") // where its user looks
+	s.awaitEvent("bare", "InjectionSkipped", "InvalidAnnotation", "inpod.dev/preset", "of pod bare-") // where its user looks
 	s.allUndisturbed(pods["web"])
 	s.allUndisturbed(pods["both"])
 
@@ -164,12 +166,12 @@ func TestReloadInPlace(t *testing.T) {
 	if s.observed(web) != second {
 		t.Error("content that the pods rejected is recorded as theirs")
 	}
-	reloads := s.told(web, "ReloadedInPlace")
+	reloads := s.timesReported(web, "ReloadedInPlace")
 	s.apply(configMap("site", "default.conf", site("third")))
 	s.everyPodServes(pods["web"], "third")
 	s.awaitRecorded(web, second)
 	s.eventually("the event of the correction", func() (string, bool) {
-		now := s.told(web, "ReloadedInPlace")
+		now := s.timesReported(web, "ReloadedInPlace")
 		return fmt.Sprintf("%d events, %d before it", now, reloads), now == reloads+1
 	})
 	s.allUndisturbed(pods["web"])
@@ -177,7 +179,7 @@ func TestReloadInPlace(t *testing.T) {
 
 	s.apply(configMap("color", "color", "blue"))
 	s.awaitEvent("both", "Reloaded", "color")
-	s.must(s.AwaitRollout(s.ctx, kit.Deployment(s.ns, "both")))
+	s.must(s.AwaitRollout(s.ctx, framework.Deployment(s.ns, "both")))
 	s.allUndisturbed(pods["web"])
 	s.sameTemplate(before, web)
 }
@@ -230,7 +232,7 @@ func TestFiftyPodsAreReloadedInPlace(t *testing.T) {
 	s.apply(configMap("conf", "key", "2"))
 	s.awaitEvent("many", "ReloadedInPlace", "conf")
 	t.Logf("%d pods have confirmed %s after the edit", size, time.Since(edited).Round(10*time.Millisecond))
-	now, err := s.Pods(s.ctx, kit.Deployment(s.ns, "many"))
+	now, err := s.Pods(s.ctx, framework.Deployment(s.ns, "many"))
 	s.must(err)
 	if len(now) != size {
 		t.Errorf("%d pods, want %d", len(now), size)

@@ -12,7 +12,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 )
 
 // Reloader's own keys work without any setting. All other tests use keys of their own.
@@ -23,7 +23,7 @@ func TestReloadersKeysAreTheDefault(t *testing.T) {
 		t.Skipf("%s would follow these keys too", strings.Join(others, " and "))
 	}
 	all := s.values(nil, nil)
-	config := all["controller"].(kit.Values)["config"].(kit.Values)
+	config := all["controller"].(framework.Values)["config"].(framework.Values)
 	maps.DeleteFunc(config, func(name string, _ any) bool { _, isKey := s.keys.config()[name]; return isKey })
 	s.must(s.Install(s.ctx, s.Release, all))
 
@@ -39,14 +39,14 @@ func TestReloadersKeysAreTheDefault(t *testing.T) {
 		s.apply(source)
 	}
 	edit("1")
-	var workloads []kit.Workload
+	var workloads []framework.Workload
 	for name, on := range annotations {
 		a := deployment(name, volume(ofConfigMap("config"))).idle()
 		a.annotations = on
 		s.apply(a.object())
 		workloads = append(workloads, a.in(s.ns))
 	}
-	s.adopted(workloads...)
+	s.hasBaseline(workloads...)
 	before := s.rollouts()
 	edit("2")
 	s.onlyRolled(before, workloads...)
@@ -82,11 +82,11 @@ func TestANamespacedInstallStaysInItsNamespace(t *testing.T) {
 	for _, place := range []*space{s, outside} {
 		place.apply(configMap("config", "key", "1"), deployment("app", volume(ofConfigMap("config"))).idle().annotated(s.keys.auto, "true").object())
 	}
-	s.adopted(kit.Deployment(s.ns, "app"))
+	s.hasBaseline(framework.Deployment(s.ns, "app"))
 	before, beforeOutside := s.rollouts(), outside.rollouts()
 	outside.apply(configMap("config", "key", "2"))
 	s.apply(configMap("config", "key", "2"))
-	s.onlyRolled(before, kit.Deployment(s.ns, "app"))
+	s.onlyRolled(before, framework.Deployment(s.ns, "app"))
 	if after := outside.rollouts(); !maps.Equal(after, beforeOutside) {
 		t.Errorf("rollouts outside: %v, want %v", after, beforeOutside)
 	}
@@ -113,7 +113,7 @@ func TestMissingPermissionsAreNamedAtStart(t *testing.T) {
 	t.Parallel()
 	s := ownSpace(t)
 	all := s.values(nil, nil)
-	all["rbac"] = kit.Values{"create": false}
+	all["rbac"] = framework.Values{"create": false}
 	s.must(s.InstallOnly(s.ctx, s.Release, all))
 	log := s.awaitLog("Missing:")
 	for _, want := range []string{
@@ -163,7 +163,7 @@ func TestANamespaceWithoutRightsIsLeftOutUntilItHasThem(t *testing.T) {
 	taken := list.Items[0]
 	s.must(bindings.Delete(s.ctx, taken.Name, metav1.DeleteOptions{}))
 	s.restartController()
-	log := s.awaitLog("a namespace is left out until there are rights in it")
+	log := s.awaitLog("permissions missing in namespace")
 	if !strings.Contains(log, "namespace="+barred.ns) {
 		t.Errorf("the log does not name the namespace:\n%s", log)
 	}

@@ -15,7 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/internal/annotation"
 )
 
@@ -44,29 +44,29 @@ func (s *space) recordedJob(name string) *batchv1.Job {
 	var job *batchv1.Job
 	s.eventually("Job "+name+" to be recorded", func() (string, bool) {
 		job = s.getJob(name)
-		return "", job != nil && job.Annotations[annotation.Observed] != ""
+		return "", job != nil && job.Annotations[annotation.Baseline] != ""
 	})
 	return job
 }
 
-// madeAgain waits until another Job has the name, and nothing keeps its place any more.
-func (s *space) madeAgain(before *batchv1.Job) *batchv1.Job {
+// recreated waits until another Job has the name, and nothing keeps its place any more.
+func (s *space) recreated(before *batchv1.Job) *batchv1.Job {
 	s.t.Helper()
 	var job *batchv1.Job
 	s.eventually("Job "+before.Name+" to be made again", func() (string, bool) {
 		job = s.getJob(before.Name)
-		return fmt.Sprintf("there: %t, stand-ins: %d", job != nil, len(s.standIns())), job != nil && job.UID != before.UID && len(s.standIns()) == 0
+		return fmt.Sprintf("there: %t, placeholders: %d", job != nil, len(s.placeholders())), job != nil && job.UID != before.UID && len(s.placeholders()) == 0
 	})
 	return job
 }
 
-func (s *space) standIns() []string {
+func (s *space) placeholders() []string {
 	s.t.Helper()
 	list, err := s.Client.BatchV1().Jobs(s.ns).List(s.ctx, metav1.ListOptions{})
 	s.must(err)
 	var names []string
 	for i := range list.Items {
-		if list.Items[i].Annotations[annotation.StandIn] != "" {
+		if list.Items[i].Annotations[annotation.Placeholder] != "" {
 			names = append(names, list.Items[i].Name)
 		}
 	}
@@ -95,7 +95,7 @@ func (s *space) hasContent(job *batchv1.Job, want string) {
 
 // A Job that runs is made again under its name, once for a change. One that has ended is not run again, and those of a
 // CronJob are left alone.
-func TestAChangeMakesAJobAgain(t *testing.T) {
+func TestAChangeRecreatesAJob(t *testing.T) {
 	t.Parallel()
 	s := openSpace(t, suite.quick)
 	s.apply(configMap("config", "key", "1"))
@@ -110,23 +110,23 @@ func TestAChangeMakesAJobAgain(t *testing.T) {
 	owned.OwnerReferences = []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "CronJob", Name: cron.Name, UID: cron.UID, Controller: new(true)}}
 	s.apply(owned)
 	first := s.recordedJob("migrate")
-	_, err = kit.AwaitObject(s.ctx, s.Client.BatchV1().RESTClient(), "jobs", s.ns, "done", succeeded)
+	_, err = framework.AwaitObject(s.ctx, s.Client.BatchV1().RESTClient(), "jobs", s.ns, "done", succeeded)
 	s.must(err)
 	done, left := s.getJob("done"), s.getJob("report-1")
 	s.hasContent(first, "1")
 
 	s.apply(configMap("config", "key", "2"))
-	second := s.madeAgain(first)
+	second := s.recreated(first)
 	s.hasContent(second, "2")
 	if second.Labels["app"] != "migrate" || second.Annotations[s.keys.auto] != "true" {
 		t.Errorf("the Job lost labels or annotations: %v, %v", second.Labels, second.Annotations)
 	}
-	w := kit.Workload{Kind: "Job", Namespace: s.ns, Name: "migrate"}
+	w := framework.Workload{Kind: "Job", Namespace: s.ns, Name: "migrate"}
 	_, err = s.AwaitEvent(s.ctx, w, reloaded, "Job is made again: ConfigMap config changed (key)")
 	s.must(err)
 
 	s.apply(configMap("config", "key", "3"))
-	third := s.madeAgain(second)
+	third := s.recreated(second)
 	s.hasContent(third, "3")
 	if events := s.events(w, reloaded); len(events) != 2 {
 		t.Errorf("%d events, want one for each change", len(events))
@@ -139,7 +139,7 @@ func TestAChangeMakesAJobAgain(t *testing.T) {
 	}
 }
 
-func TestAJobThatCannotBeMadeAgainGoesOn(t *testing.T) {
+func TestAJobThatCannotBeRecreatedGoesOn(t *testing.T) {
 	t.Parallel()
 	s := openSpace(t, suite.quick)
 	s.apply(configMap("config", "key", "1"), s.job("migrate", "sleep"))
@@ -156,13 +156,13 @@ func TestAJobThatCannotBeMadeAgainGoesOn(t *testing.T) {
 	})
 
 	s.apply(configMap("config", "key", "2"))
-	_, err := s.AwaitEvent(s.ctx, kit.Workload{Kind: "Job", Namespace: s.ns, Name: "migrate"}, "ReloadFail", "exceeded quota")
+	_, err := s.AwaitEvent(s.ctx, framework.Workload{Kind: "Job", Namespace: s.ns, Name: "migrate"}, "ReloadFail", "exceeded quota")
 	s.must(err)
 	if job := s.getJob("migrate"); job == nil || job.UID != first.UID || job.DeletionTimestamp != nil || job.Status.Active != 1 {
 		t.Fatalf("the Job was disturbed: %+v", job)
 	}
 	s.must(s.Client.CoreV1().ResourceQuotas(s.ns).Delete(s.ctx, "jobs", metav1.DeleteOptions{}))
-	s.hasContent(s.madeAgain(first), "2")
+	s.hasContent(s.recreated(first), "2")
 }
 
 // denyJobs has the API server refuse new Jobs that do not hold to an expression, from when a dry run is refused.
@@ -181,7 +181,7 @@ func (s *space) denyJobs(refusal, expression string, refused *batchv1.Job) (remo
 	return remove
 }
 
-// A policy that looks at the name of the new Job is met before the old one is deleted.
+// A policy that reads the name of the new Job is met before the old one is deleted.
 func TestAPolicyThatRefusesTheNewJobDisturbsNobody(t *testing.T) {
 	t.Parallel()
 	s := openSpace(t, suite.quick)
@@ -190,17 +190,17 @@ func TestAPolicyThatRefusesTheNewJobDisturbsNobody(t *testing.T) {
 	const refusal = "the name is not wanted"
 	remove := s.denyJobs(refusal, "object.metadata.name != 'migrate'", s.job("migrate", "sleep"))
 	s.apply(configMap("config", "key", "2"))
-	_, err := s.AwaitEvent(s.ctx, kit.Workload{Kind: "Job", Namespace: s.ns, Name: "migrate"}, "ReloadFail", refusal)
+	_, err := s.AwaitEvent(s.ctx, framework.Workload{Kind: "Job", Namespace: s.ns, Name: "migrate"}, "ReloadFail", refusal)
 	s.must(err)
-	if job := s.getJob("migrate"); job == nil || job.UID != first.UID || job.DeletionTimestamp != nil || len(s.standIns()) > 0 {
-		t.Fatalf("the Job was disturbed: %+v, stand-ins %q", job, s.standIns())
+	if job := s.getJob("migrate"); job == nil || job.UID != first.UID || job.DeletionTimestamp != nil || len(s.placeholders()) > 0 {
+		t.Fatalf("the Job was disturbed: %+v, placeholders %q", job, s.placeholders())
 	}
 	remove()
-	s.hasContent(s.madeAgain(first), "2")
+	s.hasContent(s.recreated(first), "2")
 }
 
 // A policy that wants a label on every Job gets that of the Job itself.
-func TestAJobIsMadeAgainWhereJobsNeedALabel(t *testing.T) {
+func TestAJobIsRecreatedWhereJobsNeedALabel(t *testing.T) {
 	t.Parallel()
 	s := openSpace(t, suite.quick)
 	s.apply(configMap("config", "key", "1"), s.job("migrate", "sleep"))
@@ -209,7 +209,7 @@ func TestAJobIsMadeAgainWhereJobsNeedALabel(t *testing.T) {
 	unlabeled.Labels = nil
 	s.denyJobs("the label app is missing", "has(object.metadata.labels) && 'app' in object.metadata.labels", unlabeled)
 	s.apply(configMap("config", "key", "2"))
-	s.hasContent(s.madeAgain(first), "2")
+	s.hasContent(s.recreated(first), "2")
 }
 
 func TestAJobIsNotLostWhenTheControllerStopsHalfway(t *testing.T) {
@@ -230,12 +230,12 @@ func TestAJobIsNotLostWhenTheControllerStopsHalfway(t *testing.T) {
 	s.scaleController(0)
 	s.must(s.Client.CoreV1().Pods(s.ns).Delete(s.ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0)), Preconditions: &metav1.Preconditions{UID: new(types.UID(pod.UID))}}))
 	s.eventually("the Job to be gone", func() (string, bool) { return "", s.getJob("migrate") == nil })
-	if names := s.standIns(); len(names) != 1 {
+	if names := s.placeholders(); len(names) != 1 {
 		t.Fatalf("what keeps its place: %q", names)
 	}
 	s.apply(configMap("config", "key", "3"))
 	s.scaleController(1)
-	second := s.madeAgain(first)
+	second := s.recreated(first)
 	s.hasContent(second, "3")
 	s.marker()
 	if job := s.getJob("migrate"); job.UID != second.UID {

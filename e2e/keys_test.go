@@ -2,7 +2,7 @@
 
 package e2e_test
 
-import "inpod.dev/inpod/e2e/internal/kit"
+import "inpod.dev/inpod/e2e/internal/framework"
 
 // keys are the annotation keys that one controller follows.
 type keys struct {
@@ -38,8 +38,8 @@ func keysUnder(domain string) keys {
 }
 
 // config are the settings of a controller that follows the keys.
-func (k keys) config() kit.Values {
-	return kit.Values{
+func (k keys) config() framework.Values {
+	return framework.Values{
 		"autoAnnotation":                k.auto,
 		"configmapAutoAnnotation":       k.configmapAuto,
 		"secretAutoAnnotation":          k.secretAuto,

@@ -20,7 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/patience"
 	"inpod.dev/inpod/internal/workload"
@@ -91,8 +91,8 @@ type custom struct {
 	path     []string
 }
 
-func (c custom) in(namespace string) kit.Workload {
-	return kit.Workload{Kind: c.kind, Namespace: namespace, Name: c.app.name}
+func (c custom) in(namespace string) framework.Workload {
+	return framework.Workload{Kind: c.kind, Namespace: namespace, Name: c.app.name}
 }
 
 // object is the object as a manifest has it.
@@ -131,7 +131,7 @@ func must(t *testing.T, err error) {
 // createCustom creates an object, and waits until the controller has recorded what it uses.
 func (s *space) createCustom(c custom) *unstructured.Unstructured {
 	s.t.Helper()
-	_, err := s.Custom(c.resource, s.ns).Create(s.ctx, c.object(s.t, s.ns), metav1.CreateOptions{FieldManager: kit.FieldManager})
+	_, err := s.Custom(c.resource, s.ns).Create(s.ctx, c.object(s.t, s.ns), metav1.CreateOptions{FieldManager: framework.FieldManager})
 	s.must(err)
 	return s.recorded(c, "")
 }
@@ -139,8 +139,8 @@ func (s *space) createCustom(c custom) *unstructured.Unstructured {
 // recorded waits until an object has another baseline than before.
 func (s *space) recorded(c custom, before string) *unstructured.Unstructured {
 	s.t.Helper()
-	u, err := kit.AwaitCustom(s.ctx, s.Custom(c.resource, s.ns), c.app.name, func(u *unstructured.Unstructured) bool {
-		text := u.GetAnnotations()[annotation.Observed]
+	u, err := framework.AwaitCustom(s.ctx, s.Custom(c.resource, s.ns), c.app.name, func(u *unstructured.Unstructured) bool {
+		text := u.GetAnnotations()[annotation.Baseline]
 		return text != "" && text != before
 	})
 	if err != nil {
@@ -149,8 +149,8 @@ func (s *space) recorded(c custom, before string) *unstructured.Unstructured {
 	return u
 }
 
-// patches are the requests of the controller in charge that change a resource; nil where nobody can tell.
-func (s *space) patches(audit kit.AuditLog, has bool, resource string) []string {
+// patches are the requests of the controller in charge that change a resource; nil where it is not known.
+func (s *space) patches(audit framework.AuditLog, has bool, resource string) []string {
 	s.t.Helper()
 	if !has {
 		return nil
@@ -171,7 +171,7 @@ func theirs(t *testing.T, c custom, u *unstructured.Unstructured) map[string]any
 	t.Helper()
 	u = u.DeepCopy()
 	annotations := u.GetAnnotations()
-	delete(annotations, annotation.Observed)
+	delete(annotations, annotation.Baseline)
 	u.SetAnnotations(annotations)
 	u.SetManagedFields(nil)
 	u.SetResourceVersion("")
@@ -198,8 +198,8 @@ func theirs(t *testing.T, c custom, u *unstructured.Unstructured) map[string]any
 	return u.Object
 }
 
-// mark is what the template carries of the rollout for a ConfigMap.
-func mark(t *testing.T, c custom, u *unstructured.Unstructured) string {
+// configHash is what the template carries of the rollout for a ConfigMap.
+func configHash(t *testing.T, c custom, u *unstructured.Unstructured) string {
 	t.Helper()
 	template, _, err := unstructured.NestedMap(u.Object, c.path...)
 	must(t, err)
@@ -213,7 +213,7 @@ func mark(t *testing.T, c custom, u *unstructured.Unstructured) string {
 func TestKindsThatAreNotOfKubernetesItself(t *testing.T) {
 	t.Parallel()
 	s := ownSpace(t)
-	rolloutCRD, err := kit.ModuleFile(s.ctx, argoRollouts, "manifests/crds/rollout-crd.yaml")
+	rolloutCRD, err := framework.ModuleFile(s.ctx, argoRollouts, "manifests/crds/rollout-crd.yaml")
 	s.must(err)
 	s.define(definitionIn(t, rolloutCRD))
 	configCRD, err := os.ReadFile("testdata/deploymentconfig-crd.yaml")
@@ -222,9 +222,9 @@ func TestKindsThatAreNotOfKubernetesItself(t *testing.T) {
 	cloneSets, definition := otherKind("CloneSet")
 	s.define(definition)
 	late, lateDefinition := otherKind("Latecomer")
-	s.install(kit.Values{"isArgoRollouts": true, "isOpenshift": true}, kit.Values{"workloadKinds": []any{
-		kit.Values{"kind": "CloneSet", "group": cloneSets.Group, "version": "v1", "resource": "clonesets", "templatePath": "spec.pod.template"},
-		kit.Values{"kind": "Latecomer", "group": late.Group, "version": "v1", "resource": "latecomers"},
+	s.install(framework.Values{"isArgoRollouts": true, "isOpenshift": true}, framework.Values{"workloadKinds": []any{
+		framework.Values{"kind": "CloneSet", "group": cloneSets.Group, "version": "v1", "resource": "clonesets", "templatePath": "spec.pod.template"},
+		framework.Values{"kind": "Latecomer", "group": late.Group, "version": "v1", "resource": "latecomers"},
 	}})
 	unknown := map[string]any{"deep": []any{int64(1), map[string]any{"two": "three"}}}
 	template := []string{"spec", "template"}
@@ -253,12 +253,12 @@ func TestKindsThatAreNotOfKubernetesItself(t *testing.T) {
 			for _, value := range []string{"2", "3"} {
 				audit, has := s.Audit(s.ctx)
 				s.apply(configMap(name, "key", value))
-				after := s.recorded(c, before.GetAnnotations()[annotation.Observed])
+				after := s.recorded(c, before.GetAnnotations()[annotation.Baseline])
 				if diff := cmp.Diff(theirs(t, c, before), theirs(t, c, after)); diff != "" {
 					t.Errorf("more than ours has changed (-before +after):\n%s", diff)
 				}
-				if was, is := mark(t, c, before), mark(t, c, after); is == "" || is == was {
-					t.Errorf("the template has the mark %q, and had %q", is, was)
+				if was, is := configHash(t, c, before), configHash(t, c, after); is == "" || is == was {
+					t.Errorf("the template has the config hash %q, and had %q", is, was)
 				}
 				_, err := s.AwaitEvent(s.ctx, c.in(s.ns), reloaded, name)
 				s.must(err)
@@ -281,14 +281,14 @@ func TestKindsThatAreNotOfKubernetesItself(t *testing.T) {
 		audit, has := s.Audit(s.ctx)
 		begun := time.Now().Add(-time.Minute)
 		s.apply(configMap("restarted", "key", "2"))
-		after := s.recorded(c, before.GetAnnotations()[annotation.Observed])
+		after := s.recorded(c, before.GetAnnotations()[annotation.Baseline])
 		text, _, _ := unstructured.NestedString(after.Object, "spec", "restartAt")
 		if at, err := time.Parse(time.RFC3339, text); err != nil || at.Before(begun) {
 			t.Errorf("restartAt is %q: %v", text, err)
 		}
 		unstructured.RemoveNestedField(after.Object, "spec", "restartAt")
-		if diff := cmp.Diff(theirs(t, c, before), theirs(t, c, after)); diff != "" || mark(t, c, after) != "" {
-			t.Errorf("more than ours has changed, mark %q (-before +after):\n%s", mark(t, c, after), diff)
+		if diff := cmp.Diff(theirs(t, c, before), theirs(t, c, after)); diff != "" || configHash(t, c, after) != "" {
+			t.Errorf("more than ours has changed, config hash %q (-before +after):\n%s", configHash(t, c, after), diff)
 		}
 		s.marker()
 		if got, want := s.patches(audit, has, "rollouts"), []string{"patch rollouts restarted"}; has && !slices.Equal(got, want) {
@@ -296,7 +296,7 @@ func TestKindsThatAreNotOfKubernetesItself(t *testing.T) {
 		}
 	})
 
-	t.Run("a strategy that does not exist is told", func(t *testing.T) {
+	t.Run("a strategy that does not exist is reported", func(t *testing.T) {
 		s := s.within(t)
 		c := custom{rolloutResource, "Rollout", follow("wrong").annotated(annotation.RolloutStrategyKey, "reboot"), map[string]any{
 			"replicas": int64(0), "selector": selects("wrong"), "strategy": map[string]any{"canary": map[string]any{}},
@@ -306,7 +306,7 @@ func TestKindsThatAreNotOfKubernetesItself(t *testing.T) {
 		_, err := s.AwaitEvent(s.ctx, c.in(s.ns), "InvalidAnnotation", annotation.RolloutStrategyKey, `"reboot"`)
 		s.must(err)
 		s.apply(configMap("wrong", "key", "2"))
-		if after := s.recorded(c, before.GetAnnotations()[annotation.Observed]); mark(t, c, after) == "" {
+		if after := s.recorded(c, before.GetAnnotations()[annotation.Baseline]); configHash(t, c, after) == "" {
 			t.Error("it is not rolled in the usual way")
 		}
 	})
@@ -316,7 +316,7 @@ func TestKindsThatAreNotOfKubernetesItself(t *testing.T) {
 	} {
 		t.Run("of a Rollout with a workloadRef and its Deployment one is written: "+name, func(t *testing.T) {
 			s := s.within(t)
-			lender := deployment(name, env("FIRST", ofConfigMap(name), "key")).idle()
+			templateOwner := deployment(name, env("FIRST", ofConfigMap(name), "key")).idle()
 			c := custom{rolloutResource, "Rollout", deployment(name).idle(), map[string]any{
 				"replicas": int64(1), "workloadRef": map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
 				"strategy": map[string]any{"canary": map[string]any{}},
@@ -325,21 +325,21 @@ func TestKindsThatAreNotOfKubernetesItself(t *testing.T) {
 				c.app = c.app.annotated(s.keys.auto, "true")
 			}
 			if asks.deployment {
-				lender = lender.annotated(s.keys.auto, "true")
+				templateOwner = templateOwner.annotated(s.keys.auto, "true")
 			}
 			if asks.restart {
 				c.app = c.app.annotated(annotation.RolloutStrategyKey, "restart")
 			}
 			s.apply(configMap(name, "key", "1"))
-			_, err := s.Custom(rolloutResource, s.ns).Create(s.ctx, c.object(t, s.ns), metav1.CreateOptions{FieldManager: kit.FieldManager})
+			_, err := s.Custom(rolloutResource, s.ns).Create(s.ctx, c.object(t, s.ns), metav1.CreateOptions{FieldManager: framework.FieldManager})
 			s.must(err)
-			s.apply(lender.object())
-			w := lender.in(s.ns)
+			s.apply(templateOwner.object())
+			w := templateOwner.in(s.ns)
 			baseline := ""
 			if asks.restart {
-				baseline = s.recorded(c, "").GetAnnotations()[annotation.Observed]
+				baseline = s.recorded(c, "").GetAnnotations()[annotation.Baseline]
 			} else {
-				s.adopted(w)
+				s.hasBaseline(w)
 			}
 			audit, has := s.Audit(s.ctx)
 			before := s.rollouts()
@@ -364,7 +364,7 @@ func TestKindsThatAreNotOfKubernetesItself(t *testing.T) {
 
 	t.Run("a kind that is installed later is picked up", func(t *testing.T) {
 		s := s.within(t)
-		if log := s.controllerLog(s.ctx); strings.Count(log, "left out for now") != 1 || !strings.Contains(log, "latecomers."+late.Group) {
+		if log := s.controllerLog(s.ctx); strings.Count(log, "not available, skipping") != 1 || !strings.Contains(log, "latecomers."+late.Group) {
 			t.Errorf("the log does not say once what is missing:\n%s", log)
 		}
 		s.define(lateDefinition)
@@ -372,9 +372,9 @@ func TestKindsThatAreNotOfKubernetesItself(t *testing.T) {
 		s.apply(configMap("late", "key", "1"))
 		before := s.createCustom(c)
 		s.apply(configMap("late", "key", "2"))
-		after := s.recorded(c, before.GetAnnotations()[annotation.Observed])
-		if diff := cmp.Diff(theirs(t, c, before), theirs(t, c, after)); diff != "" || mark(t, c, after) == "" {
-			t.Errorf("mark %q, more than ours has changed (-before +after):\n%s", mark(t, c, after), diff)
+		after := s.recorded(c, before.GetAnnotations()[annotation.Baseline])
+		if diff := cmp.Diff(theirs(t, c, before), theirs(t, c, after)); diff != "" || configHash(t, c, after) == "" {
+			t.Errorf("config hash %q, more than ours has changed (-before +after):\n%s", configHash(t, c, after), diff)
 		}
 	})
 }
@@ -392,8 +392,8 @@ func (s *space) within(t *testing.T) *space {
 func TestOtherKindsReloadInPlace(t *testing.T) {
 	t.Parallel()
 	resource, definition := otherKind("Farm")
-	s := installBothWith(t, kit.Values{"workloadKinds": []any{
-		kit.Values{"kind": "Farm", "group": resource.Group, "version": "v1", "resource": resource.Resource},
+	s := installBothWith(t, framework.Values{"workloadKinds": []any{
+		framework.Values{"kind": "Farm", "group": resource.Group, "version": "v1", "resource": resource.Resource},
 	}})
 	s.define(definition)
 	s.apply(configMap("site", "default.conf", site("first")))
@@ -407,7 +407,7 @@ func TestOtherKindsReloadInPlace(t *testing.T) {
 	farm.SetAPIVersion(resource.GroupVersion().String())
 	farm.SetKind("Farm")
 	farm.SetName("farm")
-	farm, err = farms.Create(s.ctx, farm, metav1.CreateOptions{FieldManager: kit.FieldManager})
+	farm, err = farms.Create(s.ctx, farm, metav1.CreateOptions{FieldManager: framework.FieldManager})
 	s.must(err)
 	s.counts(resource, 1)
 	pod.OwnerReferences = []metav1.OwnerReference{
@@ -422,8 +422,8 @@ func TestOtherKindsReloadInPlace(t *testing.T) {
 	s.serves("farm", "second")
 	_, err = s.AwaitEvent(s.ctx, c.in(s.ns), "ReloadedInPlace", "site", "default.conf")
 	s.must(err)
-	after := s.recorded(c, before.GetAnnotations()[annotation.Observed])
-	if got := mark(t, c, after); got != "" {
+	after := s.recorded(c, before.GetAnnotations()[annotation.Baseline])
+	if got := configHash(t, c, after); got != "" {
 		t.Errorf("it was rolled: %s", got)
 	}
 	s.undisturbed(created)
@@ -433,7 +433,7 @@ func TestOtherKindsReloadInPlace(t *testing.T) {
 	s.apply(configMap("site", "default.conf", site("third")))
 	_, err = s.AwaitEvent(s.ctx, c.in(s.ns), reloaded, "lack the sidecar")
 	s.must(err)
-	if rolled := s.recorded(c, after.GetAnnotations()[annotation.Observed]); mark(t, c, rolled) == "" {
+	if rolled := s.recorded(c, after.GetAnnotations()[annotation.Baseline]); configHash(t, c, rolled) == "" {
 		t.Error("it was not rolled")
 	}
 }
@@ -442,6 +442,6 @@ func TestOtherKindsReloadInPlace(t *testing.T) {
 func (s *space) counts(resource schema.GroupVersionResource, replicas int) {
 	s.t.Helper()
 	body := fmt.Sprintf(`{"status":{"replicas":%d}}`, replicas)
-	_, err := s.Custom(resource, s.ns).Patch(s.ctx, "farm", types.MergePatchType, []byte(body), metav1.PatchOptions{FieldManager: kit.FieldManager}, "status")
+	_, err := s.Custom(resource, s.ns).Patch(s.ctx, "farm", types.MergePatchType, []byte(body), metav1.PatchOptions{FieldManager: framework.FieldManager}, "status")
 	s.must(err)
 }

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/internal/patience"
 )
 
@@ -25,7 +25,7 @@ const runLabel = "e2e.inpod.dev/run"
 
 // suite is what the tests share.
 var suite struct {
-	cluster *kit.Cluster
+	cluster *framework.Cluster
 	// run is the name of this run; it begins the names of its namespaces.
 	run string
 	// quick and patient work in all namespaces. The second settles for longer than edits in a row take, see settle.
@@ -35,7 +35,7 @@ var suite struct {
 
 // charge is a controller and the keys that it follows.
 type charge struct {
-	kit.Release
+	framework.Release
 	keys keys
 }
 
@@ -75,7 +75,7 @@ func setParallel() error {
 func setUp(ctx context.Context) error {
 	ctx, cancel := patience.Context(ctx, limit)
 	defer cancel()
-	cluster, err := kit.Connect()
+	cluster, err := framework.Connect()
 	if err != nil {
 		return err
 	}
@@ -95,13 +95,13 @@ func setUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	suite.quick = charge{kit.Release{Name: "inpod-quick", Namespace: ns}, keysUnder("quick." + suite.run + ".inpod.dev")}
-	suite.patient = charge{kit.Release{Name: "inpod-patient", Namespace: ns}, keysUnder("patient." + suite.run + ".inpod.dev")}
-	if err := cluster.Install(ctx, suite.quick.Release, values(suite.quick.keys, kit.Values{"namespaceDefaults": true})); err != nil {
+	suite.quick = charge{framework.Release{Name: "inpod-quick", Namespace: ns}, keysUnder("quick." + suite.run + ".inpod.dev")}
+	suite.patient = charge{framework.Release{Name: "inpod-patient", Namespace: ns}, keysUnder("patient." + suite.run + ".inpod.dev")}
+	if err := cluster.Install(ctx, suite.quick.Release, values(suite.quick.keys, framework.Values{"namespaceDefaults": true})); err != nil {
 		return err
 	}
 	suite.settle = patience.Stretch(5 * time.Second)
-	return cluster.Install(ctx, suite.patient.Release, values(suite.patient.keys, kit.Values{"settle": suite.settle.String(), "settleMax": max(2*suite.settle, 10*time.Second).String()}))
+	return cluster.Install(ctx, suite.patient.Release, values(suite.patient.keys, framework.Values{"settle": suite.settle.String(), "settleMax": max(2*suite.settle, 10*time.Second).String()}))
 }
 
 func tearDown(ctx context.Context) error {
@@ -119,18 +119,18 @@ func tearDown(ctx context.Context) error {
 
 // values are the chart values of a release that follows the given keys, for tests that should not wait long. config
 // adds settings of the controller.
-func values(k keys, config kit.Values) kit.Values {
+func values(k keys, config framework.Values) framework.Values {
 	all := k.config()
 	all["settle"] = "1s"
-	all["adoptionRate"] = 1000 // of the tests' own workloads; the default protects a grown cluster
+	all["baselineRate"] = 1000 // of the tests' own workloads; the default protects a grown cluster
 	all["logLevel"] = "debug"
 	maps.Copy(all, config)
-	return kit.Values{
-		"commonLabels": kit.Values{runLabel: suite.run},
-		"injector":     kit.Values{"enabled": false}, // tests of the sidecar ask for it
-		"controller": kit.Values{
+	return framework.Values{
+		"commonLabels": framework.Values{runLabel: suite.run},
+		"injector":     framework.Values{"enabled": false}, // tests of the sidecar ask for it
+		"controller": framework.Values{
 			"config":         all,
-			"readinessProbe": kit.Values{"periodSeconds": 1},
+			"readinessProbe": framework.Values{"periodSeconds": 1},
 		},
 	}
 }

@@ -9,14 +9,14 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 )
 
 // Tools find an installation by the label of this ConfigMap, and read its settings from it.
 func TestTheMetaInformationIsWritten(t *testing.T) {
 	t.Parallel()
 	s := ownSpace(t)
-	s.install(kit.Values{"metaInfo": true, "reloadOnCreate": true}, kit.Values{"replicas": 2})
+	s.install(framework.Values{"metaInfo": true, "reloadOnCreate": true}, framework.Values{"replicas": 2})
 	var options struct {
 		ReloadOnCreate bool   `json:"reloadOnCreate"`
 		Auto           string `json:"reloaderAutoAnnotation"`

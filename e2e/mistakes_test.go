@@ -12,11 +12,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/internal/annotation"
 )
 
-// Who misspells a key, or writes it where nobody reads it, is told on the object, and nothing is rolled for it.
+// A key that is misspelled, or written where nobody reads it, is reported on the object, and nothing is rolled for it.
 func TestKeysThatDoNotCountAreReportedWhereTheyAre(t *testing.T) {
 	t.Parallel()
 	s := installBoth(t)
@@ -45,7 +45,7 @@ func TestKeysThatDoNotCountAreReportedWhereTheyAre(t *testing.T) {
 	}
 	marker := deployment("marker", env("KEY", ofSecret("db"), "password")).idle().annotated(reloader+"auto", "true")
 	s.apply(marker.object())
-	s.adopted(marker.in(s.ns))
+	s.hasBaseline(marker.in(s.ns))
 	before, err := s.States(s.ctx, s.ns)
 	s.must(err)
 
@@ -58,7 +58,7 @@ func TestKeysThatDoNotCountAreReportedWhereTheyAre(t *testing.T) {
 	s.awaitEvent("glob", "InvalidAnnotation", `write "shop-.*"`)
 	s.awaitEvent("blanks", "InvalidAnnotation", `write "shop-api,shop-web"`)
 	s.awaitEvent("qualified", "InvalidAnnotation", `write "shop-web"`)
-	for _, on := range []kit.Workload{{Kind: "Secret", Namespace: s.ns, Name: "db"}, {Kind: "ConfigMap", Namespace: s.ns, Name: "followed-by-nobody"}} {
+	for _, on := range []framework.Workload{{Kind: "Secret", Namespace: s.ns, Name: "db"}, {Kind: "ConfigMap", Namespace: s.ns, Name: "followed-by-nobody"}} {
 		event, err := s.AwaitEvent(s.ctx, on, "InvalidAnnotation", reloader)
 		s.must(err)
 		if event.Type != corev1.EventTypeWarning {
@@ -78,15 +78,15 @@ func TestKeysThatDoNotCountAreReportedWhereTheyAre(t *testing.T) {
 
 	// What holds is reported once, whoever leads.
 	s.restartController()
-	s.adopted(marker.in(s.ns))
+	s.hasBaseline(marker.in(s.ns))
 	s.apply(secret("db", "password", "three"))
 	s.eventually("the controller to act after its restart", func() (string, bool) {
-		n := s.told(marker.in(s.ns), "Reloaded")
+		n := s.timesReported(marker.in(s.ns), "Reloaded")
 		return strconv.Itoa(n), n == 2
 	})
 	for _, name := range []string{"plural", "glob", "labeled"} {
-		if n := s.told(kit.Deployment(s.ns, name), "InvalidAnnotation"); n != 1 {
-			t.Errorf("%s was told %d times", name, n)
+		if n := s.timesReported(framework.Deployment(s.ns, name), "InvalidAnnotation"); n != 1 {
+			t.Errorf("%s had %d events", name, n)
 		}
 	}
 }
@@ -105,34 +105,34 @@ func TestPodsOfAnUnknownWorkloadAreReloadedAndReported(t *testing.T) {
 		},
 	})
 	alone := s.create(nginxPod("alone", "preset", "nginx"))
-	var made corev1.Pod
+	var created corev1.Pod
 	s.eventually("a pod of the ReplicaSet", func() (string, bool) {
 		list, err := s.Client.CoreV1().Pods(s.ns).List(s.ctx, metav1.ListOptions{LabelSelector: "app=web"})
 		s.must(err)
 		if len(list.Items) == 1 {
-			made = list.Items[0]
+			created = list.Items[0]
 		}
 		return "", len(list.Items) == 1
 	})
-	started := s.awaitPod(made.Name, "ready", isReady)
+	started := s.awaitPod(created.Name, "ready", isReady)
 	s.awaitPod(alone.Name, "ready", isReady)
-	s.serves(made.Name, "first")
+	s.serves(created.Name, "first")
 
-	owner, bare := kit.Workload{Kind: "ReplicaSet", Namespace: s.ns, Name: "web"}, kit.Workload{Kind: "Pod", Namespace: s.ns, Name: "alone"}
+	owner, bare := framework.Workload{Kind: "ReplicaSet", Namespace: s.ns, Name: "web"}, framework.Workload{Kind: "Pod", Namespace: s.ns, Name: "alone"}
 	for _, tc := range []struct{ content, reason, words string }{
 		{site("second"), "ReloadedInPlace", "default.conf"},
 		{"nonsense;\n", "ReloadRejected", "nonsense"},
 	} {
 		s.apply(configMap("site", "default.conf", tc.content))
-		for _, on := range []kit.Workload{owner, bare} {
+		for _, on := range []framework.Workload{owner, bare} {
 			_, err := s.AwaitEvent(s.ctx, on, tc.reason, tc.words)
 			s.must(err)
 		}
 	}
-	s.serves(made.Name, "second")
+	s.serves(created.Name, "second")
 	s.undisturbed(started)
-	now := s.awaitPod(made.Name, "there", func(*corev1.Pod) bool { return true })
-	if _, has := now.Annotations[annotation.Observed]; has {
+	now := s.awaitPod(created.Name, "there", func(*corev1.Pod) bool { return true })
+	if _, has := now.Annotations[annotation.Baseline]; has {
 		t.Error("a baseline was written on a pod")
 	}
 }
@@ -152,7 +152,7 @@ func TestTheContainerOfAnotherInjectorIsNoTarget(t *testing.T) {
 		t.Fatalf("containers %v, record %s", names, record)
 	}
 	s.everyPodServes(pods, "first")
-	web := kit.Deployment(s.ns, "web")
+	web := framework.Deployment(s.ns, "web")
 	before := s.state(web)
 	s.apply(configMap("mesh", "mesh.yaml", "a: 2"))
 	s.apply(configMap("site", "default.conf", site("second")))
@@ -206,8 +206,8 @@ spec: {policyName: %[1]s}
 	s.eventually("a proxy in new pods", func() (string, bool) {
 		probe := nginxPod("probe")
 		delete(probe.Annotations, annotation.InjectKey)
-		made, err := s.Client.CoreV1().Pods(s.ns).Create(s.ctx, probe, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		created, err := s.Client.CoreV1().Pods(s.ns).Create(s.ctx, probe, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		s.must(err)
-		return "", len(made.Spec.Containers) == 2
+		return "", len(created.Spec.Containers) == 2
 	})
 }

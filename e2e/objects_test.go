@@ -11,7 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 )
 
 // app is a workload in the making: app{kind, name, uses…}, then what is particular to it. Its pods run a program that
@@ -66,8 +66,8 @@ func with(all map[string]string, key, value string) map[string]string {
 }
 
 // in names the workload.
-func (a app) in(namespace string) kit.Workload {
-	return kit.Workload{Kind: a.kind, Namespace: namespace, Name: a.name}
+func (a app) in(namespace string) framework.Workload {
+	return framework.Workload{Kind: a.kind, Namespace: namespace, Name: a.name}
 }
 
 // object is the workload as Kubernetes has it.

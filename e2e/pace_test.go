@@ -13,7 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/internal/patience"
 )
 
@@ -22,7 +22,7 @@ func TestAPausePeriodHoldsForEveryKindAndThroughARestart(t *testing.T) {
 	t.Parallel()
 	s := ownSpace(t)
 	s.apply(configMap("config", "key", "1"))
-	var all []kit.Workload
+	var all []framework.Workload
 	pause := patience.Stretch(40 * time.Second)
 	for _, kind := range kinds() {
 		a := newApp(kind, strings.ToLower(kind), []use{env("KEY", ofConfigMap("config"), "key")}).idle().
@@ -31,12 +31,12 @@ func TestAPausePeriodHoldsForEveryKindAndThroughARestart(t *testing.T) {
 		all = append(all, a.in(s.ns))
 	}
 	s.install(nil, nil)
-	s.adopted(all...)
+	s.hasBaseline(all...)
 
 	before := s.rollouts()
 	s.apply(configMap("config", "key", "2"))
 	s.rolled(before, all...)
-	rolledAt := map[kit.Workload]time.Time{}
+	rolledAt := map[framework.Workload]time.Time{}
 	for _, w := range all {
 		at, err := time.Parse(time.RFC3339, s.state(w).Annotations[s.keys.pausedAt])
 		s.must(err)
@@ -84,7 +84,7 @@ func TestWhatReloaderLeftPausedGoesOnAndWhatOthersPausedDoesNot(t *testing.T) {
 	d, err := s.Client.AppsV1().Deployments(s.ns).Get(s.ctx, "left", metav1.GetOptions{})
 	s.must(err)
 	if d.Spec.Paused || d.Annotations[s.keys.pausedAt] != "" {
-		t.Errorf("resumed: paused %t, mark %q", d.Spec.Paused, d.Annotations[s.keys.pausedAt])
+		t.Errorf("resumed: paused %t, annotation %q", d.Spec.Paused, d.Annotations[s.keys.pausedAt])
 	}
 	d, err = s.Client.AppsV1().Deployments(s.ns).Get(s.ctx, "theirs", metav1.GetOptions{})
 	s.must(err)
@@ -93,20 +93,20 @@ func TestWhatReloaderLeftPausedGoesOnAndWhatOthersPausedDoesNot(t *testing.T) {
 	}
 }
 
-func TestNotifyOnlyTellsAndRollsWhenItIsTakenAway(t *testing.T) {
+func TestNotifyOnlyReportsAndRollsWhenItIsTakenAway(t *testing.T) {
 	t.Parallel()
 	s := newSpace(t)
 	a := deployment("app", env("KEY", ofConfigMap("config"), "key")).idle().annotated(s.keys.auto, "true").annotated("inpod.dev/notify-only", "true")
 	w := a.in(s.ns)
 	s.apply(configMap("config", "key", "1"), a.object())
-	s.adopted(w)
+	s.hasBaseline(w)
 	before := s.rollouts()
 	s.apply(configMap("config", "key", "2"))
 	_, err := s.AwaitEvent(s.ctx, w, "NotifyOnly", "it would be rolled", "ConfigMap config changed (key)")
 	s.must(err)
 	s.onlyRolled(before)
-	if told := s.events(w, "NotifyOnly"); len(told) != 1 {
-		t.Errorf("it was told %d times, want once", len(told))
+	if reported := s.events(w, "NotifyOnly"); len(reported) != 1 {
+		t.Errorf("it was reported %d times, want once", len(reported))
 	}
 	s.annotate(w, "inpod.dev/notify-only", "false")
 	s.onlyRolled(before, w)
@@ -117,7 +117,7 @@ func TestNoMoreRolloutsAreUnderWayThanTheLimit(t *testing.T) {
 	t.Parallel()
 	s := ownSpace(t)
 	s.apply(configMap("config", "key", "1"))
-	var all []kit.Workload
+	var all []framework.Workload
 	const takes = 4 // seconds
 	for _, name := range []string{"one", "two", "three"} {
 		a := deployment(name, env("KEY", ofConfigMap("config"), "key")).annotated(s.keys.auto, "true").annotated(s.keys.pausePeriod, "1s")
@@ -129,8 +129,8 @@ func TestNoMoreRolloutsAreUnderWayThanTheLimit(t *testing.T) {
 	for _, w := range all {
 		s.must(s.AwaitRollout(s.ctx, w))
 	}
-	s.install(kit.Values{"maxConcurrentRollouts": 1}, nil)
-	s.adopted(all...)
+	s.install(framework.Values{"maxConcurrentRollouts": 1}, nil)
+	s.hasBaseline(all...)
 	before := s.rollouts()
 	s.apply(configMap("config", "key", "2"))
 	s.rolled(before, all...)
@@ -148,7 +148,7 @@ func TestNoMoreRolloutsAreUnderWayThanTheLimit(t *testing.T) {
 	}
 }
 
-// What is put off by a window is rolled when it opens, or when somebody takes the window away.
+// What is deferred by a window is rolled when it opens, or when somebody takes the window away.
 func TestAMaintenanceWindowHoldsAndOpens(t *testing.T) {
 	t.Parallel()
 	s := newSpace(t)
@@ -161,8 +161,8 @@ func TestAMaintenanceWindowHoldsAndOpens(t *testing.T) {
 	later := daemonSet("later", uses...).idle().annotated(s.keys.auto, "true").onTemplate("inpod.dev/window", span(now.Add(-2*time.Hour), now.Add(-time.Hour)))
 	wrong := deployment("wrong", uses...).idle().annotated(s.keys.auto, "true").annotated("inpod.dev/window", "at night")
 	s.apply(soon.object(), later.object(), wrong.object())
-	all := []kit.Workload{soon.in(s.ns), later.in(s.ns), wrong.in(s.ns)}
-	s.adopted(all...)
+	all := []framework.Workload{soon.in(s.ns), later.in(s.ns), wrong.in(s.ns)}
+	s.hasBaseline(all...)
 	before := s.rollouts()
 	s.apply(configMap("config", "key", "2"))
 	_, err := s.AwaitEvent(s.ctx, soon.in(s.ns), "WindowClosed", opens.Format("2006-01-02 15:04 UTC"), "ConfigMap config changed (key)")
@@ -186,7 +186,7 @@ func TestANamespaceSaysWhenItsWorkloadsMayBeRolled(t *testing.T) {
 		t.Helper()
 		body, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]any{key: value}}})
 		s.must(err)
-		_, err = s.Client.CoreV1().Namespaces().Patch(s.ctx, s.ns, types.MergePatchType, body, metav1.PatchOptions{FieldManager: kit.FieldManager})
+		_, err = s.Client.CoreV1().Namespaces().Patch(s.ctx, s.ns, types.MergePatchType, body, metav1.PatchOptions{FieldManager: framework.FieldManager})
 		s.must(err)
 	}
 	now := time.Now().UTC()
@@ -195,7 +195,7 @@ func TestANamespaceSaysWhenItsWorkloadsMayBeRolled(t *testing.T) {
 	silent := deployment("silent", uses...).idle().annotated(s.keys.auto, "true")
 	own := deployment("own", uses...).idle().annotated(s.keys.auto, "true").annotated("inpod.dev/window", "always")
 	s.apply(configMap("config", "key", "1"), silent.object(), own.object())
-	s.adopted(silent.in(s.ns), own.in(s.ns))
+	s.hasBaseline(silent.in(s.ns), own.in(s.ns))
 	before := s.rollouts()
 	s.apply(configMap("config", "key", "2"))
 	_, err := s.AwaitEvent(s.ctx, silent.in(s.ns), "WindowClosed", "ConfigMap config changed (key)")
@@ -211,7 +211,7 @@ func TestAWorkloadSettlesForItself(t *testing.T) {
 	quick := deployment("quick", env("KEY", ofConfigMap("config"), "key")).idle().annotated(s.keys.auto, "true")
 	slow := deployment("slow", env("KEY", ofConfigMap("config"), "key")).idle().annotated(s.keys.auto, "true").annotated("inpod.dev/settle", patience.Stretch(20*time.Second).String())
 	s.apply(configMap("config", "key", "1"), quick.object(), slow.object())
-	s.adopted(quick.in(s.ns), slow.in(s.ns))
+	s.hasBaseline(quick.in(s.ns), slow.in(s.ns))
 	before := s.rollouts()
 	s.apply(configMap("config", "key", "2"))
 	s.onlyRolled(before, quick.in(s.ns))

@@ -28,7 +28,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/internal/patience"
 )
 
@@ -312,12 +312,12 @@ func TestABundleOfTrustAnchorsIsReloadedOrRolled(t *testing.T) {
 	t.Parallel()
 	release, values := installInjector(t, nil)
 	s := openInjected(t, release, anyLevel, nil)
-	values["controller"] = kit.Values{
-		"config": kit.Values{
+	values["controller"] = framework.Values{
+		"config": framework.Values{
 			"settle": "500ms", "logLevel": "debug", "reloadDeadline": patience.Stretch(time.Minute).String(),
 			"clusterTrustBundles": true, "namespaceSelector": injectorLabel + "=" + release.Namespace,
 		},
-		"readinessProbe": kit.Values{"periodSeconds": 1},
+		"readinessProbe": framework.Values{"periodSeconds": 1},
 	}
 	s.must(s.Install(s.ctx, release, values))
 
@@ -344,7 +344,7 @@ ssl_client_certificate /etc/ca/ca.crt; ssl_trusted_certificate /etc/ca/ca.crt; s
 			return got, strings.HasPrefix(got, "FAILED")
 		})
 	}
-	rolledBefore := s.state(kit.Deployment(s.ns, frozen.Name)).Generation
+	rolledBefore := s.state(framework.Deployment(s.ns, frozen.Name)).Generation
 
 	began := time.Now()
 	s.bundle(name, "", nil, third, second, first)
@@ -357,8 +357,8 @@ ssl_client_certificate /etc/ca/ca.crt; ssl_trusted_certificate /etc/ca/ca.crt; s
 	t.Logf("by name: trusted %v after the edit", time.Since(began).Round(100*time.Millisecond))
 	s.awaitEvent(byName.Name, "ReloadedInPlace", "ClusterTrustBundle "+name+" changed (trustBundle)")
 	s.awaitEvent(frozen.Name, "Reloaded", "ClusterTrustBundle "+name+" changed (trustBundle)")
-	s.must(s.AwaitRollout(s.ctx, kit.Deployment(s.ns, frozen.Name)))
-	if s.state(kit.Deployment(s.ns, frozen.Name)).Generation == rolledBefore {
+	s.must(s.AwaitRollout(s.ctx, framework.Deployment(s.ns, frozen.Name)))
+	if s.state(framework.Deployment(s.ns, frozen.Name)).Generation == rolledBefore {
 		t.Error("a bundle that is mounted with subPath was not rolled")
 	}
 
@@ -399,7 +399,7 @@ func TestACertificateThatIsNeverRenewedIsReported(t *testing.T) {
 		d.Spec.Template.Spec.Containers[0].VolumeMounts = append(d.Spec.Template.Spec.Containers[0].VolumeMounts,
 			corev1.VolumeMount{Name: "tls", MountPath: "/etc/tls/file.pem", SubPath: "file.pem"})
 		s.apply(runtime.Object(d))
-		applied[name] = s.state(kit.Deployment(s.ns, name)).Generation
+		applied[name] = s.state(framework.Deployment(s.ns, name)).Generation
 		s.awaitEvent(name, "NeverRenewed", "Volume tls ("+map[string]string{"certificate": "podCertificate", "bundle": "clusterTrustBundle"}[name]+")",
 			"/etc/tls/file.pem", "container app", "Mount the volume as a whole")
 	}
@@ -407,13 +407,13 @@ func TestACertificateThatIsNeverRenewedIsReported(t *testing.T) {
 	s.apply(configMap("marker", "key", "1"))
 	marker := deployment("marker", volume(ofConfigMap("marker"))).idle().annotated(s.keys.auto, "true")
 	s.apply(marker.object())
-	s.adopted(marker.in(s.ns)) // the new controller has looked at all of them
+	s.hasBaseline(marker.in(s.ns)) // the new controller has looked at all of them
 	for _, name := range []string{"certificate", "bundle"} {
-		if n := s.told(kit.Deployment(s.ns, name), "NeverRenewed"); n != 1 {
+		if n := s.timesReported(framework.Deployment(s.ns, name), "NeverRenewed"); n != 1 {
 			t.Errorf("%s: %d events, want one", name, n)
 		}
 		// Other installations look at this workload too: whatever is written on it they would have to agree on.
-		if now := s.state(kit.Deployment(s.ns, name)); now.Generation != applied[name] {
+		if now := s.state(framework.Deployment(s.ns, name)); now.Generation != applied[name] {
 			t.Errorf("%s was written: generation %d, it was applied as %d", name, now.Generation, applied[name])
 		}
 	}

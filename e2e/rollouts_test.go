@@ -10,14 +10,14 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 )
 
-// reloaded is the reason of the event that tells of a rollout; Reloader's.
+// reloaded is the reason of the event of a rollout; Reloader's.
 const reloaded = "Reloaded"
 
 // rollouts are how often each workload of a space was rolled so far.
-type rollouts map[kit.Workload]int
+type rollouts map[framework.Workload]int
 
 func (s *space) rollouts() rollouts {
 	s.t.Helper()
@@ -27,8 +27,8 @@ func (s *space) rollouts() rollouts {
 }
 
 // rolled waits until each of the workloads has been rolled once since before. That it is not rolled again is what
-// onlyRolled tells.
-func (s *space) rolled(before rollouts, workloads ...kit.Workload) {
+// onlyRolled reports.
+func (s *space) rolled(before rollouts, workloads ...framework.Workload) {
 	s.t.Helper()
 	for _, w := range workloads {
 		s.must(s.recorder.Await(s.ctx, w, before[w]+1))
@@ -36,8 +36,8 @@ func (s *space) rolled(before rollouts, workloads ...kit.Workload) {
 }
 
 // onlyRolled waits until each of the workloads has been rolled, makes sure with a marker that everything was decided,
-// and tells every workload of the space that was rolled more often than that.
-func (s *space) onlyRolled(before rollouts, workloads ...kit.Workload) {
+// and reports every workload of the space that was rolled more often than that.
+func (s *space) onlyRolled(before rollouts, workloads ...framework.Workload) {
 	s.t.Helper()
 	s.rolled(before, workloads...)
 	s.marker()
@@ -59,20 +59,20 @@ func (s *space) onlyRolled(before rollouts, workloads ...kit.Workload) {
 }
 
 // marker makes a change that has to lead to a rollout and waits for it. What was changed before is decided by then.
-// Each marker is a workload of its own, because one that is rolled often is put off.
+// Each marker is a workload of its own, because one that is rolled often is deferred.
 func (s *space) marker() {
 	s.t.Helper()
 	s.markers++
 	name := fmt.Sprintf("marker-%d", s.markers)
 	s.apply(configMap(name, "key", "1"), deployment(name, env("KEY", ofConfigMap(name), "key")).idle().annotated(s.keys.configmap, name).object())
-	w := kit.Deployment(s.ns, name)
-	s.adopted(w)
+	w := framework.Deployment(s.ns, name)
+	s.hasBaseline(w)
 	s.apply(configMap(name, "key", "2"))
 	s.rolled(nil, w)
 }
 
 // events returns the events of a reason on a workload, each as often as it happened.
-func (s *space) events(w kit.Workload, reason string) []corev1.Event {
+func (s *space) events(w framework.Workload, reason string) []corev1.Event {
 	s.t.Helper()
 	events, err := s.Events(s.ctx, w, reason)
 	s.must(err)
@@ -90,6 +90,6 @@ func (s *space) events(w kit.Workload, reason string) []corev1.Event {
 }
 
 // workloads lists the workloads of the space.
-func (r rollouts) workloads() []kit.Workload {
-	return slices.SortedFunc(maps.Keys(r), func(a, b kit.Workload) int { return strings.Compare(a.String(), b.String()) })
+func (r rollouts) workloads() []framework.Workload {
+	return slices.SortedFunc(maps.Keys(r), func(a, b framework.Workload) int { return strings.Compare(a.String(), b.String()) })
 }

@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/internal/annotation"
 )
 
@@ -34,51 +34,51 @@ func (s *space) keeps(kind string, count float64) {
 		if err != nil {
 			return err.Error(), false
 		}
-		got := metrics.Sum("inpod_objects", "kind", kind)
+		got := metrics.Sum("inpod_cache_objects", "kind", kind)
 		return fmt.Sprint(got), got == count
 	})
 }
 
-// Namespaces are followed while their labels match, and cost nothing while they do not. What changed meanwhile is applied
-// when they match again. Of the sources those are heeded whose labels and kind are.
+// Namespaces are followed while their labels match, and cost nothing while they do not. What changed meanwhile is
+// applied when they match again. Only sources whose labels and kind are selected are watched.
 func TestNamespacesAndSourcesAreSelectedByTheirLabels(t *testing.T) {
 	t.Parallel()
 	s := ownSpace(t)
-	all := s.values(kit.Values{
-		"namespaceSelector": followLabel + "=" + s.ns, "resourceLabelSelector": "heed=yes", "resourcesToIgnore": []string{"secrets"},
+	all := s.values(framework.Values{
+		"namespaceSelector": followLabel + "=" + s.ns, "resourceLabelSelector": "watch=yes", "resourcesToIgnore": []string{"secrets"},
 		"reloadInPlace": false,
 	}, nil)
 	delete(all, "namespaces")
-	heeded, other := configMap("heeded", "key", "1"), configMap("other", "key", "1")
-	heeded.Labels = map[string]string{"heed": "yes"}
-	app := kit.Deployment(s.ns, "app")
-	s.apply(heeded, other, secret("secret", "key", "1"),
-		deployment("app", env("A", ofConfigMap("heeded"), "key"), env("B", ofConfigMap("other"), "key"), env("C", ofSecret("secret"), "key")).
+	selected, other := configMap("selected", "key", "1"), configMap("other", "key", "1")
+	selected.Labels = map[string]string{"watch": "yes"}
+	app := framework.Deployment(s.ns, "app")
+	s.apply(selected, other, secret("secret", "key", "1"),
+		deployment("app", env("A", ofConfigMap("selected"), "key"), env("B", ofConfigMap("other"), "key"), env("C", ofSecret("secret"), "key")).
 			idle().annotated(s.keys.auto, "true").object())
 	s.must(s.Install(s.ctx, s.Release, all))
 	s.keeps("Deployment", 0)
 	s.keeps("ConfigMap", 0)
 
 	s.label(followLabel, s.ns)
-	s.adopted(app)
+	s.hasBaseline(app)
 	s.keeps("ConfigMap", 1)
 	s.keeps("Secret", 0)
 	before := s.rollouts()
-	s.apply(configMap("other", "key", "2"), secret("secret", "key", "2")) // heeded by nobody
-	heeded.Data["key"] = "2"
-	s.apply(heeded)
+	s.apply(configMap("other", "key", "2"), secret("secret", "key", "2")) // watched by nobody
+	selected.Data["key"] = "2"
+	s.apply(selected)
 	s.rolled(before, app)
 	if variable, ok := s.state(app).Env("STAKATER_HEEDED_CONFIGMAP"); !ok || variable == "" {
-		t.Error("it was not rolled for what is heeded")
+		t.Error("it was not rolled for what is watched")
 	}
 
 	s.label(followLabel, nil)
 	s.keeps("Deployment", 0)
 	s.keeps("ConfigMap", 0)
-	recorded := s.state(app).Annotations[annotation.Observed]
-	heeded.Data["key"] = "3"
-	s.apply(heeded)
-	if now := s.state(app).Annotations[annotation.Observed]; now != recorded || recorded == "" {
+	recorded := s.state(app).Annotations[annotation.Baseline]
+	selected.Data["key"] = "3"
+	s.apply(selected)
+	if now := s.state(app).Annotations[annotation.Baseline]; now != recorded || recorded == "" {
 		t.Errorf("the baseline is %q, and was %q", now, recorded)
 	}
 	s.label(followLabel, s.ns)
@@ -89,13 +89,13 @@ func TestNamespacesAndSourcesAreSelectedByTheirLabels(t *testing.T) {
 	}
 }
 
-// A namespace that is ignored is not looked at.
-func TestIgnoredNamespacesAreNotLookedAt(t *testing.T) {
+// A namespace that is ignored is not watched.
+func TestIgnoredNamespacesAreNotWatched(t *testing.T) {
 	t.Parallel()
 	s := ownSpace(t)
 	ignored := openSpace(t, s.charge)
 	// Of all others only these two match: inpod.dev/inject asks every installation, and other tests inject.
-	all := s.values(kit.Values{
+	all := s.values(framework.Values{
 		"namespacesToIgnore": []string{ignored.ns}, "namespaceSelector": followLabel + "=" + s.ns, "reloadInPlace": false,
 	}, nil)
 	delete(all, "namespaces")
@@ -104,12 +104,12 @@ func TestIgnoredNamespacesAreNotLookedAt(t *testing.T) {
 		place.apply(configMap("config", "key", "1"), deployment("app", volume(ofConfigMap("config"))).idle().annotated(s.keys.auto, "true").object())
 	}
 	s.must(s.Install(s.ctx, s.Release, all))
-	s.adopted(kit.Deployment(s.ns, "app"))
+	s.hasBaseline(framework.Deployment(s.ns, "app"))
 	before := s.rollouts()
 	ignored.apply(configMap("config", "key", "2"))
 	s.apply(configMap("config", "key", "2"))
-	s.onlyRolled(before, kit.Deployment(s.ns, "app"))
-	if state := ignored.state(kit.Deployment(ignored.ns, "app")); state.Annotations[annotation.Observed] != "" || state.Generation > 1 {
-		t.Errorf("it was looked at: %v, generation %d", state.Annotations, state.Generation)
+	s.onlyRolled(before, framework.Deployment(s.ns, "app"))
+	if state := ignored.state(framework.Deployment(ignored.ns, "app")); state.Annotations[annotation.Baseline] != "" || state.Generation > 1 {
+		t.Errorf("it was reconciled: %v, generation %d", state.Annotations, state.Generation)
 	}
 }

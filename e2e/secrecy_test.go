@@ -14,7 +14,7 @@ import (
 	"strings"
 	"testing"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 )
 
 // Values of sources are nowhere that people look who may not read them: not in the log at its most talkative, not in
@@ -22,13 +22,13 @@ import (
 func TestNoValueLeavesTheController(t *testing.T) {
 	t.Parallel()
 	s := ownSpace(t)
-	s.install(kit.Values{"logLevel": "trace"}, nil)
+	s.install(framework.Values{"logLevel": "trace"}, nil)
 	planted := "planted-" + rand.Text()
 	a := deployment("app", env("PASSWORD", ofSecret("password"), "value"), volume(ofConfigMap("config"))).idle().annotated(s.keys.auto, "true")
 	bad := deployment("bad", envFrom(ofSecret("password"))).idle().annotated(s.keys.secret, "[,password")
 	gone := deployment("gone", env("PASSWORD", ofSecret("password"), "other"), envFrom(ofConfigMap("config"))).idle().annotated(s.keys.auto, "true")
 	s.apply(secret("password", "value", "1", "other", "1"), configMap("config", "value", "1"), a.object(), bad.object(), gone.object())
-	s.adopted(a.in(s.ns), bad.in(s.ns), gone.in(s.ns))
+	s.hasBaseline(a.in(s.ns), bad.in(s.ns), gone.in(s.ns))
 	before := s.rollouts()
 	s.apply(secret("password", "value", planted, "another", planted), configMap("config", "value", planted))
 	s.rolled(before, a.in(s.ns), bad.in(s.ns))

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 )
 
 // selectionCase says what is written on a workload, its pod template and a source, and whether an edit of the source
@@ -83,8 +83,8 @@ func TestSelectionOfSources(t *testing.T) {
 		}
 	}
 	edit("1")
-	var all, want []kit.Workload
-	why := map[kit.Workload]string{}
+	var all, want []framework.Workload
+	why := map[framework.Workload]string{}
 	for i, c := range cases {
 		a := deployment(fmt.Sprintf("case-%d", i)).idle()
 		if !c.unused {
@@ -108,12 +108,12 @@ func TestSelectionOfSources(t *testing.T) {
 			want = append(want, w)
 		}
 	}
-	s.adopted(want...)
+	s.hasBaseline(want...)
 
 	before := s.rollouts()
 	edit("2")
 	for _, w := range want {
-		t.Log("waiting for:", why[w]) // the last one tells which case fails
+		t.Log("waiting for:", why[w]) // the last one shows which case fails
 		s.rolled(before, w)
 	}
 	s.marker()
@@ -149,7 +149,7 @@ func TestEditsThatChangeNothingThatIsUsedRollNothing(t *testing.T) {
 		auto("disappears", volume(ofConfigMap("meta")), envFrom(ofConfigMap("gone").ifPresent())).object(),
 	)
 	before := s.rollouts()
-	s.adopted(before.workloads()...)
+	s.hasBaseline(before.workloads()...)
 
 	labeled := configMap("meta", "used", "1")
 	labeled.Labels, labeled.Annotations = map[string]string{"team": "blue"}, map[string]string{"note": "new"}

@@ -17,7 +17,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/patience"
 )
@@ -31,14 +31,14 @@ const cleanLimit = 3 * time.Minute
 // space is the namespace of one test, the keys that the controller in charge of it follows, and what tests do there.
 // What goes wrong ends the test.
 type space struct {
-	*kit.Cluster
+	*framework.Cluster
 	t   *testing.T
 	ctx context.Context
 	ns  string
 	// charge is the controller in charge.
 	charge
 	// recorder counts rollouts.
-	recorder *kit.Recorder
+	recorder *framework.Recorder
 	markers  int
 }
 
@@ -76,19 +76,19 @@ func ownSpace(t *testing.T) *space {
 func ownSpaceWith(t *testing.T, k keys) *space {
 	t.Helper()
 	home := openSpace(t, charge{})
-	return openSpace(t, charge{kit.Release{Name: "inpod", Namespace: home.ns}, k})
+	return openSpace(t, charge{framework.Release{Name: "inpod", Namespace: home.ns}, k})
 }
 
 // install installs or upgrades the space's own controller, limited to the namespace of the space.
-func (s *space) install(config, controller kit.Values) {
+func (s *space) install(config, controller framework.Values) {
 	s.t.Helper()
 	s.must(s.Install(s.ctx, s.Release, s.values(config, controller)))
 }
 
-func (s *space) values(config, controller kit.Values) kit.Values {
+func (s *space) values(config, controller framework.Values) framework.Values {
 	all := values(s.keys, config)
 	all["namespaces"] = []string{s.ns}
-	maps.Copy(all["controller"].(kit.Values), controller)
+	maps.Copy(all["controller"].(framework.Values), controller)
 	return all
 }
 
@@ -105,7 +105,7 @@ func (s *space) close() {
 }
 
 func (s *space) report(ctx context.Context) {
-	root, err := kit.Checkout()
+	root, err := framework.Checkout()
 	if err != nil {
 		s.t.Error(err)
 		return
@@ -152,19 +152,19 @@ func (s *space) apply(objects ...runtime.Object) {
 	s.must(s.Apply(s.ctx, s.ns, objects...))
 }
 
-func (s *space) state(w kit.Workload) kit.State {
+func (s *space) state(w framework.Workload) framework.State {
 	s.t.Helper()
 	state, err := s.State(s.ctx, w)
 	s.must(err)
 	return state
 }
 
-// adopted waits until the controller has recorded what the workloads use now: from then on a change is a change.
-func (s *space) adopted(workloads ...kit.Workload) {
+// hasBaseline waits until the controller has recorded what the workloads use now: from then on a change is a change.
+func (s *space) hasBaseline(workloads ...framework.Workload) {
 	s.t.Helper()
 	for _, w := range workloads {
-		_, err := s.Await(s.ctx, w, "recorded in "+annotation.Observed, func(state kit.State) bool {
-			return state.Annotations[annotation.Observed] != ""
+		_, err := s.Await(s.ctx, w, "recorded in "+annotation.Baseline, func(state framework.State) bool {
+			return state.Annotations[annotation.Baseline] != ""
 		})
 		s.must(err)
 	}

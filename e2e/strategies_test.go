@@ -14,7 +14,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/internal/annotation"
 )
 
@@ -41,7 +41,7 @@ func TestEnvVarsStrategyWritesReloadersVariables(t *testing.T) {
 	a.uses[0] = mounted(ofConfigMap("app.config--v1").volume(), "config", corev1.VolumeMount{MountPath: "/config"})
 	s.apply(a.object())
 	w := a.in(s.ns)
-	s.adopted(w)
+	s.hasBaseline(w)
 
 	previous := map[string]string{}
 	for _, value := range []string{"2", "3"} {
@@ -74,7 +74,7 @@ func TestEnvVarsStrategyWritesReloadersVariables(t *testing.T) {
 }
 
 // stakaterVariables are the variables of the strategy env-vars, by container/NAME.
-func stakaterVariables(state kit.State) map[string]string {
+func stakaterVariables(state framework.State) map[string]string {
 	all := map[string]string{}
 	for _, container := range state.Template.Spec.Containers {
 		for _, variable := range container.Env {
@@ -89,17 +89,17 @@ func stakaterVariables(state kit.State) map[string]string {
 func TestAnnotationsStrategyWritesReloadersAnnotation(t *testing.T) {
 	t.Parallel()
 	s := ownSpace(t)
-	s.install(kit.Values{"reloadStrategy": "annotations"}, nil)
+	s.install(framework.Values{"reloadStrategy": "annotations"}, nil)
 	s.apply(secret("db", "key", "1"))
-	var workloads []kit.Workload
+	var workloads []framework.Workload
 	for _, kind := range kinds() {
 		a := newApp(kind, strings.ToLower(kind), []use{sidecarUse(ofSecret("db"))}).idle().annotated(s.keys.auto, "true")
 		s.apply(a.object())
 		workloads = append(workloads, a.in(s.ns))
 	}
-	s.adopted(workloads...)
+	s.hasBaseline(workloads...)
 
-	hashes := map[kit.Workload]string{}
+	hashes := map[framework.Workload]string{}
 	for _, value := range []string{"2", "3"} {
 		before, begun := s.rollouts(), time.Now()
 		s.apply(secret("db", "key", value))
@@ -136,11 +136,11 @@ func TestAnnotationsStrategyWritesReloadersAnnotation(t *testing.T) {
 func TestSourcesThatAppearOrDisappearRollWhenAskedTo(t *testing.T) {
 	t.Parallel()
 	s := ownSpace(t)
-	s.install(kit.Values{"reloadOnCreate": true, "reloadOnDelete": true}, nil)
+	s.install(framework.Values{"reloadOnCreate": true, "reloadOnDelete": true}, nil)
 	a := deployment("app", envFrom(ofConfigMap("late").ifPresent()), envFrom(ofConfigMap("there"))).idle().annotated(s.keys.auto, "true")
 	s.apply(configMap("there", "key", "1"), a.object())
 	w := a.in(s.ns)
-	s.adopted(w)
+	s.hasBaseline(w)
 
 	before := s.rollouts()
 	s.apply(configMap("late", "key", "1"))

@@ -8,15 +8,15 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/internal/annotation"
 )
 
-// Whoever comes from Reloader leaves everything as it is: what it has written stays, installing rolls nothing, and the first
-// change takes the place of Reloader's mark.
+// Whoever comes from Reloader leaves everything as it is: what it has written stays, installing rolls nothing, and the
+// first change takes the place of Reloader's config hash.
 func TestSwitchingFromReloaderRollsNothing(t *testing.T) {
 	t.Parallel()
-	for strategy, mark := range map[string]func(*appsv1.Deployment){
+	for strategy, leave := range map[string]func(*appsv1.Deployment){
 		// As Reloader v1.4.21 leaves a Deployment: a SHA-1 in a variable of the first container that uses the source, or an
 		// annotation on the template.
 		"env-vars": func(d *appsv1.Deployment) {
@@ -36,12 +36,12 @@ func TestSwitchingFromReloaderRollsNothing(t *testing.T) {
 			if !ok {
 				t.Fatal("no Deployment")
 			}
-			mark(left)
+			leave(left)
 			s.apply(left)
-			w := kit.Deployment(s.ns, "app")
+			w := framework.Deployment(s.ns, "app")
 			before, were := s.state(w), s.rollouts()
-			s.install(kit.Values{"reloadStrategy": strategy}, nil)
-			s.adopted(w)
+			s.install(framework.Values{"reloadStrategy": strategy}, nil)
+			s.hasBaseline(w)
 			s.onlyRolled(were)
 			s.sameTemplate(before, w)
 

@@ -16,7 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 )
 
 func TestABadAnnotationWarnsOnItsWorkloadAndConcernsNobodyElse(t *testing.T) {
@@ -24,7 +24,7 @@ func TestABadAnnotationWarnsOnItsWorkloadAndConcernsNobodyElse(t *testing.T) {
 	s := newSpace(t)
 	cases := map[string]struct {
 		key, value string
-		// follows tells that the rest of the annotation still counts.
+		// follows reports whether the rest of the annotation still counts.
 		follows bool
 	}{
 		"regexp":  {s.keys.configmap, "[,config", true},
@@ -35,7 +35,7 @@ func TestABadAnnotationWarnsOnItsWorkloadAndConcernsNobodyElse(t *testing.T) {
 	s.apply(configMap("config", "key", "1"))
 	good := deployment("good", volume(ofConfigMap("config"))).idle().annotated(s.keys.auto, "true")
 	s.apply(good.object())
-	want := []kit.Workload{good.in(s.ns)}
+	want := []framework.Workload{good.in(s.ns)}
 	for name, c := range cases {
 		a := deployment(name, volume(ofConfigMap("config"))).idle().annotated(c.key, c.value)
 		s.apply(a.object())
@@ -43,10 +43,10 @@ func TestABadAnnotationWarnsOnItsWorkloadAndConcernsNobodyElse(t *testing.T) {
 			want = append(want, a.in(s.ns))
 		}
 	}
-	s.adopted(want...)
+	s.hasBaseline(want...)
 	for name, c := range cases {
 		item, _, _ := strings.Cut(c.value, ",")
-		event, err := s.AwaitEvent(s.ctx, kit.Deployment(s.ns, name), "", c.key, item)
+		event, err := s.AwaitEvent(s.ctx, framework.Deployment(s.ns, name), "", c.key, item)
 		s.must(err)
 		if event.Type != corev1.EventTypeWarning {
 			t.Errorf("%s: event %s has type %s, want Warning", name, event.Reason, event.Type)
@@ -60,14 +60,14 @@ func TestABadAnnotationWarnsOnItsWorkloadAndConcernsNobodyElse(t *testing.T) {
 	s.onlyRolled(before, want...)
 }
 
-func TestAMissingSourceKeepsHealthyPodsAndIsTold(t *testing.T) {
+func TestAMissingSourceKeepsHealthyPodsAndIsReported(t *testing.T) {
 	t.Parallel()
 	s := newSpace(t)
 	uses := []use{env("KEY", ofConfigMap("config"), "key"), env("PASSWORD", ofSecret("password"), "value")}
 	a := deployment("app", uses...).idle().annotated(s.keys.auto, "true")
 	w := a.in(s.ns)
 	s.apply(configMap("config", "key", "1"), secret("password", "value", "1"), a.object())
-	s.adopted(w)
+	s.hasBaseline(w)
 	before := s.rollouts()
 
 	s.must(s.Delete(s.ctx, s.ns, secret("password")))
@@ -78,8 +78,8 @@ func TestAMissingSourceKeepsHealthyPodsAndIsTold(t *testing.T) {
 		t.Errorf("event %s has type %s, want Warning", event.Reason, event.Type)
 	}
 	s.onlyRolled(before)
-	if told := s.events(w, event.Reason); len(told) != 1 {
-		t.Errorf("it was told %d times, want once", len(told))
+	if reported := s.events(w, event.Reason); len(reported) != 1 {
+		t.Errorf("it was reported %d times, want once", len(reported))
 	}
 
 	// A key that is missing is no better.
@@ -93,7 +93,7 @@ func TestAMissingSourceKeepsHealthyPodsAndIsTold(t *testing.T) {
 	s.onlyRolled(before, w)
 }
 
-func TestAWorkloadWhoseSourceNeverExistedIsTold(t *testing.T) {
+func TestAWorkloadWhoseSourceNeverExistedIsReported(t *testing.T) {
 	t.Parallel()
 	s := newSpace(t)
 	a := daemonSet("app", envFrom(ofConfigMap("nowhere"))).idle().annotated(s.keys.auto, "true")
@@ -105,13 +105,13 @@ func TestAWorkloadWhoseSourceNeverExistedIsTold(t *testing.T) {
 }
 
 // Two writers that fight over a source must not roll a workload for ever.
-func TestASourceThatKeepsChangingIsPutOff(t *testing.T) {
+func TestASourceThatKeepsChangingIsDeferred(t *testing.T) {
 	t.Parallel()
 	s := newSpace(t)
 	a := deployment("app", env("KEY", ofConfigMap("config"), "key")).idle().annotated(s.keys.auto, "true")
 	w := a.in(s.ns)
 	s.apply(configMap("config", "key", "0"), a.object())
-	s.adopted(w)
+	s.hasBaseline(w)
 	const free = 10
 	for i := range free {
 		before := s.rollouts()
@@ -134,7 +134,7 @@ func TestASourceThatKeepsChangingIsPutOff(t *testing.T) {
 func TestAWorkloadThatAdmissionRefusesIsRetriedForItselfAlone(t *testing.T) {
 	t.Parallel()
 	s := newSpace(t)
-	var others []kit.Workload
+	var others []framework.Workload
 	s.apply(configMap("config", "key", "1"))
 	// One before and one after the refused one, whatever the order is by.
 	for _, name := range []string{"a-first", "refused", "z-last"} {
@@ -147,8 +147,8 @@ func TestAWorkloadThatAdmissionRefusesIsRetriedForItselfAlone(t *testing.T) {
 	last := daemonSet("other-kind", env("KEY", ofConfigMap("config"), "key")).idle().annotated(s.keys.auto, "true")
 	s.apply(last.object())
 	others = append(others, last.in(s.ns))
-	refused := kit.Deployment(s.ns, "refused")
-	s.adopted(append(others, refused)...)
+	refused := framework.Deployment(s.ns, "refused")
+	s.hasBaseline(append(others, refused)...)
 	before := s.rollouts()
 
 	const refusal = "the template of refused is frozen until Monday"
@@ -217,7 +217,7 @@ func (s *space) deny(refusal, expression string, of admissionregistrationv1.Name
 func (s *space) awaitFrozen(name string, want bool) {
 	s.t.Helper()
 	edit := []byte(`{"spec":{"template":{"metadata":{"annotations":{"e2e.inpod.dev/probe":"x"}}}}}`)
-	options := metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: kit.FieldManager}
+	options := metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: framework.FieldManager}
 	err := wait.PollUntilContextCancel(s.ctx, 100*time.Millisecond, true, func(ctx context.Context) (bool, error) {
 		_, err := s.Client.AppsV1().Deployments(s.ns).Patch(ctx, name, types.MergePatchType, edit, options)
 		if err != nil && !apierrors.IsInvalid(err) && !apierrors.IsForbidden(err) {

@@ -17,9 +17,9 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/internal/annotation"
-	"inpod.dev/inpod/internal/confirm"
+	"inpod.dev/inpod/internal/sidecarapi"
 )
 
 // block drops what is sent to the sidecars of these pods from outside of them, as a NetworkPolicy does, until open is called or
@@ -32,7 +32,7 @@ func (s *space) block(pods []corev1.Pod) (open func()) {
 	for _, family := range []string{"bridge", "inet"} { // pods of one node are bridged, or forwarded
 		fmt.Fprintf(&rules, "table %s %s {\n chain forward {\n  type filter hook forward priority 0;\n", family, table)
 		for _, pod := range pods {
-			fmt.Fprintf(&rules, "  ip daddr %s tcp dport %d drop\n", pod.Status.PodIP, confirm.DefaultPort)
+			fmt.Fprintf(&rules, "  ip daddr %s tcp dport %d drop\n", pod.Status.PodIP, sidecarapi.DefaultPort)
 		}
 		rules.WriteString(" }\n}\n")
 	}
@@ -59,10 +59,10 @@ func (s *space) block(pods []corev1.Pod) (open func()) {
 	return open
 }
 
-// netnsOf is the network namespace of the cluster that this checkout starts (e2e/cluster/internal/place).
+// netnsOf is the network namespace of the cluster that this checkout starts (e2e/cluster/internal/paths).
 func netnsOf(t *testing.T) string {
 	t.Helper()
-	root, err := kit.Checkout()
+	root, err := framework.Checkout()
 	if err == nil {
 		root, err = filepath.EvalSymlinks(root)
 	}
@@ -77,8 +77,8 @@ func netnsOf(t *testing.T) string {
 	return netns
 }
 
-func closedTo(through string) kit.Values {
-	return kit.Values{"config": kit.Values{
+func closedTo(through string) framework.Values {
+	return framework.Values{"config": framework.Values{
 		"settle": "500ms", "logLevel": "debug", "reloadDeadline": "20s", "confirmThrough": through,
 	}}
 }
@@ -90,7 +90,7 @@ func TestAClosedPortRollsNothing(t *testing.T) {
 	s := installBothWith(t, closedTo("direct"))
 	s.apply(configMap("site", "default.conf", site("first")))
 	pods := s.start(ofPod(nginxPod("web", "preset", "nginx"), 2))["web"]
-	web := kit.Deployment(s.ns, "web")
+	web := framework.Deployment(s.ns, "web")
 	before := s.state(web)
 	open := s.block(pods)
 
@@ -99,18 +99,18 @@ func TestAClosedPortRollsNothing(t *testing.T) {
 		s.everyPodServes(pods, text)
 		s.awaitEvent("web", "SidecarUnreachable", "10.", ":"+sidecarPort, "NetworkPolicy", "mesh", "--confirm-through=portforward", "--unreachable=rollout")
 		s.eventually("one event for each edit", func() (string, bool) {
-			n := s.told(web, "SidecarUnreachable")
+			n := s.timesReported(web, "SidecarUnreachable")
 			return fmt.Sprintf("%d events after %d edits", n, i+1), n == i+1
 		})
 	}
-	if s.observed(web) != before.Annotations["inpod.dev/observed"] {
+	if s.observed(web) != before.Annotations["inpod.dev/baseline"] {
 		t.Error("what nobody has confirmed is recorded as what the pods have")
 	}
 	s.sameTemplate(before, web)
 
 	open()
 	s.awaitEvent("web", "ReloadedInPlace", "default.conf")
-	s.awaitRecorded(web, before.Annotations["inpod.dev/observed"])
+	s.awaitRecorded(web, before.Annotations["inpod.dev/baseline"])
 	s.sameTemplate(before, web)
 	s.allUndisturbed(pods)
 }
@@ -124,14 +124,14 @@ func TestAClosedPortIsAskedThroughTheAPIServer(t *testing.T) {
 			s := installBothWith(t, closedTo(through))
 			s.apply(configMap("site", "default.conf", site("first")))
 			pods := s.start(ofPod(nginxPod("web", "preset", "nginx"), 2))["web"]
-			web := kit.Deployment(s.ns, "web")
+			web := framework.Deployment(s.ns, "web")
 			before := s.state(web)
 			s.block(pods)
 			s.apply(configMap("site", "default.conf", site("second")))
 			s.everyPodServes(pods, "second")
 			s.awaitEvent("web", "ReloadedInPlace", "default.conf")
-			s.awaitRecorded(web, before.Annotations["inpod.dev/observed"])
-			if n := s.told(web, "SidecarUnreachable"); n > 0 {
+			s.awaitRecorded(web, before.Annotations["inpod.dev/baseline"])
+			if n := s.timesReported(web, "SidecarUnreachable"); n > 0 {
 				t.Errorf("%d events that nobody can be asked", n)
 			}
 			s.sameTemplate(before, web)
@@ -145,7 +145,7 @@ func TestAClosedPortIsAskedThroughTheAPIServer(t *testing.T) {
 func TestWhatIsNotUnderstoodRollsNothing(t *testing.T) {
 	t.Parallel()
 	s := ownSpace(t)
-	s.install(kit.Values{"settle": "500ms", "logLevel": "debug", "reloadDeadline": "20s"}, nil)
+	s.install(framework.Values{"settle": "500ms", "logLevel": "debug", "reloadDeadline": "20s"}, nil)
 	s.apply(configMap("config", "key", "first"))
 	d, ok := deployment("web", volume(ofConfigMap("config"))).annotated(s.keys.auto, "true").object().(*appsv1.Deployment)
 	if !ok {
@@ -159,12 +159,12 @@ func TestWhatIsNotUnderstoodRollsNothing(t *testing.T) {
 	other.VolumeMounts = pod.Spec.Containers[0].VolumeMounts
 	pod.Spec.Containers = append(pod.Spec.Containers, other)
 	pods := s.start(d)["web"]
-	web := kit.Deployment(s.ns, "web")
+	web := framework.Deployment(s.ns, "web")
 	before := s.state(web)
 	s.apply(configMap("config", "key", "second"))
 	s.awaitEvent("web", "SidecarNotUnderstood", pods[0].Name, "answers 404", "inpod.dev/status-port", "upgrade the controller", "--unreachable=rollout")
 	s.sameTemplate(before, web)
-	if s.observed(web) != before.Annotations[annotation.Observed] {
+	if s.observed(web) != before.Annotations[annotation.Baseline] {
 		t.Error("what nobody has confirmed is recorded as what the pods have")
 	}
 	s.apply(configMap("config", "key", "first")) // nothing is wanted any more, and nothing was done

@@ -14,7 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 )
 
 // usageCase is one way of using a source: a source with the name of the case, in the given round of edits.
@@ -72,7 +72,7 @@ func TestEveryUsageInEveryKindRollsOncePerChange(t *testing.T) {
 	t.Parallel()
 	s := newSpace(t)
 	cases := usageCases()
-	var workloads []kit.Workload
+	var workloads []framework.Workload
 	for _, c := range cases {
 		s.apply(c.source(c.name, "1"))
 		for _, kind := range kinds() {
@@ -86,7 +86,7 @@ func TestEveryUsageInEveryKindRollsOncePerChange(t *testing.T) {
 			workloads = append(workloads, a.in(s.ns))
 		}
 	}
-	s.adopted(workloads...)
+	s.hasBaseline(workloads...)
 	settled := func() { // else Kubernetes may make one revision of two templates
 		for _, w := range workloads {
 			s.must(s.AwaitRollout(s.ctx, w))
@@ -142,7 +142,7 @@ func TestNewPodsHaveTheNewContentOfAllSources(t *testing.T) {
 			secret("hidden", "used", value), secret("sub", "used", value), secret("projected", "used", value))
 	}
 	sources("old")
-	var workloads []kit.Workload
+	var workloads []framework.Workload
 	for _, kind := range kinds() {
 		a := newApp(kind, strings.ToLower(kind), nil).scaled(2).annotated(s.keys.auto, "true")
 		for _, r := range readings {
@@ -154,7 +154,7 @@ func TestNewPodsHaveTheNewContentOfAllSources(t *testing.T) {
 	for _, w := range workloads {
 		s.must(s.AwaitRollout(s.ctx, w))
 	}
-	s.adopted(workloads...)
+	s.hasBaseline(workloads...)
 
 	before := s.rollouts()
 	sources("new")

@@ -11,12 +11,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 )
 
-// With a webhook nothing is rolled: the address is told what is to be rolled, again and again until it takes it, and then
+// With a webhook nothing is rolled: the address gets what is to be rolled, again and again until it takes it, and then
 // never again. Others do not wait for that.
-func TestAWebhookIsToldInsteadOfRolling(t *testing.T) {
+func TestAWebhookIsCalledInsteadOfRolling(t *testing.T) {
 	t.Parallel()
 	s := ownSpace(t)
 	receiver := &corev1.Pod{
@@ -32,9 +32,9 @@ func TestAWebhookIsToldInsteadOfRolling(t *testing.T) {
 		deployment("app", env("KEY", ofConfigMap("config"), "key")).idle().annotated(s.keys.auto, "true").object(),
 		deployment("silent", env("KEY", ofConfigMap("config"), "key")).idle().object(),
 	)
-	s.install(kit.Values{"webhookUrl": fmt.Sprintf("http://receiver.%s.svc/hook", s.ns)}, nil)
-	app := kit.Deployment(s.ns, "app")
-	s.adopted(app)
+	s.install(framework.Values{"webhookUrl": fmt.Sprintf("http://receiver.%s.svc/hook", s.ns)}, nil)
+	app := framework.Deployment(s.ns, "app")
+	s.hasBaseline(app)
 	before := s.rollouts()
 
 	s.apply(configMap("config", "key", "planted-value-2"))
@@ -68,7 +68,7 @@ func TestAWebhookIsToldInsteadOfRolling(t *testing.T) {
 			t.Errorf("the call has the content: %s", call)
 		}
 	}
-	if after := s.rollouts(); after[app] != before[app] || after[kit.Deployment(s.ns, "silent")] != 0 {
+	if after := s.rollouts(); after[app] != before[app] || after[framework.Deployment(s.ns, "silent")] != 0 {
 		t.Errorf("rollouts: %v, before %v", after, before)
 	}
 }

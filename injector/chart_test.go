@@ -12,7 +12,7 @@ import (
 
 	"inpod.dev/inpod/charts/tests"
 	"inpod.dev/inpod/injector/internal/config"
-	"inpod.dev/inpod/internal/access"
+	"inpod.dev/inpod/internal/kube"
 	"inpod.dev/inpod/internal/version"
 )
 
@@ -92,13 +92,13 @@ func TestChartGrantsTheRequirements(t *testing.T) {
 	}
 }
 
-// isAboutPods tells what the injector does in the namespaces whose pods it sees.
-func isAboutPods(r access.Requirement) bool {
+// isAboutPods reports whether a right is what the injector does in the namespaces whose pods it sees.
+func isAboutPods(r kube.Requirement) bool {
 	return slices.Contains([]string{"namespaces", "limitranges", "resourcequotas", "replicasets", "replicationcontrollers", "events"}, r.Resource)
 }
 
 // aboutPods sorts these by namespace.
-func aboutPods(granted []access.Requirement) map[string][]string {
+func aboutPods(granted []kube.Requirement) map[string][]string {
 	found := map[string][]string{}
 	for _, r := range granted {
 		if isAboutPods(r) {
@@ -112,7 +112,7 @@ func aboutPods(granted []access.Requirement) map[string][]string {
 }
 
 // normal sorts permissions and drops what is said about them.
-func normal(requirements []access.Requirement) []access.Requirement {
+func normal(requirements []kube.Requirement) []kube.Requirement {
 	sorted := slices.Clone(requirements)
 	for i := range sorted {
 		sorted[i].Why = ""

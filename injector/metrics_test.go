@@ -9,12 +9,12 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 
 	"inpod.dev/inpod/injector/internal/admission"
+	"inpod.dev/inpod/injector/internal/certs"
 	"inpod.dev/inpod/injector/internal/config"
-	"inpod.dev/inpod/internal/access"
-	"inpod.dev/inpod/internal/certs"
+	"inpod.dev/inpod/internal/kube"
+	"inpod.dev/inpod/internal/metricstest"
 	"inpod.dev/inpod/internal/telemetry"
 	"inpod.dev/inpod/internal/telemetry/kubemetrics"
-	"inpod.dev/inpod/internal/telemetry/metricsdoc"
 	"inpod.dev/inpod/internal/version"
 )
 
@@ -31,15 +31,15 @@ func TestMetricsAreDocumented(t *testing.T) {
 	certs.NewClients("", nil, in.log, in.registry)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel() // what certificate starts ends at once
-	if _, _, err := in.certificate(ended, &access.Connection{Client: fake.NewClientset()}); err != nil {
+	if _, _, err := in.certificate(ended, &kube.Connection{Client: fake.NewClientset()}); err != nil {
 		t.Fatal(err)
 	}
 	in.tasks.Wait()
-	metrics, err := metricsdoc.Of(in.registry)
+	metrics, err := metricstest.Of(in.registry)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := metricsdoc.Compare("../docs/metrics.md", "injector", metrics, *update); err != nil {
+	if err := metricstest.Compare("../docs/metrics.md", "injector", metrics, *update); err != nil {
 		t.Error(err)
 	}
 }

@@ -28,9 +28,9 @@ import (
 	"inpod.dev/inpod/sidecar/internal/command"
 	"inpod.dev/inpod/sidecar/internal/config"
 	"inpod.dev/inpod/sidecar/internal/digest"
+	"inpod.dev/inpod/sidecar/internal/memtrim"
 	"inpod.dev/inpod/sidecar/internal/process"
 	"inpod.dev/inpod/sidecar/internal/reload"
-	"inpod.dev/inpod/sidecar/internal/rest"
 	"inpod.dev/inpod/sidecar/internal/status"
 	"inpod.dev/inpod/sidecar/internal/watch"
 )
@@ -102,7 +102,7 @@ func serve(ctx context.Context, c config.Config, environ []string, log *slog.Log
 		Environment: environ,
 	}
 	watcher := &watch.Watcher{Log: log, Poll: c.Poll, Recheck: c.Recheck}
-	trigger.Looks = watcher.Steps
+	trigger.Scans = watcher.Steps
 	for _, w := range c.Watch {
 		watcher.Targets = append(watcher.Targets, watch.Target{Path: w.Path, Keys: w.Keys, Ignored: w.Ignored, Anchors: w.Anchors})
 		trigger.Secrets = append(trigger.Secrets, w.Path)
@@ -136,7 +136,7 @@ func pod(environ []string) string {
 // once ends without an error only when the application is known to have the content, or has been reloaded. In a dry run,
 // when nothing stands against a reload.
 func once(ctx context.Context, watcher *watch.Watcher, worker *agent.Agent, trigger *reload.Reloader) error {
-	state, err := watcher.Look(ctx)
+	state, err := watcher.Scan(ctx)
 	if err != nil {
 		return err
 	}
@@ -229,7 +229,7 @@ func servePages(ctx context.Context, address string, server *http.Server, log *s
 		if ctx.Err() != nil {
 			return
 		}
-		log.ErrorContext(ctx, "cannot serve /metrics, /healthz, /status and /confirm (--listen-address takes another port, "+
+		log.ErrorContext(ctx, "cannot serve /metrics, /healthz, /status and /query (--listen-address takes another port, "+
 			"or off); reloads go on", "error", err, "againIn", wait)
 		timer.Reset(wait)
 	}
@@ -245,7 +245,7 @@ func listenAndServe(ctx context.Context, address string, server *http.Server, lo
 	return listen.New(listener, bounds).Serve(server)
 }
 
-// tidy gives memory back once the first look is over, and again now and then after work.
+// tidy gives memory back once the first scan is over, and again now and then after work.
 func tidy(ctx context.Context, log *slog.Logger) {
 	const startUp, again = time.Second, time.Minute
 	timer := time.NewTimer(startUp)
@@ -256,7 +256,7 @@ func tidy(ctx context.Context, log *slog.Logger) {
 			return
 		case <-timer.C:
 		}
-		if err := rest.GiveBack(); err != nil {
+		if err := memtrim.GiveBack(); err != nil {
 			log.DebugContext(ctx, "cannot give memory back", "error", err)
 		}
 		timer.Reset(again)

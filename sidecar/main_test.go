@@ -20,8 +20,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"inpod.dev/inpod/internal/confirm"
 	"inpod.dev/inpod/internal/patience"
+	"inpod.dev/inpod/internal/sidecarapi"
 )
 
 // A shell cannot trap a signal that it was started without, which is what nohup does with SIGHUP.
@@ -54,7 +54,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// lines FILE N waits until a file has N lines, and fails when it has more: "lines told 2".
+// lines FILE N waits until a file has N lines, and fails when it has more: "lines reloads 2".
 func lines(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: lines file number")
@@ -120,11 +120,11 @@ func pipe(ts *testscript.TestScript, neg bool, args []string) {
 // digestKey is the installation's key of the controller that the scripts play.
 func digestKey() []byte { return bytes.Repeat([]byte{7}, 32) }
 
-// publicKey sets CONFIRM_KEY to what the injector gives a sidecar.
+// publicKey sets CONTROLLER_KEY to what the injector gives a sidecar.
 func publicKey(ts *testscript.TestScript, _ bool, _ []string) {
-	key, err := confirm.PublicKey(digestKey())
+	key, err := sidecarapi.PublicKey(digestKey())
 	ts.Check(err)
-	ts.Setenv("CONFIRM_KEY", key)
+	ts.Setenv("CONTROLLER_KEY", key)
 }
 
 // port LOG sets PORT to where the sidecar with that log listens. It has chosen the port itself, since nobody can keep a
@@ -156,34 +156,34 @@ func confirmed(ts *testscript.TestScript, neg bool, args []string) {
 	sum := sha256.Sum256(content)
 	file, last := ts.MkAbs(args[1]), ""
 	if !await(func() bool {
-		reply, err := ask("http://127.0.0.1:"+ts.Getenv("PORT")+confirm.Path, file)
+		reply, err := ask("http://127.0.0.1:"+ts.Getenv("PORT")+sidecarapi.Path, file)
 		last = fmt.Sprintf("%+v, %v", reply, err)
-		return err == nil && string(reply.Result) == args[0] && reply.Files[file] == confirm.Digest([16]byte(sum[:16]))
+		return err == nil && string(reply.Result) == args[0] && reply.Files[file] == sidecarapi.Digest([16]byte(sum[:16]))
 	}) {
 		ts.Fatalf("not confirmed as %s: %s", args[0], last)
 	}
 }
 
-func ask(url, file string) (confirm.Reply, error) {
-	request, err := confirm.NewRequest([]string{file})
+func ask(url, file string) (sidecarapi.Response, error) {
+	request, err := sidecarapi.NewRequest([]string{file})
 	if err != nil {
-		return confirm.Reply{}, err
+		return sidecarapi.Response{}, err
 	}
 	text, err := json.Marshal(request)
 	if err != nil {
-		return confirm.Reply{}, err
+		return sidecarapi.Response{}, err
 	}
 	response, err := http.Post(url, "application/json", bytes.NewReader(text))
 	if err != nil {
-		return confirm.Reply{}, err
+		return sidecarapi.Response{}, err
 	}
 	defer response.Body.Close()
-	sealed, err := io.ReadAll(response.Body)
+	encrypted, err := io.ReadAll(response.Body)
 	if err != nil {
-		return confirm.Reply{}, err
+		return sidecarapi.Response{}, err
 	}
 	if response.StatusCode != http.StatusOK {
-		return confirm.Reply{}, fmt.Errorf("%s: %s", response.Status, sealed)
+		return sidecarapi.Response{}, fmt.Errorf("%s: %s", response.Status, encrypted)
 	}
-	return confirm.Open(digestKey(), request.Nonce, sealed)
+	return sidecarapi.Open(digestKey(), request.Nonce, encrypted)
 }

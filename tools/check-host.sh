@@ -12,7 +12,7 @@ wanted=$(sed -n 's/^go \([0-9]*\.[0-9]*\).*/\1/p' go.mod)
 if ! command -v go >/dev/null; then
   missing+=("Go $wanted or newer, see https://go.dev/doc/install (Debian's own package may be older)")
 else
-  # An older go either names itself here or, told not to fetch a newer one, refuses to read go.mod.
+  # An older go either names itself here or, configured not to fetch a newer one, refuses to read go.mod.
   have=$(go env GOVERSION 2>/dev/null || go version 2>/dev/null | awk '{print $3}' || true)
   have=${have#go}
   have=${have%%[^0-9.]*}

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	rbacv1 "k8s.io/api/rbac/v1"
 
-	"inpod.dev/inpod/internal/access"
+	"inpod.dev/inpod/internal/kube"
 )
 
 // everywhere, and the own namespace, in the tables below.
@@ -45,7 +45,7 @@ func grants(namespace string, rights ...string) []string {
 }
 
 // written is a permission in the form of grants.
-func written(r access.Requirement) string {
+func written(r kube.Requirement) string {
 	object := r.Resource
 	if r.Subresource != "" {
 		object += "/" + r.Subresource
@@ -122,7 +122,7 @@ func TestProgramsMayDoThisAndNoMore(t *testing.T) {
 
 // Each has a switch, without which nobody is granted anything for it. An upgrade with --reuse-values from a chart that had no such
 // value has none, and the program its default.
-func TestTheInjectorMayReadWhatItIsToldToReadOnly(t *testing.T) {
+func TestTheInjectorMayReadOnlyWhatItIsConfiguredToRead(t *testing.T) {
 	t.Parallel()
 	limits, owners := []string{"limitranges", "resourcequotas"}, []string{"replicasets", "replicationcontrollers", "events"}
 	for name, tc := range map[string]struct {

@@ -29,7 +29,7 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/yaml"
 
-	"inpod.dev/inpod/internal/access"
+	"inpod.dev/inpod/internal/kube"
 )
 
 //go:embed testdata
@@ -91,7 +91,7 @@ func Parse(text []byte) (Rendered, error) {
 	}
 }
 
-// isEmpty tells a document of nothing but comments, which a template that renders nothing leaves behind.
+// isEmpty reports whether a document has nothing but comments, which a template that renders nothing leaves behind.
 func isEmpty(document []byte) bool {
 	for line := range bytes.Lines(document) {
 		line = bytes.TrimSpace(line)
@@ -153,13 +153,13 @@ func (r Rendered) Args(component string) ([]string, error) {
 }
 
 // Permissions returns what the service account of a component may do, one verb on one resource each, sorted.
-func (r Rendered) Permissions(component string) ([]access.Requirement, error) {
+func (r Rendered) Permissions(component string) ([]kube.Requirement, error) {
 	deployment, err := r.Deployment(component)
 	if err != nil {
 		return nil, err
 	}
 	account := rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Name: deployment.Spec.Template.Spec.ServiceAccountName, Namespace: deployment.Namespace}
-	var permissions []access.Requirement
+	var permissions []kube.Requirement
 	for _, binding := range All[*rbacv1.ClusterRoleBinding](r) {
 		if slices.Contains(binding.Subjects, account) {
 			permissions = append(permissions, r.granted(binding.RoleRef, "")...)
@@ -209,14 +209,14 @@ func Flag(key string) string {
 }
 
 // CompareRequirements is the order of what Permissions returns.
-func CompareRequirements(a, b access.Requirement) int {
+func CompareRequirements(a, b kube.Requirement) int {
 	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Group, b.Group), strings.Compare(a.Resource, b.Resource),
 		strings.Compare(a.Subresource, b.Subresource), strings.Compare(a.Name, b.Name), strings.Compare(a.Verb, b.Verb))
 }
 
 // granted returns the rules of a role, bound in a namespace or, for "", everywhere.
-func (r Rendered) granted(ref rbacv1.RoleRef, namespace string) []access.Requirement {
-	var permissions []access.Requirement
+func (r Rendered) granted(ref rbacv1.RoleRef, namespace string) []kube.Requirement {
+	var permissions []kube.Requirement
 	for _, object := range r {
 		switch role := object.(type) {
 		case *rbacv1.ClusterRole:
@@ -232,22 +232,22 @@ func (r Rendered) granted(ref rbacv1.RoleRef, namespace string) []access.Require
 	return permissions
 }
 
-func flatten(rules []rbacv1.PolicyRule, namespace string) []access.Requirement {
-	var permissions []access.Requirement
+func flatten(rules []rbacv1.PolicyRule, namespace string) []kube.Requirement {
+	var permissions []kube.Requirement
 	for _, rule := range rules {
 		names := rule.ResourceNames
 		if len(names) == 0 {
 			names = []string{""}
 		}
 		for _, url := range rule.NonResourceURLs {
-			permissions = append(permissions, access.Requirement{Verb: strings.Join(rule.Verbs, ","), Resource: url})
+			permissions = append(permissions, kube.Requirement{Verb: strings.Join(rule.Verbs, ","), Resource: url})
 		}
 		for _, group := range rule.APIGroups {
 			for _, object := range rule.Resources {
 				resource, subresource, _ := strings.Cut(object, "/")
 				for _, name := range names {
 					for _, verb := range rule.Verbs {
-						permissions = append(permissions, access.Requirement{
+						permissions = append(permissions, kube.Requirement{
 							Verb: verb, Group: group, Resource: resource, Subresource: subresource, Namespace: namespace, Name: name,
 						})
 					}

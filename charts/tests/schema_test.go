@@ -34,7 +34,7 @@ func pointer(path string) string {
 	return "/" + strings.ReplaceAll(path, ".", "/")
 }
 
-// named tells whether the error of helm is about this key.
+// named reports whether the error of helm is about this key.
 func named(err error, path string) bool {
 	return err != nil && strings.Contains(err.Error(), "at '"+pointer(path)+"':")
 }
@@ -147,7 +147,7 @@ func TestRefused(t *testing.T) {
 		"a negative duration":                   {"controller.config.settle=-2s", "controller.config.settle"},
 		"a lease of half a second":              {"controller.config.leaseDuration=500ms", "controller.config.leaseDuration"},
 		"no workers":                            {"controller.config.workers=0", "controller.config.workers"},
-		"adopting at no rate":                   {"controller.config.adoptionRate=0", "controller.config.adoptionRate"},
+		"recording baselines at no rate":        {"controller.config.baselineRate=0", "controller.config.baselineRate"},
 		"a negative rate as text":               {"controller.config.kubeApiQps=-1.5", "controller.config.kubeApiQps"},
 		"an annotation key with a blank":        {"controller.config.autoAnnotation=my key", "controller.config.autoAnnotation"},
 		"an address without a port":             {"controller.config.listenAddress=localhost", "controller.config.listenAddress"},
@@ -196,7 +196,7 @@ func TestRefused(t *testing.T) {
 func TestAccepted(t *testing.T) {
 	t.Parallel()
 	for name, values := range map[string]string{
-		"a rate with a fraction, which helm reads as text": "controller.config.adoptionRate=12.5",
+		"a rate with a fraction, which helm reads as text": "controller.config.baselineRate=12.5",
 		"a whole rate":                                  "controller.config.kubeApiQps=100000",
 		"no settling":                                   "controller.config.settle=0s",
 		"a duration of several units":                   "controller.config.settleMax=1h2m3.5s",

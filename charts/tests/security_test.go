@@ -85,7 +85,7 @@ func violations(spec corev1.PodSpec) []string {
 	return found
 }
 
-// isConfined tells whether a seccomp profile is one that "restricted" allows; without one, it is as the caller says.
+// isConfined reports whether a seccomp profile is one that "restricted" allows; without one, it is as the caller says.
 func isConfined(profile *corev1.SeccompProfile, without bool) bool {
 	if profile == nil {
 		return without

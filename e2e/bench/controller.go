@@ -19,7 +19,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 )
 
 // settle is the controller's settle time in all scenarios. It is part of each latency.
@@ -46,7 +46,7 @@ func (b *bench) start(ctx context.Context, flags ...string) (*process, error) {
 	}
 	args := append([]string{
 		"--kubeconfig=" + b.Env.Kubeconfig, "--listen-address=" + address, "--settle=" + settle.String(), "--auto-annotation=" + autoKey,
-		"--reload-in-place=false", "--adoption-rate=1000",
+		"--reload-in-place=false", "--baseline-rate=1000",
 	}, flags...)
 	p := &process{cmd: exec.Command(b.binary, args...), address: address, log: log, started: time.Now(), exited: make(chan struct{})}
 	p.cmd.Stderr = log
@@ -105,7 +105,7 @@ func (p *process) get(ctx context.Context, path string, into io.Writer) error {
 }
 
 // metrics reads /metrics.
-func (p *process) metrics(ctx context.Context) (kit.Metrics, error) {
+func (p *process) metrics(ctx context.Context) (framework.Metrics, error) {
 	var body bytes.Buffer
 	if err := p.get(ctx, "/metrics", &body); err != nil {
 		return nil, err

@@ -15,17 +15,17 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 )
 
 // autoKey is an annotation of our own, so that other workloads of the cluster are left alone.
 const autoKey = "bench.inpod.dev/auto"
 
-// label marks the namespaces that are to be removed.
+// label is on the namespaces that are to be removed.
 const label = "bench.inpod.dev/run"
 
 type bench struct {
-	*kit.Cluster
+	*framework.Cluster
 
 	binary string
 	own    string // the namespace of the digest key
@@ -33,7 +33,7 @@ type bench struct {
 }
 
 func newBench(ctx context.Context, binary string) (*bench, error) {
-	cluster, err := kit.Connect()
+	cluster, err := framework.Connect()
 	if err != nil {
 		return nil, err
 	}
@@ -50,14 +50,14 @@ func newBench(ctx context.Context, binary string) (*bench, error) {
 
 // awaitGone waits for the end of the namespaces of a run that was interrupted: their names are needed again.
 func (b *bench) awaitGone(ctx context.Context) error {
-	for told := false; ; {
+	for reported := false; ; {
 		left, err := b.Client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{LabelSelector: label})
 		if err != nil || len(left.Items) == 0 {
 			return err
 		}
-		if !told {
+		if !reported {
 			fmt.Printf("waiting for %d namespaces of an earlier run to go\n", len(left.Items))
-			told = true
+			reported = true
 		}
 		select {
 		case <-ctx.Done():

@@ -12,7 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 )
 
 // scenario is one row of the table.
@@ -27,7 +27,7 @@ func scenarios() []scenario {
 		{"one-to-many", "one ConfigMap is edited, 200 Deployments use it", oneToMany},
 		{"small-change", "50 Deployments in one namespace, and one ConfigMap is edited that one of them uses", smallChange},
 		{"large-secrets", "2,000 Secrets of 50 KB, one of them used and edited", largeSecrets},
-		{"adoption", "10,000 Deployments in 50 namespaces are adopted at 100 per second, and one change happens meanwhile", adoption},
+		{"baselines", "10,000 Deployments in 50 namespaces get a baseline at 100 per second, and one change happens meanwhile", newBaselines},
 		{"large-restart", "start-up with 10,000 Deployments and 10,000 ConfigMaps that have their baselines", largeRestart},
 		{"large-change", "10,000 Deployments in 50 namespaces, and one ConfigMap is edited that one of them uses", largeChange},
 	}
@@ -98,7 +98,7 @@ func manyToMany(ctx context.Context, b *bench) (row, error) {
 		return row{}, err
 	}
 	defer p.stop() //nolint:errcheck // the scenario is over
-	if err := p.awaitSum(ctx, "inpod_adoptions_total", n); err != nil {
+	if err := p.awaitSum(ctx, "inpod_baselines_created_total", n); err != nil {
 		return row{}, err
 	}
 	r, err := p.roll(ctx, n, func() error {
@@ -131,7 +131,7 @@ func oneToMany(ctx context.Context, b *bench) (row, error) {
 		return row{}, err
 	}
 	defer p.stop() //nolint:errcheck // the scenario is over
-	if err := p.awaitSum(ctx, "inpod_adoptions_total", n); err != nil {
+	if err := p.awaitSum(ctx, "inpod_baselines_created_total", n); err != nil {
 		return row{}, err
 	}
 	r, err := p.roll(ctx, n, func() error { return b.edit(ctx, space, "c", "2") })
@@ -169,7 +169,7 @@ func largeSecrets(ctx context.Context, b *bench) (row, error) {
 		return row{}, err
 	}
 	defer p.stop() //nolint:errcheck // the scenario is over
-	if err := p.awaitSum(ctx, "inpod_adoptions_total", 1); err != nil {
+	if err := p.awaitSum(ctx, "inpod_baselines_created_total", 1); err != nil {
 		return row{}, err
 	}
 	// What only the start needed is given back within a minute or two by Go's runtime.
@@ -216,7 +216,7 @@ func smallChange(ctx context.Context, b *bench) (row, error) {
 		return row{}, err
 	}
 	defer p.stop() //nolint:errcheck // the scenario is over
-	if err := p.awaitSum(ctx, "inpod_adoptions_total", n); err != nil {
+	if err := p.awaitSum(ctx, "inpod_baselines_created_total", n); err != nil {
 		return row{}, err
 	}
 	r, err := p.roll(ctx, 1, func() error { return b.edit(ctx, space, "c-7", time.Now().String()) })
@@ -252,20 +252,20 @@ func (b *bench) populate(ctx context.Context) error {
 	})
 }
 
-func adoption(ctx context.Context, b *bench) (row, error) {
+func newBaselines(ctx context.Context, b *bench) (row, error) {
 	if err := b.populate(ctx); err != nil {
 		return row{}, err
 	}
-	p, err := b.start(ctx, "--adoption-rate=100")
+	p, err := b.start(ctx, "--baseline-rate=100")
 	if err != nil {
 		return row{}, err
 	}
 	defer p.stop() //nolint:errcheck // the scenario is over
-	// Nobody knows of a workload that was not looked at yet what its pods have: the change comes after that.
-	var m kit.Metrics
+	// Nobody knows of a workload that was not reconciled yet what its pods have: the change comes after that.
+	var m framework.Metrics
 	err = p.await(ctx, limit, func() (bool, error) {
 		m, err = p.metrics(ctx)
-		return err == nil && m.Sum("inpod_adoptions_pending")+m.Sum("inpod_adoptions_total") >= large, err
+		return err == nil && m.Sum("inpod_baselines_pending")+m.Sum("inpod_baselines_created_total") >= large, err
 	})
 	if err != nil {
 		return row{}, err
@@ -274,11 +274,11 @@ func adoption(ctx context.Context, b *bench) (row, error) {
 	if err != nil {
 		return r, err
 	}
-	waiting := m.Sum("inpod_adoptions_pending")
+	waiting := m.Sum("inpod_baselines_pending")
 	r.hold(r.latency <= settle+time.Second, "a change meanwhile: settle + 1 s (%.0f waited)", waiting)
 	err = p.await(ctx, 2*time.Minute, func() (bool, error) {
 		m, err := p.metrics(ctx)
-		return err == nil && m.Sum("inpod_adoptions_pending") == 0, err
+		return err == nil && m.Sum("inpod_baselines_pending") == 0, err
 	})
 	if err != nil {
 		return r, err

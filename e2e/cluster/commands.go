@@ -9,23 +9,23 @@ import (
 	"strings"
 
 	"inpod.dev/inpod/e2e/cluster/internal/cluster"
-	"inpod.dev/inpod/e2e/cluster/internal/machine"
+	"inpod.dev/inpod/e2e/cluster/internal/host"
 	"inpod.dev/inpod/e2e/cluster/internal/node"
-	"inpod.dev/inpod/e2e/cluster/internal/place"
-	"inpod.dev/inpod/e2e/cluster/internal/ui"
+	"inpod.dev/inpod/e2e/cluster/internal/paths"
+	"inpod.dev/inpod/e2e/cluster/internal/progress"
 )
 
 // command is a subcommand.
 type command struct {
 	name, args, help string
-	// needsMachine marks commands that work only as root on Linux.
+	// needsMachine is set for commands that work only as root on Linux.
 	needsMachine bool
-	run          func(ctx context.Context, w world, args []string) error
+	run          func(ctx context.Context, w environment, args []string) error
 }
 
-// world is what a subcommand works on.
-type world struct {
-	place   place.Place
+// environment is what a subcommand works on.
+type environment struct {
+	place   paths.Place
 	cluster *cluster.Cluster
 }
 
@@ -65,7 +65,7 @@ func run(ctx context.Context, args []string) error {
 		return usageError{fmt.Sprintf("%s takes no arguments, but there is %q", chosen.name, args[0])}
 	}
 	if chosen.needsMachine {
-		if err := machine.Supported(); err != nil {
+		if err := host.Supported(); err != nil {
 			return err
 		}
 	}
@@ -73,24 +73,24 @@ func run(ctx context.Context, args []string) error {
 	if err := os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin"); err != nil {
 		return err
 	}
-	w, err := newWorld()
+	w, err := newEnvironment()
 	if err != nil {
 		return err
 	}
 	return chosen.run(ctx, w, args)
 }
 
-func newWorld() (world, error) {
+func newEnvironment() (environment, error) {
 	dir, err := os.Getwd()
 	if err != nil {
-		return world{}, err
+		return environment{}, err
 	}
-	found, err := place.Find(dir)
+	found, err := paths.Find(dir)
 	if err != nil {
-		return world{}, err
+		return environment{}, err
 	}
-	c, err := cluster.New(found, ui.New(os.Stderr))
-	return world{place: found, cluster: c}, err
+	c, err := cluster.New(found, progress.New(os.Stderr))
+	return environment{place: found, cluster: c}, err
 }
 
 func names() []string {
@@ -110,7 +110,7 @@ func usage() string {
 	return text.String()
 }
 
-func up(ctx context.Context, w world, _ []string) error {
+func up(ctx context.Context, w environment, _ []string) error {
 	if err := w.cluster.Up(ctx); err != nil {
 		return err
 	}
@@ -118,25 +118,27 @@ func up(ctx context.Context, w world, _ []string) error {
 	return env(ctx, w, nil)
 }
 
-func down(ctx context.Context, w world, _ []string) error { return w.cluster.Down(ctx) }
+func down(ctx context.Context, w environment, _ []string) error { return w.cluster.Down(ctx) }
 
-func status(ctx context.Context, w world, _ []string) error { return w.cluster.Status(ctx, os.Stdout) }
+func status(ctx context.Context, w environment, _ []string) error {
+	return w.cluster.Status(ctx, os.Stdout)
+}
 
-func shell(_ context.Context, w world, args []string) error {
+func shell(_ context.Context, w environment, args []string) error {
 	if len(args) > 0 && args[0] == "--" {
 		args = args[1:]
 	}
 	return w.cluster.Shell(args)
 }
 
-func restart(ctx context.Context, w world, args []string) error {
+func restart(ctx context.Context, w environment, args []string) error {
 	if err := components(args); err != nil {
 		return err
 	}
 	return w.cluster.Restart(ctx, args...)
 }
 
-func stop(ctx context.Context, w world, args []string) error {
+func stop(ctx context.Context, w environment, args []string) error {
 	if err := components(args); err != nil {
 		return err
 	}
@@ -157,7 +159,7 @@ func components(args []string) error {
 	return nil
 }
 
-func load(ctx context.Context, w world, args []string) error {
+func load(ctx context.Context, w environment, args []string) error {
 	if len(args) == 0 {
 		return usageError{"load needs the files of image archives"}
 	}
@@ -170,7 +172,7 @@ func load(ctx context.Context, w world, args []string) error {
 	return w.cluster.Load(ctx, args...)
 }
 
-func images(ctx context.Context, w world, _ []string) error {
+func images(ctx context.Context, w environment, _ []string) error {
 	names, err := w.cluster.Images(ctx)
 	for _, name := range names {
 		fmt.Println(name)
@@ -178,7 +180,7 @@ func images(ctx context.Context, w world, _ []string) error {
 	return err
 }
 
-func logs(_ context.Context, w world, args []string) error {
+func logs(_ context.Context, w environment, args []string) error {
 	if len(args) > 1 {
 		return usageError{"logs takes one component; without one it prints where the logs are"}
 	}
@@ -194,18 +196,18 @@ func logs(_ context.Context, w world, args []string) error {
 	return nil
 }
 
-func kubeconfig(_ context.Context, w world, _ []string) error {
+func kubeconfig(_ context.Context, w environment, _ []string) error {
 	_, err := fmt.Println(w.place.Kubeconfig())
 	return err
 }
 
-func env(_ context.Context, w world, _ []string) error {
+func env(_ context.Context, w environment, _ []string) error {
 	_, err := fmt.Printf("export KUBECONFIG=%s\nexport PATH=%s:$PATH\n", w.place.Kubeconfig(), w.place.BinDir())
 	return err
 }
 
-func buildOnly(ctx context.Context, w world, _ []string) error {
-	if err := machine.Install(ctx, ui.New(os.Stderr)); err != nil {
+func buildOnly(ctx context.Context, w environment, _ []string) error {
+	if err := host.Install(ctx, progress.New(os.Stderr)); err != nil {
 		return err
 	}
 	return w.cluster.Build(ctx)

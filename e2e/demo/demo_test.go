@@ -10,16 +10,16 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 )
 
 func TestImagesOfTheServers(t *testing.T) {
 	t.Parallel()
-	local := kit.Env{Kubeconfig: "/checkout/.cluster/kubeconfig", TestImagePrefix: "inpod.test"}
-	own := kit.Env{Kubeconfig: "/home/me/.kube/config", TestImagePrefix: "inpod.test"}
-	mirror := kit.Env{Kubeconfig: "/home/me/.kube/config", TestImagePrefix: "registry.example.com/test"}
+	local := framework.Env{Kubeconfig: "/checkout/.cluster/kubeconfig", TestImagePrefix: "inpod.test"}
+	own := framework.Env{Kubeconfig: "/home/me/.kube/config", TestImagePrefix: "inpod.test"}
+	mirror := framework.Env{Kubeconfig: "/home/me/.kube/config", TestImagePrefix: "registry.example.com/test"}
 	cases := map[string]struct {
-		env    kit.Env
+		env    framework.Env
 		chosen string
 		want   string
 	}{
@@ -102,9 +102,9 @@ func TestTemplateDiffListsWhatIsNewOrDifferent(t *testing.T) {
 		spec.Spec.Containers = []corev1.Container{{Name: "nginx", Env: env}}
 		return spec
 	}
-	before := template("a", corev1.EnvVar{Name: "KEPT", Value: "1"}, corev1.EnvVar{Name: "MARK", Value: "1"})
-	after := template("b", corev1.EnvVar{Name: "KEPT", Value: "1"}, corev1.EnvVar{Name: "MARK", Value: "2"}, corev1.EnvVar{Name: "NEW"})
-	want := []string{"annotation note: b", "container nginx, env MARK=2", "container nginx, env NEW="}
+	before := template("a", corev1.EnvVar{Name: "KEPT", Value: "1"}, corev1.EnvVar{Name: "HASH", Value: "1"})
+	after := template("b", corev1.EnvVar{Name: "KEPT", Value: "1"}, corev1.EnvVar{Name: "HASH", Value: "2"}, corev1.EnvVar{Name: "NEW"})
+	want := []string{"annotation note: b", "container nginx, env HASH=2", "container nginx, env NEW="}
 	if diff := cmp.Diff(want, templateDiff(before, after)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

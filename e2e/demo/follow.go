@@ -18,7 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/watch"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/internal/patience"
 )
 
@@ -104,7 +104,7 @@ type follower struct {
 	deployments watch.Interface
 	ofPods      watch.Interface
 	events      watch.Interface
-	history     *kit.PodHistory
+	history     *framework.PodHistory
 	// before is the Deployment when the watch began, now as it was seen last.
 	before, now *appsv1.Deployment
 	// reason is that of the event that is waited for.
@@ -118,7 +118,7 @@ func (d *demo) follow(ctx context.Context, name, reason string, edits []edit) *f
 		return f
 	}
 	apps, core := d.Client.AppsV1().RESTClient(), d.Client.CoreV1().RESTClient()
-	list, deployments, err := kit.ListAndWatch(ctx, apps, "deployments", namespace, metav1.ListOptions{FieldSelector: "metadata.name=" + name})
+	list, deployments, err := framework.ListAndWatch(ctx, apps, "deployments", namespace, metav1.ListOptions{FieldSelector: "metadata.name=" + name})
 	if !d.try(err) {
 		return f
 	}
@@ -128,13 +128,13 @@ func (d *demo) follow(ctx context.Context, name, reason string, edits []edit) *f
 		return f
 	}
 	f.deployments, f.before, f.now = deployments, &found.Items[0], &found.Items[0]
-	list, f.ofPods, err = kit.ListAndWatch(ctx, core, "pods", namespace, metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(f.before.Spec.Selector)})
+	list, f.ofPods, err = framework.ListAndWatch(ctx, core, "pods", namespace, metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(f.before.Spec.Selector)})
 	if !d.try(err) {
 		return f
 	}
 	pods, _ := list.(*corev1.PodList)
-	f.history = kit.NewPodHistory(pods.Items)
-	_, f.events, err = kit.ListAndWatch(ctx, core, "events", namespace, metav1.ListOptions{FieldSelector: "involvedObject.kind=Deployment,involvedObject.name=" + name})
+	f.history = framework.NewPodHistory(pods.Items)
+	_, f.events, err = framework.ListAndWatch(ctx, core, "events", namespace, metav1.ListOptions{FieldSelector: "involvedObject.kind=Deployment,involvedObject.name=" + name})
 	if d.try(err) {
 		for _, e := range edits {
 			d.change(ctx, e)
@@ -173,15 +173,15 @@ func (d *demo) next(ctx context.Context, f *follower) {
 			d.print("      + %.110s", line)
 		}
 	case *corev1.Pod:
-		step, tell := f.history.Observe(event.Type, object)
-		if !tell {
+		step, shown := f.history.Observe(event.Type, object)
+		if !shown {
 			return
 		}
 		age := "old"
 		if step.New {
 			age = "new"
 		}
-		if step.New && step.What == kit.PodReady {
+		if step.New && step.What == framework.PodReady {
 			f.done = since
 		}
 		d.at(since, "%s pod %s  %-11s  ready: %d old, %d new", age, step.Pod, step.What, step.ReadyOld, step.ReadyNew)
@@ -240,18 +240,18 @@ func leastAllowed(d *appsv1.Deployment) (int, error) {
 // of annotations as well.
 const revision = "deployment.kubernetes.io/revision"
 
-// check fails if a Deployment has been rolled more or less often than was told, or is being rolled.
+// check fails if a Deployment has been rolled more or less often than was printed, or is being rolled.
 func (d *demo) check(ctx context.Context, name string) {
 	if d.err != nil {
 		return
 	}
-	state, err := d.State(ctx, kit.Deployment(namespace, name))
+	state, err := d.State(ctx, framework.Deployment(namespace, name))
 	want, got := d.revisions[name], state.Annotations[revision]
 	if !d.try(err) || got == strconv.Itoa(want) && state.Pending == "" {
 		return
 	}
 	if number, err := strconv.Atoi(got); err == nil {
-		d.revisions[name] = number // told once: what follows is about what happens from now on
+		d.revisions[name] = number // printed once: what follows is about what happens from now on
 	}
 	d.fail("%s at revision %d and at rest, saw revision %s %s", name, want, got, state.Pending)
 }

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 )
 
 // localImages is where the images of the local cluster pretend to come from.
@@ -31,7 +31,7 @@ func servers() []server {
 }
 
 // image is the image that the pods run.
-func (s server) image(env kit.Env, getenv func(string) string) string {
+func (s server) image(env framework.Env, getenv func(string) string) string {
 	if env.TestImagePrefix != localImages || onLocalCluster(env) {
 		return cmp.Or(getenv(s.variable), env.TestImagePrefix+"/"+s.name)
 	}
@@ -39,13 +39,13 @@ func (s server) image(env kit.Env, getenv func(string) string) string {
 }
 
 // withImages puts the images of this cluster into a manifest.
-func withImages(manifest string, env kit.Env, getenv func(string) string) string {
+func withImages(manifest string, env framework.Env, getenv func(string) string) string {
 	for _, s := range servers() {
 		manifest = strings.ReplaceAll(manifest, localImages+"/"+s.name, s.image(env, getenv))
 	}
 	return manifest
 }
 
-func onLocalCluster(env kit.Env) bool {
+func onLocalCluster(env framework.Env) bool {
 	return strings.HasSuffix(env.Kubeconfig, filepath.Join(".cluster", "kubeconfig"))
 }

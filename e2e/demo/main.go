@@ -26,7 +26,7 @@ import (
 	"syscall"
 	"time"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/internal/patience"
 )
 
@@ -41,16 +41,16 @@ const (
 )
 
 // release is the installation of inpod.
-func release() kit.Release { return kit.Release{Name: "inpod", Namespace: "inpod-system"} }
+func release() framework.Release { return framework.Release{Name: "inpod", Namespace: "inpod-system"} }
 
 // demo is what the chapters work with and leave behind.
 type demo struct {
-	*kit.Cluster
+	*framework.Cluster
 
 	// err ends a chapter: what follows it there does nothing and prints nothing.
 	err  error
 	rows []row
-	// revisions are how many templates each Deployment has had if everything went as told: each rollout adds one.
+	// revisions are how many templates each Deployment has had if everything went as printed: each rollout adds one.
 	revisions map[string]int
 }
 
@@ -67,7 +67,7 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	cluster, err := kit.Connect()
+	cluster, err := framework.Connect()
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func run(ctx context.Context) error {
 		with a $ are what you would type to do the same; times count from the edit.`)
 	for i, chapter := range []struct {
 		title string
-		tell  func(context.Context)
+		run   func(context.Context)
 	}{
 		{"Install inpod", d.install},
 		{"nginx, with its configuration in a ConfigMap", d.startNginx},
@@ -95,19 +95,19 @@ func run(ctx context.Context) error {
 		{"The same edit, and no pod is replaced", d.reloadInPlace},
 		{"A broken edit", d.brokenEdit},
 		{"Both kinds of use in one workload", d.bothKinds},
-		{"Told by HTTP: prometheus", d.reloadByURL},
+		{"Reloaded by HTTP: prometheus", d.reloadByURL},
 		{"Nothing but this", d.nothingElse},
 	} {
 		title := fmt.Sprintf("%d. %s", i+1, chapter.title)
 		d.heading(title)
-		chapter.tell(ctx)
+		chapter.run(ctx)
 		if d.err == nil {
 			continue
 		}
 		d.report(d.err)
 		d.err = nil
 		d.rows = append(d.rows, row{changed: title, did: "FAILED", failed: true})
-		// A chapter fails alone, except for the first, without which there is nothing to tell.
+		// A chapter fails alone, except for the first, without which there is nothing to show.
 		if i == 0 || ctx.Err() != nil {
 			break
 		}
@@ -115,7 +115,7 @@ func run(ctx context.Context) error {
 	return d.summary(time.Since(begun))
 }
 
-// nothingElse checks that no workload has been rolled more often than was told.
+// nothingElse checks that no workload has been rolled more often than the chapters printed.
 func (d *demo) nothingElse(ctx context.Context) {
 	d.untouched(ctx, slices.Sorted(maps.Keys(d.revisions))...)
 }
@@ -127,7 +127,7 @@ func (d *demo) summary(took time.Duration) error {
 	if slices.ContainsFunc(d.rows, func(r row) bool { return r.failed }) {
 		return errors.New("not everything happened; the failed chapters above say what was missing")
 	}
-	d.ok("everything happened as told, in %.0f s", took.Seconds())
+	d.ok("everything happened as printed, in %.0f s", took.Seconds())
 	undo := fmt.Sprintf("helm uninstall %s -n %s and kubectl delete namespace %s undo what was done here.", release().Name, release().Namespace, namespace)
 	if onLocalCluster(d.Env) {
 		undo = "make cluster-shell opens a shell with kubectl set up for it, make cluster-down removes it."

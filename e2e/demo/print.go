@@ -34,7 +34,7 @@ func (d *demo) say(format string, args ...any) {
 // command shows what somebody would type to do the same by hand.
 func (d *demo) command(format string, args ...any) { d.print("  $ "+format, args...) }
 
-// at tells what happened some time after an edit.
+// at prints what happened some time after an edit.
 func (d *demo) at(since time.Duration, format string, args ...any) {
 	d.print("  %+6.1fs  %s", since.Seconds(), fmt.Sprintf(format, args...))
 }
@@ -49,7 +49,7 @@ func (d *demo) quote(event *corev1.Event) {
 // ok states what was checked and found true.
 func (d *demo) ok(format string, args ...any) { d.print("  ok  "+format, args...) }
 
-// report tells why a chapter failed, and where to look.
+// report prints why a chapter failed, and where to look.
 func (d *demo) report(err error) {
 	shell := ""
 	if onLocalCluster(d.Env) {
@@ -67,8 +67,8 @@ type row struct {
 	failed        bool
 }
 
-// told adds a line to the summary.
-func (d *demo) told(r row) {
+// addRow adds a line to the summary.
+func (d *demo) addRow(r row) {
 	if d.err == nil {
 		d.rows = append(d.rows, r)
 	}
@@ -107,11 +107,11 @@ func changedLines(key, before, after string) string {
 // templateDiff lists the variables and annotations of a pod template that are new or have a new value.
 func templateDiff(before, after corev1.PodTemplateSpec) []string {
 	had := map[string]bool{}
-	for _, line := range marks(before) {
+	for _, line := range valuesOf(before) {
 		had[line] = true
 	}
 	var lines []string
-	for _, line := range marks(after) {
+	for _, line := range valuesOf(after) {
 		if !had[line] {
 			lines = append(lines, line)
 		}
@@ -119,7 +119,7 @@ func templateDiff(before, after corev1.PodTemplateSpec) []string {
 	return lines
 }
 
-func marks(template corev1.PodTemplateSpec) []string {
+func valuesOf(template corev1.PodTemplateSpec) []string {
 	var lines []string
 	for key, value := range template.Annotations {
 		lines = append(lines, "annotation "+key+": "+value)

@@ -12,7 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/internal/patience"
 )
 
@@ -25,7 +25,7 @@ const (
 // reloadInPlace edits what running nginx can see, and watches the same pods serve it.
 func (d *demo) reloadInPlace(ctx context.Context) {
 	d.say(`A volume that is mounted as a whole is another matter: Kubernetes refreshes it in the running pod, after a
-		minute or so, and nginx takes no notice until it is told. deploy-live mounts /etc/nginx/conf.d that way, and
+		minute or so, and nginx takes no notice until it gets a signal. deploy-live mounts /etc/nginx/conf.d that way, and
 		its pods ask for a sidecar: inpod.dev/inject: enabled, inpod.dev/preset: nginx. A client asks the service
 		over and over again.`)
 	d.apply(ctx, "live.yaml", "deploy-live")
@@ -38,7 +38,7 @@ func (d *demo) reloadInPlace(ctx context.Context) {
 	d.showIdentities(ctx)
 	d.noneFailed(c)
 	d.ok("the same pods, the same UIDs, no restart; %d requests of the client, none failed", len(c.all()))
-	d.told(row{changed: "ConfigMap cm-live: v1.0 -> v2.0", did: "reloaded deploy-live in place, 3 pods", done: took})
+	d.addRow(row{changed: "ConfigMap cm-live: v1.0 -> v2.0", did: "reloaded deploy-live in place, 3 pods", done: took})
 
 	d.say("The same edit again, where Kubernetes cannot refresh the file: deploy-nginx, with subPath. Its pods have to go.")
 	s := d.rollNginx(ctx, "# v3.0", "# v4.0")
@@ -93,12 +93,12 @@ func (d *demo) brokenEdit(ctx context.Context) {
 	}
 	d.ok("v2.0 is still served: %d requests of the client meanwhile, none failed", len(c.all()))
 	d.untouched(ctx, "deploy-live")
-	d.told(row{changed: "ConfigMap cm-live: broken", did: "refused; the old content is served", done: s.after})
+	d.addRow(row{changed: "ConfigMap cm-live: broken", did: "refused; the old content is served", done: s.after})
 	d.say("The mistake is corrected:")
 	d.change(ctx, edit{"cm-live", "default.conf", "listen eighty;", "listen 80;"})
 }
 
-// says tells what inpod said.
+// says prints what inpod said.
 func (d *demo) says(s seen) {
 	d.at(s.after, "inpod says what came of it:")
 	d.quote(s.event)
@@ -112,16 +112,16 @@ func (d *demo) bothKinds(ctx context.Context) {
 	d.haveSidecar(ctx, "deploy-both")
 	s := d.reload(ctx, "deploy-both", reloadedInPlace, edit{"cm-both", "site.conf", "# site 1", "# site 2"})
 	d.says(s)
-	d.told(row{changed: "key site.conf of cm-both, mounted", did: "reloaded deploy-both in place, 2 pods", done: s.after})
+	d.addRow(row{changed: "key site.conf of cm-both, mounted", did: "reloaded deploy-both in place, 2 pods", done: s.after})
 	d.print("")
 	s = d.roll(ctx, "deploy-both", edit{"cm-both", "GREETING", "greeting 1", "greeting 2"})
 	d.inEach(ctx, s.pods, "greeting 2", "printenv", "GREETING")
 	d.rolled("key GREETING of cm-both, a variable", s)
 }
 
-// reloadByURL edits the configuration of a prometheus, which is told by HTTP.
+// reloadByURL edits the configuration of a prometheus, which reloads by HTTP.
 func (d *demo) reloadByURL(ctx context.Context) {
-	d.say(`nginx is told by a signal. Others want a request: prometheus reloads on POST /-/reload and answers whether it
+	d.say(`nginx gets a signal. Others want a request: prometheus reloads on POST /-/reload and answers whether it
 		could. The preset knows; the pod only says inpod.dev/preset: prometheus.`)
 	d.apply(ctx, "prometheus.yaml", "deploy-prometheus")
 	d.haveSidecar(ctx, "deploy-prometheus")
@@ -134,14 +134,14 @@ func (d *demo) reloadByURL(ctx context.Context) {
 		}
 	}
 	d.ok("prometheus works with edition: second, in the same pod")
-	d.told(row{changed: "ConfigMap cm-prometheus", did: "reloaded deploy-prometheus in place, by POST", done: s.after})
+	d.addRow(row{changed: "ConfigMap cm-prometheus", did: "reloaded deploy-prometheus in place, by POST", done: s.after})
 }
 
 // clientRuns waits for the pod of the client.
 func (d *demo) clientRuns(ctx context.Context) {
 	ctx, cancel := patience.Context(ctx, startPatience)
 	defer cancel()
-	_, err := kit.AwaitObject(ctx, d.Client.CoreV1().RESTClient(), "pods", namespace, "client", func(object runtime.Object) bool {
+	_, err := framework.AwaitObject(ctx, d.Client.CoreV1().RESTClient(), "pods", namespace, "client", func(object runtime.Object) bool {
 		pod, ok := object.(*corev1.Pod)
 		return ok && pod.Status.Phase == corev1.PodRunning
 	})

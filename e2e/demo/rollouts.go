@@ -14,7 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/patience"
 )
@@ -34,13 +34,13 @@ func (d *demo) install(ctx context.Context) {
 			d.try(err)
 		}
 	}
-	d.helm(ctx, kit.Values{})
+	d.helm(ctx, framework.Values{})
 	d.ok("inpod is ready, %.1f s after the command", time.Since(begun).Seconds())
-	d.told(row{changed: "inpod installed by Helm", did: "became ready", done: time.Since(begun)})
+	d.addRow(row{changed: "inpod installed by Helm", did: "became ready", done: time.Since(begun)})
 }
 
 // helm installs or upgrades the release with settings of the controller.
-func (d *demo) helm(ctx context.Context, config kit.Values) {
+func (d *demo) helm(ctx context.Context, config framework.Values) {
 	if d.err != nil {
 		return
 	}
@@ -52,7 +52,7 @@ func (d *demo) helm(ctx context.Context, config kit.Values) {
 	}
 	wait, cancel := patience.Context(ctx, startPatience)
 	defer cancel()
-	d.try(d.Install(wait, release(), kit.Values{"namespaces": []string{namespace}, "controller": kit.Values{"config": config}}))
+	d.try(d.Install(wait, release(), framework.Values{"namespaces": []string{namespace}, "controller": framework.Values{"config": config}}))
 }
 
 // cleanUp removes what an earlier walkthrough left, so that the story begins at the beginning.
@@ -83,7 +83,7 @@ func (d *demo) startNginx(ctx context.Context) {
 	}
 	d.firstLine(ctx, names, "# v1.0")
 	d.ok("all of them run with v1.0")
-	d.told(row{changed: "new Deployment deploy-nginx", did: "recorded what it uses, rolled nothing"})
+	d.addRow(row{changed: "new Deployment deploy-nginx", did: "recorded what it uses, rolled nothing"})
 }
 
 func (d *demo) firstLine(ctx context.Context, pods []string, want string) {
@@ -112,7 +112,7 @@ func (d *demo) rollNginx(ctx context.Context, from, to string) seen {
 
 // rolled adds a rollout to the summary.
 func (d *demo) rolled(changed string, s seen) {
-	d.told(row{changed: changed, did: fmt.Sprintf("rolled %s, %d pods", s.deployment, len(s.pods)), decided: s.decided, done: s.done})
+	d.addRow(row{changed: changed, did: fmt.Sprintf("rolled %s, %d pods", s.deployment, len(s.pods)), decided: s.decided, done: s.done})
 }
 
 // hasVariable checks that a container of the new template has a variable.
@@ -150,29 +150,29 @@ func (d *demo) namedList(ctx context.Context) {
 // nothingToDo edits what no workload wants to know about.
 func (d *demo) nothingToDo(ctx context.Context) {
 	d.say(`cm-limits has no match annotation, so deploy-search does not want to be rolled for it. Of cm-nginx the pods
-		mount one key, nginx.conf, so its other key concerns nobody. Both are edited, and nothing should happen. To
-		tell "nothing" from "not yet", cm-banner is edited after them: once that has been acted on, so have they.`)
+		mount one key, nginx.conf, so its other key concerns nobody. Both are edited, and nothing should happen. So
+		that "nothing" is not "not yet", cm-banner is edited after them: once that has been acted on, so have they.`)
 	s := d.roll(ctx, "deploy-named",
 		edit{"cm-limits", "limits.conf", "# limits 1", "# limits 2"},
 		edit{"cm-nginx", "notes.txt", "before you change", "twice before you change"},
 		edit{"cm-banner", "BANNER", "banner 2", "banner 3"})
 	d.untouched(ctx, "deploy-search", "deploy-nginx")
-	d.told(row{changed: "ConfigMap cm-limits, without match", did: "nothing"})
-	d.told(row{changed: "key notes.txt of cm-nginx, which nobody uses", did: "nothing"})
+	d.addRow(row{changed: "ConfigMap cm-limits, without match", did: "nothing"})
+	d.addRow(row{changed: "key notes.txt of cm-nginx, which nobody uses", did: "nothing"})
 	d.rolled("ConfigMap cm-banner, named", s)
 }
 
 // otherStrategy upgrades inpod to the annotations strategy, which rolls nothing, and edits once more.
 func (d *demo) otherStrategy(ctx context.Context) {
-	d.say(`So far inpod has marked a pod template with a variable. The other way is an annotation; it is a setting of the
+	d.say(`So far inpod has put a variable into the pod template. The other way is an annotation; it is a setting of the
 		controller. Upgrading inpod, or changing its settings, must not roll anything: what the pods use has not changed.`)
 	d.command("helm upgrade %s charts/inpod --namespace %s --reuse-values \\", release().Name, release().Namespace)
 	d.print("      --set controller.config.reloadStrategy=annotations")
 	begun := time.Now()
-	d.helm(ctx, kit.Values{"reloadStrategy": "annotations"})
+	d.helm(ctx, framework.Values{"reloadStrategy": "annotations"})
 	took := time.Since(begun)
 	d.ok("the new controller is ready, %.1f s after the command", took.Seconds())
-	d.told(row{changed: "inpod upgraded, other strategy", did: "rolled nothing", done: took})
+	d.addRow(row{changed: "inpod upgraded, other strategy", did: "rolled nothing", done: took})
 	d.say("Now nginx.conf once more:")
 	s := d.rollNginx(ctx, "# v2.0", "# v3.0")
 	var from struct{ Type, Name, Namespace string } // in Reloader's format

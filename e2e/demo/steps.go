@@ -15,7 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/patience"
 )
@@ -37,19 +37,19 @@ func (d *demo) fail(format string, args ...any) { d.try(fmt.Errorf("expected "+f
 // apply applies a manifest and waits until its Deployment runs and inpod has recorded what it uses.
 func (d *demo) apply(ctx context.Context, file, name string) {
 	d.applyFile(ctx, file)
-	w := kit.Deployment(namespace, name)
+	w := framework.Deployment(namespace, name)
 	wait, cancel := patience.Context(ctx, startPatience)
 	defer cancel()
 	if d.err != nil || !d.try(d.AwaitRollout(wait, w)) {
 		return
 	}
-	_, err := d.Await(wait, w, "annotation "+annotation.Observed, func(state kit.State) bool {
-		return state.Annotations[annotation.Observed] != ""
+	_, err := d.Await(wait, w, "annotation "+annotation.Baseline, func(state framework.State) bool {
+		return state.Annotations[annotation.Baseline] != ""
 	})
 	d.try(err)
 	d.revisions[name] = 1
 	d.check(ctx, name)
-	d.ok("its pods are ready; inpod has recorded what they use (digests, in annotation %s) and rolled nothing", annotation.Observed)
+	d.ok("its pods are ready; inpod has recorded what they use (digests, in annotation %s) and rolled nothing", annotation.Baseline)
 }
 
 func (d *demo) applyFile(ctx context.Context, file string) {
@@ -83,7 +83,7 @@ func (d *demo) change(ctx context.Context, e edit) {
 	d.print("%s", changedLines(e.key, before, after))
 	patch, err := json.Marshal(map[string]any{"data": map[string]string{e.key: after}})
 	if d.try(err) {
-		_, err = configMaps.Patch(ctx, e.configMap, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: kit.FieldManager})
+		_, err = configMaps.Patch(ctx, e.configMap, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: framework.FieldManager})
 		d.try(err)
 	}
 }
@@ -101,7 +101,7 @@ func (d *demo) pods(ctx context.Context, name string) []corev1.Pod {
 	if d.err != nil {
 		return nil
 	}
-	pods, err := d.Pods(ctx, kit.Deployment(namespace, name))
+	pods, err := d.Pods(ctx, framework.Deployment(namespace, name))
 	d.try(err)
 	return pods
 }

@@ -12,14 +12,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/e2e/stress/internal/plan"
 	"inpod.dev/inpod/internal/patience"
 )
 
 // change makes the changes of the plan, each at its time or as soon as the API server allows.
 func (s *stage) change(ctx context.Context) error {
-	made, told := 0, time.Now()
+	done, printed := 0, time.Now()
 	for _, burst := range s.plan.Bursts {
 		if !s.sleepUntil(ctx, burst.At) {
 			return ctx.Err()
@@ -31,17 +31,17 @@ func (s *stage) change(ctx context.Context) error {
 			if err := s.apply(ctx, c); err != nil {
 				return err
 			}
-			made++
+			done++
 		}
-		if time.Since(told) > 10*time.Second {
-			told = time.Now()
+		if time.Since(printed) > 10*time.Second {
+			printed = time.Now()
 			s.mu.Lock()
 			pending, taken := len(s.pending), len(s.waits)
 			s.mu.Unlock()
-			s.say("%d changes made, %d taken up, %d workloads wait", made, taken, pending)
+			s.say("%d changes made, %d taken up, %d workloads wait", done, taken, pending)
 		}
 	}
-	s.say("all %d changes are made", made)
+	s.say("all %d changes are made", done)
 	return nil
 }
 
@@ -94,7 +94,7 @@ func (s *stage) edit(ctx context.Context, c plan.Change) error {
 			return err
 		}
 		err = persist(ctx, func() error {
-			_, err := s.Custom(k.resource, space).Patch(ctx, w.Name, types.MergePatchType, body, metav1.PatchOptions{FieldManager: kit.FieldManager})
+			_, err := s.Custom(k.resource, space).Patch(ctx, w.Name, types.MergePatchType, body, metav1.PatchOptions{FieldManager: framework.FieldManager})
 			return err
 		})
 		if err != nil {

@@ -19,7 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/e2e/stress/internal/plan"
 	"inpod.dev/inpod/internal/patience"
 )
@@ -72,7 +72,7 @@ func (s *stage) hurt(ctx context.Context, what plan.What) error {
 	return nil
 }
 
-// restartAPI ends the API server and starts it. A moment before nothing is written: of two changes of which the controller
+// restartAPI ends the API server and starts it. A moment before nothing is written: of two changes when the controller
 // saw only one before the outage it cannot know that they belong together.
 func (s *stage) restartAPI(ctx context.Context) error {
 	if s.cluster == "" {
@@ -121,7 +121,7 @@ func (s *stage) kill(ctx context.Context, leader, process bool) error {
 // keepLog writes what a controller that is about to die has logged to dist/stress.
 func (s *stage) keepLog(ctx context.Context, pod corev1.Pod) {
 	log, err := s.Logs(ctx, pod.Namespace, pod.Name, corev1.PodLogOptions{})
-	root, rootErr := kit.Checkout()
+	root, rootErr := framework.Checkout()
 	if err != nil || rootErr != nil {
 		return
 	}
@@ -195,7 +195,7 @@ func policyOn(name string) (*admissionregistrationv1.ValidatingAdmissionPolicy, 
 // isRefused asks with a dry run: nothing announces that the API server has taken up a policy.
 func (s *stage) isRefused(ctx context.Context, want bool) error {
 	edit := []byte(`{"spec":{"template":{"metadata":{"annotations":{"` + domain + `/probe":"x"}}}}}`)
-	options := metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: kit.FieldManager}
+	options := metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: framework.FieldManager}
 	_, err := s.Client.AppsV1().Deployments(space).Patch(ctx, s.plan.Refused, types.MergePatchType, edit, options)
 	if err != nil && !apierrors.IsInvalid(err) && !apierrors.IsForbidden(err) {
 		return err

@@ -14,13 +14,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// memory is the resident memory of each program at each look, in bytes; of several pods the largest.
+// memory is the resident memory of each program at each sample, in bytes; of several pods the largest.
 type memory map[string][]int64
 
-// weigh looks once a minute until the context ends.
+// weigh samples once a minute until the context ends.
 func (s *stage) weigh(ctx context.Context) {
 	for {
-		if err := s.lookAtMemory(ctx); err == nil { // else the API server is away
+		if err := s.sampleMemory(ctx); err == nil { // else the API server is away
 			s.say("memory: %s", s.memory.last())
 		}
 		if !sleep(ctx, time.Minute) {
@@ -29,8 +29,8 @@ func (s *stage) weigh(ctx context.Context) {
 	}
 }
 
-// lookAtMemory asks the kubelet how much memory the containers use.
-func (s *stage) lookAtMemory(ctx context.Context) error {
+// sampleMemory asks the kubelet how much memory the containers use.
+func (s *stage) sampleMemory(ctx context.Context) error {
 	nodes, err := s.Client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return err
@@ -106,12 +106,12 @@ func (m memory) growth() []error {
 	const tolerated = 3 << 20
 	var problems []error
 	for _, name := range m.names() {
-		looks := m[name]
-		quarter := len(looks) / 4
+		samples := m[name]
+		quarter := len(samples) / 4
 		if quarter == 0 {
 			continue
 		}
-		early, late := slices.Max(looks[quarter:2*quarter]), slices.Max(looks[len(looks)-quarter:])
+		early, late := slices.Max(samples[quarter:2*quarter]), slices.Max(samples[len(samples)-quarter:])
 		if late > early+tolerated {
 			problems = append(problems, fmt.Errorf("the %s has grown from %.1f MB to %.1f MB", name, mb(early), mb(late)))
 		}

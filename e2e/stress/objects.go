@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/e2e/stress/internal/plan"
 	"inpod.dev/inpod/internal/annotation"
 )
@@ -196,8 +196,8 @@ func written(content map[string]string) map[string]string {
 }
 
 // values are the settings of the release.
-func values(strategy string) kit.Values {
-	config := kit.Values{
+func values(strategy string) framework.Values {
+	config := framework.Values{
 		"reloadStrategy": strategy, "settle": settle.String(), "isArgoRollouts": true, "isOpenshift": true,
 		// A short lease: a leader that is dead keeps the others waiting for so long.
 		"leaseDuration": "4s", "leaseRenewDeadline": "3s", "leaseRetryPeriod": "1s",
@@ -207,12 +207,12 @@ func values(strategy string) kit.Values {
 		"searchMatchAnnotation": domain + "/match", "ignoreAnnotation": domain + "/ignore",
 	}
 	clones := kinds()[plan.CloneSet].resource
-	return kit.Values{
+	return framework.Values{
 		"namespaces": []string{space},
-		"injector":   kit.Values{"replicas": 1},
-		"controller": kit.Values{
-			"replicas": 2, "config": config, "readinessProbe": kit.Values{"periodSeconds": 1},
-			"workloadKinds": []any{kit.Values{
+		"injector":   framework.Values{"replicas": 1},
+		"controller": framework.Values{
+			"replicas": 2, "config": config, "readinessProbe": framework.Values{"periodSeconds": 1},
+			"workloadKinds": []any{framework.Values{
 				"kind": string(plan.CloneSet), "group": clones.Group, "version": clones.Version, "resource": clones.Resource, "templatePath": "spec.pod.template",
 			}},
 		},

@@ -17,7 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/e2e/stress/internal/plan"
 	"inpod.dev/inpod/internal/patience"
 	"inpod.dev/inpod/internal/source"
@@ -33,14 +33,14 @@ const (
 
 // stage is a release that is limited to one namespace, and the workloads in it.
 type stage struct {
-	*kit.Cluster
+	*framework.Cluster
 
-	plan    plan.Plan
-	release kit.Release
-	seals   source.Sealer
-	usages  map[string][]source.Usage // by workload
-	cluster string                    // the program of the local cluster; "" on another one
-	begun   time.Time
+	plan     plan.Plan
+	release  framework.Release
+	digester source.Digester
+	usages   map[string][]source.Usage // by workload
+	cluster  string                    // the program of the local cluster; "" on another one
+	begun    time.Time
 	// writing is held by whoever writes a source, and by an outage while it begins.
 	writing sync.Mutex
 
@@ -69,12 +69,12 @@ type wait struct {
 
 // set installs everything and waits until the controller has seen it.
 func set(ctx context.Context, p plan.Plan, strategy string) (*stage, error) {
-	cluster, err := kit.Connect()
+	cluster, err := framework.Connect()
 	if err != nil {
 		return nil, err
 	}
 	s := &stage{
-		Cluster: cluster, plan: p, release: kit.Release{Name: "stress", Namespace: space + "-system"},
+		Cluster: cluster, plan: p, release: framework.Release{Name: "stress", Namespace: space + "-system"},
 		usages: map[string][]source.Usage{}, content: map[plan.Source]map[string]string{}, applied: map[string][]plan.Applied{},
 		edited: map[string]int{}, pending: map[string]time.Time{}, first: map[string]int64{}, faults: map[plan.What]int{}, rolled: map[string]int{}, lives: map[string][]types.UID{}, memory: memory{},
 	}
@@ -113,7 +113,7 @@ func (s *stage) install(ctx context.Context, strategy string) error {
 		if err != nil {
 			return err
 		}
-		_, err = s.Custom(kinds()[w.Kind].resource, space).Create(ctx, u, metav1.CreateOptions{FieldManager: kit.FieldManager})
+		_, err = s.Custom(kinds()[w.Kind].resource, space).Create(ctx, u, metav1.CreateOptions{FieldManager: framework.FieldManager})
 		if err != nil {
 			return fmt.Errorf("create %s %s: %w", w.Kind, w.Name, err)
 		}
@@ -141,7 +141,7 @@ func (s *stage) build(ctx context.Context) error {
 		fmt.Println("stress: this cluster is not the local one: its API server is not restarted, and pods are deleted instead of killed")
 		return nil
 	}
-	root, err := kit.Checkout()
+	root, err := framework.Checkout()
 	if err != nil {
 		return err
 	}
@@ -151,11 +151,11 @@ func (s *stage) build(ctx context.Context) error {
 
 // define makes the cluster serve the kinds that it lacks.
 func (s *stage) define(ctx context.Context) error {
-	rollouts, err := kit.ModuleFile(ctx, argoRollouts, "manifests/crds/rollout-crd.yaml")
+	rollouts, err := framework.ModuleFile(ctx, argoRollouts, "manifests/crds/rollout-crd.yaml")
 	if err != nil {
 		return err
 	}
-	root, err := kit.Checkout()
+	root, err := framework.Checkout()
 	if err != nil {
 		return err
 	}
@@ -198,10 +198,10 @@ spec:
           status: {type: object, x-kubernetes-preserve-unknown-fields: true}
 `
 
-// key reads the key that the controller seals baselines with, so that what it has recorded can be checked.
+// key reads the key that the controller makes baselines with, so that what it has recorded can be checked.
 func (s *stage) key(ctx context.Context) error {
 	name := s.release.Name + "-inpod-digest-key"
-	object, err := kit.AwaitObject(ctx, s.Client.CoreV1().RESTClient(), "secrets", s.release.Namespace, name, always)
+	object, err := framework.AwaitObject(ctx, s.Client.CoreV1().RESTClient(), "secrets", s.release.Namespace, name, always)
 	if err != nil {
 		return err
 	}
@@ -209,7 +209,7 @@ func (s *stage) key(ctx context.Context) error {
 	if !ok {
 		return fmt.Errorf("a %T is no Secret", object)
 	}
-	s.seals, err = source.NewSealer(secret.Data["key"])
+	s.digester, err = source.NewDigester(secret.Data["key"])
 	return err
 }
 

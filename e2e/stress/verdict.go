@@ -17,7 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"inpod.dev/inpod/e2e/internal/kit"
+	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/e2e/stress/internal/plan"
 	"inpod.dev/inpod/internal/patience"
 )
@@ -50,7 +50,7 @@ func (s *stage) judge(ctx context.Context) []error {
 
 // rows fills in the result of each workload.
 func (s *stage) rows(ctx context.Context) []error {
-	states, err := s.look(ctx)
+	states, err := s.states(ctx)
 	if err != nil {
 		return []error{err}
 	}
@@ -84,7 +84,7 @@ func (s *stage) rows(ctx context.Context) []error {
 	return problems
 }
 
-// pods looks into the pods: what is recorded may be wrong.
+// pods reads the pods: what is recorded may be wrong.
 func (s *stage) pods(ctx context.Context) []error {
 	var problems []error
 	_, newest, err := s.jobs(ctx)
@@ -132,7 +132,7 @@ func (s *stage) livePods(ctx context.Context) (map[types.UID]string, error) {
 		if w.Form != plan.InPlace {
 			continue
 		}
-		of := kit.Workload{Kind: string(w.Kind), Namespace: space, Name: w.Name}
+		of := framework.Workload{Kind: string(w.Kind), Namespace: space, Name: w.Name}
 		if err := s.AwaitRollout(ctx, of); err != nil {
 			return nil, err
 		}
@@ -151,7 +151,7 @@ func (s *stage) livePods(ctx context.Context) (map[types.UID]string, error) {
 	return live, nil
 }
 
-// unchanged looks whether the pods that reload in place are those of the start, and were not restarted.
+// unchanged checks whether the pods that reload in place are those of the start, and were not restarted.
 func (s *stage) unchanged(ctx context.Context) []error {
 	now, err := s.livePods(ctx)
 	if err != nil {
@@ -178,7 +178,7 @@ func (s *stage) config(ctx context.Context, w plan.Workload, pod string) (string
 
 // inPods waits until the rollout is complete and each pod has the content.
 func (s *stage) inPods(ctx context.Context, w plan.Workload, want string, get func(corev1.Pod) (string, error)) error {
-	of := kit.Workload{Kind: string(w.Kind), Namespace: space, Name: w.Name}
+	of := framework.Workload{Kind: string(w.Kind), Namespace: space, Name: w.Name}
 	if err := s.AwaitRollout(ctx, of); err != nil {
 		return err
 	}
@@ -236,7 +236,7 @@ func (s *stage) eventually(ctx context.Context, want string, get func() (string,
 	})
 }
 
-// held looks whether the refusal of one workload held up the others: what changed while there was no other fault has to be
+// held checks whether the refusal of one workload held up the others: what changed while there was no other fault has to be
 // taken up before it ended, and as fast as before it began.
 func (s *stage) held() []error {
 	s.mu.Lock()

@@ -32,8 +32,8 @@ func listOf(format string) string {
 	return b.String()
 }
 
-func keysLike(format string) marks {
-	many := marks{}
+func keysLike(format string) selectors {
+	many := selectors{}
 	for i := range longest / len(format) {
 		many[fmt.Sprintf(format, i)] = "true"
 	}
@@ -70,23 +70,23 @@ func TestTheWorkForOneObjectIsBounded(t *testing.T) { //nolint:paralleltest // i
 			annotation.NewChecker(annotation.DefaultKeys()).Check(at{workload: keys}.object())
 		},
 		"a list of what can be no name": func() {
-			annotation.Read(annotation.DefaultKeys(), marks{namedCM: listOf("A%d")}, nil)
+			annotation.Read(annotation.DefaultKeys(), selectors{namedCM: listOf("A%d")}, nil)
 		},
 		"a list of patterns": func() {
-			annotation.Read(annotation.DefaultKeys(), marks{namedCM: listOf("a%d.*")}, nil)
+			annotation.Read(annotation.DefaultKeys(), selectors{namedCM: listOf("a%d.*")}, nil)
 		},
 		"lists of patterns": func() {
-			all := marks{}
+			all := selectors{}
 			for _, key := range []string{namedCM, namedSecret, namedClass, excludeCM} {
 				all[key] = listOf("a%d.*")[:longest/4]
 			}
 			annotation.Read(annotation.DefaultKeys(), all, all)
 		},
 		"patterns that repeat": func() {
-			annotation.Read(annotation.DefaultKeys(), marks{namedCM: listOf("a%d" + strings.Repeat("b{1000}", 140))}, nil)
+			annotation.Read(annotation.DefaultKeys(), selectors{namedCM: listOf("a%d" + strings.Repeat("b{1000}", 140))}, nil)
 		},
 		"patterns that repeat what repeats": func() {
-			annotation.Read(annotation.DefaultKeys(), marks{excludeCM: listOf("a%d(((b{9}){9}){9})*")}, nil)
+			annotation.Read(annotation.DefaultKeys(), selectors{excludeCM: listOf("a%d(((b{9}){9}){9})*")}, nil)
 		},
 		"unknown keys of a pod": func() {
 			pod := keysLike("inpod.dev/x%d")
@@ -94,7 +94,7 @@ func TestTheWorkForOneObjectIsBounded(t *testing.T) { //nolint:paralleltest // i
 			annotation.ReadInjection(pod, nil, false)
 		},
 		"what of a list matches nothing": func() {
-			policy, _ := annotation.Read(annotation.DefaultKeys(), marks{namedCM: listOf("A%d")}, nil)
+			policy, _ := annotation.Read(annotation.DefaultKeys(), selectors{namedCM: listOf("A%d")}, nil)
 			policy.Idle(source.ConfigMap, []string{"web"})
 		},
 	} {
@@ -104,9 +104,9 @@ func TestTheWorkForOneObjectIsBounded(t *testing.T) { //nolint:paralleltest // i
 	}
 }
 
-// The loop asks at each look.
+// The loop asks at each reconciliation.
 func TestWhatMatchesNothingIsFoundWithoutReadingTheListAgain(t *testing.T) { //nolint:paralleltest // it counts what is allocated
-	policy, _ := annotation.Read(annotation.DefaultKeys(), marks{namedCM: "web-.*,api.v1,(a|b)+c,gone"}, nil)
+	policy, _ := annotation.Read(annotation.DefaultKeys(), selectors{namedCM: "web-.*,api.v1,(a|b)+c,gone"}, nil)
 	names := []string{"web-1", "api.v1", "ac"}
 	var idle []string
 	got := allocated(func() {
@@ -129,7 +129,7 @@ func TestPatternsBeyondTheBound(t *testing.T) {
 		"one that repeats too much": "web,a" + strings.Repeat("b{1000}", 100) + ",x.*",
 		"too many":                  "web,x.*," + listOf("a%d.*"),
 	} {
-		policy, problems := annotation.Read(annotation.DefaultKeys(), marks{namedCM: list}, nil)
+		policy, problems := annotation.Read(annotation.DefaultKeys(), selectors{namedCM: list}, nil)
 		if len(problems) == 0 || !strings.Contains(problems[0].Fault, "patterns") {
 			t.Errorf("%s: %v", name, problems)
 		}
@@ -143,7 +143,7 @@ func TestPatternsBeyondTheBound(t *testing.T) {
 	for i := range 5000 {
 		names = append(names, fmt.Sprintf("app.config-%d", i))
 	}
-	policy, problems := annotation.Read(annotation.DefaultKeys(), marks{namedCM: strings.Join(names, ",")}, nil)
+	policy, problems := annotation.Read(annotation.DefaultKeys(), selectors{namedCM: strings.Join(names, ",")}, nil)
 	if len(problems) > 0 || policy.Select(configMap(names[4999]), false, false, false, false) != annotation.Named {
 		t.Errorf("a name with a dot counts as a name, however many there are: %v", problems)
 	}

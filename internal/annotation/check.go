@@ -87,16 +87,16 @@ func (c *Checker) isOurs(key string) bool {
 	return false
 }
 
-// mostKeys is how many keys of one object are looked at. Those that mean something are fewer.
+// mostKeys is how many keys of one object are checked. Those that mean something are fewer.
 const mostKeys = 200
 
 // Check returns what does not count, sorted by place and key. The work is bounded, whatever an object carries.
 func (c *Checker) Check(o Object) []Problem {
 	var problems []Problem
-	looked := 0
-	look := func(as Problem, all map[string]string, fault func(key string) string) {
+	seen := 0
+	check := func(as Problem, all map[string]string, fault func(key string) string) {
 		for _, key := range c.ours(all) {
-			if looked++; looked > mostKeys || tooMany(problems) {
+			if seen++; seen > mostKeys || tooMany(problems) {
 				return
 			}
 			p := as
@@ -108,10 +108,10 @@ func (c *Checker) Check(o Object) []Problem {
 			}
 		}
 	}
-	look(Problem{}, o.Annotations, func(key string) string { return c.annotation(o, key, o.At) })
-	look(Problem{OnTemplate: true}, o.TemplateAnnotations, func(key string) string { return c.annotation(o, key, AtTemplate) })
-	look(Problem{IsLabel: true}, o.Labels, func(key string) string { return c.label(o, key, o.At) })
-	look(Problem{IsLabel: true, OnTemplate: true}, o.TemplateLabels, func(key string) string {
+	check(Problem{}, o.Annotations, func(key string) string { return c.annotation(o, key, o.At) })
+	check(Problem{OnTemplate: true}, o.TemplateAnnotations, func(key string) string { return c.annotation(o, key, AtTemplate) })
+	check(Problem{IsLabel: true}, o.Labels, func(key string) string { return c.label(o, key, o.At) })
+	check(Problem{IsLabel: true, OnTemplate: true}, o.TemplateLabels, func(key string) string {
 		if _, both := o.Labels[key]; both { // it is the same mistake
 			return ""
 		}
@@ -121,7 +121,7 @@ func (c *Checker) Check(o Object) []Problem {
 		problems = append(problems, p)
 	}
 	if o.At == AtSource {
-		problems = append(problems, c.marks(o.Annotations)...)
+		problems = append(problems, c.sourceAnnotations(o.Annotations)...)
 	}
 	return Few(problems)
 }
@@ -188,13 +188,13 @@ func sentence(text string) string {
 // jobTemplate says of the first key on the template of the Jobs of a CronJob that nobody reads it there, and how many more there are: it
 // is one mistake. Those that count elsewhere as well are none.
 func (c *Checker) jobTemplate(o Object) (p Problem, found bool) {
-	more, looked := 0, 0
+	more, seen := 0, 0
 	for _, place := range []struct {
 		keys    map[string]string
 		isLabel bool
 	}{{o.JobTemplateAnnotations, false}, {o.JobTemplateLabels, true}} {
 		for _, key := range c.ours(place.keys) {
-			if looked++; looked > mostKeys {
+			if seen++; seen > mostKeys {
 				break
 			}
 			known, isKnown := c.table[key]
@@ -283,8 +283,8 @@ func (c *Checker) hidden(o Object, key string) string {
 	return fmt.Sprintf("is not read, since the workload itself has %s: move it there", by)
 }
 
-// marks reads what a source says of itself.
-func (c *Checker) marks(annotations map[string]string) []Problem {
+// sourceAnnotations reads what a source says of itself.
+func (c *Checker) sourceAnnotations(annotations map[string]string) []Problem {
 	r := reader{keys: c.keys}
 	for _, key := range []string{c.keys.Match, c.keys.Ignore} {
 		r.exactly(key, annotations, false)

@@ -13,9 +13,9 @@ import (
 	"inpod.dev/inpod/internal/annotation"
 )
 
-// at is an object of which the keys of each place are given.
+// at is an object by the keys of each place.
 type at struct {
-	workload, template, source, namespace, labels, templateLabels, jobTemplate, jobTemplateLabels marks
+	workload, template, source, namespace, labels, templateLabels, jobTemplate, jobTemplateLabels selectors
 }
 
 func (a at) object() annotation.Object {
@@ -40,120 +40,120 @@ func TestKeysThatDoNothing(t *testing.T) {
 		want []string
 	}{
 		"the plural of a key": {
-			at{workload: marks{"secrets.reloader.stakater.com/reload": "db"}},
+			at{workload: selectors{"secrets.reloader.stakater.com/reload": "db"}},
 			[]string{"annotation secrets.reloader.stakater.com/reload: " + none + "; did you mean secret.reloader.stakater.com/reload?"},
 		},
 		"enabled": {
-			at{workload: marks{reloader + "enabled": "true"}}, []string{"annotation reloader.stakater.com/enabled: " + none + "; did you mean reloader.stakater.com/auto?"},
+			at{workload: selectors{reloader + "enabled": "true"}}, []string{"annotation reloader.stakater.com/enabled: " + none + "; did you mean reloader.stakater.com/auto?"},
 		},
 		"a key that never was": {
-			at{workload: marks{reloader + "triggerRollout": "true"}},
+			at{workload: selectors{reloader + "triggerRollout": "true"}},
 			[]string{"annotation reloader.stakater.com/triggerRollout: " + none + "; did you mean reloader.stakater.com/auto?"},
 		},
 		"a key that nobody can guess": {
-			at{workload: marks{reloader + "xyzzy": "true"}}, []string{"annotation reloader.stakater.com/xyzzy: " + none + "; docs/annotations.md lists all"},
+			at{workload: selectors{reloader + "xyzzy": "true"}}, []string{"annotation reloader.stakater.com/xyzzy: " + none + "; docs/annotations.md lists all"},
 		},
 		"a key in other letters": {
-			at{workload: marks{reloader + "Auto": "true"}}, []string{"annotation reloader.stakater.com/Auto: " + none + "; did you mean reloader.stakater.com/auto?"},
+			at{workload: selectors{reloader + "Auto": "true"}}, []string{"annotation reloader.stakater.com/Auto: " + none + "; did you mean reloader.stakater.com/auto?"},
 		},
 		"a misspelled key of inpod": {
-			at{workload: marks{"inpod.dev/setle": "30s"}}, []string{"annotation inpod.dev/setle: " + none + "; did you mean inpod.dev/settle?"},
+			at{workload: selectors{"inpod.dev/setle": "30s"}}, []string{"annotation inpod.dev/setle: " + none + "; did you mean inpod.dev/settle?"},
 		},
 		"a misspelled key of inpod on the template": {
-			at{template: marks{"inpod.dev/pre-set": "nginx"}}, []string{"annotation inpod.dev/pre-set on the pod template: " + none + "; did you mean inpod.dev/preset? Pods that carry it get no sidecar"},
+			at{template: selectors{"inpod.dev/pre-set": "nginx"}}, []string{"annotation inpod.dev/pre-set on the pod template: " + none + "; did you mean inpod.dev/preset? Pods that carry it get no sidecar"},
 		},
 		"the name of a key in the other domain": {
-			at{workload: marks{"inpod.dev/auto": "true", reloader + "window": "x"}},
+			at{workload: selectors{"inpod.dev/auto": "true", reloader + "window": "x"}},
 			[]string{
 				"annotation inpod.dev/auto: " + none + "; did you mean reloader.stakater.com/auto?",
 				"annotation reloader.stakater.com/window: " + none + "; did you mean inpod.dev/window?",
 			},
 		},
 		"an exclude list in the singular": {
-			at{workload: marks{"configmap.exclude.reloader.stakater.com/reload": "a"}},
+			at{workload: selectors{"configmap.exclude.reloader.stakater.com/reload": "a"}},
 			[]string{"annotation configmap.exclude.reloader.stakater.com/reload: " + none + "; did you mean configmaps.exclude.reloader.stakater.com/reload?"},
 		},
 		"a misspelled domain": {
-			at{workload: marks{"reloader.stakter.com/auto": "true"}}, []string{"annotation reloader.stakter.com/auto: " + none + "; did you mean reloader.stakater.com/auto?"},
+			at{workload: selectors{"reloader.stakter.com/auto": "true"}}, []string{"annotation reloader.stakter.com/auto: " + none + "; did you mean reloader.stakater.com/auto?"},
 		},
 		"the key of a source on a workload": {
-			at{workload: marks{match: "true"}},
+			at{workload: selectors{match: "true"}},
 			[]string{"annotation reloader.stakater.com/match: has no effect on the workload: it counts on the ConfigMap, Secret or SecretProviderClass"},
 		},
 		"the key of a workload on a source": {
-			at{source: marks{auto: "true"}},
+			at{source: selectors{auto: "true"}},
 			[]string{"annotation reloader.stakater.com/auto: has no effect on the ConfigMap, Secret or SecretProviderClass: it counts on the workload or the pod template"},
 		},
 		"the key of a template on a workload": {
-			at{workload: marks{"inpod.dev/inject": "enabled"}},
+			at{workload: selectors{"inpod.dev/inject": "enabled"}},
 			[]string{"annotation inpod.dev/inject: has no effect on the workload: it counts on the pod template or the namespace, as a label"},
 		},
 		"the key of a template on both": {
-			at{workload: marks{"inpod.dev/inject": "enabled"}, template: marks{"inpod.dev/inject": "enabled"}}, nil,
+			at{workload: selectors{"inpod.dev/inject": "enabled"}, template: selectors{"inpod.dev/inject": "enabled"}}, nil,
 		},
 		"the key of a workload on a namespace": {
-			at{namespace: marks{auto: "true"}},
+			at{namespace: selectors{auto: "true"}},
 			[]string{"annotation reloader.stakater.com/auto: has no effect on the namespace: it counts on the workload or the pod template"},
 		},
 		"the label of a namespace as an annotation": {
-			at{namespace: marks{"inpod.dev/inject": "enabled"}},
+			at{namespace: selectors{"inpod.dev/inject": "enabled"}},
 			[]string{"annotation inpod.dev/inject: has no effect on the namespace: it counts on the pod template or the namespace, as a label"},
 		},
 		"a key as a label of the workload and of its pods": {
-			at{labels: marks{auto: "true"}, templateLabels: marks{auto: "true"}},
+			at{labels: selectors{auto: "true"}, templateLabels: selectors{auto: "true"}},
 			[]string{"label reloader.stakater.com/auto: has no effect as a label: it counts as an annotation of the workload or the pod template"},
 		},
 		"a key as a label of the pods": {
-			at{templateLabels: marks{"inpod.dev/inject": "enabled"}},
+			at{templateLabels: selectors{"inpod.dev/inject": "enabled"}},
 			[]string{"label inpod.dev/inject on the pod template: has no effect as a label here: it counts as an annotation of the pod template, and as a label of a namespace"},
 		},
 		"a key as a label of a source": {
-			at{source: marks{}, labels: marks{match: "true"}},
+			at{source: selectors{}, labels: selectors{match: "true"}},
 			[]string{"label reloader.stakater.com/match: has no effect as a label: it counts as an annotation of the ConfigMap, Secret or SecretProviderClass"},
 		},
-		"a key as a label beside the annotation": {at{workload: marks{auto: "true"}, labels: marks{auto: "true"}}, nil},
+		"a key as a label beside the annotation": {at{workload: selectors{auto: "true"}, labels: selectors{auto: "true"}}, nil},
 		"keys on the template of the Jobs of a CronJob": {
-			at{jobTemplate: marks{auto: "true", namedCM: "web", "inpod.dev/inject": "enabled", "example.com/x": "y"}},
+			at{jobTemplate: selectors{auto: "true", namedCM: "web", "inpod.dev/inject": "enabled", "example.com/x": "y"}},
 			[]string{"annotation configmap.reloader.stakater.com/reload on the job template: has no effect there: it counts on the workload or the pod template, spec.jobTemplate.spec.template" +
 				"; the same goes for 2 more keys there"},
 		},
 		"a key on the template of the Jobs that the template of the pods needs": {
-			at{jobTemplate: marks{"inpod.dev/inject": "enabled"}},
+			at{jobTemplate: selectors{"inpod.dev/inject": "enabled"}},
 			[]string{"annotation inpod.dev/inject on the job template: has no effect there: it counts on the pod template, spec.jobTemplate.spec.template"},
 		},
 		"a misspelled key on the template of the Jobs": {
-			at{jobTemplate: marks{"inpod.dev/setle": "30s"}}, []string{"annotation inpod.dev/setle on the job template: " + none + "; did you mean inpod.dev/settle?"},
+			at{jobTemplate: selectors{"inpod.dev/setle": "30s"}}, []string{"annotation inpod.dev/setle on the job template: " + none + "; did you mean inpod.dev/settle?"},
 		},
-		"a key on the template of the Jobs and on the CronJob": {at{workload: marks{auto: "true"}, jobTemplate: marks{auto: "true"}}, nil},
+		"a key on the template of the Jobs and on the CronJob": {at{workload: selectors{auto: "true"}, jobTemplate: selectors{auto: "true"}}, nil},
 		"a label on the template of the Jobs": {
-			at{jobTemplateLabels: marks{auto: "true"}},
+			at{jobTemplateLabels: selectors{auto: "true"}},
 			[]string{"label reloader.stakater.com/auto on the job template: has no effect there: it counts on the workload or the pod template, spec.jobTemplate.spec.template, as an annotation"},
 		},
-		"the label of a namespace": {at{namespace: marks{}, labels: marks{"inpod.dev/inject": "enabled"}}, nil},
+		"the label of a namespace": {at{namespace: selectors{}, labels: selectors{"inpod.dev/inject": "enabled"}}, nil},
 		"the label of a namespace with another value": {
-			at{namespace: marks{}, labels: marks{"inpod.dev/inject": "yes"}}, []string{`label inpod.dev/inject: "yes" is not allowed; use "enabled" or "disabled"`},
+			at{namespace: selectors{}, labels: selectors{"inpod.dev/inject": "yes"}}, []string{`label inpod.dev/inject: "yes" is not allowed; use "enabled" or "disabled"`},
 		},
 		"values of a source that do not count": {
-			at{source: marks{match: "True", ignore: "yes"}},
+			at{source: selectors{match: "True", ignore: "yes"}},
 			[]string{
 				`annotation reloader.stakater.com/match: "True" counts as false; only "true" switches it on`,
 				`annotation reloader.stakater.com/ignore: "yes" counts as false; only "true" switches it on`,
 			},
 		},
-		"values of a source that count": {at{source: marks{match: "true", ignore: "false"}}, nil},
+		"values of a source that count": {at{source: selectors{match: "true", ignore: "false"}}, nil},
 		"a list of the template that the workload hides": {
-			at{workload: marks{search: "true"}, template: marks{namedCM: "web"}},
+			at{workload: selectors{search: "true"}, template: selectors{namedCM: "web"}},
 			[]string{"annotation configmap.reloader.stakater.com/reload on the pod template: is not read, since the workload itself has reloader.stakater.com/search: move it there"},
 		},
-		"a list of the template that the workload does not hide": {at{workload: marks{namedSecret: "db"}, template: marks{namedCM: "web"}}, nil},
-		"the same on both":        {at{workload: marks{auto: "true", search: "true"}, template: marks{auto: "true", search: "true"}}, nil},
-		"defaults of a namespace": {at{namespace: marks{"inpod.dev/preset": "nginx", "inpod.dev/window": "Mon 1:00-2:00"}}, nil},
+		"a list of the template that the workload does not hide": {at{workload: selectors{namedSecret: "db"}, template: selectors{namedCM: "web"}}, nil},
+		"the same on both":        {at{workload: selectors{auto: "true", search: "true"}, template: selectors{auto: "true", search: "true"}}, nil},
+		"defaults of a namespace": {at{namespace: selectors{"inpod.dev/preset": "nginx", "inpod.dev/window": "Mon 1:00-2:00"}}, nil},
 		"what inpod writes": {
-			at{workload: marks{annotation.Observed: "{}", annotation.Notified: "x"}, template: marks{annotation.LastReloadedFrom: "{}", annotation.InjectionRecord: "{}"}}, nil,
+			at{workload: selectors{annotation.Baseline: "{}", annotation.Notified: "x"}, template: selectors{annotation.LastReloadedFrom: "{}", annotation.InjectionRecord: "{}"}}, nil,
 		},
-		"what Reloader labels": {at{source: marks{}, labels: marks{"reloader.stakater.com/meta-info": "reloader"}}, nil},
+		"what Reloader labels": {at{source: selectors{}, labels: selectors{"reloader.stakater.com/meta-info": "reloader"}}, nil},
 		"keys of others": {
-			at{workload: marks{
+			at{workload: selectors{
 				"forecastle.stakater.com/expose": "true", "config.xposer.stakater.com/Domain": "x", "kubectl.kubernetes.io/last-applied-configuration": "{}",
 				"example.com/auto": "x", "auto": "true", "reloader": "true", "configreloader.example.com/auto": "true", "inpod.dev.example.com/settle": "x", "bench.inpod.dev/run": "1",
 			}}, nil,
@@ -182,24 +182,24 @@ func TestKeysThatTheSettingsReplace(t *testing.T) {
 		on   at
 		want []string
 	}{
-		"the key of another installation": {at{workload: marks{auto: "true"}}, nil},
+		"the key of another installation": {at{workload: selectors{auto: "true"}}, nil},
 		"an own key in the wrong place": {
-			at{workload: marks{"example.com/match": "true"}},
+			at{workload: selectors{"example.com/match": "true"}},
 			[]string{"annotation example.com/match: has no effect on the workload: it counts on the ConfigMap, Secret or SecretProviderClass"},
 		},
 		"a misspelling of the key of another installation": {
-			at{workload: marks{"reloader.stakater.com/atuo": "true", "reloader.stakater.com/enabled": "true", "reloader.stakater.com/xyzzy": "true"}}, nil,
+			at{workload: selectors{"reloader.stakater.com/atuo": "true", "reloader.stakater.com/enabled": "true", "reloader.stakater.com/xyzzy": "true"}}, nil,
 		},
 		"a misspelling of a key that is read": {
-			at{workload: marks{"secrets.reloader.stakater.com/reload": "db"}},
+			at{workload: selectors{"secrets.reloader.stakater.com/reload": "db"}},
 			[]string{"annotation secrets.reloader.stakater.com/reload: is no key of inpod or Reloader; did you mean secret.reloader.stakater.com/reload?"},
 		},
 		"a misspelled key of inpod": {
-			at{workload: marks{"inpod.dev/xyzzy": "true"}}, []string{"annotation inpod.dev/xyzzy: is no key of inpod or Reloader; docs/annotations.md lists all"},
+			at{workload: selectors{"inpod.dev/xyzzy": "true"}}, []string{"annotation inpod.dev/xyzzy: is no key of inpod or Reloader; docs/annotations.md lists all"},
 		},
-		"another key of that domain":  {at{workload: marks{"example.com/rolls": "true"}}, nil},
-		"a label that selects":        {at{source: marks{}, labels: marks{"reloader.stakater.com/follow": "yes"}}, nil},
-		"a value that does not count": {at{source: marks{"example.com/match": "True"}}, []string{`annotation example.com/match: "True" counts as false; only "true" switches it on`}},
+		"another key of that domain":  {at{workload: selectors{"example.com/rolls": "true"}}, nil},
+		"a label that selects":        {at{source: selectors{}, labels: selectors{"reloader.stakater.com/follow": "yes"}}, nil},
+		"a value that does not count": {at{source: selectors{"example.com/match": "True"}}, []string{`annotation example.com/match: "True" counts as false; only "true" switches it on`}},
 	} {
 		var got []string
 		for _, p := range checker.Check(tc.on.object()) {
@@ -213,7 +213,7 @@ func TestKeysThatTheSettingsReplace(t *testing.T) {
 
 func TestNoObjectIsCommentedOnWithoutEnd(t *testing.T) {
 	t.Parallel()
-	many := marks{}
+	many := selectors{}
 	for i := range 1000 {
 		many[fmt.Sprintf("reloader.stakater.com/x%d", i)] = "true"
 	}
@@ -236,7 +236,7 @@ func TestTheTableHasEveryKey(t *testing.T) {
 			t.Errorf("%+v", key)
 		}
 		seen[key.Name] = true
-		if key.At&annotation.AtWorkload != 0 && !keys.OnWorkload(key.Name) && key.Name != annotation.StandIn {
+		if key.At&annotation.AtWorkload != 0 && !keys.OnWorkload(key.Name) && key.Name != annotation.Placeholder {
 			t.Errorf("%s is not kept of a workload", key.Name)
 		}
 	}
@@ -270,7 +270,7 @@ func TestTheTableHasEveryKeyOfThisPackage(t *testing.T) {
 				continue
 			}
 			count++
-			for _, p := range checker.Check(at{template: marks{annotation.Domain + name: "x"}}.object()) {
+			for _, p := range checker.Check(at{template: selectors{annotation.Domain + name: "x"}}.object()) {
 				if strings.Contains(p.Fault, "is no key") {
 					t.Errorf("%s: %s", file, p)
 				}

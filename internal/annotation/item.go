@@ -63,7 +63,8 @@ func shortened(text string) string {
 	return quoted(text)
 }
 
-// isListInJSON tells a list as JSON or YAML has it. As a regular expression it is a class of letters.
+// isListInJSON reports whether a text is a list as JSON or YAML has it. As a regular expression it is a class of
+// letters.
 func isListInJSON(item string) bool {
 	return strings.HasPrefix(item, "[") && strings.HasSuffix(item, "]") && strings.ContainsAny(item, "\"' ")
 }

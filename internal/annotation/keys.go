@@ -59,11 +59,11 @@ func DefaultKeys() Keys {
 	}
 }
 
-// Observed carries the baseline of a workload, see [source.Baseline]. It is written by inpod.
-const Observed = "inpod.dev/observed"
+// Baseline carries the baseline of a workload, see [source.Baseline]. It is written by inpod.
+const Baseline = "inpod.dev/baseline"
 
-// StandIn is on a Job that keeps the place of another one, see [workload.StandIn]. It is written by inpod.
-const StandIn = "inpod.dev/stand-in"
+// Placeholder is on a Job that keeps the place of another one, see [workload.Placeholder]. It is written by inpod.
+const Placeholder = "inpod.dev/placeholder"
 
 // LastReloadedFrom is what the strategy "annotations" writes into a pod template. The key is Reloader's.
 const LastReloadedFrom = "reloader.stakater.com/last-reloaded-from"
@@ -71,11 +71,11 @@ const LastReloadedFrom = "reloader.stakater.com/last-reloaded-from"
 // RolloutStrategyKey is on a Rollout of Argo Rollouts, or on its template. The key is Reloader's.
 const RolloutStrategyKey = "reloader.stakater.com/rollout-strategy"
 
-// OnWorkload tells whether an annotation of a workload or of a pod template
-// means something to inpod. All others need not be kept in memory.
+// OnWorkload reports whether an annotation of a workload or of a pod template means something to inpod. All others need
+// not be kept in memory.
 func (k Keys) OnWorkload(key string) bool {
 	switch key {
-	case k.Auto, k.Search, k.Ignore, k.OnFailure, k.Inject, Observed, LastReloadedFrom, RolloutStrategyKey:
+	case k.Auto, k.Search, k.Ignore, k.OnFailure, k.Inject, Baseline, LastReloadedFrom, RolloutStrategyKey:
 		return true
 	}
 	if k.onPace(key) {
@@ -91,9 +91,9 @@ func (k Keys) OnWorkload(key string) bool {
 	return false
 }
 
-// Marks reads the marks of a source from its annotations. Only the exact
-// value "true" counts, as in Reloader.
-func (k Keys) Marks(annotations map[string]string) (ignore, match bool) {
+// ReadSourceAnnotations reads what the annotations of a source ask for. Only the exact value "true" counts, as in
+// Reloader.
+func (k Keys) ReadSourceAnnotations(annotations map[string]string) (ignore, match bool) {
 	return annotations[k.Ignore] == isTrue, annotations[k.Match] == isTrue
 }
 

@@ -23,7 +23,7 @@ type names struct {
 type listItem struct {
 	text    string
 	pattern *regexp.Regexp
-	// left tells that there was no room for its pattern.
+	// left reports whether there was no room for its pattern.
 	left bool
 }
 

@@ -11,18 +11,19 @@ import (
 	"inpod.dev/inpod/internal/window"
 )
 
-// Notified carries the content that a workload which is only notified was told of, as a keyed digest. It is written by inpod.
+// Notified carries the content that was reported of a workload which is notify-only, as a keyed digest. It is written
+// by inpod.
 const Notified = Domain + "notified"
 
-// PausedAtLayout is how inpod writes the time of its last rollout: RFC 3339 with milliseconds. Reloader writes it without.
-// That tells its mark, which means that it has paused the Deployment, from ours, which means no such thing.
+// PausedAtLayout is how inpod writes the time of its last rollout: RFC 3339 with milliseconds. Reloader writes it
+// without. So its value, which means that it has paused the Deployment, differs from ours, which means no such thing.
 const PausedAtLayout = "2006-01-02T15:04:05.000Z07:00"
 
 // Pacing is what the user asked for on when a workload may be rolled.
 type Pacing struct {
 	// Settle is the quiet time after the last change; nil where the global one holds.
 	Settle *time.Duration
-	// NotifyOnly tells that changes are told and not applied; nil where the global setting holds.
+	// NotifyOnly reports whether changes are reported and not applied; nil where the global setting holds.
 	NotifyOnly *bool
 	// Windows are when it may be rolled; nil where the global setting holds.
 	Windows *window.Windows
@@ -30,7 +31,7 @@ type Pacing struct {
 	PausePeriod time.Duration
 	// PausedAt is the time of the last rollout; zero if it was not written or cannot be read.
 	PausedAt time.Time
-	// PausedByReloader tells that Reloader wrote PausedAt, when it paused the Deployment.
+	// PausedByReloader reports whether Reloader wrote PausedAt, when it paused the Deployment.
 	PausedByReloader bool
 }
 
@@ -138,7 +139,7 @@ func (r *reader) pausedAt(workload map[string]string) (at time.Time, byReloader 
 	return at, !strings.Contains(v.text, ".")
 }
 
-// onPace tells whether an annotation of a workload or of a pod template says when it may be rolled.
+// onPace reports whether an annotation of a workload or of a pod template says when it may be rolled.
 func (k Keys) onPace(key string) bool {
 	return slices.Contains([]string{k.Settle, k.NotifyOnly, k.Window, k.PausePeriod, k.PausedAt, Notified}, key)
 }

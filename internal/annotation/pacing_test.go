@@ -38,9 +38,9 @@ func TestPacing(t *testing.T) {
 		"workload over it":   {workload: map[string]string{period: "1m"}, template: map[string]string{period: "5m"}, want: annotation.Pacing{PausePeriod: time.Minute}},
 		"empty is not said":  {workload: map[string]string{period: " ", only: ""}, template: map[string]string{period: "5m"}, want: annotation.Pacing{PausePeriod: 5 * time.Minute}},
 		"no settle time":     {workload: map[string]string{settle: "0s"}, want: annotation.Pacing{Settle: ptr(0)}},
-		"Reloader's mark":    {workload: map[string]string{at: "2026-03-01T12:00:00Z"}, want: annotation.Pacing{PausedAt: noon, PausedByReloader: true}},
-		"our mark":           {workload: map[string]string{at: noon.Format(annotation.PausedAtLayout)}, want: annotation.Pacing{PausedAt: noon}},
-		"a mark on the pods": {template: map[string]string{at: "2026-03-01T12:00:00Z"}, want: annotation.Pacing{}},
+		"Reloader's time":    {workload: map[string]string{at: "2026-03-01T12:00:00Z"}, want: annotation.Pacing{PausedAt: noon, PausedByReloader: true}},
+		"our time":           {workload: map[string]string{at: noon.Format(annotation.PausedAtLayout)}, want: annotation.Pacing{PausedAt: noon}},
+		"a time on the pods": {template: map[string]string{at: "2026-03-01T12:00:00Z"}, want: annotation.Pacing{}},
 		"unreadable": {
 			workload: map[string]string{settle: "soon", only: "perhaps", period: "5 minutes", at: "yesterday"},
 			want:     annotation.Pacing{NotifyOnly: &yes},

@@ -11,12 +11,12 @@ import (
 
 // Policy is what the user asked for on one workload.
 type Policy struct {
-	// OptedOut tells that the workload itself carries the ignore annotation.
+	// OptedOut reports whether the workload itself carries the ignore annotation.
 	OptedOut bool
-	// Injected tells that the template asks for the sidecar. Such a workload
-	// is followed like auto where nothing else is said.
+	// Injected reports whether the template asks for the sidecar. Such a workload is followed like auto where nothing
+	// else is said.
 	Injected bool
-	// NoRollout tells that a reload which fails is not followed by a rollout.
+	// NoRollout reports whether a reload which fails is not followed by a rollout.
 	NoRollout bool
 	// RolloutStrategy is how a Rollout of Argo Rollouts is rolled; "" where nothing is said.
 	RolloutStrategy RolloutStrategy
@@ -38,8 +38,8 @@ const (
 // kindPolicy is a policy for one kind of source.
 type kindPolicy struct {
 	auto bool
-	// said tells that auto or its form for one kind is there and not empty, so
-	// that the option to follow everything does not apply.
+	// said reports whether auto or its form for one kind is there and not empty, so that the option to follow
+	// everything does not apply.
 	said     bool
 	search   bool
 	named    names
@@ -50,12 +50,12 @@ type kindPolicy struct {
 // carries it and nothing else.
 type Problem struct {
 	Key, Value string
-	// OnTemplate tells that the annotation is on the pod template, OnJobTemplate that it is on what a CronJob gives its Jobs, and
-	// IsLabel that it is a label.
+	// OnTemplate reports whether the annotation is on the pod template, OnJobTemplate that it is on what a CronJob
+	// gives its Jobs, and IsLabel that it is a label.
 	OnTemplate, OnJobTemplate, IsLabel bool
-	// Misplaced tells that the key would count somewhere else.
+	// Misplaced reports whether the key would count somewhere else.
 	Misplaced bool
-	// Unknown tells that the key is none of inpod's.
+	// Unknown reports whether the key is none of inpod's.
 	Unknown bool
 	// Fault completes the sentence: annotation KEY: …
 	Fault string
@@ -170,7 +170,7 @@ func (r *reader) boolean(key, value string, onTemplate bool) bool {
 	return parsed
 }
 
-// exactly tells whether the value is "true". What looks like it and is not is reported.
+// exactly reports whether the value is "true". What looks like it and is not is reported.
 func (r *reader) exactly(key string, from map[string]string, onTemplate bool) bool {
 	value := from[key]
 	if value == isTrue || value == "" {

@@ -16,68 +16,68 @@ import (
 func TestProblems(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		workload, template marks
+		workload, template selectors
 		want               []string // what the line of each problem says
 		key, value         string
 		onTemplate         bool
 	}{
-		"auto=maybe, which counts for every kind, is told once": {
-			workload: marks{auto: "maybe"}, key: auto, value: "maybe",
+		"auto=maybe, which counts for every kind, is reported once": {
+			workload: selectors{auto: "maybe"}, key: auto, value: "maybe",
 			want: []string{`annotation reloader.stakater.com/auto: "maybe" is not a boolean and counts as false; use "true" or "false"`},
 		},
 		"auto of a kind": {
-			template: marks{autoSecret: " true"}, key: autoSecret, value: " true", onTemplate: true,
+			template: selectors{autoSecret: " true"}, key: autoSecret, value: " true", onTemplate: true,
 			want: []string{`annotation secret.reloader.stakater.com/auto on the pod template: " true" is not a boolean and counts as false; use "true" or "false"`},
 		},
 		"search=True": {
-			workload: marks{search: "True"}, key: search, value: "True",
+			workload: selectors{search: "True"}, key: search, value: "True",
 			want: []string{`annotation reloader.stakater.com/search: "True" counts as false; only "true" switches it on`},
 		},
 		"ignore=yes on the workload": {
-			workload: marks{ignore: "yes"}, key: ignore, value: "yes",
+			workload: selectors{ignore: "yes"}, key: ignore, value: "yes",
 			want: []string{`annotation reloader.stakater.com/ignore: "yes" counts as false; only "true" switches it on`},
 		},
 		"ignore with a blank on the template": {
-			template: marks{ignore: "true "}, key: ignore, value: "true ", onTemplate: true,
+			template: selectors{ignore: "true "}, key: ignore, value: "true ", onTemplate: true,
 			want: []string{`annotation reloader.stakater.com/ignore on the pod template: "true " counts as false; only "true" switches it on`},
 		},
 		"a named item that is no pattern": {
-			workload: marks{namedCM: "a,[,*b"}, key: namedCM, value: "a,[,*b",
+			workload: selectors{namedCM: "a,[,*b"}, key: namedCM, value: "a,[,*b",
 			want: []string{
 				`annotation configmap.reloader.stakater.com/reload: "[" is not a regular expression: missing closing ]; write names or patterns, separated by commas`,
 				`annotation configmap.reloader.stakater.com/reload: "*b" is read as a regular expression, in which * repeats what is before it; write ".*b"`,
 			},
 		},
 		"an item that closes a group it has not opened": {
-			workload: marks{namedCM: "a)|(b"}, key: namedCM, value: "a)|(b",
+			workload: selectors{namedCM: "a)|(b"}, key: namedCM, value: "a)|(b",
 			want: []string{`annotation configmap.reloader.stakater.com/reload: "a)|(b" is not a regular expression: unexpected ); write names or patterns, separated by commas`},
 		},
 		"an item that ends with a backslash": {
-			workload: marks{namedCM: `a\`}, key: namedCM, value: `a\`,
+			workload: selectors{namedCM: `a\`}, key: namedCM, value: `a\`,
 			want: []string{`annotation configmap.reloader.stakater.com/reload: "a\\" is not a regular expression: trailing backslash at end of expression; write names or patterns, separated by commas`},
 		},
 		"an item that begins a quotation and does not end it": {
-			workload: marks{namedCM: `\Qa`}, key: namedCM, value: `\Qa`,
+			workload: selectors{namedCM: `\Qa`}, key: namedCM, value: `\Qa`,
 			want: []string{`annotation configmap.reloader.stakater.com/reload: "\\Qa" is not a regular expression: missing closing ); write names or patterns, separated by commas`},
 		},
 		"an excluded item that is no pattern": {
-			template: marks{excludeCM: "(,b"}, key: excludeCM, value: "(,b", onTemplate: true,
+			template: selectors{excludeCM: "(,b"}, key: excludeCM, value: "(,b", onTemplate: true,
 			want: []string{`annotation configmaps.exclude.reloader.stakater.com/reload on the pod template: "(" is not a regular expression: missing closing ); write names or patterns, separated by commas`},
 		},
 		"named true": {
-			workload: marks{namedSecret: "true"}, key: namedSecret, value: "true",
+			workload: selectors{namedSecret: "true"}, key: namedSecret, value: "true",
 			want: []string{`annotation secret.reloader.stakater.com/reload: "true" is read as the name of a Secret; to follow every Secret use secret.reloader.stakater.com/auto: "true"`},
 		},
 		"on-failure=retry": {
-			workload: marks{onFailure: "retry"}, key: onFailure, value: "retry",
+			workload: selectors{onFailure: "retry"}, key: onFailure, value: "retry",
 			want: []string{`annotation inpod.dev/on-failure: "retry" is not allowed and counts as "rollout"; use "rollout" or "none"`},
 		},
 		"on-failure=None on the template": {
-			template: marks{onFailure: "None"}, key: onFailure, value: "None", onTemplate: true,
+			template: selectors{onFailure: "None"}, key: onFailure, value: "None", onTemplate: true,
 			want: []string{`annotation inpod.dev/on-failure on the pod template: "None" is not allowed and counts as "rollout"; use "rollout" or "none"`},
 		},
 		"rollout-strategy=Restart": {
-			workload: marks{annotation.RolloutStrategyKey: "Restart"}, key: annotation.RolloutStrategyKey, value: "Restart",
+			workload: selectors{annotation.RolloutStrategyKey: "Restart"}, key: annotation.RolloutStrategyKey, value: "Restart",
 			want: []string{`annotation reloader.stakater.com/rollout-strategy: "Restart" is not allowed and counts as "rollout"; use "rollout" or "restart"`},
 		},
 	} {
@@ -100,13 +100,13 @@ func TestProblems(t *testing.T) {
 
 func TestNoProblems(t *testing.T) {
 	t.Parallel()
-	for name, tc := range map[string]struct{ workload, template marks }{
+	for name, tc := range map[string]struct{ workload, template selectors }{
 		"nothing said":                       {},
-		"good values":                        {workload: marks{auto: "TRUE", search: "true", namedCM: "a, b.*", excludeCM: "c", ignore: "false", onFailure: "none"}},
-		"empty values":                       {workload: marks{auto: "", search: "", namedCM: "", excludeCM: " , ", ignore: "", onFailure: ""}},
-		"false where only true means much":   {workload: marks{search: "false", ignore: "FALSE"}},
-		"bad values that the workload hides": {workload: marks{auto: "true"}, template: marks{auto: "maybe", search: "maybe", namedCM: "["}},
-		"annotations of others":              {workload: marks{"example.com/auto": "maybe"}, template: marks{"prometheus.io/scrape": "yes"}},
+		"good values":                        {workload: selectors{auto: "TRUE", search: "true", namedCM: "a, b.*", excludeCM: "c", ignore: "false", onFailure: "none"}},
+		"empty values":                       {workload: selectors{auto: "", search: "", namedCM: "", excludeCM: " , ", ignore: "", onFailure: ""}},
+		"false where only true means much":   {workload: selectors{search: "false", ignore: "FALSE"}},
+		"bad values that the workload hides": {workload: selectors{auto: "true"}, template: selectors{auto: "maybe", search: "maybe", namedCM: "["}},
+		"annotations of others":              {workload: selectors{"example.com/auto": "maybe"}, template: selectors{"prometheus.io/scrape": "yes"}},
 	} {
 		if _, problems := annotation.Read(annotation.DefaultKeys(), tc.workload, tc.template); len(problems) > 0 {
 			t.Errorf("%s: %v", name, problems)
@@ -117,7 +117,7 @@ func TestNoProblems(t *testing.T) {
 // A value that cannot be understood leaves all others as they are.
 func TestABadValueConcernsItself(t *testing.T) {
 	t.Parallel()
-	policy, problems := annotation.Read(annotation.DefaultKeys(), marks{
+	policy, problems := annotation.Read(annotation.DefaultKeys(), selectors{
 		auto: "maybe", namedCM: "(,good,*", namedSecret: "db", excludeCM: "[,bad", search: "yes", onFailure: "x",
 	}, nil)
 	if len(problems) != 6 {
@@ -135,7 +135,7 @@ func TestABadValueConcernsItself(t *testing.T) {
 
 func TestProblemsComeInAFixedOrder(t *testing.T) {
 	t.Parallel()
-	workload := marks{auto: "maybe", namedCM: "[", namedSecret: "[", namedClass: "true", excludeCM: "[", search: "yes", ignore: "yes", onFailure: "x"}
+	workload := selectors{auto: "maybe", namedCM: "[", namedSecret: "[", namedClass: "true", excludeCM: "[", search: "yes", ignore: "yes", onFailure: "x"}
 	_, want := annotation.Read(annotation.DefaultKeys(), workload, nil)
 	for range 20 {
 		if _, got := annotation.Read(annotation.DefaultKeys(), maps.Clone(workload), nil); !slices.Equal(got, want) {
@@ -147,20 +147,20 @@ func TestProblemsComeInAFixedOrder(t *testing.T) {
 func TestPolicyOfTheWholeWorkload(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		workload, template            marks
+		workload, template            selectors
 		optedOut, injected, noRollout bool
 	}{
 		"nothing said":                      {},
-		"ignore on the workload":            {workload: marks{ignore: "true"}, optedOut: true},
-		"ignore on the template":            {template: marks{ignore: "true"}, optedOut: true},
-		"inject":                            {template: marks{inject: "enabled"}, injected: true},
-		"inject=true":                       {template: marks{inject: "true"}, injected: true},
-		"inject=false":                      {template: marks{inject: "false"}},
-		"on-failure on the workload":        {workload: marks{onFailure: "none"}, noRollout: true},
-		"on-failure on the template":        {template: marks{onFailure: "none"}, noRollout: true},
-		"on-failure, the workload before":   {workload: marks{onFailure: "rollout"}, template: marks{onFailure: "none"}},
-		"on-failure, empty on the workload": {workload: marks{onFailure: ""}, template: marks{onFailure: "none"}, noRollout: true},
-		"on-failure that is not understood": {workload: marks{onFailure: "None"}},
+		"ignore on the workload":            {workload: selectors{ignore: "true"}, optedOut: true},
+		"ignore on the template":            {template: selectors{ignore: "true"}, optedOut: true},
+		"inject":                            {template: selectors{inject: "enabled"}, injected: true},
+		"inject=true":                       {template: selectors{inject: "true"}, injected: true},
+		"inject=false":                      {template: selectors{inject: "false"}},
+		"on-failure on the workload":        {workload: selectors{onFailure: "none"}, noRollout: true},
+		"on-failure on the template":        {template: selectors{onFailure: "none"}, noRollout: true},
+		"on-failure, the workload before":   {workload: selectors{onFailure: "rollout"}, template: selectors{onFailure: "none"}},
+		"on-failure, empty on the workload": {workload: selectors{onFailure: ""}, template: selectors{onFailure: "none"}, noRollout: true},
+		"on-failure that is not understood": {workload: selectors{onFailure: "None"}},
 	} {
 		p, _ := annotation.Read(annotation.DefaultKeys(), tc.workload, tc.template)
 		if p.OptedOut != tc.optedOut || p.Injected != tc.injected || p.NoRollout != tc.noRollout {
@@ -171,9 +171,9 @@ func TestPolicyOfTheWholeWorkload(t *testing.T) {
 
 func TestRolloutStrategy(t *testing.T) {
 	t.Parallel()
-	says := func(value string) marks { return marks{annotation.RolloutStrategyKey: value} }
+	says := func(value string) selectors { return selectors{annotation.RolloutStrategyKey: value} }
 	for name, tc := range map[string]struct {
-		workload, template marks
+		workload, template selectors
 		want               annotation.RolloutStrategy
 	}{
 		"nothing said":        {},
@@ -202,7 +202,7 @@ func TestLongListsAreReadQuickly(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, problems := annotation.Read(annotation.DefaultKeys(), marks{excludeCM: text}, nil)
+			_, problems := annotation.Read(annotation.DefaultKeys(), selectors{excludeCM: text}, nil)
 			if len(problems) == 0 {
 				t.Error("no problem")
 			}

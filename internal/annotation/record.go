@@ -13,7 +13,7 @@ type Record struct {
 
 	// Container is the application's container.
 	Container string `json:"container,omitempty"`
-	// Trigger is how it is told to reload, such as "preset nginx".
+	// Trigger is how it is made to reload, such as "preset nginx".
 	Trigger string `json:"trigger,omitempty"`
 	// Image is whose image the sidecar runs in, "inpod" or "application", and Why says why that.
 	Image string `json:"image,omitempty"`
@@ -22,7 +22,7 @@ type Record struct {
 	User string `json:"user,omitempty"`
 	// Kind is "native" (an init container that keeps running) or "classic".
 	Kind string `json:"kind,omitempty"`
-	// SharedProcesses tells that shareProcessNamespace was set for it.
+	// SharedProcesses reports whether shareProcessNamespace was set for it.
 	SharedProcesses bool `json:"sharedProcesses,omitempty"`
 	// Port is where the sidecar's status is served.
 	Port int32 `json:"port,omitempty"`

@@ -28,12 +28,11 @@ const (
 	NotSelected Selection = "NotSelected"
 )
 
-// Follows tells whether a change of the source matters to the workload.
+// Follows reports whether a change of the source matters to the workload.
 func (s Selection) Follows() bool { return s == Named || s == Search || s == Auto }
 
-// Select decides on one source in the order of Reloader's ShouldReload
-// (pkg/common/common.go). referenced tells whether the template references
-// the source; autoAll is the option to follow everything where nothing is said.
+// Select decides on one source in the order of Reloader's ShouldReload (pkg/common/common.go). referenced reports
+// whether the template references the source; autoAll is the option to follow everything where nothing is said.
 //
 //	ignore on the workload              no
 //	ignore on the source                no
@@ -86,13 +85,13 @@ func (p Policy) Literals(kind source.Kind) []string {
 	return literals
 }
 
-// HasPatterns tells whether the list of a kind has items that are not plain
-// names, so that any source of the namespace may be meant.
+// HasPatterns reports whether the list of a kind has items that are not plain names, so that any source of the
+// namespace may be meant.
 func (p Policy) HasPatterns(kind source.Kind) bool {
 	return len(p.kinds[kind].named.patterns) > 0
 }
 
-// Asks tells whether the workload itself asks for anything, whatever it may use.
+// Asks reports whether the workload itself asks for anything, whatever it may use.
 func (p Policy) Asks() bool {
 	if p.OptedOut {
 		return false
@@ -105,7 +104,7 @@ func (p Policy) Asks() bool {
 	return p.Injected
 }
 
-// Searches tells whether the workload searches sources of a kind by their match annotation.
+// Searches reports whether the workload searches sources of a kind by their match annotation.
 func (p Policy) Searches(kind source.Kind) bool { return p.kinds[kind].search }
 
 // mostIdle is how many items of a list are found to match nothing; nobody reads more.
@@ -123,17 +122,17 @@ func (p Policy) Idle(kind source.Kind, names []string) []string {
 		known[name] = true
 	}
 	var idle []string
-	looked := 0
+	seen := 0
 	for _, item := range items {
 		switch {
 		case item.text == isTrue, known[item.text], item.pattern != nil && slices.ContainsFunc(names, item.pattern.MatchString):
 			continue
 		case item.left:
 			continue
-		case looked == mostIdle:
+		case seen == mostIdle:
 			return idle
 		}
-		looked++
+		seen++
 		if itemFault(kind, item.text) == "" {
 			idle = append(idle, item.text)
 		}

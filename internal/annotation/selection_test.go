@@ -10,7 +10,7 @@ import (
 	"inpod.dev/inpod/internal/source"
 )
 
-type marks = map[string]string
+type selectors = map[string]string
 
 const (
 	auto        = "reloader.stakater.com/auto"
@@ -34,8 +34,8 @@ func configMap(name string) source.Ref {
 // selectionCase is one ConfigMap "cm1" that changes, and that the template references unless said otherwise.
 type selectionCase struct {
 	name               string
-	workload, template marks
-	source             marks
+	workload, template selectors
+	source             selectors
 	autoAll            bool
 	unreferenced       bool
 	want               annotation.Selection
@@ -47,7 +47,7 @@ func (tc selectionCase) check(t *testing.T) {
 	t.Parallel()
 	keys := annotation.DefaultKeys()
 	policy, _ := annotation.Read(keys, tc.workload, tc.template)
-	ignored, matched := keys.Marks(tc.source)
+	ignored, matched := keys.ReadSourceAnnotations(tc.source)
 	if got := policy.Select(configMap("cm1"), ignored, matched, !tc.unreferenced, tc.autoAll); got != tc.want {
 		t.Errorf("%s, want %s (%s)", got, tc.want, tc.differs)
 	}
@@ -59,78 +59,78 @@ func TestReloaderCases(t *testing.T) {
 	const yes = annotation.Auto
 	for _, tc := range []selectionCase{
 		{
-			name: "auto=false and named", workload: marks{auto: "false", namedCM: "cm1"}, want: annotation.Named,
+			name: "auto=false and named", workload: selectors{auto: "false", namedCM: "cm1"}, want: annotation.Named,
 		},
 		{
-			name: "auto=false under auto-reload-all", workload: marks{auto: "false"}, autoAll: true, want: annotation.NotSelected,
+			name: "auto=false under auto-reload-all", workload: selectors{auto: "false"}, autoAll: true, want: annotation.NotSelected,
 		},
 		{
-			name: "empty auto under auto-reload-all", workload: marks{auto: ""}, autoAll: true, want: yes,
+			name: "empty auto under auto-reload-all", workload: selectors{auto: ""}, autoAll: true, want: yes,
 		},
 		{
-			name: "auto=maybe under auto-reload-all", workload: marks{auto: "maybe"}, autoAll: true, want: annotation.NotSelected,
+			name: "auto=maybe under auto-reload-all", workload: selectors{auto: "maybe"}, autoAll: true, want: annotation.NotSelected,
 		},
 		{
-			name: "auto=false and auto of the kind =true", workload: marks{auto: "false", autoCM: "true"}, want: yes,
+			name: "auto=false and auto of the kind =true", workload: selectors{auto: "false", autoCM: "true"}, want: yes,
 		},
 		{
-			name: "auto=true and auto of the kind =false", workload: marks{auto: "true", autoCM: "false"}, want: yes,
+			name: "auto=true and auto of the kind =false", workload: selectors{auto: "true", autoCM: "false"}, want: yes,
 		},
 		{
-			name: "auto of the kind =false under auto-reload-all", workload: marks{autoCM: "false"}, autoAll: true, want: annotation.NotSelected,
+			name: "auto of the kind =false under auto-reload-all", workload: selectors{autoCM: "false"}, autoAll: true, want: annotation.NotSelected,
 		},
 		{
-			name: "auto of another kind =true under auto-reload-all", workload: marks{autoSecret: "true"}, autoAll: true, want: yes,
+			name: "auto of another kind =true under auto-reload-all", workload: selectors{autoSecret: "true"}, autoAll: true, want: yes,
 		},
 		{
-			name: "auto of another kind =false under auto-reload-all", workload: marks{autoSecret: "false"}, autoAll: true, want: yes,
+			name: "auto of another kind =false under auto-reload-all", workload: selectors{autoSecret: "false"}, autoAll: true, want: yes,
 		},
 		{
-			name: "another is named, under auto-reload-all", workload: marks{namedCM: "other"}, autoAll: true, want: yes,
+			name: "another is named, under auto-reload-all", workload: selectors{namedCM: "other"}, autoAll: true, want: yes,
 		},
 		{
-			name: "search without match under auto-reload-all", workload: marks{search: "true"}, autoAll: true, want: yes,
+			name: "search without match under auto-reload-all", workload: selectors{search: "true"}, autoAll: true, want: yes,
 		},
 		{
-			name: "excluded and named", workload: marks{excludeCM: "cm1", namedCM: "cm1"}, want: annotation.Excluded,
+			name: "excluded and named", workload: selectors{excludeCM: "cm1", namedCM: "cm1"}, want: annotation.Excluded,
 		},
 		{
-			name: "excluded by a pattern", workload: marks{excludeCM: "cm.*", auto: "true"}, want: annotation.Excluded,
+			name: "excluded by a pattern", workload: selectors{excludeCM: "cm.*", auto: "true"}, want: annotation.Excluded,
 			differs: "exclude lists take patterns as named lists do",
 		},
 		{
-			name: "excluded on the template, auto there too", template: marks{excludeCM: "cm1", auto: "true"}, want: annotation.Excluded,
+			name: "excluded on the template, auto there too", template: selectors{excludeCM: "cm1", auto: "true"}, want: annotation.Excluded,
 			differs: "who can only edit the template can exclude as well",
 		},
 		{
-			name: "excluded on the workload, auto on the template", workload: marks{excludeCM: "cm1"}, template: marks{auto: "true"}, want: annotation.Excluded,
+			name: "excluded on the workload, auto on the template", workload: selectors{excludeCM: "cm1"}, template: selectors{auto: "true"}, want: annotation.Excluded,
 		},
 		{
-			name: "auto=false on the workload, named on the template", workload: marks{auto: "false"}, template: marks{namedCM: "cm1"}, want: annotation.NotSelected,
+			name: "auto=false on the workload, named on the template", workload: selectors{auto: "false"}, template: selectors{namedCM: "cm1"}, want: annotation.NotSelected,
 		},
 		{
-			name: "Secrets named on the workload, the ConfigMap on the template", workload: marks{namedSecret: "s"}, template: marks{namedCM: "cm1"}, want: annotation.Named,
+			name: "Secrets named on the workload, the ConfigMap on the template", workload: selectors{namedSecret: "s"}, template: selectors{namedCM: "cm1"}, want: annotation.Named,
 		},
 		{
-			name: "another named on the workload, auto on the template", workload: marks{namedCM: "other"}, template: marks{auto: "true"}, want: annotation.NotSelected,
+			name: "another named on the workload, auto on the template", workload: selectors{namedCM: "other"}, template: selectors{auto: "true"}, want: annotation.NotSelected,
 		},
 		{
-			name: "named with blanks around it", workload: marks{namedCM: "x, cm1 ,y"}, want: annotation.Named,
+			name: "named with blanks around it", workload: selectors{namedCM: "x, cm1 ,y"}, want: annotation.Named,
 		},
 		{
-			name: "named with a comma in braces", workload: marks{namedCM: "cm{1,2}1"}, want: annotation.Named,
+			name: "named with a comma in braces", workload: selectors{namedCM: "cm{1,2}1"}, want: annotation.Named,
 			differs: "a comma inside brackets that close belongs to the pattern: c, one or two m, 1",
 		},
 		{
-			name: "named by an alternative", workload: marks{namedCM: "cm|zz"}, want: annotation.NotSelected,
+			name: "named by an alternative", workload: selectors{namedCM: "cm|zz"}, want: annotation.NotSelected,
 			differs: "Reloader compiles ^cm|zz$, begins with cm or ends with zz; an item is a pattern for the whole name",
 		},
 		{
-			name: "named behind an item that is no pattern", workload: marks{namedCM: "[,cm1"}, want: annotation.Named,
+			name: "named behind an item that is no pattern", workload: selectors{namedCM: "[,cm1"}, want: annotation.Named,
 			differs: "the released version panics",
 		},
 		{
-			name: "named true", workload: marks{namedCM: "true"}, want: annotation.NotSelected,
+			name: "named true", workload: selectors{namedCM: "true"}, want: annotation.NotSelected,
 		},
 	} {
 		t.Run(tc.name, tc.check)
@@ -140,63 +140,63 @@ func TestReloaderCases(t *testing.T) {
 // The order of the decision, as the comment of Select has it, and what the cases above leave out.
 func TestSelect(t *testing.T) {
 	t.Parallel()
-	everything := marks{auto: "true", namedCM: "cm1", search: "true"}
-	matched := marks{match: "true"}
+	everything := selectors{auto: "true", namedCM: "cm1", search: "true"}
+	matched := selectors{match: "true"}
 	for _, tc := range []selectionCase{
 		{name: "nothing said", want: annotation.NotSelected},
 		{name: "nothing said, auto-reload-all", autoAll: true, want: annotation.Auto},
 		{name: "nothing said, auto-reload-all, not referenced", autoAll: true, unreferenced: true, want: annotation.NotSelected},
-		{name: "auto", workload: marks{auto: "true"}, want: annotation.Auto},
-		{name: "auto, not referenced", workload: marks{auto: "true"}, unreferenced: true, want: annotation.NotSelected},
-		{name: "auto=1, as Go reads booleans", workload: marks{auto: "1"}, want: annotation.Auto},
-		{name: "auto with a blank is no boolean", workload: marks{auto: " true"}, want: annotation.NotSelected},
-		{name: "auto of the kind", workload: marks{autoCM: "T"}, want: annotation.Auto},
-		{name: "auto of another kind", workload: marks{autoSecret: "true"}, want: annotation.NotSelected},
-		{name: "auto on the template", template: marks{auto: "true"}, want: annotation.Auto},
-		{name: "auto=false on the workload hides the template", workload: marks{auto: "false"}, template: marks{auto: "true"}, want: annotation.NotSelected},
-		{name: "empty auto on the workload hides the template", workload: marks{auto: ""}, template: marks{auto: "true"}, want: annotation.NotSelected},
-		{name: "auto of another kind on the workload does not", workload: marks{autoSecret: "true"}, template: marks{auto: "true"}, want: annotation.Auto},
-		{name: "search on the workload hides the template", workload: marks{search: ""}, template: marks{namedCM: "cm1"}, want: annotation.NotSelected},
+		{name: "auto", workload: selectors{auto: "true"}, want: annotation.Auto},
+		{name: "auto, not referenced", workload: selectors{auto: "true"}, unreferenced: true, want: annotation.NotSelected},
+		{name: "auto=1, as Go reads booleans", workload: selectors{auto: "1"}, want: annotation.Auto},
+		{name: "auto with a blank is no boolean", workload: selectors{auto: " true"}, want: annotation.NotSelected},
+		{name: "auto of the kind", workload: selectors{autoCM: "T"}, want: annotation.Auto},
+		{name: "auto of another kind", workload: selectors{autoSecret: "true"}, want: annotation.NotSelected},
+		{name: "auto on the template", template: selectors{auto: "true"}, want: annotation.Auto},
+		{name: "auto=false on the workload hides the template", workload: selectors{auto: "false"}, template: selectors{auto: "true"}, want: annotation.NotSelected},
+		{name: "empty auto on the workload hides the template", workload: selectors{auto: ""}, template: selectors{auto: "true"}, want: annotation.NotSelected},
+		{name: "auto of another kind on the workload does not", workload: selectors{autoSecret: "true"}, template: selectors{auto: "true"}, want: annotation.Auto},
+		{name: "search on the workload hides the template", workload: selectors{search: ""}, template: selectors{namedCM: "cm1"}, want: annotation.NotSelected},
 
-		{name: "named, referenced", workload: marks{namedCM: "cm1"}, want: annotation.Named},
-		{name: "named, not referenced", workload: marks{namedCM: "cm1"}, unreferenced: true, want: annotation.Named},
-		{name: "named by a pattern", workload: marks{namedCM: "cm[0-9]"}, unreferenced: true, want: annotation.Named},
-		{name: "a pattern is for the whole name", workload: marks{namedCM: "cm"}, want: annotation.NotSelected},
-		{name: "dots of a named item match any character", workload: marks{namedCM: "c.1"}, want: annotation.Named},
-		{name: "dots of an excluded name do not", workload: marks{excludeCM: "c.1", auto: "true"}, want: annotation.Auto, differs: "both read it as a name"},
-		{name: "a pattern of alternatives in a group", workload: marks{namedCM: "(cm1|zz)"}, want: annotation.Named},
-		{name: "an item that closes a group it has not opened is no pattern", workload: marks{namedCM: "cm)|(zz"}, want: annotation.NotSelected},
-		{name: "named for another kind", workload: marks{namedSecret: "cm1"}, want: annotation.NotSelected},
+		{name: "named, referenced", workload: selectors{namedCM: "cm1"}, want: annotation.Named},
+		{name: "named, not referenced", workload: selectors{namedCM: "cm1"}, unreferenced: true, want: annotation.Named},
+		{name: "named by a pattern", workload: selectors{namedCM: "cm[0-9]"}, unreferenced: true, want: annotation.Named},
+		{name: "a pattern is for the whole name", workload: selectors{namedCM: "cm"}, want: annotation.NotSelected},
+		{name: "dots of a named item match any character", workload: selectors{namedCM: "c.1"}, want: annotation.Named},
+		{name: "dots of an excluded name do not", workload: selectors{excludeCM: "c.1", auto: "true"}, want: annotation.Auto, differs: "both read it as a name"},
+		{name: "a pattern of alternatives in a group", workload: selectors{namedCM: "(cm1|zz)"}, want: annotation.Named},
+		{name: "an item that closes a group it has not opened is no pattern", workload: selectors{namedCM: "cm)|(zz"}, want: annotation.NotSelected},
+		{name: "named for another kind", workload: selectors{namedSecret: "cm1"}, want: annotation.NotSelected},
 
-		{name: "search and match", workload: marks{search: "true"}, source: matched, want: annotation.Search},
-		{name: "search and match, not referenced", workload: marks{search: "true"}, source: matched, unreferenced: true, want: annotation.NotSelected},
-		{name: "search and match=yes", workload: marks{search: "true"}, source: marks{match: "yes"}, want: annotation.NotSelected},
-		{name: "search=True and match", workload: marks{search: "True"}, source: matched, want: annotation.NotSelected},
+		{name: "search and match", workload: selectors{search: "true"}, source: matched, want: annotation.Search},
+		{name: "search and match, not referenced", workload: selectors{search: "true"}, source: matched, unreferenced: true, want: annotation.NotSelected},
+		{name: "search and match=yes", workload: selectors{search: "true"}, source: selectors{match: "yes"}, want: annotation.NotSelected},
+		{name: "search=True and match", workload: selectors{search: "True"}, source: matched, want: annotation.NotSelected},
 		{name: "match without search", source: matched, want: annotation.NotSelected},
-		{name: "search on the template", template: marks{search: "true"}, source: matched, want: annotation.Search},
+		{name: "search on the template", template: selectors{search: "true"}, source: matched, want: annotation.Search},
 
 		{name: "named comes before search and auto", workload: everything, source: matched, want: annotation.Named},
-		{name: "search comes before auto", workload: marks{auto: "true", search: "true"}, source: matched, want: annotation.Search},
-		{name: "excluded comes before named", workload: marks{excludeCM: "cm1", namedCM: "cm1", auto: "true"}, source: matched, want: annotation.Excluded},
-		{name: "excluded under auto-reload-all", workload: marks{excludeCM: "a,cm1"}, autoAll: true, want: annotation.Excluded},
-		{name: "excluded in both places", workload: marks{excludeCM: "a", auto: "true"}, template: marks{excludeCM: "cm1"}, want: annotation.Excluded},
-		{name: "another is excluded", workload: marks{excludeCM: "a", auto: "true"}, want: annotation.Auto},
-		{name: "ignored comes before excluded", workload: marks{excludeCM: "cm1"}, source: marks{ignore: "true"}, want: annotation.Ignored},
-		{name: "ignored comes before named", workload: everything, source: marks{ignore: "true", match: "true"}, want: annotation.Ignored},
-		{name: "ignore=1 does not ignore", workload: marks{auto: "true"}, source: marks{ignore: "1"}, want: annotation.Auto},
+		{name: "search comes before auto", workload: selectors{auto: "true", search: "true"}, source: matched, want: annotation.Search},
+		{name: "excluded comes before named", workload: selectors{excludeCM: "cm1", namedCM: "cm1", auto: "true"}, source: matched, want: annotation.Excluded},
+		{name: "excluded under auto-reload-all", workload: selectors{excludeCM: "a,cm1"}, autoAll: true, want: annotation.Excluded},
+		{name: "excluded in both places", workload: selectors{excludeCM: "a", auto: "true"}, template: selectors{excludeCM: "cm1"}, want: annotation.Excluded},
+		{name: "another is excluded", workload: selectors{excludeCM: "a", auto: "true"}, want: annotation.Auto},
+		{name: "ignored comes before excluded", workload: selectors{excludeCM: "cm1"}, source: selectors{ignore: "true"}, want: annotation.Ignored},
+		{name: "ignored comes before named", workload: everything, source: selectors{ignore: "true", match: "true"}, want: annotation.Ignored},
+		{name: "ignore=1 does not ignore", workload: selectors{auto: "true"}, source: selectors{ignore: "1"}, want: annotation.Auto},
 		{
-			name: "ignore on the workload comes first", workload: marks{ignore: "true", namedCM: "cm1"}, source: marks{ignore: "true"}, autoAll: true,
+			name: "ignore on the workload comes first", workload: selectors{ignore: "true", namedCM: "cm1"}, source: selectors{ignore: "true"}, autoAll: true,
 			want: annotation.OptedOut, differs: "it means nothing to Reloader; people expect it who write it there",
 		},
-		{name: "ignore on the template", workload: marks{auto: "true"}, template: marks{ignore: "true"}, want: annotation.OptedOut, differs: "the same"},
-		{name: "ignore=false on the workload", workload: marks{auto: "true", ignore: "false"}, want: annotation.Auto},
+		{name: "ignore on the template", workload: selectors{auto: "true"}, template: selectors{ignore: "true"}, want: annotation.OptedOut, differs: "the same"},
+		{name: "ignore=false on the workload", workload: selectors{auto: "true", ignore: "false"}, want: annotation.Auto},
 
-		{name: "injected, nothing said", template: marks{inject: "enabled"}, want: annotation.Auto},
-		{name: "injected=true, nothing said", template: marks{inject: "true"}, want: annotation.Auto},
-		{name: "injected, not referenced", template: marks{inject: "enabled"}, unreferenced: true, want: annotation.NotSelected},
-		{name: "injected, auto=false", workload: marks{auto: "false"}, template: marks{inject: "enabled"}, want: annotation.NotSelected},
-		{name: "injection disabled", template: marks{inject: "disabled"}, want: annotation.NotSelected},
-		{name: "inject on the workload says nothing about pods", workload: marks{inject: "enabled"}, want: annotation.NotSelected},
+		{name: "injected, nothing said", template: selectors{inject: "enabled"}, want: annotation.Auto},
+		{name: "injected=true, nothing said", template: selectors{inject: "true"}, want: annotation.Auto},
+		{name: "injected, not referenced", template: selectors{inject: "enabled"}, unreferenced: true, want: annotation.NotSelected},
+		{name: "injected, auto=false", workload: selectors{auto: "false"}, template: selectors{inject: "enabled"}, want: annotation.NotSelected},
+		{name: "injection disabled", template: selectors{inject: "disabled"}, want: annotation.NotSelected},
+		{name: "inject on the workload says nothing about pods", workload: selectors{inject: "enabled"}, want: annotation.NotSelected},
 	} {
 		t.Run(tc.name, tc.check)
 	}
@@ -217,7 +217,7 @@ func TestFollows(t *testing.T) {
 func TestEachKindHasItsOwnLists(t *testing.T) {
 	t.Parallel()
 	policy, problems := annotation.Read(annotation.DefaultKeys(),
-		marks{namedCM: "b, a,x.*,,a.b", namedSecret: "db", "secretproviderclass.reloader.stakater.com/auto": "true"}, marks{namedClass: "vault"})
+		selectors{namedCM: "b, a,x.*,,a.b", namedSecret: "db", "secretproviderclass.reloader.stakater.com/auto": "true"}, selectors{namedClass: "vault"})
 	if len(problems) > 0 {
 		t.Errorf("problems: %v", problems)
 	}
@@ -244,9 +244,9 @@ func TestEachKindHasItsOwnLists(t *testing.T) {
 
 func TestSearches(t *testing.T) {
 	t.Parallel()
-	policy, _ := annotation.Read(annotation.DefaultKeys(), marks{autoCM: "true"}, marks{search: "true"})
+	policy, _ := annotation.Read(annotation.DefaultKeys(), selectors{autoCM: "true"}, selectors{search: "true"})
 	if policy.Searches(source.ConfigMap) || !policy.Searches(source.Secret) {
-		t.Error("the template's search counts for the kinds of which the workload says nothing, and for no other")
+		t.Error("the template's search counts for the kinds that the workload does not mention, and for no other")
 	}
 }
 
@@ -265,7 +265,7 @@ func TestPrefixOfKeysCanBeReplaced(t *testing.T) {
 	t.Parallel()
 	keys := annotation.DefaultKeys()
 	keys.Auto, keys.Named = "example.com/auto", map[source.Kind]string{source.ConfigMap: "example.com/cm"}
-	policy, _ := annotation.Read(keys, marks{"example.com/cm": "cm1", auto: "true"}, nil)
+	policy, _ := annotation.Read(keys, selectors{"example.com/cm": "cm1", auto: "true"}, nil)
 	if got := policy.Select(configMap("cm1"), false, false, false, false); got != annotation.Named {
 		t.Errorf("by its own key: %s", got)
 	}
@@ -283,7 +283,7 @@ func TestKeysOnWorkload(t *testing.T) {
 	for _, key := range []string{
 		auto, autoCM, autoSecret, namedCM, namedSecret, namedClass, excludeCM, search, ignore, onFailure, inject,
 		"secrets.exclude.reloader.stakater.com/reload", "secretproviderclasses.exclude.reloader.stakater.com/reload",
-		"secretproviderclass.reloader.stakater.com/auto", annotation.Observed, annotation.LastReloadedFrom,
+		"secretproviderclass.reloader.stakater.com/auto", annotation.Baseline, annotation.LastReloadedFrom,
 	} {
 		if !keys.OnWorkload(key) {
 			t.Errorf("%s is not kept", key)

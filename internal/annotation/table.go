@@ -117,10 +117,10 @@ func (k Keys) whatIsFollowed() []Key {
 
 // whenItRolls are the keys that say when and how a change is applied.
 func (k Keys) whenItRolls() []Key {
-	const pacing, anyObject = "pacing.md", AtWorkload | AtTemplate
+	const pacing, anyObject = "rollout-timing.md", AtWorkload | AtTemplate
 	return []Key{
 		{
-			Name: RolloutStrategyKey, At: anyObject, Value: "`rollout`, `restart`", Page: "kinds.md#argo-rollouts",
+			Name: RolloutStrategyKey, At: anyObject, Value: "`rollout`, `restart`", Page: "workload-kinds.md#argo-rollouts",
 			Meaning: "on a Rollout: edit its pod template, or restart its pods",
 		},
 		{
@@ -149,10 +149,10 @@ func (k Keys) whenItRolls() []Key {
 // written are the keys that inpod writes.
 func (k Keys) written() []Key {
 	return []Key{
-		{Name: Observed, At: AtWorkload, Written: true, Value: "keyed digests of the content that its pods run with", Page: "adr/0001-baseline.md"},
-		{Name: Notified, At: AtWorkload, Written: true, Value: "a keyed digest of the change that was reported last, with `notify-only`", Page: "pacing.md#notify-only"},
-		{Name: k.PausedAt, At: AtWorkload, Written: true, Value: "the time of the last rollout, with a `pause-period`", Page: "pacing.md#pause-after-a-rollout"},
-		{Name: StandIn, At: AtWorkload, Written: true, Value: "on the suspended Job that keeps a Job's manifest while inpod recreates it: its labels and annotations", Page: "kinds.md#jobs"},
+		{Name: Baseline, At: AtWorkload, Written: true, Value: "keyed digests of the content that its pods run with", Page: "adr/0001-baseline.md"},
+		{Name: Notified, At: AtWorkload, Written: true, Value: "a keyed digest of the change that was reported last, with `notify-only`", Page: "rollout-timing.md#notify-only"},
+		{Name: k.PausedAt, At: AtWorkload, Written: true, Value: "the time of the last rollout, with a `pause-period`", Page: "rollout-timing.md#pause-after-a-rollout"},
+		{Name: Placeholder, At: AtWorkload, Written: true, Value: "on the suspended Job that keeps a Job's manifest while inpod recreates it: its labels and annotations", Page: "workload-kinds.md#jobs"},
 		{Name: LastReloadedFrom, At: AtTemplate, Written: true, Value: "the source of the last rollout, with `--reload-strategy=annotations`", Page: "conformance.md#what-a-rollout-writes"},
 		{Name: InjectionRecord, At: AtPod, Written: true, Value: "what the injector added to the pod, or why it added nothing", Page: "injecting.md#what-is-added"},
 		{Name: Nudge, At: AtPod, Written: true, Value: "a text that changes, so that the kubelet refreshes the volumes of the pod at once", Page: "security.md#the-controller"},

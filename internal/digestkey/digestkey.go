@@ -3,7 +3,7 @@
 //
 // A plain hash of a short password can be guessed by anybody who may read the workload that carries it; a keyed one
 // cannot. The key is random and lives as long as its Secret: a new one makes what was recorded with the old one
-// unreadable, which costs an adoption and not a rollout.
+// unreadable, which costs new baselines and no rollout.
 package digestkey
 
 import (
@@ -39,10 +39,10 @@ func Ensure(ctx context.Context, client kubernetes.Interface, namespace, name st
 	if !apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("read the digest key in Secret %s/%s: %w", namespace, name, err)
 	}
-	made := newSecret(namespace, name)
-	_, err = secrets.Create(ctx, made, metav1.CreateOptions{FieldManager: fieldManager})
+	created := newSecret(namespace, name)
+	_, err = secrets.Create(ctx, created, metav1.CreateOptions{FieldManager: fieldManager})
 	if err == nil {
-		return made.Data[DataKey], nil
+		return created.Data[DataKey], nil
 	}
 	if !apierrors.IsAlreadyExists(err) {
 		return nil, fmt.Errorf("create Secret %s/%s for the digest key: %w", namespace, name, err)

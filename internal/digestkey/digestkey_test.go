@@ -28,7 +28,7 @@ func secretWith(data map[string][]byte) *corev1.Secret {
 	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Data: data}
 }
 
-func TestTheFirstCallMakesTheKeyAndLaterCallsFindIt(t *testing.T) {
+func TestTheFirstCallCreatesTheKeyAndLaterCallsFindIt(t *testing.T) {
 	t.Parallel()
 	client := fake.NewClientset()
 	first, err := digestkey.Ensure(t.Context(), client, namespace, name)
@@ -141,7 +141,7 @@ func TestRefusals(t *testing.T) {
 				}
 			}
 			if strings.Contains(err.Error(), "short-secret-value") {
-				t.Errorf("the error %q tells the key", err)
+				t.Errorf("the error %q reveals the key", err)
 			}
 		})
 	}

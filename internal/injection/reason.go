@@ -19,25 +19,25 @@ type Reason string
 // The reasons. All but the first mean that the pod gets no sidecar.
 const (
 	Injected Reason = "Injected"
-	// NotAsked: neither the pod nor its namespace asks, or the pod opted out.
-	NotAsked Reason = "NotAsked"
+	// NotRequested: neither the pod nor its namespace asks, or the pod opted out.
+	NotRequested Reason = "NotRequested"
 	// AlreadyInjected: it carries the sidecar, from an earlier call or written by hand.
 	AlreadyInjected Reason = "AlreadyInjected"
-	// BadAnnotation: a value cannot be understood.
-	BadAnnotation Reason = "BadAnnotation"
+	// InvalidAnnotation: a value cannot be understood.
+	InvalidAnnotation Reason = "InvalidAnnotation"
 	// MirrorPod: it shows a static pod, which its kubelet runs whatever the API server says.
 	MirrorPod Reason = "MirrorPod"
 	// WindowsPod: the sidecar is a Linux program.
 	WindowsPod Reason = "WindowsPod"
 	// NothingUsed: nothing is used that could change: no source, and no certificate that is renewed.
 	NothingUsed Reason = "NothingUsed"
-	// OnlyFrozen: what is used cannot change under a running container, so there is nothing to reload.
-	OnlyFrozen Reason = "OnlyFrozenUsages"
+	// OnlyFrozenUsages: what is used cannot change under a running container, so there is nothing to reload.
+	OnlyFrozenUsages Reason = "OnlyFrozenUsages"
 	// NoSuchContainer: the container that was named does not exist, or has ended when the application runs.
 	NoSuchContainer Reason = "NoSuchContainer"
 	// AmbiguousContainer: several containers mount something live and none is named.
 	AmbiguousContainer Reason = "AmbiguousContainer"
-	// NoTrigger: nothing says how the application is told.
+	// NoTrigger: nothing says how the application is reloaded.
 	NoTrigger Reason = "NoTrigger"
 	// PresetRefused: the server is known, and cannot reload.
 	PresetRefused Reason = "PresetRefused"
@@ -51,8 +51,8 @@ const (
 	ApplicationImageRefused Reason = "ApplicationImageRefused"
 	// NativeUnsupported: a native sidecar is demanded, and the cluster has none.
 	NativeUnsupported Reason = "NativeUnsupported"
-	// WouldNotFinish: an ordinary container would keep a Job from ever finishing.
-	WouldNotFinish Reason = "WouldNotFinish"
+	// WouldBlockCompletion: an ordinary container would keep a Job from ever finishing.
+	WouldBlockCompletion Reason = "WouldBlockCompletion"
 	// HostNetwork: the status port would be taken on the node, and none was chosen.
 	HostNetwork Reason = "HostNetwork"
 	// PortTaken: another container uses the status port.
@@ -89,13 +89,13 @@ type row struct {
 func rows() []row {
 	return []row{
 		{Injected, ""},
-		{NotAsked, ""},
+		{NotRequested, ""},
 		{AlreadyInjected, ""},
-		{BadAnnotation, "an annotation of the pod or of its namespace cannot be understood"},
+		{InvalidAnnotation, "an annotation of the pod or of its namespace cannot be understood"},
 		{MirrorPod, "a static pod is run by its kubelet as it is; add the sidecar to its manifest"},
 		{WindowsPod, "the sidecar is a Linux program"},
 		{NothingUsed, "no container uses anything that could change, so there is nothing to reload"},
-		{OnlyFrozen, "what the pod uses does not change while it runs, so that changes are rolled out; to reload in place, mount a volume as a whole"},
+		{OnlyFrozenUsages, "what the pod uses does not change while it runs, so that changes are rolled out; to reload in place, mount a volume as a whole"},
 		{NoSuchContainer, "inpod.dev/reload-container names no container that keeps running"},
 		{AmbiguousContainer, "several containers mount something that changes while they run; name one with inpod.dev/reload-container"},
 		{NoTrigger, "nothing says how the application reloads; set one of inpod.dev/preset, inpod.dev/reload-signal, inpod.dev/reload-url and inpod.dev/reload-command"},
@@ -105,7 +105,7 @@ func rows() []row {
 		{RootForbidden, "the sidecar would run as root, and the pod has runAsNonRoot: true; correct inpod.dev/sidecar-run-as-user"},
 		{ApplicationImageRefused, "the sidecar needs the application's image, and inpod.dev/application-image is false; remove it, or set inpod.dev/sidecar-run-as-user"},
 		{NativeUnsupported, "inpod.dev/native-sidecar is true, and the cluster has no native sidecars; remove it"},
-		{WouldNotFinish, "the pod is to finish, and an ordinary container would keep it from that; use a native sidecar"},
+		{WouldBlockCompletion, "the pod is to finish, and an ordinary container would keep it from that; use a native sidecar"},
 		{HostNetwork, "the pod uses the network of its node; choose a port that is free there with inpod.dev/status-port"},
 		{PortTaken, "a container uses the port of the sidecar; choose another one with inpod.dev/status-port"},
 		{PathNotMounted, "an annotation names a path that the sidecar cannot mount"},
@@ -131,12 +131,12 @@ func Reasons() []Reason {
 }
 
 // Quiet reports whether a reason is nobody's concern: nothing was asked, or it is there already.
-func (r Reason) Quiet() bool { return r == NotAsked || r == AlreadyInjected }
+func (r Reason) Quiet() bool { return r == NotRequested || r == AlreadyInjected }
 
 // Expected reports whether a reason is no mistake: the pod has nothing that could be reloaded in place, and its changes are
 // rolled out.
 func (r Reason) Expected() bool {
-	return r == Injected || r.Quiet() || r == NothingUsed || r == OnlyFrozen || r == MirrorPod || r == WindowsPod
+	return r == Injected || r.Quiet() || r == NothingUsed || r == OnlyFrozenUsages || r == MirrorPod || r == WindowsPod
 }
 
 // Skip is what is believed of the record of a pod without sidecar. Its values come from closed sets.

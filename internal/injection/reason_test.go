@@ -22,17 +22,17 @@ func TestWhatIsBelievedOfARecord(t *testing.T) {
 			"PortTaken: a container uses the port of the sidecar; choose another one with inpod.dev/status-port",
 		},
 		"keys of inpod are named once, in order": {
-			annotation.Record{Reason: "BadAnnotation", Keys: []string{"inpod.dev/settle", "inpod.dev/inject", "inpod.dev/settle"}},
-			"BadAnnotation: an annotation of the pod or of its namespace cannot be understood; look at inpod.dev/inject, inpod.dev/settle",
+			annotation.Record{Reason: "InvalidAnnotation", Keys: []string{"inpod.dev/settle", "inpod.dev/inject", "inpod.dev/settle"}},
+			"InvalidAnnotation: an annotation of the pod or of its namespace cannot be understood; look at inpod.dev/inject, inpod.dev/settle",
 		},
 		"a key that is none of inpod's is not repeated": {
-			annotation.Record{Reason: "BadAnnotation", Keys: []string{"inpod.dev/free text", "free text", "inpod.dev/"}},
-			"BadAnnotation: an annotation of the pod or of its namespace cannot be understood; a key that begins with inpod.dev/ is none of inpod's",
+			annotation.Record{Reason: "InvalidAnnotation", Keys: []string{"inpod.dev/free text", "free text", "inpod.dev/"}},
+			"InvalidAnnotation: an annotation of the pod or of its namespace cannot be understood; a key that begins with inpod.dev/ is none of inpod's",
 		},
 		"a reason that is not known":   {annotation.Record{Reason: "Free text"}, ""},
 		"no reason":                    {annotation.Record{Message: "free text"}, ""},
 		"a pod that has the sidecar":   {annotation.Record{Injected: true, Reason: "NoTrigger"}, ""},
-		"a reason that is not news":    {annotation.Record{Reason: "NotAsked"}, ""},
+		"a reason that is not news":    {annotation.Record{Reason: "NotRequested"}, ""},
 		"a reason that means success":  {annotation.Record{Reason: "Injected"}, ""},
 		"a reason that is there twice": {annotation.Record{Reason: "AlreadyInjected"}, ""},
 	} {
@@ -62,7 +62,7 @@ func TestEveryReasonHasASentenceButThoseThatAreNobodysConcern(t *testing.T) {
 
 // Whatever stands in a record, an event has none of it but words of inpod's own, and has room for it.
 func FuzzSkipOf(f *testing.F) {
-	f.Add(`{"reason":"BadAnnotation","keys":["inpod.dev/preset"],"message":"m"}`)
+	f.Add(`{"reason":"InvalidAnnotation","keys":["inpod.dev/preset"],"message":"m"}`)
 	var words []string
 	for _, reason := range injection.Reasons() {
 		if skip, ok := injection.SkipOf(annotation.Record{Reason: string(reason), Keys: []string{annotation.Domain}}); ok {

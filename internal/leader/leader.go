@@ -94,7 +94,7 @@ func newElector(options Options) *Elector {
 	})}
 }
 
-// Leading tells whether this replica may act now.
+// Leading reports whether this replica may act now.
 func (e *Elector) Leading() bool { return e.leading.Load() }
 
 // Holder is the identity of the replica that leads as far as this one knows; "" when nobody does or nothing is known.

@@ -168,7 +168,7 @@ func TestOneLeadsAndTheOtherTakesOverAtOnceWhenItStops(t *testing.T) {
 		second.stop()
 		<-second.stopped
 		if got := second.log.String(); !strings.Contains(got, "msg=following") || !strings.Contains(got, "leader=first") || !strings.Contains(got, "msg=leading") {
-			t.Errorf("the log does not tell who leads:\n%s", got)
+			t.Errorf("the log does not say who leads:\n%s", got)
 		}
 	})
 }

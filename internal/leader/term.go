@@ -15,10 +15,10 @@ import (
 // term is one try to lead: it stands between client-go's election and the Lease, and adds what the election lacks.
 //
 //   - Every request has a deadline, so that one that hangs cannot cost the leadership.
-//   - A leader is told that its time is up when the renew deadline has passed since the beginning of the last request
-//     that renewed. client-go tells it only after it has also tried to release the lease, for up to another renew
+//   - A leader learns that its time is up when the renew deadline has passed since the beginning of the last request
+//     that renewed. client-go reports it only after it has also tried to release the lease, for up to another renew
 //     deadline, and by then the lease may have expired for the others.
-//   - A leader that finds another holder in the Lease is told so at once.
+//   - A leader that finds another holder in the Lease learns it at once.
 //   - The lease is not released while work goes on, nor when another replica has taken it meanwhile: client-go decides
 //     that by what it saw last, which may be older than the Lease that it overwrites.
 //   - Failures are reported when they begin and when they end, and not every two seconds.

@@ -24,7 +24,7 @@ type Seen struct {
 	Mount string
 	// Name is the path below Mount, or the name of the variable.
 	Name string
-	// Live tells that a running container sees it change.
+	// Live reports whether a running container sees it change.
 	Live bool
 }
 

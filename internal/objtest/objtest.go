@@ -32,8 +32,8 @@ type Part func(*building)
 type building struct {
 	meta     *metav1.ObjectMeta
 	template *corev1.PodTemplateSpec
-	// current returns the container that parts are added to. It is found anew
-	// each time, since appending to a list moves it.
+	// current returns the container that parts are added to. It is found again each time, since appending to a list
+	// moves it.
 	current func() *corev1.Container
 }
 

@@ -48,19 +48,19 @@ func replaced(t *testing.T, in, name, text string) string {
 
 func table() string {
 	var b strings.Builder
-	b.WriteString("\n| preset | told by | asked before | proof | a bad file, unasked | not re-read |\n|---|---|---|---|---|---|\n")
+	b.WriteString("\n| preset | triggered by | asked before | proof | a bad file, unasked | not re-read |\n|---|---|---|---|---|---|\n")
 	var refused strings.Builder
 	for _, p := range preset.All() {
 		if p.Refusal != "" {
 			fmt.Fprintf(&refused, "| `%s` | %s |\n", p.Name, p.Refusal)
 			continue
 		}
-		told := "SIG" + p.Signal + " to `" + strings.Join(p.Processes, "` or `") + "`"
+		reported := "SIG" + p.Signal + " to `" + strings.Join(p.Processes, "` or `") + "`"
 		if p.URL != "" {
-			told = "POST `" + p.URL + "`"
+			reported = "POST `" + p.URL + "`"
 		}
 		if p.BodyFrom != "" {
-			told += " with the file `" + p.BodyFrom + "`"
+			reported += " with the file `" + p.BodyFrom + "`"
 		}
 		asked := "–"
 		if len(p.Validators) > 0 {
@@ -72,7 +72,7 @@ func table() string {
 		if p.Guard {
 			asked = strings.TrimPrefix(asked+"; ", "–; ") + "whether a file that it names is gone"
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", p.Name, told, asked, p.Proof.Kind, p.BadFile, p.NotReread)
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", p.Name, reported, asked, p.Proof.Kind, p.BadFile, p.NotReread)
 	}
 	return b.String() + "\nRefused, with the reason:\n\n| preset | why |\n|---|---|\n" + refused.String() + "\n"
 }

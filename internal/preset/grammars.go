@@ -1,7 +1,8 @@
 package preset
 
-// The options of the servers, from their manual pages and sources. An option that is missing here is an option of which
-// nobody has thought what it does to the configuration: a server that does not survive a bad file is then not reloaded.
+// The options of the servers, from their manual pages and sources. An option that is missing here is an option whose
+// form is not known, and for which nobody has thought what it does to the configuration: a server that does not survive
+// a bad file is then not reloaded.
 
 func nginxGrammar() Grammar {
 	return Grammar{

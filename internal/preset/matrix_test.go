@@ -11,7 +11,7 @@ import (
 	"inpod.dev/inpod/internal/preset"
 )
 
-// observed is what "make test-presets" saw of one server; see sidecar/internal/presettest.
+// observed is what "make test-presets" saw of one server; see e2e/presets.
 type observed struct {
 	Preset, Variant, Version string
 	Kinds                    []struct {
@@ -21,7 +21,7 @@ type observed struct {
 	}
 }
 
-const matrixData = "../../sidecar/internal/presettest/testdata/matrix"
+const matrixData = "../../e2e/presets/testdata/matrix"
 
 func allObserved(t *testing.T) []observed {
 	t.Helper()

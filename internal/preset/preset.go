@@ -18,7 +18,7 @@ type Preset struct {
 	// Processes are the names of the executable.
 	Processes []string
 	// Signal asks the master process to reload. Assured says that the program handles it although the kernel's tables
-	// cannot tell (Go programs).
+	// cannot know (Go programs).
 	Signal  string
 	Assured bool
 	// URL asks for a reload instead, with Method (POST when empty) and Body.
@@ -27,7 +27,7 @@ type Preset struct {
 	Headers map[string]string
 	// BodyFrom is the name of the watched file that is sent as the body.
 	BodyFrom string
-	// Validators are commands of which the first that exists must accept the configuration before anything is sent.
+	// Validators are commands; the first that exists must accept the configuration before anything is sent.
 	// MustValidate means that without one nothing is sent, because the server does not survive a bad file.
 	Validators   [][]string
 	MustValidate bool
@@ -35,11 +35,11 @@ type Preset struct {
 	Grammar *Grammar
 	// SameUser means that the validators, or the questions of the proof, only work for the user that the server runs as.
 	SameUser bool
-	// Explainers are commands of which the first that exists is asked why, after a rejection. They are not asked before,
-	// since they can fail for reasons of their own (nginx -t wants to open logs).
+	// Explainers are commands; the first that exists is asked why, after a rejection. They are not asked before, since
+	// they can fail for reasons of their own (nginx -t wants to open logs).
 	Explainers [][]string
-	// Internal are variables that the server sets for itself when it starts itself anew, and that make its own check another
-	// program.
+	// Internal are variables that the server sets for itself when it starts itself again, and that make its own check
+	// another program.
 	Internal []string
 	Proof    Proof
 	// Guard means that the server does not survive a file that is gone although its configuration names it, which its
@@ -63,7 +63,7 @@ type Preset struct {
 	Refusal string
 }
 
-// Signals says whether the server is told by a signal, for which the sidecar must see its processes and may have to run
+// Signals says whether the server reloads by a signal, for which the sidecar must see its processes and may have to run
 // as its user.
 func (p Preset) Signals() bool { return p.Signal != "" }
 
@@ -131,9 +131,9 @@ const (
 	ProofNATS ProofKind = "status field, or none"
 	// ProofBind, ProofDnsmasq and ProofBroker prove no more than ProofAlive: such a server is only asked by looking at its
 	// files before anything is sent.
-	ProofBind    ProofKind = "alive; zones and certificates are looked at before"
+	ProofBind    ProofKind = "alive; zones and certificates are checked before"
 	ProofDnsmasq ProofKind = "alive; which files are re-read is looked up before"
-	ProofBroker  ProofKind = "alive; lists and certificates are looked at before"
+	ProofBroker  ProofKind = "alive; lists and certificates are checked before"
 )
 
 // OfReload reports whether the proof is the server's word that a reload went well. It is one for the files only that a
@@ -163,8 +163,8 @@ func Names() []string {
 }
 
 // Parts of command templates: "{-c}" stands for the value of the running process's own option -c and is left out
-// without one, "{-c=}" for every "-c value" of it. The names below stand for one part each; a command of which one of
-// these is not known is not run, since it would look at another configuration.
+// without one, "{-c=}" for every "-c value" of it. The names below stand for one part each; a command is left out when
+// one of these is not known is not run, since it would look at another configuration.
 const (
 	// Options are all options that the Grammar passes to a validator.
 	Options = "{options}"

@@ -85,7 +85,7 @@ func webServers() []Preset {
 			Validators: [][]string{{Comm, "-t", "-y", Title}, {"php-fpm", "-t", "-y", Title}, {Comm, "-t", Options}}, MustValidate: true,
 			Proof: Proof{Kind: ProofWorkers}, Linger: time.Second, BadFile: Exits,
 			Configuration: &Configuration{Includes: []string{"include"}, Comments: ";#"}, // it begins in the title
-			NotReread:     "nothing: it starts itself anew under the same PID",
+			NotReread:     "nothing: it starts itself again under the same PID",
 		},
 		{
 			Name: "uwsgi", Processes: []string{"uwsgi", "uwsgi-core", "uWSGI"}, Signal: "HUP",

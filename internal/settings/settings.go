@@ -1,6 +1,6 @@
 // Package settings decides what a program was asked to do, as far as that is the same for every program: it reads a
-// table of settings from flags, environment and a configuration file, or returns an error that tells the user what to
-// write instead.
+// table of settings from flags, environment and a configuration file, or returns an error that says what to write
+// instead.
 //
 //	flag  >  environment  >  --config file  >  default
 //
@@ -35,7 +35,7 @@ type Setting struct {
 	Usage   string
 	// Alias is a variable of another tool that is read too, where ours is not set; "" for none.
 	Alias string
-	// Secret tells that the value is not to be shown.
+	// Secret reports whether the value is not to be shown.
 	Secret bool
 }
 

@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// baselineVersion is the version of the text form. A text of another version
-// is not understood, and the workload is adopted anew, which rolls nothing.
+// baselineVersion is the version of the text form. A text of another version is not understood, and the workload gets a
+// baseline again, which rolls nothing.
 const baselineVersion = 1
 
 // Baseline is what the pods of one workload are known to have taken up of the
@@ -21,12 +21,12 @@ const baselineVersion = 1
 type Baseline struct {
 	// Records are by source. The namespace of a source is that of its workload, or none.
 	Records map[Ref]Record
-	// Named identifies the lists in which the user named sources, so that a
-	// source that came to be is told from a name that was added to a list.
-	Named Seal
-	// Hides tells that a source of it may hide another one, and that what hides what counted when it was written. Without
-	// that the record of a source that is gone may be older than that rule, and its deletion too: see [Shadowing]. Few
-	// workloads need it, and versions that do not know it cannot read such a text.
+	// Named identifies the lists in which the user named sources, so that a source that came to be is distinguished
+	// from a name that was added to a list.
+	Named KeyedDigest
+	// Hides reports whether a source of it may hide another one, and that what hides what counted when it was written.
+	// Without that the record of a source that is gone may be older than that rule, and its deletion too: see
+	// [Shadowing]. Few workloads need it, and versions that do not know it cannot read such a text.
 	Hides bool
 }
 
@@ -34,14 +34,14 @@ type Baseline struct {
 type baselineText struct {
 	Version int               `json:"v"`
 	KeyID   string            `json:"key"`
-	Named   Seal              `json:"named,omitempty"`
+	Named   KeyedDigest       `json:"named,omitempty"`
 	Hides   bool              `json:"hides,omitempty"`
 	Sources map[string]Record `json:"sources"`
 }
 
 // Encode returns the text of a baseline: JSON with sorted keys, equal for
 // equal baselines. No records give "".
-func (s Sealer) Encode(b Baseline) (string, error) {
+func (s Digester) Encode(b Baseline) (string, error) {
 	if len(b.Records) == 0 {
 		return "", nil
 	}
@@ -56,10 +56,9 @@ func (s Sealer) Encode(b Baseline) (string, error) {
 	return string(encoded), nil
 }
 
-// Decode reads the text of a baseline of a workload in a namespace. ok is
-// false if there is none that can be used: no text, another version, another
-// sealing key, or something that inpod did not write.
-func (s Sealer) Decode(namespace, text string) (b Baseline, ok bool) {
+// Decode reads the text of a baseline of a workload in a namespace. ok is false if there is none that can be used: no
+// text, another version, another digest key, or something that inpod did not write.
+func (s Digester) Decode(namespace, text string) (b Baseline, ok bool) {
 	if text == "" {
 		return Baseline{}, false
 	}
@@ -86,8 +85,8 @@ func (s Sealer) Decode(namespace, text string) (b Baseline, ok bool) {
 	return b, true
 }
 
-// NamedLists seals the lists in which the user named sources.
-func (s Sealer) NamedLists(lists map[Kind][]string) Seal {
+// NamedLists returns keyed digests of the lists in which the user named sources.
+func (s Digester) NamedLists(lists map[Kind][]string) KeyedDigest {
 	var parts []string
 	for _, kind := range slices.Sorted(maps.Keys(lists)) {
 		if len(lists[kind]) > 0 {

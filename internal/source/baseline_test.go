@@ -11,15 +11,15 @@ import (
 )
 
 // full is a baseline with every form of record.
-func full(tb testing.TB, sealer source.Sealer) source.Baseline {
+func full(tb testing.TB, digester source.Digester) source.Baseline {
 	tb.Helper()
 	record := func(parts []obj.Part, s state) source.Record {
 		s.uses = parts
-		return sealer.Record(s.use(tb))
+		return digester.Record(s.use(tb))
 	}
 	a := obj.CM("a")
 	return source.Baseline{
-		Named: sealer.NamedLists(map[source.Kind][]string{source.Secret: {"x"}}),
+		Named: digester.NamedLists(map[source.Kind][]string{source.Secret: {"x"}}),
 		Hides: true,
 		Records: map[source.Ref]source.Record{
 			cmRef("all"):      record(parts(obj.Mount(a)), state{cm: obj.Binary(obj.ConfigMap("a", "k", "1"), "b", "2")}),
@@ -35,20 +35,20 @@ func full(tb testing.TB, sealer source.Sealer) source.Baseline {
 
 func TestBaselineSurvivesItsText(t *testing.T) {
 	t.Parallel()
-	sealer := sealerOf(t, 1)
-	want := full(t, sealer)
-	text, err := sealer.Encode(want)
+	digester := digesterOf(t, 1)
+	want := full(t, digester)
+	text, err := digester.Encode(want)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, ok := sealer.Decode(obj.Namespace, text)
+	got, ok := digester.Decode(obj.Namespace, text)
 	if !ok {
 		t.Fatalf("not understood: %s", text)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-encoded +decoded):\n%s", diff)
 	}
-	again, err := sealer.Encode(got)
+	again, err := digester.Encode(got)
 	if err != nil || again != text {
 		t.Errorf("the same baseline has two texts (%v):\n%s\n%s", err, text, again)
 	}
@@ -60,11 +60,11 @@ func TestBaselineSurvivesItsText(t *testing.T) {
 // What is in the cluster has to be understood by later versions, or nothing that changes during an upgrade is seen.
 func TestTextOfABaselineStaysTheSame(t *testing.T) {
 	t.Parallel()
-	sealer := sealerOf(t, 7)
+	digester := digesterOf(t, 7)
 	use := state{parts(obj.Mount(obj.CM("a"))), obj.Binary(obj.ConfigMap("a", "k", "1"), "b", "2")}.use(t)
-	text, err := sealer.Encode(source.Baseline{
-		Records: map[source.Ref]source.Record{cmRef("a"): sealer.Record(use), secRef("b"): {Absent: true}},
-		Named:   sealer.NamedLists(map[source.Kind][]string{source.ConfigMap: {"a"}}),
+	text, err := digester.Encode(source.Baseline{
+		Records: map[source.Ref]source.Record{cmRef("a"): digester.Record(use), secRef("b"): {Absent: true}},
+		Named:   digester.NamedLists(map[source.Kind][]string{source.ConfigMap: {"a"}}),
 	})
 	const want = `{"v":1,"key":"75TRAZSb","named":"tyhff-FNW0OK","sources":{` +
 		`"ConfigMap/a":{"all":true,"binary":true,"keys":{"b":"_CxQxjJTG4t3~","k":"TPaX8jLdzLgS"}},"Secret/b":{"absent":true}}}`
@@ -75,20 +75,20 @@ func TestTextOfABaselineStaysTheSame(t *testing.T) {
 
 func TestBaselineWithoutRecordsHasNoText(t *testing.T) {
 	t.Parallel()
-	sealer := sealerOf(t, 1)
-	text, err := sealer.Encode(source.Baseline{Named: "x", Records: map[source.Ref]source.Record{}})
+	digester := digesterOf(t, 1)
+	text, err := digester.Encode(source.Baseline{Named: "x", Records: map[source.Ref]source.Record{}})
 	if text != "" || err != nil {
 		t.Errorf("%q, %v", text, err)
 	}
-	if _, ok := sealer.Decode(obj.Namespace, ""); ok {
+	if _, ok := digester.Decode(obj.Namespace, ""); ok {
 		t.Error("no text is a baseline")
 	}
 }
 
 func TestDecodeRefuses(t *testing.T) {
 	t.Parallel()
-	sealer := sealerOf(t, 1)
-	good, err := sealer.Encode(source.Baseline{Records: map[source.Ref]source.Record{cmRef("a"): {All: true}}})
+	digester := digesterOf(t, 1)
+	good, err := digester.Encode(source.Baseline{Records: map[source.Ref]source.Record{cmRef("a"): {All: true}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"null":                        "null",
 		"an empty object":             "{}",
 		"another version":             strings.Replace(good, `"v":1`, `"v":2`, 1),
-		"another key":                 strings.Replace(good, sealer.ID(), sealerOf(t, 2).ID(), 1),
+		"another key":                 strings.Replace(good, digester.ID(), digesterOf(t, 2).ID(), 1),
 		"a field that is not known":   strings.Replace(good, `"v":1`, `"v":1,"w":1`, 1),
 		"such a field in a record":    strings.Replace(good, `"all":true`, `"all":true,"w":1`, 1),
 		"a field of another type":     strings.Replace(good, `"all":true`, `"all":"true"`, 1),
@@ -115,26 +115,26 @@ func TestDecodeRefuses(t *testing.T) {
 		if text == good {
 			t.Errorf("%s: the case changes nothing in %s", name, good)
 		}
-		if b, ok := sealer.Decode(obj.Namespace, text); ok {
+		if b, ok := digester.Decode(obj.Namespace, text); ok {
 			t.Errorf("%s: %s was understood as %+v", name, text, b)
 		}
 	}
-	if _, ok := sealer.Decode(obj.Namespace, " "+good+"\n"); !ok {
+	if _, ok := digester.Decode(obj.Namespace, " "+good+"\n"); !ok {
 		t.Error("blanks around a text make it unreadable")
 	}
-	if _, ok := sealerOf(t, 2).Decode(obj.Namespace, good); ok {
+	if _, ok := digesterOf(t, 2).Decode(obj.Namespace, good); ok {
 		t.Error("a baseline of another key was understood")
 	}
 }
 
 func TestDecodePutsSourcesIntoTheNamespaceOfTheWorkload(t *testing.T) {
 	t.Parallel()
-	sealer := sealerOf(t, 1)
-	text, err := sealer.Encode(source.Baseline{Records: map[source.Ref]source.Record{cmRef("a"): {All: true}}})
+	digester := digesterOf(t, 1)
+	text, err := digester.Encode(source.Baseline{Records: map[source.Ref]source.Record{cmRef("a"): {All: true}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, ok := sealer.Decode("elsewhere", text)
+	b, ok := digester.Decode("elsewhere", text)
 	want := map[source.Ref]source.Record{{Kind: source.ConfigMap, Namespace: "elsewhere", Name: "a"}: {All: true}}
 	if diff := cmp.Diff(want, b.Records); !ok || diff != "" {
 		t.Errorf("%t (-want +got):\n%s", ok, diff)
@@ -143,15 +143,15 @@ func TestDecodePutsSourcesIntoTheNamespaceOfTheWorkload(t *testing.T) {
 
 func TestNamedLists(t *testing.T) {
 	t.Parallel()
-	sealer := sealerOf(t, 1)
+	digester := digesterOf(t, 1)
 	type lists = map[source.Kind][]string
-	if got := sealer.NamedLists(nil) + sealer.NamedLists(lists{source.Secret: {}}); got != "" {
-		t.Errorf("no lists have the seal %q", got)
+	if got := digester.NamedLists(nil) + digester.NamedLists(lists{source.Secret: {}}); got != "" {
+		t.Errorf("no lists have the keyed digest %q", got)
 	}
-	if sealer.NamedLists(lists{source.ConfigMap: {"a"}, source.Secret: {}}) != sealer.NamedLists(lists{source.ConfigMap: {"a"}}) {
+	if digester.NamedLists(lists{source.ConfigMap: {"a"}, source.Secret: {}}) != digester.NamedLists(lists{source.ConfigMap: {"a"}}) {
 		t.Error("an empty list makes a difference")
 	}
-	seen := map[source.Seal]string{}
+	seen := map[source.KeyedDigest]string{}
 	for name, l := range map[string]lists{
 		"one":                          {source.ConfigMap: {"a"}},
 		"the same for another kind":    {source.Secret: {"a"}},
@@ -162,10 +162,10 @@ func TestNamedLists(t *testing.T) {
 		"two names in another order":   {source.ConfigMap: {"b", "a"}},
 		"one name that reads like two": {source.ConfigMap: {"a,b"}},
 	} {
-		seal := sealer.NamedLists(l)
-		if other, taken := seen[seal]; taken || seal == "" {
-			t.Errorf("%q and %q have the seal %q", name, other, seal)
+		keyed := digester.NamedLists(l)
+		if other, taken := seen[keyed]; taken || keyed == "" {
+			t.Errorf("%q and %q have the keyed digest %q", name, other, keyed)
 		}
-		seen[seal] = name
+		seen[keyed] = name
 	}
 }

@@ -15,30 +15,30 @@ func BenchmarkUsages(b *testing.B) {
 	)
 	b.ReportAllocs()
 	for b.Loop() {
-		source.Scopes(source.Usages(obj.Namespace, spec))
+		source.GroupUsages(source.Usages(obj.Namespace, spec))
 	}
 }
 
 func BenchmarkDiff(b *testing.B) {
 	for name, n := range map[string]int{"1 key": 1, "10 keys": 10, "100 keys": 100, "500 keys, folded": 500} {
 		b.Run(name, func(b *testing.B) {
-			sealer := sealerOf(b, 1)
+			digester := digesterOf(b, 1)
 			use := state{parts(obj.Mount(obj.CM("a")), obj.Env(obj.CM("a"), "key-000")), keys(n)}.use(b)
-			record := sealer.Record(use)
+			record := digester.Record(use)
 			b.ReportAllocs()
 			for b.Loop() {
-				sealer.Diff(use, record)
+				digester.Diff(use, record)
 			}
 		})
 	}
 }
 
 func BenchmarkRecord(b *testing.B) {
-	sealer := sealerOf(b, 1)
+	digester := digesterOf(b, 1)
 	use := state{parts(obj.Mount(obj.CM("a"))), keys(10)}.use(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		sealer.Record(use)
+		digester.Record(use)
 	}
 }
 
@@ -57,13 +57,13 @@ func BenchmarkSnapshot(b *testing.B) {
 }
 
 func BenchmarkDecode(b *testing.B) {
-	sealer := sealerOf(b, 1)
-	text, err := sealer.Encode(full(b, sealer))
+	digester := digesterOf(b, 1)
+	text, err := digester.Encode(full(b, digester))
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		sealer.Decode(obj.Namespace, text)
+		digester.Decode(obj.Namespace, text)
 	}
 }

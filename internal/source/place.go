@@ -16,7 +16,7 @@ type Layer struct {
 	// Ref is the source. Without a name it is none: a token, a file of the downward API, the text of a variable. Their
 	// names are always there, and no change of theirs is one of a source.
 	Ref Ref
-	// All tells that each key is there, with Prefix before its name.
+	// All reports whether each key is there, with Prefix before its name.
 	All    bool
 	Prefix string
 	// Names are the others, in their order: of several with the same name, the last that is there wins.
@@ -24,7 +24,7 @@ type Layer struct {
 	// Texts are the names of variables that have a text. There may be very many, and nobody asks for more than whether one is
 	// among them: only their hashes are kept.
 	Texts []uint64
-	// Environment tells that binaryData is not there.
+	// Environment reports whether binaryData is not there.
 	Environment bool
 	// Reads are variables whose values are part of the text of this one, as they are in the layers below.
 	Reads []string
@@ -75,7 +75,7 @@ func meets(layers []Layer) Place {
 	return nil
 }
 
-// below returns the part of a volume that a subPath shows. Of a source without items the keys of the usage tell.
+// below returns the part of a volume that a subPath shows. For a source without items the keys of the usage say it.
 func (p Place) below(subPath string) Place {
 	if subPath == "" || p == nil {
 		return p

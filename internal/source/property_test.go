@@ -13,13 +13,13 @@ import (
 )
 
 // randomUse returns a use of the ConfigMap "a" by a random template; false if that does not use it.
-func randomUse(r *rand.Rand, cm *corev1.ConfigMap) (source.Use, bool) {
-	for _, scope := range source.Scopes(source.Usages(obj.Namespace, obj.Spec(obj.RandomParts(r, obj.CM("a"))...))) {
+func randomUse(r *rand.Rand, cm *corev1.ConfigMap) (source.SourceState, bool) {
+	for _, scope := range source.GroupUsages(source.Usages(obj.Namespace, obj.Spec(obj.RandomParts(r, obj.CM("a"))...))) {
 		if scope.Ref == cmRef("a") {
-			return source.Use{Scope: scope, Snapshot: of(cm)}, true
+			return source.SourceState{Usages: scope, Snapshot: of(cm)}, true
 		}
 	}
-	return source.Use{}, false
+	return source.SourceState{}, false
 }
 
 func randomConfigMap(r *rand.Rand) *corev1.ConfigMap {
@@ -32,22 +32,22 @@ func randomConfigMap(r *rand.Rand) *corev1.ConfigMap {
 // What was just recorded has not changed, and says the same after it was text.
 func TestPropertyRecordedIsUnchanged(t *testing.T) {
 	t.Parallel()
-	sealer := sealerOf(t, 1)
+	digester := digesterOf(t, 1)
 	for seed := range uint64(2000) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		use, used := randomUse(r, randomConfigMap(r))
 		if !used {
 			continue
 		}
-		record := sealer.Record(use)
-		if diff := sealer.Diff(use, record); !cmp.Equal(diff, source.Diff{}) {
+		record := digester.Record(use)
+		if diff := digester.Diff(use, record); !cmp.Equal(diff, source.Diff{}) {
 			t.Fatalf("seed %d: %+v in %+v", seed, diff, use)
 		}
-		text, err := sealer.Encode(source.Baseline{Records: map[source.Ref]source.Record{cmRef("a"): record}})
+		text, err := digester.Encode(source.Baseline{Records: map[source.Ref]source.Record{cmRef("a"): record}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		decoded, ok := sealer.Decode(obj.Namespace, text)
+		decoded, ok := digester.Decode(obj.Namespace, text)
 		if !ok || !decoded.Records[cmRef("a")].Equal(record) {
 			t.Fatalf("seed %d: %+v became %+v", seed, record, decoded)
 		}
@@ -55,14 +55,14 @@ func TestPropertyRecordedIsUnchanged(t *testing.T) {
 }
 
 // seen is what the pods get of a source: by each usage, the content of each key.
-func seen(use source.Use) map[string]source.Digest {
+func seen(use source.SourceState) map[string]source.Digest {
 	all := map[string]source.Digest{}
 	if use.Snapshot == nil {
 		return all
 	}
-	for _, u := range use.Scope.Usages {
+	for _, u := range use.Usages.Usages {
 		for key, entry := range use.Snapshot.Keys {
-			alone := source.Scope{Ref: u.Ref, Usages: []source.Usage{u}}
+			alone := source.SourceUsages{Ref: u.Ref, Usages: []source.Usage{u}}
 			if live, frozen := alone.Reach(key, entry.Binary); live || frozen {
 				all[string(u.Via)+"/"+u.Container+"/"+key] = entry.Digest
 			}
@@ -92,7 +92,7 @@ func edited(r *rand.Rand, cm *corev1.ConfigMap) *corev1.ConfigMap {
 // One template, two contents: a change is seen if, and only if, the pods get something else.
 func TestPropertyChangesAreThoseThatPodsSee(t *testing.T) {
 	t.Parallel()
-	sealer := sealerOf(t, 1)
+	digester := digesterOf(t, 1)
 	counts := map[bool]int{}
 	for seed := range uint64(3000) {
 		r := rand.New(rand.NewPCG(seed, 2))
@@ -101,11 +101,11 @@ func TestPropertyChangesAreThoseThatPodsSee(t *testing.T) {
 		if !used {
 			continue
 		}
-		after := source.Use{Scope: before.Scope, Snapshot: of(edited(r, cm))}
-		record := sealer.Record(before)
-		diff := sealer.Diff(after, record)
+		after := source.SourceState{Usages: before.Usages, Snapshot: of(edited(r, cm))}
+		record := digester.Record(before)
+		diff := digester.Diff(after, record)
 		if diff.Uncovered {
-			t.Fatalf("seed %d: uncovered, although the template is the same: %+v", seed, before.Scope)
+			t.Fatalf("seed %d: uncovered, although the template is the same: %+v", seed, before.Usages)
 		}
 		want := !cmp.Equal(seen(before), seen(after))
 		if got := len(diff.Changes) > 0; got != want {
@@ -126,7 +126,7 @@ func TestPropertyChangesAreThoseThatPodsSee(t *testing.T) {
 // Two templates, one content: nothing of it is a change.
 func TestPropertyAnEditOfTheTemplateIsNoChange(t *testing.T) {
 	t.Parallel()
-	sealer := sealerOf(t, 1)
+	digester := digesterOf(t, 1)
 	for seed := range uint64(3000) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		before, used := randomUse(r, randomConfigMap(r))
@@ -135,40 +135,40 @@ func TestPropertyAnEditOfTheTemplateIsNoChange(t *testing.T) {
 			continue
 		}
 		after.Snapshot = before.Snapshot
-		if diff := sealer.Diff(after, sealer.Record(before)); len(diff.Changes) > 0 {
-			t.Fatalf("seed %d: %+v\n%+v\n%+v", seed, diff, before, after.Scope)
+		if diff := digester.Diff(after, digester.Record(before)); len(diff.Changes) > 0 {
+			t.Fatalf("seed %d: %+v\n%+v\n%+v", seed, diff, before, after.Usages)
 		}
 	}
 }
 
 // Whatever somebody writes into the annotation, it is a baseline or it is none.
 func FuzzDecode(f *testing.F) {
-	sealer := sealerOf(f, 1)
-	text, err := sealer.Encode(full(f, sealer))
+	digester := digesterOf(f, 1)
+	text, err := digester.Encode(full(f, digester))
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(text)
 	f.Add(text + "}")
-	f.Add(`{"v":1,"key":"` + sealer.ID() + `","sources":{"ConfigMap/a/b":{"keys":{"":"x"}}}}`)
-	f.Add(`{"v":1,"key":"` + sealer.ID() + `","sources":{"Secret/a":null}}`)
+	f.Add(`{"v":1,"key":"` + digester.ID() + `","sources":{"ConfigMap/a/b":{"keys":{"":"x"}}}}`)
+	f.Add(`{"v":1,"key":"` + digester.ID() + `","sources":{"Secret/a":null}}`)
 	f.Add(`[[[[`)
 	f.Fuzz(func(t *testing.T, text string) {
-		first, ok := sealer.Decode(obj.Namespace, text)
+		first, ok := digester.Decode(obj.Namespace, text)
 		if !ok {
 			return
 		}
-		encoded, err := sealer.Encode(first)
+		encoded, err := digester.Encode(first)
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, ok := sealer.Decode(obj.Namespace, encoded)
+		again, ok := digester.Decode(obj.Namespace, encoded)
 		if diff := cmp.Diff(first, again, cmpopts.EquateEmpty()); !ok || diff != "" {
 			t.Errorf("understood %t (-first +again):\n%s", ok, diff)
 		}
 		for ref, record := range first.Records {
-			scope := source.Scope{Ref: ref, Usages: []source.Usage{{Ref: ref, Via: source.ViaVolume}}}
-			sealer.Diff(source.Use{Scope: scope, Snapshot: of(obj.ConfigMap("a", "k", "1"))}, record)
+			scope := source.SourceUsages{Ref: ref, Usages: []source.Usage{{Ref: ref, Via: source.ViaVolume}}}
+			digester.Diff(source.SourceState{Usages: scope, Snapshot: of(obj.ConfigMap("a", "k", "1"))}, record)
 			scope.MissingKeys(of(obj.ConfigMap("a")), record)
 		}
 	})
@@ -208,7 +208,7 @@ func FuzzUsages(f *testing.F) {
 			}
 		}
 		count := 0
-		for _, scope := range source.Scopes(usages) {
+		for _, scope := range source.GroupUsages(usages) {
 			count += len(scope.Usages)
 		}
 		if count != len(usages) {

@@ -5,55 +5,54 @@ import (
 	"slices"
 )
 
-// foldAbove is the number of keys from which a record keeps one seal for all
-// of them together. 100 keys take about 3 kB of the 256 kB that the
-// annotations of an object may have (k8s.io/apimachinery/pkg/api/validation).
+// foldAbove is the number of keys from which a record keeps one keyed digest for all of them together. 100 keys take
+// about 3 kB of the 256 kB that the annotations of an object may have (k8s.io/apimachinery/pkg/api/validation).
 const foldAbove = 100
 
 // Record is what a workload is known to have taken up of one source.
 type Record struct {
-	// Absent tells that there was no such source. Nothing else is set then.
+	// Absent reports whether there was no such source. Nothing else is set then.
 	Absent bool `json:"absent,omitempty"`
-	// All tells that every key was covered, also such as did not exist.
+	// All reports whether every key was covered, also such as did not exist.
 	All bool `json:"all,omitempty"`
-	// Binary tells that All includes binaryData.
+	// Binary reports whether All includes binaryData.
 	Binary bool `json:"binary,omitempty"`
-	// Keys are the covered keys with their seals. The seal is empty for a key
-	// that was named and did not exist.
-	Keys map[string]Seal `json:"keys,omitempty"`
-	// Fold replaces Keys for a source of which more than 100 keys are used.
-	Fold Seal `json:"fold,omitempty"`
+	// Keys are the covered keys with their keyed digests. The keyed digest is empty for a key that was named and did
+	// not exist.
+	Keys map[string]KeyedDigest `json:"keys,omitempty"`
+	// Fold replaces Keys for a source with more than 100 used keys.
+	Fold KeyedDigest `json:"fold,omitempty"`
 	// Folded identifies the selection of keys that Fold covers.
-	Folded Seal `json:"folded,omitempty"`
+	Folded KeyedDigest `json:"folded,omitempty"`
 }
 
 // Record returns what a pod that starts now takes up of the source.
-func (s Sealer) Record(use Use) Record {
+func (s Digester) Record(use SourceState) Record {
 	if use.Snapshot == nil {
 		return Record{Absent: true}
 	}
-	scope, snapshot := use.Scope, use.Snapshot
-	present, sel := scope.present(snapshot), scope.selection()
+	scope, snapshot := use.Usages, use.Snapshot
+	present, sel := scope.present(snapshot), scope.keySet()
 	if len(present) > foldAbove {
 		return Record{Fold: s.fold(scope, snapshot), Folded: s.selection(sel)}
 	}
 	record := Record{All: sel.all, Binary: sel.binary}
 	if len(present)+len(sel.named) > 0 {
-		record.Keys = make(map[string]Seal, len(present))
+		record.Keys = make(map[string]KeyedDigest, len(present))
 	}
 	for _, key := range sel.named {
 		record.Keys[key] = ""
 		if entry, ok := snapshot.Keys[key]; ok { // also in binaryData, where the environment does not see it
-			record.Keys[key] = s.seal(scope.Ref, key, entry)
+			record.Keys[key] = s.keyed(scope.Ref, key, entry)
 		}
 	}
 	for _, key := range present {
-		record.Keys[key] = s.seal(scope.Ref, key, snapshot.Keys[key])
+		record.Keys[key] = s.keyed(scope.Ref, key, snapshot.Keys[key])
 	}
 	return record
 }
 
-func (s Sealer) selection(sel selection) Seal {
+func (s Digester) selection(sel keySet) KeyedDigest {
 	parts := []string{"some"}
 	switch {
 	case sel.binary:
@@ -68,7 +67,7 @@ func (s Sealer) selection(sel selection) Seal {
 type Change struct {
 	// Key is the name, or "" where only the source as a whole is known to have changed.
 	Key string
-	// Live and Frozen tell how the key arrives in the pods.
+	// Live and Frozen say how the key arrives in the pods.
 	Live, Frozen bool
 }
 
@@ -76,56 +75,56 @@ type Change struct {
 type Diff struct {
 	// Changes are the changed keys, sorted by name.
 	Changes []Change
-	// Uncovered tells that the workload uses something of the source that the
-	// record says nothing about.
+	// Uncovered reports whether the workload uses something of the source that the record says nothing about.
 	Uncovered bool
-	// Created and Deleted tell that the source came to be or ceased to be.
-	// Changes then has one entry without a name, or none if the workload sees
-	// nothing of it: an optional key that the source does not have either.
+	// Created and Deleted report that the source came to be or ceased to be. Changes then has one entry without a name,
+	// or none if the workload sees nothing of it: an optional key that the source does not have either.
 	Created, Deleted bool
-	// Replaces tells that a file or variable has content of something else than before, which one hid the other. That the
-	// source came to be or ceased to be is then an edit of what is there.
+	// Replaces reports whether a file or variable has content of something else than before, which one hid the other.
+	// That the source came to be or ceased to be is then an edit of what is there.
 	Replaces bool
-	// Hidden tells that there is a change which is not among Changes, since something else hides it and did before.
+	// Hidden reports whether there is a change which is not among Changes, since something else hides it and did
+	// before.
 	Hidden bool
 }
 
 // Diff compares a source with a record of it, like with like: only keys that
 // are used now and that the record covers count.
-func (s Sealer) Diff(use Use, record Record) Diff {
+func (s Digester) Diff(use SourceState, record Record) Diff {
 	return s.diff(use, record, func(Usage, string) (bool, bool) { return true, false })
 }
 
-// counting tells whether a change of a key reaches the pods by a usage, and whether it replaces the content of something else.
+// counting reports whether a change of a key reaches the pods by a usage, and whether it replaces the content of
+// something else.
 type counting func(u Usage, key string) (counts, replaces bool)
 
-func (s Sealer) diff(use Use, record Record, counts counting) Diff {
+func (s Digester) diff(use SourceState, record Record, counts counting) Diff {
 	switch {
 	case use.Snapshot == nil && record.Absent:
 		return Diff{}
 	case use.Snapshot == nil && record.Fold != "":
-		return Diff{Deleted: true, Changes: use.Scope.whole()}
+		return Diff{Deleted: true, Changes: use.Usages.whole()}
 	case use.Snapshot == nil:
-		gone := s.diffKeys(Use{Scope: use.Scope, Snapshot: &Snapshot{}}, record, counts)
-		return Diff{Deleted: true, Changes: use.Scope.together(gone.Changes), Replaces: gone.Replaces, Hidden: gone.Hidden}
+		gone := s.diffKeys(SourceState{Usages: use.Usages, Snapshot: &Snapshot{}}, record, counts)
+		return Diff{Deleted: true, Changes: use.Usages.together(gone.Changes), Replaces: gone.Replaces, Hidden: gone.Hidden}
 	case record.Absent:
 		come := s.diffKeys(use, Record{All: true, Binary: true}, counts)
-		return Diff{Created: true, Changes: use.Scope.together(come.Changes), Replaces: come.Replaces, Hidden: come.Hidden}
+		return Diff{Created: true, Changes: use.Usages.together(come.Changes), Replaces: come.Replaces, Hidden: come.Hidden}
 	case record.Fold != "":
-		if record.Folded != s.selection(use.Scope.selection()) {
+		if record.Folded != s.selection(use.Usages.keySet()) {
 			return Diff{Uncovered: true}
 		}
-		if record.Fold != s.fold(use.Scope, use.Snapshot) {
-			return Diff{Changes: use.Scope.whole()}
+		if record.Fold != s.fold(use.Usages, use.Snapshot) {
+			return Diff{Changes: use.Usages.whole()}
 		}
 		return Diff{}
 	}
 	return s.diffKeys(use, record, counts)
 }
 
-func (s Sealer) diffKeys(use Use, record Record, counts counting) Diff {
+func (s Digester) diffKeys(use SourceState, record Record, counts counting) Diff {
 	var diff Diff
-	sel := use.Scope.selection()
+	sel := use.Usages.keySet()
 	if (sel.all && !record.All) || (sel.binary && !record.Binary) {
 		diff.Uncovered = true
 	}
@@ -143,15 +142,15 @@ func (s Sealer) diffKeys(use Use, record Record, counts counting) Diff {
 		entry, exists := use.Snapshot.Keys[key]
 		before, covered := record.Keys[key]
 		if !covered && (!record.All || (exists && entry.Binary && !record.Binary)) {
-			live, frozen := use.Scope.Reach(key, entry.Binary)
+			live, frozen := use.Usages.Reach(key, entry.Binary)
 			diff.Uncovered = diff.Uncovered || live || frozen
 			continue
 		}
-		var now Seal
+		var now KeyedDigest
 		if exists {
-			now = s.seal(use.Scope.Ref, key, entry)
+			now = s.keyed(use.Usages.Ref, key, entry)
 		}
-		use.Scope.differs(&diff, key, before, now, counts)
+		use.Usages.differs(&diff, key, before, now, counts)
 	}
 	return diff
 }
@@ -159,7 +158,7 @@ func (s Sealer) diffKeys(use Use, record Record, counts counting) Diff {
 // differs notes by which ways two contents of a key, "" for none, differ to the
 // pods. They need not differ in all: a key that moves from data to binaryData
 // leaves the environment and stays in volumes.
-func (s Scope) differs(diff *Diff, key string, before, now Seal, counts counting) {
+func (s SourceUsages) differs(diff *Diff, key string, before, now KeyedDigest, counts counting) {
 	if before == now {
 		return
 	}
@@ -178,22 +177,22 @@ func (s Scope) differs(diff *Diff, key string, before, now Seal, counts counting
 }
 
 // sees returns what of a key arrives by a usage, "" for nothing.
-func (u Usage) sees(key string, content Seal) Seal {
+func (u Usage) sees(key string, content KeyedDigest) KeyedDigest {
 	if content == "" || !u.consumes(key, content.binary()) {
 		return ""
 	}
 	return content.plain()
 }
 
-// whole is a change of a source of which no more is known.
-func (s Scope) whole() []Change {
+// whole is a change of a source when no more is known.
+func (s SourceUsages) whole() []Change {
 	live, frozen := s.reach(func(Usage) bool { return true })
 	return []Change{{Live: live, Frozen: frozen}}
 }
 
 // together is one change in place of several. Of a source that an annotation
 // names it is not known what the pods see, so that its being there is a change.
-func (s Scope) together(changes []Change) []Change {
+func (s SourceUsages) together(changes []Change) []Change {
 	if slices.ContainsFunc(s.Usages, func(u Usage) bool { return u.Via == ViaNamed }) {
 		return s.whole()
 	}
@@ -208,13 +207,13 @@ func (s Scope) together(changes []Change) []Change {
 	return []Change{all}
 }
 
-// saysNothing tells that a record may be one of which it is not known what the pods have: it covers all and has no key, and
-// so differs from any content.
+// saysNothing reports whether a record may say nothing about what the pods have: it covers all and has no key, and so
+// differs from any content.
 func (r Record) saysNothing() bool {
 	return r.All && r.Binary && len(r.Keys) == 0 && r.Fold == ""
 }
 
-// Equal tells whether two records say the same.
+// Equal reports whether two records say the same.
 func (r Record) Equal(other Record) bool {
 	return r.Absent == other.Absent && r.All == other.All && r.Binary == other.Binary &&
 		r.Fold == other.Fold && r.Folded == other.Folded && maps.Equal(r.Keys, other.Keys)

@@ -12,18 +12,18 @@ import (
 	"inpod.dev/inpod/internal/source"
 )
 
-// sealerOf returns a sealer whose key is 32 times the same byte.
-func sealerOf(tb testing.TB, b byte) source.Sealer {
+// digesterOf returns a digester whose key is 32 times the same byte.
+func digesterOf(tb testing.TB, b byte) source.Digester {
 	tb.Helper()
 	key := make([]byte, 32)
 	for i := range key {
 		key[i] = b
 	}
-	sealer, err := source.NewSealer(key)
+	digester, err := source.NewDigester(key)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return sealer
+	return digester
 }
 
 // state is a template and the ConfigMap "a", nil for none.
@@ -32,9 +32,9 @@ type state struct {
 	cm   *corev1.ConfigMap
 }
 
-func (s state) use(tb testing.TB) source.Use {
+func (s state) use(tb testing.TB) source.SourceState {
 	tb.Helper()
-	return source.Use{Scope: scopeOf(tb, cmRef("a"), s.uses...), Snapshot: of(s.cm)}
+	return source.SourceState{Usages: scopeOf(tb, cmRef("a"), s.uses...), Snapshot: of(s.cm)}
 }
 
 // keys returns a ConfigMap "a" with so many keys.
@@ -172,7 +172,7 @@ func TestDiff(t *testing.T) {
 		"the 101st key goes":                 {state{volume, keys(101)}, state{volume, keys(100)}, changes(live(""))},
 		"many keys, deleted":                 {state{volume, keys(101)}, state{volume, nil}, source.Diff{Deleted: true, Changes: []source.Change{live("")}}},
 		"many keys, created":                 {state{volume, nil}, state{volume, keys(101)}, source.Diff{Created: true, Changes: []source.Change{live("")}}},
-		"many keys of which one is used":     {before: state{parts(obj.Env(a, "key-007")), keys(500)}, after: state{parts(obj.Env(a, "key-007")), keys(400)}},
+		"many keys, one of them used":        {before: state{parts(obj.Env(a, "key-007")), keys(500)}, after: state{parts(obj.Env(a, "key-007")), keys(400)}},
 		"many keys, a usage of all is added": {state{parts(obj.Env(a, "key-007")), keys(101)}, state{volume, keys(101)}, source.Diff{Uncovered: true}},
 		"many keys, all usages but one go":   {state{volume, keys(101)}, state{parts(obj.Env(a, "key-007")), keys(101)}, source.Diff{Uncovered: true}},
 		"many keys, a usage of one is added": {
@@ -187,13 +187,13 @@ func TestDiff(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			sealer := sealerOf(t, 1)
-			record := sealer.Record(tc.before.use(t))
-			if diff := cmp.Diff(tc.want, sealer.Diff(tc.after.use(t), record), cmpopts.EquateEmpty()); diff != "" {
+			digester := digesterOf(t, 1)
+			record := digester.Record(tc.before.use(t))
+			if diff := cmp.Diff(tc.want, digester.Diff(tc.after.use(t), record), cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 			// Once recorded, nothing is left.
-			if rest := sealer.Diff(tc.after.use(t), sealer.Record(tc.after.use(t))); !cmp.Equal(rest, source.Diff{}) {
+			if rest := digester.Diff(tc.after.use(t), digester.Record(tc.after.use(t))); !cmp.Equal(rest, source.Diff{}) {
 				t.Errorf("right after it was recorded: %+v", rest)
 			}
 		})
@@ -203,7 +203,7 @@ func TestDiff(t *testing.T) {
 // Nothing is known of how a source that only an annotation names is used, so that its being there is a change.
 func TestDiffOfANamedSource(t *testing.T) {
 	t.Parallel()
-	scope := source.Scope{Ref: cmRef("a"), Usages: []source.Usage{{Ref: cmRef("a"), Via: source.ViaNamed}}}
+	scope := source.SourceUsages{Ref: cmRef("a"), Usages: []source.Usage{{Ref: cmRef("a"), Via: source.ViaNamed}}}
 	for name, tc := range map[string]struct {
 		before, after *corev1.ConfigMap
 		want          source.Diff
@@ -214,8 +214,8 @@ func TestDiffOfANamedSource(t *testing.T) {
 		"created empty":  {nil, obj.ConfigMap("a"), source.Diff{Created: true, Changes: []source.Change{frozen("")}}},
 		"deleted, empty": {obj.ConfigMap("a"), nil, source.Diff{Deleted: true, Changes: []source.Change{frozen("")}}},
 	} {
-		sealer := sealerOf(t, 1)
-		got := sealer.Diff(source.Use{Scope: scope, Snapshot: of(tc.after)}, sealer.Record(source.Use{Scope: scope, Snapshot: of(tc.before)}))
+		digester := digesterOf(t, 1)
+		got := digester.Diff(source.SourceState{Usages: scope, Snapshot: of(tc.after)}, digester.Record(source.SourceState{Usages: scope, Snapshot: of(tc.before)}))
 		if diff := cmp.Diff(tc.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
@@ -224,21 +224,21 @@ func TestDiffOfANamedSource(t *testing.T) {
 
 func TestRecordEqual(t *testing.T) {
 	t.Parallel()
-	base := source.Record{All: true, Binary: true, Keys: map[string]source.Seal{"k": "1"}}
-	if !base.Equal(source.Record{All: true, Binary: true, Keys: map[string]source.Seal{"k": "1"}}) {
+	base := source.Record{All: true, Binary: true, Keys: map[string]source.KeyedDigest{"k": "1"}}
+	if !base.Equal(source.Record{All: true, Binary: true, Keys: map[string]source.KeyedDigest{"k": "1"}}) {
 		t.Error("two records that say the same are not equal")
 	}
-	if !(source.Record{}).Equal(source.Record{Keys: map[string]source.Seal{}}) {
+	if !(source.Record{}).Equal(source.Record{Keys: map[string]source.KeyedDigest{}}) {
 		t.Error("no keys and an empty list of keys are not equal")
 	}
 	for name, other := range map[string]source.Record{
-		"absent":      {Absent: true},
-		"not all":     {Binary: true, Keys: base.Keys},
-		"not binary":  {All: true, Keys: base.Keys},
-		"another key": {All: true, Binary: true, Keys: map[string]source.Seal{"l": "1"}},
-		"other seal":  {All: true, Binary: true, Keys: map[string]source.Seal{"k": "2"}},
-		"fold":        {All: true, Binary: true, Keys: base.Keys, Fold: "1"},
-		"folded":      {All: true, Binary: true, Keys: base.Keys, Folded: "1"},
+		"absent":             {Absent: true},
+		"not all":            {Binary: true, Keys: base.Keys},
+		"not binary":         {All: true, Keys: base.Keys},
+		"another key":        {All: true, Binary: true, Keys: map[string]source.KeyedDigest{"l": "1"}},
+		"other keyed digest": {All: true, Binary: true, Keys: map[string]source.KeyedDigest{"k": "2"}},
+		"fold":               {All: true, Binary: true, Keys: base.Keys, Fold: "1"},
+		"folded":             {All: true, Binary: true, Keys: base.Keys, Folded: "1"},
 	} {
 		if base.Equal(other) {
 			t.Errorf("%s: equal", name)

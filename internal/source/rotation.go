@@ -24,7 +24,7 @@ type Rotation struct {
 	Ref Ref
 	// Volume is the name of the volume, and Path where Container mounts it.
 	Volume, Container, Path string
-	// Frozen tells that it is mounted with subPath or subPathExpr. The kubelet never renews it there.
+	// Frozen reports whether it is mounted with subPath or subPathExpr. The kubelet never renews it there.
 	Frozen bool
 }
 

@@ -5,42 +5,42 @@ import (
 	"slices"
 )
 
-// Scope is how one workload uses one source, over all of its usages.
-type Scope struct {
+// SourceUsages is how one workload uses one source, over all of its usages.
+type SourceUsages struct {
 	Ref    Ref
 	Usages []Usage
 }
 
-// Use is a source as one workload uses it: how, and what is there. Snapshot is
+// SourceState is a source as one workload uses it: how, and what is there. Snapshot is
 // nil if the source does not exist.
-type Use struct {
-	Scope    Scope
+type SourceState struct {
+	Usages   SourceUsages
 	Snapshot *Snapshot
-	// Unseen tells that a source without a Snapshot may exist: its kind is not watched, or it may lack the label that is asked for.
+	// Unseen reports whether a source without a Snapshot may exist: its kind is not watched, or it may lack the label
+	// that is asked for.
 	Unseen bool
 }
 
-// Scopes groups usages by source, ordered by [Ref.Compare].
-func Scopes(usages []Usage) []Scope {
-	var scopes []Scope
+// GroupUsages groups usages by source, ordered by [Ref.Compare].
+func GroupUsages(usages []Usage) []SourceUsages {
+	var scopes []SourceUsages
 	for _, u := range usages {
-		at, found := slices.BinarySearchFunc(scopes, u.Ref, func(s Scope, ref Ref) int { return s.Ref.Compare(ref) })
+		at, found := slices.BinarySearchFunc(scopes, u.Ref, func(s SourceUsages, ref Ref) int { return s.Ref.Compare(ref) })
 		if !found {
-			scopes = slices.Insert(scopes, at, Scope{Ref: u.Ref})
+			scopes = slices.Insert(scopes, at, SourceUsages{Ref: u.Ref})
 		}
 		scopes[at].Usages = append(scopes[at].Usages, u)
 	}
 	return scopes
 }
 
-// Reach tells in which ways a key arrives in the pods: live, frozen, both or,
-// for a key that is not used, neither.
-func (s Scope) Reach(key string, binary bool) (live, frozen bool) {
+// Reach returns in which ways a key arrives in the pods: live, frozen, both or, for a key that is not used, neither.
+func (s SourceUsages) Reach(key string, binary bool) (live, frozen bool) {
 	return s.reach(func(u Usage) bool { return u.consumes(key, binary) })
 }
 
-// reach tells whether there are live and frozen ones among the usages that count.
-func (s Scope) reach(counts func(Usage) bool) (live, frozen bool) {
+// reach reports whether there are live and frozen ones among the usages that count.
+func (s SourceUsages) reach(counts func(Usage) bool) (live, frozen bool) {
 	for _, u := range s.Usages {
 		if !counts(u) {
 			continue
@@ -54,8 +54,8 @@ func (s Scope) reach(counts func(Usage) bool) (live, frozen bool) {
 	return live, frozen
 }
 
-// Required tells whether a new pod could not start without the source.
-func (s Scope) Required() bool {
+// Required reports whether a new pod could not start without the source.
+func (s SourceUsages) Required() bool {
 	return slices.ContainsFunc(s.Usages, Usage.required)
 }
 
@@ -63,7 +63,7 @@ func (u Usage) required() bool { return !u.Optional && u.Via != ViaNamed }
 
 // MissingKeys returns the keys that the source does not have and without
 // which a new pod could not do what the running ones do, sorted.
-func (s Scope) MissingKeys(snapshot *Snapshot, before Record) []string {
+func (s SourceUsages) MissingKeys(snapshot *Snapshot, before Record) []string {
 	missing := map[string]struct{}{}
 	for _, u := range s.Usages {
 		if !u.required() {
@@ -95,7 +95,7 @@ func (u Usage) needs(before Record) []string {
 }
 
 // present returns the keys that are used and exist, sorted.
-func (s Scope) present(snapshot *Snapshot) []string {
+func (s SourceUsages) present(snapshot *Snapshot) []string {
 	var keys []string
 	for key, entry := range snapshot.Keys {
 		if live, frozen := s.Reach(key, entry.Binary); live || frozen {
@@ -106,16 +106,16 @@ func (s Scope) present(snapshot *Snapshot) []string {
 	return keys
 }
 
-// selection is which keys a scope covers, whether they exist or not.
-type selection struct {
-	// all tells that every key counts; binary that this includes binaryData.
+// keySet is which keys a scope covers, whether they exist or not.
+type keySet struct {
+	// all reports whether every key counts; binary that this includes binaryData.
 	all, binary bool
 	// named are the keys that count one by one, sorted.
 	named []string
 }
 
-func (s Scope) selection() selection {
-	var sel selection
+func (s SourceUsages) keySet() keySet {
+	var sel keySet
 	named := map[string]struct{}{}
 	for _, u := range s.Usages {
 		if u.Keys == nil {

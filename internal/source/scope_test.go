@@ -13,15 +13,15 @@ import (
 )
 
 // scopeOf returns how a template uses one source.
-func scopeOf(tb testing.TB, ref source.Ref, parts ...obj.Part) source.Scope {
+func scopeOf(tb testing.TB, ref source.Ref, parts ...obj.Part) source.SourceUsages {
 	tb.Helper()
-	for _, scope := range source.Scopes(source.Usages(obj.Namespace, obj.Spec(parts...))) {
+	for _, scope := range source.GroupUsages(source.Usages(obj.Namespace, obj.Spec(parts...))) {
 		if scope.Ref == ref {
 			return scope
 		}
 	}
 	tb.Fatalf("the template does not use %s", ref)
-	return source.Scope{}
+	return source.SourceUsages{}
 }
 
 // of returns the snapshot of a ConfigMap; nil gives nil.
@@ -38,7 +38,7 @@ func TestScopes(t *testing.T) {
 		obj.Mount(obj.Sec("z")), obj.Mount(obj.CM("z")), obj.Env(obj.CM("a"), "k"), obj.EnvFrom(obj.CM("z")), obj.CSI("a"),
 	))
 	var got []string
-	for _, scope := range source.Scopes(usages) {
+	for _, scope := range source.GroupUsages(usages) {
 		line := []string{scope.Ref.String()}
 		for _, u := range scope.Usages {
 			line = append(line, string(u.Via))
@@ -51,7 +51,7 @@ func TestScopes(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if source.Scopes(nil) != nil {
+	if source.GroupUsages(nil) != nil {
 		t.Error("no usages have a scope")
 	}
 }
@@ -106,7 +106,7 @@ func TestRequired(t *testing.T) {
 			t.Errorf("%s: %t", name, got)
 		}
 	}
-	named := source.Scope{Ref: cmRef("a"), Usages: []source.Usage{{Ref: cmRef("a"), Via: source.ViaNamed}}}
+	named := source.SourceUsages{Ref: cmRef("a"), Usages: []source.Usage{{Ref: cmRef("a"), Via: source.ViaNamed}}}
 	if named.Required() {
 		t.Error("a source that an annotation names is required, although pods start without it")
 	}
@@ -114,7 +114,7 @@ func TestRequired(t *testing.T) {
 
 func TestMissingKeys(t *testing.T) {
 	t.Parallel()
-	had := source.Record{Keys: map[string]source.Seal{"k": "abc", "l": ""}}
+	had := source.Record{Keys: map[string]source.KeyedDigest{"k": "abc", "l": ""}}
 	full := obj.ConfigMap("a", "other", "x")
 	for name, tc := range map[string]struct {
 		parts  []obj.Part

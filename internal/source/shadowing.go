@@ -12,9 +12,9 @@ import (
 // It is a function of the template, of what is there, and of what is recorded: records have the hidden keys as well, so that
 // they say the same whatever hides them later.
 type Shadowing struct {
-	sealer Sealer
-	uses   map[Ref]Use
-	before map[Ref]Record
+	digester Digester
+	uses     map[Ref]SourceState
+	before   map[Ref]Record
 	// own is the source whose changes are asked for, and record that of it.
 	own    Ref
 	record Record
@@ -23,7 +23,7 @@ type Shadowing struct {
 
 // known is what a Shadowing has worked out and needs for each key again: a source and a layer may have very many.
 type known struct {
-	folds  map[Ref]Seal
+	folds  map[Ref]KeyedDigest
 	layers map[*Layer]index
 	// folded and indexed are how often either was worked out.
 	folded, indexed int
@@ -37,30 +37,30 @@ type index struct {
 // Shadowing returns which keys hide which others, of all sources of a template, followed or not, and what is recorded of
 // them. Of a source without a record, and of a key that its record does not cover, it is taken that they were as they are;
 // and of one that is not seen, that it is as it was.
-func (s Sealer) Shadowing(uses []Use, before map[Ref]Record) Shadowing {
-	h := Shadowing{sealer: s, uses: make(map[Ref]Use, len(uses)), before: before}
-	h.known = &known{folds: map[Ref]Seal{}, layers: map[*Layer]index{}}
+func (s Digester) Shadowing(uses []SourceState, before map[Ref]Record) Shadowing {
+	h := Shadowing{digester: s, uses: make(map[Ref]SourceState, len(uses)), before: before}
+	h.known = &known{folds: map[Ref]KeyedDigest{}, layers: map[*Layer]index{}}
 	for _, use := range uses {
-		h.uses[use.Scope.Ref] = use
+		h.uses[use.Usages.Ref] = use
 	}
 	return h
 }
 
-// Diff is [Sealer.Diff] without the changes of what is and was hidden.
-func (h Shadowing) Diff(use Use, record Record) Diff {
-	if !use.Scope.meets() {
-		return h.sealer.Diff(use, record)
+// Diff is [Digester.Diff] without the changes of what is and was hidden.
+func (h Shadowing) Diff(use SourceState, record Record) Diff {
+	if !use.Usages.meets() {
+		return h.digester.Diff(use, record)
 	}
-	h.own, h.record = use.Scope.Ref, record
-	diff := h.sealer.diff(use, record, h.counts)
+	h.own, h.record = use.Usages.Ref, record
+	diff := h.digester.diff(use, record, h.counts)
 	if diff.Deleted && record.Fold != "" {
-		diff.Replaces = slices.ContainsFunc(use.Scope.Usages, h.uncovers)
+		diff.Replaces = slices.ContainsFunc(use.Usages.Usages, h.uncovers)
 	}
 	return diff
 }
 
-// uncovers tells of a usage of a source that is gone, and of which it is not known which keys it had, that something shows
-// which it may have hidden.
+// uncovers reports whether, where a source is gone and its keys are not known, something shows which it may have
+// hidden.
 func (h Shadowing) uncovers(u Usage) bool {
 	if u.Place == nil {
 		return false
@@ -91,7 +91,8 @@ func (h Shadowing) uncovers(u Usage) bool {
 	return false
 }
 
-// counts tells whether a change of a key of a usage reaches the pods, and whether it replaces the content of something else.
+// counts reports whether a change of a key of a usage reaches the pods, and whether it replaces the content of
+// something else.
 func (h Shadowing) counts(u Usage, key string) (counts, replaces bool) {
 	if u.Place == nil {
 		return true, false
@@ -134,8 +135,8 @@ type found struct {
 	layer    int
 	ref      Ref
 	key      string
-	// seal is of content that is recorded, also for what is not seen now, and entry of content that is there.
-	seal  Seal
+	// keyed is of content that is recorded, also for what is not seen now, and entry of content that is there.
+	keyed KeyedDigest
 	entry Entry
 }
 
@@ -148,11 +149,11 @@ const (
 )
 
 // winner returns what has a name, seen from the last layer; absent for nothing.
-func (h Shadowing) winner(place Place, name string, look func(Layer, string) found) found {
+func (h Shadowing) winner(place Place, name string, read func(Layer, string) found) found {
 	for at := range slices.Backward(place) {
 		layer := &place[at]
 		for _, key := range slices.Backward(h.keys(layer, name)) {
-			if f := look(*layer, key); f.presence != absent {
+			if f := read(*layer, key); f.presence != absent {
 				f.layer, f.ref, f.key = at, layer.Ref, key
 				return f
 			}
@@ -204,14 +205,14 @@ func (h Shadowing) was(l Layer, key string) found {
 	case record.saysNothing() && h.is(l, key).presence == present:
 		return found{presence: unknown}
 	}
-	seal, covered := record.Keys[key]
+	keyed, covered := record.Keys[key]
 	if !covered && (!record.All || !record.Binary && h.is(l, key).entry.Binary) {
 		return h.is(l, key)
 	}
-	if seal == "" || l.Environment && seal.binary() {
+	if keyed == "" || l.Environment && keyed.binary() {
 		return found{}
 	}
-	return found{presence: present, seal: seal}
+	return found{presence: present, keyed: keyed}
 }
 
 // unseen reports whether a layer is of another source than the one that is asked for, and may be there without being seen.
@@ -226,22 +227,22 @@ func (l Layer) isAlwaysThere() bool { return l.Ref.Kind == ClusterTrustBundle }
 // recorded says what a layer has of a key whose source is not seen: what is recorded, and nothing is known without that.
 func (h Shadowing) recorded(l Layer, key string) found {
 	record, recorded := h.before[l.Ref]
-	seal, covered := record.Keys[key]
+	keyed, covered := record.Keys[key]
 	switch {
 	case record.Absent:
 		return found{}
 	case !recorded || record.Fold != "" || record.saysNothing():
 		return found{presence: unknown}
-	case covered && seal != "" && (!l.Environment || !seal.binary()):
-		return found{presence: present, seal: seal}
+	case covered && keyed != "" && (!l.Environment || !keyed.binary()):
+		return found{presence: present, keyed: keyed}
 	case covered || record.All && (record.Binary || l.Environment):
 		return found{}
 	}
 	return found{presence: unknown}
 }
 
-// differ tells whether two contents of a name differ. One that is recorded is compared by making the record that it would
-// have: a seal is of a source and a key as much as of content.
+// differ reports whether two contents of a name differ. One that is recorded is compared by making the record that it
+// would have: a keyed digest is of a source and a key as much as of content.
 func (h Shadowing) differ(was, is found) bool {
 	switch {
 	case was.presence != is.presence:
@@ -250,22 +251,22 @@ func (h Shadowing) differ(was, is found) bool {
 		return false
 	case was.ref.Name == "" || is.ref.Name == "":
 		return was.ref != is.ref
-	case is.seal != "" && was.seal == "":
-		return h.sealer.seal(is.ref, is.key, was.entry).plain() != is.seal.plain()
-	case is.seal != "":
-		return was.ref != is.ref || was.key != is.key || was.seal.plain() != is.seal.plain()
-	case was.seal == "":
+	case is.keyed != "" && was.keyed == "":
+		return h.digester.keyed(is.ref, is.key, was.entry).plain() != is.keyed.plain()
+	case is.keyed != "":
+		return was.ref != is.ref || was.key != is.key || was.keyed.plain() != is.keyed.plain()
+	case was.keyed == "":
 		return was.entry.Digest != is.entry.Digest
 	}
-	return was.seal.plain() != h.sealer.seal(was.ref, was.key, is.entry).plain()
+	return was.keyed.plain() != h.digester.keyed(was.ref, was.key, is.entry).plain()
 }
 
-// fold is [Sealer.fold], worked out once.
-func (h Shadowing) fold(use Use) Seal {
-	fold, done := h.known.folds[use.Scope.Ref]
+// fold is [Digester.fold], worked out once.
+func (h Shadowing) fold(use SourceState) KeyedDigest {
+	fold, done := h.known.folds[use.Usages.Ref]
 	if !done {
-		fold = h.sealer.fold(use.Scope, use.Snapshot)
-		h.known.folds[use.Scope.Ref] = fold
+		fold = h.digester.fold(use.Usages, use.Snapshot)
+		h.known.folds[use.Usages.Ref] = fold
 		h.known.folded++
 	}
 	return fold
@@ -312,12 +313,12 @@ func (h Shadowing) index(l *Layer) index {
 }
 
 // Hides reports whether anything of the source may hide something else.
-func (s Scope) Hides() bool {
+func (s SourceUsages) Hides() bool {
 	return slices.ContainsFunc(s.Usages, func(u Usage) bool { return u.Place != nil && u.Layer > 0 })
 }
 
-// meets tells whether anything of the source may hide, or be hidden by, something else.
-func (s Scope) meets() bool {
+// meets reports whether anything of the source may hide, or be hidden by, something else.
+func (s SourceUsages) meets() bool {
 	for _, u := range s.Usages {
 		if u.Place != nil {
 			return true

@@ -21,7 +21,7 @@ func keysOf(count int, value string) map[string]string {
 func TestTheWorkOfAShadowingDoesNotGrowWithTheSquareOfTheKeys(t *testing.T) {
 	t.Parallel()
 	const count = 300
-	sealer, err := NewSealer(make([]byte, minKeySize))
+	digester, err := NewDigester(make([]byte, minKeySize))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,26 +46,26 @@ func TestTheWorkOfAShadowingDoesNotGrowWithTheSquareOfTheKeys(t *testing.T) {
 			volume := corev1.Volume{Name: "v"}
 			volume.Projected = &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{projection("base", tc.items), projection("over", nil)}}
 			container := corev1.Container{Name: "c", VolumeMounts: []corev1.VolumeMount{{Name: "v"}}}
-			scopes := Scopes(Usages("default", &corev1.PodSpec{Volumes: []corev1.Volume{volume}, Containers: []corev1.Container{container}}))
-			uses := func(over map[string]string) (uses []Use) {
+			scopes := GroupUsages(Usages("default", &corev1.PodSpec{Volumes: []corev1.Volume{volume}, Containers: []corev1.Container{container}}))
+			uses := func(over map[string]string) (uses []SourceState) {
 				for _, scope := range scopes {
 					snapshot := OfConfigMap(&corev1.ConfigMap{Data: keysOf(count, "1")})
 					if scope.Ref.Name == "over" {
 						snapshot = OfConfigMap(&corev1.ConfigMap{Data: over})
 					}
-					uses = append(uses, Use{Scope: scope, Snapshot: &snapshot})
+					uses = append(uses, SourceState{Usages: scope, Snapshot: &snapshot})
 				}
 				return uses
 			}
 			before := map[Ref]Record{}
 			for _, use := range uses(map[string]string{"k0": "o"}) {
-				before[use.Scope.Ref] = sealer.Record(use)
+				before[use.Usages.Ref] = digester.Record(use)
 			}
 			now := uses(keysOf(count, "o"))
-			shadowing := sealer.Shadowing(now, before)
+			shadowing := digester.Shadowing(now, before)
 			changes := 0
 			for _, use := range now {
-				changes += len(shadowing.Diff(use, before[use.Scope.Ref]).Changes)
+				changes += len(shadowing.Diff(use, before[use.Usages.Ref]).Changes)
 			}
 			if changes != count-1 {
 				t.Errorf("%d changes, want %d", changes, count-1)
@@ -79,11 +79,11 @@ func TestTheWorkOfAShadowingDoesNotGrowWithTheSquareOfTheKeys(t *testing.T) {
 
 func TestAKeyWithoutANameInItsPlaceIsSeen(t *testing.T) {
 	t.Parallel()
-	sealer, err := NewSealer(make([]byte, minKeySize))
+	digester, err := NewDigester(make([]byte, minKeySize))
 	if err != nil {
 		t.Fatal(err)
 	}
-	counts, _ := sealer.Shadowing(nil, nil).counts(Usage{Place: Place{{Names: []Name{{Key: "k", Name: "k"}}}}}, "l")
+	counts, _ := digester.Shadowing(nil, nil).counts(Usage{Place: Place{{Names: []Name{{Key: "k", Name: "k"}}}}}, "l")
 	if !counts {
 		t.Error("its change is hidden")
 	}

@@ -36,10 +36,10 @@ func (s stock) contents(secret bool, name string) map[string]obj.Value {
 }
 
 // uses returns how a template uses what there is.
-func (s stock) uses(spec *corev1.PodSpec) []source.Use {
-	var uses []source.Use
-	for _, scope := range source.Scopes(source.Usages(obj.Namespace, spec)) {
-		use := source.Use{Scope: scope, Snapshot: of(s[scope.Ref])}
+func (s stock) uses(spec *corev1.PodSpec) []source.SourceState {
+	var uses []source.SourceState
+	for _, scope := range source.GroupUsages(source.Usages(obj.Namespace, spec)) {
+		use := source.SourceState{Usages: scope, Snapshot: of(s[scope.Ref])}
 		if use.Snapshot != nil {
 			use.Snapshot.Ref = scope.Ref
 			if scope.Ref.Kind == source.Secret {
@@ -54,24 +54,24 @@ func (s stock) uses(spec *corev1.PodSpec) []source.Use {
 	return uses
 }
 
-func (s stock) records(sealer source.Sealer, spec *corev1.PodSpec) map[source.Ref]source.Record {
+func (s stock) records(digester source.Digester, spec *corev1.PodSpec) map[source.Ref]source.Record {
 	records := map[source.Ref]source.Record{}
 	for _, use := range s.uses(spec) {
-		records[use.Scope.Ref] = sealer.Record(use)
+		records[use.Usages.Ref] = digester.Record(use)
 	}
 	return records
 }
 
 // changesOf says what a Shadowing sees, as "ConfigMap a: k live frozen".
-func changesOf(sealer source.Sealer, spec *corev1.PodSpec, before, after stock) []string {
-	records := before.records(sealer, spec)
+func changesOf(digester source.Digester, spec *corev1.PodSpec, before, after stock) []string {
+	records := before.records(digester, spec)
 	uses := after.uses(spec)
-	shadowing := sealer.Shadowing(uses, records)
+	shadowing := digester.Shadowing(uses, records)
 	var lines []string
 	for _, use := range uses {
-		diff := shadowing.Diff(use, records[use.Scope.Ref])
+		diff := shadowing.Diff(use, records[use.Usages.Ref])
 		for _, c := range diff.Changes {
-			line := fmt.Sprintf("%s %s: %s", use.Scope.Ref.Kind, use.Scope.Ref.Name, c.Key)
+			line := fmt.Sprintf("%s %s: %s", use.Usages.Ref.Kind, use.Usages.Ref.Name, c.Key)
 			line += wordIf(diff.Created, "created") + wordIf(diff.Deleted, "deleted")
 			line += wordIf(c.Live, "live") + wordIf(c.Frozen, "frozen") + wordIf(diff.Replaces, "replaces")
 			lines = append(lines, line)
@@ -141,7 +141,7 @@ func TestWhatIsHiddenIsNoChange(t *testing.T) {
 		"a key moves to the source that hides it": {
 			volume, stock{base: cm("k", "1"), over: cm("l", "1")}, stock{base: cm(), over: cm("k", "1", "l", "1")}, nil,
 		},
-		"a key comes in a record of which it may be that it says nothing": {
+		"a key comes in a record that may say nothing": {
 			volume, stock{base: cm("k", "1"), over: cm()}, stock{base: cm("k", "1"), over: cm("k", "1")}, []string{"ConfigMap over: k live"},
 		},
 		"a source of that kind stays as it is above what is hidden": {
@@ -282,7 +282,7 @@ func TestWhatIsHiddenIsNoChange(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := changesOf(sealerOf(t, 1), obj.Spec(tc.template...), tc.before, tc.after)
+			got := changesOf(digesterOf(t, 1), obj.Spec(tc.template...), tc.before, tc.after)
 			if diff := cmp.Diff(tc.want, got, cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -296,7 +296,7 @@ func TestWhatIsNotSeenIsTakenForNeitherThereNorGone(t *testing.T) {
 	t.Parallel()
 	base, over := cmRef("base"), cmRef("over")
 	cm := func(pairs ...string) *corev1.ConfigMap { return obj.ConfigMap("x", pairs...) }
-	sealer := sealerOf(t, 1)
+	digester := digesterOf(t, 1)
 	volume := obj.Spec(obj.Projected(obj.CM("base"), obj.CM("over").Optional()))
 	environment := obj.Spec(obj.EnvFromPrefixed("", obj.CM("base")), obj.EnvFromPrefixed("", obj.CM("over").Optional()))
 	for name, tc := range map[string]struct {
@@ -316,18 +316,18 @@ func TestWhatIsNotSeenIsTakenForNeitherThereNorGone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			records := stock{base: cm("k", "1"), over: tc.over}.records(sealer, tc.spec)
+			records := stock{base: cm("k", "1"), over: tc.over}.records(digester, tc.spec)
 			if !tc.recorded {
 				delete(records, over)
 			}
 			uses := stock{base: cm("k", "2")}.uses(tc.spec)
 			var got []string
 			for i := range uses {
-				uses[i].Unseen = uses[i].Scope.Ref == over
+				uses[i].Unseen = uses[i].Usages.Ref == over
 			}
-			shadowing := sealer.Shadowing(uses, records)
+			shadowing := digester.Shadowing(uses, records)
 			for _, use := range uses {
-				if use.Scope.Ref == base {
+				if use.Usages.Ref == base {
 					for _, change := range shadowing.Diff(use, records[base]).Changes {
 						got = append(got, change.Key)
 					}
@@ -344,7 +344,7 @@ func TestWhatIsNotSeenIsTakenForNeitherThereNorGone(t *testing.T) {
 // is live, or frozen, where that is.
 func TestPropertyAChangeIsWhatAKubeletShows(t *testing.T) {
 	t.Parallel()
-	sealer := sealerOf(t, 1)
+	digester := digesterOf(t, 1)
 	refs := []source.Ref{cmRef("a"), cmRef("b"), secRef("c")}
 	counts := map[string]int{}
 	for seed := range uint64(6000) {
@@ -376,17 +376,17 @@ func TestPropertyAChangeIsWhatAKubeletShows(t *testing.T) {
 				}
 			}
 		}
-		records, uses := before.records(sealer, spec), after.uses(spec)
-		shadowing := sealer.Shadowing(uses, records)
+		records, uses := before.records(digester, spec), after.uses(spec)
+		shadowing := digester.Shadowing(uses, records)
 		unsure, raw := false, false
 		for _, use := range uses {
-			record := records[use.Scope.Ref]
+			record := records[use.Usages.Ref]
 			unsure = unsure || record.Fold != "" || record.All && record.Binary && len(record.Keys) == 0
 			diff := shadowing.Diff(use, record)
 			for _, c := range diff.Changes {
 				got["live"], got["frozen"] = got["live"] || c.Live, got["frozen"] || c.Frozen
 			}
-			raw = raw || len(sealer.Diff(use, record).Changes) > 0
+			raw = raw || len(digester.Diff(use, record).Changes) > 0
 			if diff.Uncovered {
 				t.Fatalf("seed %d: uncovered, although the template is the same", seed)
 			}

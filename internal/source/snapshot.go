@@ -6,15 +6,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Digest identifies the bytes of one key: the first 16 bytes of their SHA-256.
-// It rests in memory only. What leaves the process is sealed, see [Sealer].
+// Digest identifies the bytes of one key: the first 16 bytes of their SHA-256. It rests in memory only. What leaves the
+// process is keyed, see [Digester].
 type Digest [16]byte
 
 // Entry is what is remembered of one key.
 type Entry struct {
 	Digest Digest
-	// Binary tells that the key is in binaryData: it appears in volumes, but
-	// not in the environment.
+	// Binary reports whether the key is in binaryData: it appears in volumes, but not in the environment.
 	Binary bool
 }
 
@@ -23,14 +22,13 @@ type Entry struct {
 type Snapshot struct {
 	Ref  Ref
 	Keys map[string]Entry
-	// Ignore and Match tell that the source carries the ignore or the match
-	// annotation.
+	// Ignore and Match report that the source carries the ignore or the match annotation.
 	Ignore, Match bool
-	// Fresh tells that every pod has started with this content, where that is known: see [OfSecretProviderClass].
+	// Fresh reports whether every pod has started with this content, where that is known: see [OfSecretProviderClass].
 	Fresh bool
 	// Changed says when the content was last changed.
 	Changed Moment
-	// Edited tells that it was seen to have other content before.
+	// Edited reports whether it was seen to have other content before.
 	Edited bool
 }
 
@@ -40,7 +38,7 @@ func DigestOf(value []byte) Digest {
 	return Digest(sum[:16])
 }
 
-// OfConfigMap returns the snapshot of a ConfigMap, without its moment and marks.
+// OfConfigMap returns the snapshot of a ConfigMap, without its moment and annotations.
 func OfConfigMap(cm *corev1.ConfigMap) Snapshot {
 	keys := make(map[string]Entry, len(cm.Data)+len(cm.BinaryData))
 	for name, value := range cm.Data {
@@ -52,7 +50,7 @@ func OfConfigMap(cm *corev1.ConfigMap) Snapshot {
 	return Snapshot{Ref: Ref{Kind: ConfigMap, Namespace: cm.Namespace, Name: cm.Name}, Keys: keys}
 }
 
-// OfSecret returns the snapshot of a Secret, without its moment and marks.
+// OfSecret returns the snapshot of a Secret, without its moment and annotations.
 func OfSecret(secret *corev1.Secret) Snapshot {
 	keys := make(map[string]Entry, len(secret.Data))
 	for name, value := range secret.Data {

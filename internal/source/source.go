@@ -97,29 +97,28 @@ type Usage struct {
 	Via Via
 	// Container is the name of the consuming container; empty for ViaNamed.
 	Container string
-	// Init tells that the container is in initContainers, restartable or not.
+	// Init reports whether the container is in initContainers, restartable or not.
 	Init bool
-	// RunsOnce tells that the container is an ordinary init container: it has
-	// run by the time that a change arrives, so that it sees nothing of it.
+	// RunsOnce reports whether the container is an ordinary init container: it has run by the time that a change
+	// arrives, so that it sees nothing of it.
 	RunsOnce bool
 	// Keys are the keys consumed, sorted; nil means every key there is.
 	Keys []string
-	// Items are the keys that the items of the volume select, sorted, whether
-	// this mount shows them or not. The kubelet does not mount a volume of
-	// which one is missing.
+	// Items are the keys that the items of the volume select, sorted, whether this mount shows them or not. The kubelet
+	// does not mount a volume when one of them is missing.
 	Items []string
-	// Shared tells that the volume has several sources, so that the path of
-	// a ViaSubPath may lead into another one.
+	// Shared reports whether the volume has several sources, so that the path of a ViaSubPath may lead into another
+	// one.
 	Shared bool
 	// Place is where what it brings meets other content, and Layer its index there. Place is nil where nothing can hide it.
 	Place Place
 	Layer int
-	// Optional tells that a pod starts without the source, or without the keys.
+	// Optional reports whether a pod starts without the source, or without the keys.
 	Optional bool
 }
 
-// Live tells whether a running container sees new content by itself: the
-// kubelet swaps ..data under volumes mounted without subPath, and nothing else.
+// Live reports whether a running container sees new content by itself: the kubelet swaps ..data under volumes mounted
+// without subPath, and nothing else.
 func (u Usage) Live() bool {
 	switch u.Via {
 	case ViaVolume, ViaProjected, ViaCSI:
@@ -130,8 +129,8 @@ func (u Usage) Live() bool {
 	return false
 }
 
-// consumes tells whether the usage sees a key. Kubernetes puts only data, never
-// binaryData, of a ConfigMap into the environment.
+// consumes reports whether the usage sees a key. Kubernetes puts only data, never binaryData, of a ConfigMap into the
+// environment.
 func (u Usage) consumes(key string, binary bool) bool {
 	if binary && u.inEnvironment() {
 		return false
@@ -141,7 +140,7 @@ func (u Usage) consumes(key string, binary bool) bool {
 
 func (u Usage) inEnvironment() bool { return u.Via == ViaEnv || u.Via == ViaEnvFrom }
 
-// Moment says when something was last changed, as well as the API server tells.
+// Moment says when something was last changed, as far as the API server says.
 type Moment struct {
 	// Version is the resource version of the write, or of a later one to the
 	// same object; 0 if unknown.
@@ -154,7 +153,7 @@ type Moment struct {
 // MomentOf is the moment of the last write to an object: of its version, and of its newest field manager.
 func MomentOf(object metav1.Object) Moment {
 	var m Moment
-	// Since Kubernetes 1.35 clients may compare versions as numbers (KEP-5504). What is none stays 0.
+	// Since Kubernetes 1.35 clients may compare versions as numbers (KEP-5504). Versions that are not numbers stay 0.
 	m.Version, _ = strconv.ParseUint(object.GetResourceVersion(), 10, 64)
 	for _, entry := range object.GetManagedFields() {
 		if entry.Time != nil && entry.Time.After(m.Time) {
@@ -164,9 +163,8 @@ func MomentOf(object metav1.Object) Moment {
 	return m
 }
 
-// After tells whether m is certainly later than other. Resource versions are
-// compared, which is sound where both objects are kept in one etcd (KEP-5504
-// promises an order within one resource only); a contradiction of the times
+// After reports whether m is certainly later than other. Resource versions are compared, which is sound where both
+// objects are kept in one etcd (KEP-5504 promises an order within one resource only); a contradiction of the times
 // shows that they are not. What is not known is never later.
 func (m Moment) After(other Moment) bool {
 	if m.Version == 0 || other.Version == 0 || m.Version <= other.Version {

@@ -52,7 +52,7 @@ func TestSnapshots(t *testing.T) {
 		t.Errorf("Secret (-want +got):\n%s", diff)
 	}
 	if source.DigestOf(nil) != source.DigestOf([]byte{}) || source.DigestOf([]byte("a")) == source.DigestOf([]byte("b")) {
-		t.Error("digests do not tell contents apart")
+		t.Error("digests do not distinguish contents")
 	}
 }
 

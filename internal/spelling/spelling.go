@@ -27,7 +27,8 @@ func Distance(a, b string) int {
 	return rows[len(a)%2][len(b)]
 }
 
-// Within reports whether two texts are at most so far apart, and does not look at texts whose lengths tell that they are not.
+// Within reports whether two texts are at most so far apart, and does not look at texts whose lengths show that they
+// are not.
 func Within(a, b string, most int) bool {
 	return max(len(a), len(b))-min(len(a), len(b)) <= most && Distance(a, b) <= most
 }

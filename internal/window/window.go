@@ -18,13 +18,13 @@ type Windows struct {
 	closed bool
 }
 
-// Equal tells whether two were written in the same way.
+// Equal reports whether two were written in the same way.
 func (w Windows) Equal(other Windows) bool { return w.text == other.text && w.closed == other.closed }
 
 // Closed never opens.
 func Closed() Windows { return Windows{closed: true} }
 
-// Said tells whether there are any limits.
+// Said reports whether there are any limits.
 func (w Windows) Said() bool { return w.closed || len(w.ranges) > 0 }
 
 const day = 24 * 60 // in minutes
@@ -37,7 +37,7 @@ type weekly struct {
 	zone     *time.Location
 }
 
-// Open tells whether now is in a window.
+// Open reports whether now is in a window.
 func (w Windows) Open(now time.Time) bool {
 	if !w.Said() {
 		return true

@@ -11,7 +11,7 @@ import (
 // Cron is what is particular to a CronJob: its pods belong to Jobs, which read the content when they start. A change is
 // taken up by a Job more, and the template stays as it is.
 type Cron struct {
-	// Suspended tells that no Jobs are started for now.
+	// Suspended reports whether no Jobs are started for now.
 	Suspended bool
 	// Policy says what becomes of a Job while another one runs.
 	Policy batchv1.ConcurrencyPolicy
@@ -34,7 +34,7 @@ func CronJob() Kind {
 		Resource: batchv1.SchemeGroupVersion.WithResource("cronjobs"),
 		New:      func() runtime.Object { return &batchv1.CronJob{} },
 		template: templateOf(func(c *batchv1.CronJob) *corev1.PodTemplateSpec { return &c.Spec.JobTemplate.Spec.Template }),
-		// Its pods are those of Jobs, and none of them is told anything.
+		// Its pods are those of Jobs, and none of them is reloaded.
 		pods: podsOf(func(*batchv1.CronJob) int32 { return UnknownPods }),
 		cron: cronOf,
 	}

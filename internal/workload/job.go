@@ -17,25 +17,27 @@ import (
 // Job is what is particular to a Job: its pods read the content when they start, and its template can not be changed. A
 // change is taken up by another Job of the same name.
 type Job struct {
-	// Finished tells that it has ended, or is about to.
+	// Finished reports whether it has ended, or is about to.
 	Finished bool
-	// Suspended tells that it has no pods for now.
+	// Suspended reports whether it has no pods for now.
 	Suspended bool
-	// Owned tells that another object makes it, such as a CronJob, or that another controller than Kubernetes' own runs it.
+	// Owned reports whether another object makes it, such as a CronJob, or that another controller than Kubernetes' own
+	// runs it.
 	Owned bool
-	// StandIn is the Job that this one keeps the place of; nil for a Job of its own.
-	StandIn *StandIn
+	// Placeholder is the Job that this one keeps the place of; nil for a Job of its own.
+	Placeholder *Placeholder
 }
 
-// StandIn is what a suspended Job carries in the annotation [annotation.StandIn] while it keeps the place of another one
-// that is deleted and made again: what that one has and a Job of another name can not have. The rest of its manifest is
-// that of the stand-in itself.
-type StandIn struct {
+// Placeholder is what a suspended Job carries in the annotation [annotation.Placeholder] while it keeps the place of
+// another one that is deleted and made again: what that one has and a Job of another name can not have. The rest of its
+// manifest is that of the placeholder itself.
+type Placeholder struct {
 	Name string    `json:"name"`
 	UID  types.UID `json:"uid"` // of the Job that is deleted
-	// Seal shows that inpod has written this, and nobody else who may make Jobs.
-	Seal string `json:"seal"`
-	// Generation is that of the Job when the stand-in was made: another one is an edit that the stand-in does not have.
+	// Token shows that inpod has written this, and nobody else who may make Jobs.
+	Token string `json:"token"`
+	// Generation is that of the Job when the placeholder was made: another one is an edit that the placeholder does not
+	// have.
 	Generation int64 `json:"generation,omitempty"`
 	// Deletes says that inpod deletes the Job. One that is gone before that was deleted by its user, and stays away.
 	Deletes         bool                    `json:"deletes,omitempty"`
@@ -50,7 +52,7 @@ func (j *Job) same(other *Job) bool {
 	if j == nil || other == nil {
 		return j == other
 	}
-	return j.Finished == other.Finished && j.Suspended == other.Suspended && j.Owned == other.Owned && (j.StandIn == nil) == (other.StandIn == nil)
+	return j.Finished == other.Finished && j.Suspended == other.Suspended && j.Owned == other.Owned && (j.Placeholder == nil) == (other.Placeholder == nil)
 }
 
 // JobKind is the row of Jobs.
@@ -74,13 +76,13 @@ func jobOf(object any) *Job {
 		Finished: Finished(j), Suspended: j.Spec.Suspend != nil && *j.Spec.Suspend, Owned: metav1.GetControllerOfNoCopy(j) != nil || j.Spec.ManagedBy != nil && *j.Spec.ManagedBy != batchv1.JobControllerName,
 	}
 	// One that cannot be read is that of a suspended Job of somebody else.
-	if standIn, err := StandInOf(j); err == nil {
-		job.StandIn = standIn
+	if placeholder, err := PlaceholderOf(j); err == nil {
+		job.Placeholder = placeholder
 	}
 	return job
 }
 
-// Finished tells whether a Job has ended, or has a verdict already and waits for its pods to end
+// Finished reports whether a Job has ended, or has a verdict already and waits for its pods to end
 // (k8s.io/kubernetes/pkg/controller/job, KEP-3998).
 func Finished(job *batchv1.Job) bool {
 	ends := []batchv1.JobConditionType{batchv1.JobComplete, batchv1.JobFailed, batchv1.JobSuccessCriteriaMet, batchv1.JobFailureTarget}
@@ -92,15 +94,15 @@ func Finished(job *batchv1.Job) bool {
 	return false
 }
 
-// StandInOf returns what a Job stands in for; nil for nothing.
-func StandInOf(job *batchv1.Job) (*StandIn, error) {
-	text, ok := job.Annotations[annotation.StandIn]
+// PlaceholderOf returns what a Job stands in for; nil for nothing.
+func PlaceholderOf(job *batchv1.Job) (*Placeholder, error) {
+	text, ok := job.Annotations[annotation.Placeholder]
 	if !ok {
 		return nil, nil //nolint:nilnil // there is none, and that is no error
 	}
-	var standIn StandIn
-	if err := json.Unmarshal([]byte(text), &standIn); err != nil {
-		return nil, fmt.Errorf("annotation %s of Job %s/%s: %w", annotation.StandIn, job.Namespace, job.Name, err)
+	var placeholder Placeholder
+	if err := json.Unmarshal([]byte(text), &placeholder); err != nil {
+		return nil, fmt.Errorf("annotation %s of Job %s/%s: %w", annotation.Placeholder, job.Namespace, job.Name, err)
 	}
-	return &standIn, nil
+	return &placeholder, nil
 }

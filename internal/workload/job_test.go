@@ -38,10 +38,10 @@ func TestWhatIsParticularToAJob(t *testing.T) {
 		"another controller runs it": {func(j *batchv1.Job) { j.Spec.ManagedBy = new("kueue.x-k8s.io/multikueue") }, workload.Job{Owned: true}},
 		"it stands in for another one": {func(j *batchv1.Job) {
 			j.Spec.Suspend = new(true)
-			j.Annotations = map[string]string{annotation.StandIn: `{"name":"migrate","uid":"1","annotations":{"a":"b"}}`}
-		}, workload.Job{Suspended: true, StandIn: &workload.StandIn{Name: "migrate", UID: "1", Annotations: map[string]string{"a": "b"}}}},
+			j.Annotations = map[string]string{annotation.Placeholder: `{"name":"migrate","uid":"1","annotations":{"a":"b"}}`}
+		}, workload.Job{Suspended: true, Placeholder: &workload.Placeholder{Name: "migrate", UID: "1", Annotations: map[string]string{"a": "b"}}}},
 		"what it stands in for cannot be read": {func(j *batchv1.Job) {
-			j.Annotations = map[string]string{annotation.StandIn: "migrate"}
+			j.Annotations = map[string]string{annotation.Placeholder: "migrate"}
 		}, workload.Job{}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -53,10 +53,10 @@ func TestWhatIsParticularToAJob(t *testing.T) {
 			if diff := cmp.Diff(&tc.want, got.Job); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			if tc.want.StandIn != nil && got.Annotations["a"] != "b" {
-				t.Error("the stand-in has not the wishes of the Job's user")
+			if tc.want.Placeholder != nil && got.Annotations["a"] != "b" {
+				t.Error("the placeholder has not the wishes of the Job's user")
 			}
-			if same := before.Same(got); same != (cmp.Equal(tc.want, workload.Job{}) && before.Annotations[annotation.StandIn] == got.Annotations[annotation.StandIn]) {
+			if same := before.Same(got); same != (cmp.Equal(tc.want, workload.Job{}) && before.Annotations[annotation.Placeholder] == got.Annotations[annotation.Placeholder]) {
 				t.Errorf("same: %t", same)
 			}
 		})

@@ -65,11 +65,11 @@ func (t Table) With(kind Kind) Table {
 
 // Shape says which parts of an object exist that a patch by positions adds to or replaces.
 type Shape struct {
-	// Annotated, TemplateMetadata and TemplateAnnotated tell that the object has annotations, and its template metadata
-	// and annotations, be they empty.
+	// Annotated, TemplateMetadata and TemplateAnnotated report that the object has annotations, and its template
+	// metadata and annotations, be they empty.
 	Annotated, TemplateMetadata, TemplateAnnotated bool
-	// Applied tells that the object was written by kubectl apply, on the client's side: the next one puts back each list
-	// in which anything differs, as a whole.
+	// Applied reports whether the object was written by kubectl apply, on the client's side: the next one puts back
+	// each list in which anything differs, as a whole.
 	Applied bool
 	// Env is of each of the regular containers, in their order.
 	Env []Env
@@ -77,7 +77,7 @@ type Shape struct {
 
 // Env is the list of variables of one container.
 type Env struct {
-	// Exists tells that there is a list, be it empty.
+	// Exists reports whether there is a list, be it empty.
 	Exists bool
 	// At are the positions of the variables whose names begin with [VariablePrefix].
 	At map[string]int

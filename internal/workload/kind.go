@@ -47,11 +47,13 @@ type Kind struct {
 	template func(object any) *corev1.PodTemplateSpec
 	// pods returns how many pods an object of the kind has, by its status.
 	pods func(object any) int32
-	// paused tells whether an object of the kind is paused as Reloader pauses Deployments; nil for the other kinds.
+	// paused reports whether an object of the kind is paused as Reloader pauses Deployments; nil for the other kinds.
 	paused func(object any) bool
-	// rolling tells whether a rollout of an object of the kind is under way, by its status; nil for a kind without rollouts.
+	// rolling reports whether a rollout of an object of the kind is under way, by its status; nil for a kind without
+	// rollouts.
 	rolling func(object any) bool
-	// refused tells since when the status of an object says that pods cannot be made; nil for a kind that does not say it.
+	// refused returns since when the status of an object says that pods cannot be made; nil for a kind that does not
+	// say it.
 	refused func(object any) time.Time
 	// cron returns what is particular to a CronJob; nil for the other kinds.
 	cron func(object any) *Cron

@@ -89,8 +89,8 @@ func rollingJSON(object any) bool {
 	if !said {
 		replicas = 1
 	}
-	available, told := number("status", "availableReplicas")
-	return updated < replicas || (told && available < replicas)
+	available, reported := number("status", "availableReplicas")
+	return updated < replicas || (reported && available < replicas)
 }
 
 // refusedDeployment reads the condition that the Deployment's controller takes over from a ReplicaSet that cannot make pods.

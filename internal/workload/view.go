@@ -22,15 +22,16 @@ type View struct {
 	UID types.UID
 	// Version is the resource version as a number; 0 if it is none.
 	Version uint64
-	// Deleting tells that the workload is being deleted.
+	// Deleting reports whether the workload is being deleted.
 	Deleting bool
 	// Pods is how many pods it has, by its status; [UnknownPods] where that does not say.
 	Pods int
-	// Paused tells that spec.paused is set on a Deployment: its template is not rolled out.
+	// Paused reports whether spec.paused is set on a Deployment: its template is not rolled out.
 	Paused bool
-	// Stray tells that these are pods of which the workload is of no kind that inpod knows: they can be reloaded, and never rolled.
+	// Stray reports whether these are pods whose workload is of no kind that inpod knows: they can be reloaded, and
+	// never rolled.
 	Stray bool
-	// Rolling tells that a rollout is under way, by its status.
+	// Rolling reports whether a rollout is under way, by its status.
 	Rolling bool
 	// Refused is since when its status says that pods of it cannot be made, zero where it says no such thing.
 	Refused time.Time
@@ -54,7 +55,7 @@ type View struct {
 	Variables map[string]string
 	// TemplateOwner is the workload whose pod template it runs; it has no name where it runs its own.
 	TemplateOwner Key
-	// Restart tells that its controller is asked to restart the pods, in place of an edit of the template.
+	// Restart reports whether its controller is asked to restart the pods, in place of an edit of the template.
 	Restart bool
 	// Cron is what is particular to a CronJob; nil for the other kinds.
 	Cron *Cron
@@ -77,7 +78,7 @@ type View struct {
 // VariablePrefix begins the names of the variables that the strategy "env-vars" writes. It is Reloader's.
 const VariablePrefix = "STAKATER_"
 
-// View reduces an object of the kind. keep tells which annotations and labels to keep.
+// View reduces an object of the kind. keep reports which annotations and labels to keep.
 func (k Kind) View(object metav1.Object, keep func(key string) bool) (View, error) {
 	if k.Path != nil {
 		return k.jsonView(object, keep)
@@ -126,8 +127,8 @@ func (k Kind) view(object metav1.Object, template *corev1.PodTemplateSpec, encod
 	}
 	if k.job != nil {
 		view.Job = k.job(object)
-		if view.Job != nil && view.Job.StandIn != nil {
-			view.Annotations = kept(view.Job.StandIn.Annotations, keep) // they are the wishes of its user
+		if view.Job != nil && view.Job.Placeholder != nil {
+			view.Annotations = kept(view.Job.Placeholder.Annotations, keep) // they are the wishes of its user
 		}
 	}
 	if k.paused != nil {
@@ -177,8 +178,8 @@ func variables(spec *corev1.PodSpec) map[string]string {
 	return found
 }
 
-// Same tells whether nothing that a decision depends on differs. Writes to
-// the status, for example, leave a view the same.
+// Same reports whether nothing that a decision depends on differs. Writes to the status, for example, leave a view the
+// same.
 func (v View) Same(other View) bool {
 	return v.UID == other.UID && v.TemplateOwner == other.TemplateOwner && v.Restart == other.Restart && v.Deleting == other.Deleting &&
 		v.Paused == other.Paused && v.Rolling == other.Rolling && v.Refused.Equal(other.Refused) && v.Template == other.Template &&

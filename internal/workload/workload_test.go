@@ -84,16 +84,16 @@ func TestContract(t *testing.T) {
 }
 
 func apiRow(t *testing.T, kind workload.Kind) {
-	made := kind.New().GetObjectKind().GroupVersionKind()
+	created := kind.New().GetObjectKind().GroupVersionKind()
 	if kind.Path == nil {
 		kinds, _, err := scheme.Scheme.ObjectKinds(kind.New())
 		if err != nil {
 			t.Fatal(err)
 		}
-		made = kinds[0]
+		created = kinds[0]
 	}
-	if made.Kind != kind.APIKind() || made.GroupVersion().String() != kind.APIVersion() {
-		t.Errorf("New makes a %s, the row says %s %s", made, kind.APIVersion(), kind.Name)
+	if created.Kind != kind.APIKind() || created.GroupVersion().String() != kind.APIVersion() {
+		t.Errorf("New makes a %s, the row says %s %s", created, kind.APIVersion(), kind.Name)
 	}
 	if want := strings.ToLower(kind.APIKind()) + "s"; kind.Resource.Resource != want {
 		t.Errorf("resource %s, want %s", kind.Resource.Resource, want)

@@ -1,6 +1,5 @@
-// Package act writes to the cluster what was decided: one PATCH for a rollout,
-// with the mark in the pod template and the baseline beside it, or one PATCH
-// for the baseline alone. It decides nothing and waits for nothing.
+// Package act writes to the cluster what was decided: one PATCH for a rollout, with the config hash in the pod template
+// and the baseline beside it, or one PATCH for the baseline alone. It decides nothing and waits for nothing.
 package act
 
 import (
@@ -29,7 +28,7 @@ const FieldManager = "inpod"
 type Writer struct {
 	// Client answers with metadata only, so that a PATCH does not bring the whole object back.
 	Client   metadata.Interface
-	Sealer   source.Sealer
+	Digester source.Digester
 	Kinds    workload.Table
 	Strategy config.Strategy
 	// Jobs starts Jobs; nil if neither they nor CronJobs are handled.
@@ -38,13 +37,13 @@ type Writer struct {
 	PausedAt string
 }
 
-// errAnew says why a write is refused.
-var errAnew = errors.New("it was deleted and made again meanwhile")
+// errRecreated says why a write is refused.
+var errRecreated = errors.New("it was deleted and made again meanwhile")
 
-// Rollout writes the marks and the baseline of a decision in one PATCH, and returns the resource version that it made.
-// Repeating it with the same decision and time changes nothing.
+// Rollout writes the config hashes and the baseline of a decision in one PATCH, and returns the resource version that
+// it made. Repeating it with the same decision and time changes nothing.
 func (w *Writer) Rollout(ctx context.Context, view workload.View, decision decide.Decision, now time.Time) (uint64, error) {
-	baseline, err := w.Sealer.Encode(decision.Baseline)
+	baseline, err := w.Digester.Encode(decision.Baseline)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", view.Key, err)
 	}
@@ -52,52 +51,52 @@ func (w *Writer) Rollout(ctx context.Context, view workload.View, decision decid
 	if !ok {
 		return 0, unknown(view)
 	}
-	write, form := rolloutPatch, types.StrategicMergePatchType
+	write, patchType := rolloutPatch, types.StrategicMergePatchType
 	switch {
 	case view.Restart:
-		write, form = restartPatch(kind), types.MergePatchType
+		write, patchType = restartPatch(kind), types.MergePatchType
 	case kind.Path != nil:
-		write, form = positionPatch(kind), types.JSONPatchType
+		write, patchType = jsonPatchFor(kind), types.JSONPatchType
 	}
-	notes := map[string]string{annotation.Observed: baseline}
+	annotations := map[string]string{annotation.Baseline: baseline}
 	if decision.Pause {
-		notes[w.PausedAt] = now.UTC().Format(annotation.PausedAtLayout)
+		annotations[w.PausedAt] = now.UTC().Format(annotation.PausedAtLayout)
 	}
 	var start func(context.Context, workload.View, string) error
 	switch {
 	case view.Cron != nil:
 		start = w.startJob
 	case view.Job != nil:
-		start = w.standIn
+		start = w.createPlaceholder
 	}
 	if start != nil {
 		if err := start(ctx, view, baseline); err != nil {
 			return 0, err
 		}
-		return w.recordAfter(ctx, view, notes)
+		return w.recordAfter(ctx, view, annotations)
 	}
-	body, err := write(view, w.Strategy, decision, notes, now)
+	body, err := write(view, w.Strategy, decision, annotations, now)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", view.Key, err)
 	}
-	return w.patch(ctx, view, form, body)
+	return w.patch(ctx, view, patchType, body)
 }
 
 // Record writes a baseline alone; without records it removes the annotation.
 func (w *Writer) Record(ctx context.Context, view workload.View, baseline source.Baseline) (uint64, error) {
-	text, err := w.Sealer.Encode(baseline)
+	text, err := w.Digester.Encode(baseline)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", view.Key, err)
 	}
-	body, err := annotatePatch(view, map[string]string{annotation.Observed: text})
+	body, err := annotatePatch(view, map[string]string{annotation.Baseline: text})
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", view.Key, err)
 	}
 	return w.patch(ctx, view, types.MergePatchType, body)
 }
 
-// Note writes one annotation that says what was reported of a workload; "" removes it.
-func (w *Writer) Note(ctx context.Context, view workload.View, key, content string) (uint64, error) {
+// RecordNotified writes one annotation that says what was reported of a workload; "" removes it.
+func (w *Writer) RecordNotified(ctx context.Context, view workload.View, key, content string) (uint64, error) {
 	body, err := annotatePatch(view, map[string]string{key: content})
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", view.Key, err)
@@ -117,14 +116,14 @@ func (w *Writer) Resume(ctx context.Context, view workload.View) (uint64, error)
 	return w.patch(ctx, view, types.MergePatchType, body)
 }
 
-func (w *Writer) patch(ctx context.Context, view workload.View, form types.PatchType, body []byte) (uint64, error) {
+func (w *Writer) patch(ctx context.Context, view workload.View, patchType types.PatchType, body []byte) (uint64, error) {
 	kind, ok := w.Kinds.Of(view.Key.Kind)
 	if !ok {
 		return 0, unknown(view)
 	}
 	written, err := w.Client.Resource(kind.Resource).Namespace(view.Key.Namespace).
-		Patch(ctx, view.Key.Name, form, body, metav1.PatchOptions{FieldManager: FieldManager})
-	if form == types.JSONPatchType && failedTest(err) {
+		Patch(ctx, view.Key.Name, patchType, body, metav1.PatchOptions{FieldManager: FieldManager})
+	if patchType == types.JSONPatchType && failedTest(err) {
 		// The object is not what was decided about. The watch brings what it is now.
 		err = apierrors.NewConflict(kind.Resource.GroupResource(), view.Key.Name, err)
 	}

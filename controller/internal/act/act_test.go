@@ -66,7 +66,7 @@ func send(t *testing.T, strategy config.Strategy, write func(writer) error) requ
 	return got
 }
 
-// serve lets a writer write to an API server that answers as told.
+// serve lets a writer write to an API server that answers as configured.
 func serve(t *testing.T, strategy config.Strategy, handle http.HandlerFunc, write func(writer) error) error {
 	t.Helper()
 	server := httptest.NewServer(handle)
@@ -75,7 +75,7 @@ func serve(t *testing.T, strategy config.Strategy, handle http.HandlerFunc, writ
 	if err != nil {
 		t.Fatal(err)
 	}
-	return write(&act.Writer{Client: client, Sealer: sealer(t), Kinds: kinds(), Strategy: strategy})
+	return write(&act.Writer{Client: client, Digester: digester(t), Kinds: kinds(), Strategy: strategy})
 }
 
 func answer(w http.ResponseWriter, status int, object any) {
@@ -133,7 +133,7 @@ func TestEachKindHasItsPath(t *testing.T) {
 func TestABaselineIsAMergePatchOfOneAnnotation(t *testing.T) {
 	t.Parallel()
 	_, decision := rollout(t, rich(), conf())
-	text, err := sealer(t).Encode(decision.Baseline)
+	text, err := digester(t).Encode(decision.Baseline)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestABaselineIsAMergePatchOfOneAnnotation(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := map[string]any{"metadata": map[string]any{
-				"uid": "uid-of-web", "annotations": map[string]any{annotation.Observed: c.want},
+				"uid": "uid-of-web", "annotations": map[string]any{annotation.Baseline: c.want},
 			}}
 			if diff := cmp.Diff(any(want), body); diff != "" {
 				t.Errorf("body (-want +got):\n%s", diff)
@@ -167,7 +167,7 @@ func TestABaselineIsAMergePatchOfOneAnnotation(t *testing.T) {
 	}
 }
 
-// The loop tells errors apart, and users read them.
+// The loop distinguishes errors, and users read them.
 func TestErrorsKeepTheirKindAndNameTheWorkload(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

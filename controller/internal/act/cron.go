@@ -19,7 +19,7 @@ import (
 	"inpod.dev/inpod/internal/workload"
 )
 
-// instantiate marks a Job that was not started by the schedule (kubectl create job --from, and Reloader).
+// instantiate is on a Job that was not started by the schedule (kubectl create job --from, and Reloader).
 const instantiate = "cronjob.kubernetes.io/instantiate"
 
 // Jobs starts Jobs of CronJobs, and makes Jobs again: the part of a client for batch/v1 that it needs.
@@ -37,7 +37,7 @@ func (w *Writer) startJob(ctx context.Context, view workload.View, baseline stri
 		return fmt.Errorf("reading %s: %w", view.Key, err)
 	}
 	if cron.UID != view.UID {
-		return fmt.Errorf("reading %s: %w", view.Key, apierrors.NewConflict(batchv1.Resource("cronjobs"), view.Key.Name, errAnew))
+		return fmt.Errorf("reading %s: %w", view.Key, apierrors.NewConflict(batchv1.Resource("cronjobs"), view.Key.Name, errRecreated))
 	}
 	job := jobOf(cron, baseline)
 	if err := w.makeRoom(ctx, cron, job.Name); err != nil {
@@ -110,7 +110,7 @@ func jobName(cron *batchv1.CronJob, baseline string) string {
 			parts = append(parts, strconv.FormatInt(entry.Time.Unix(), 10))
 		}
 	}
-	return cron.Name + "-" + digestOf(append(parts, cron.Annotations[annotation.Observed])...)
+	return cron.Name + "-" + digestOf(append(parts, cron.Annotations[annotation.Baseline])...)
 }
 
 // digestOf ends the name of a Job, in ten bytes.
@@ -123,8 +123,8 @@ func digestOf(parts ...string) string {
 }
 
 // recordAfter records what a Job was started for.
-func (w *Writer) recordAfter(ctx context.Context, view workload.View, notes map[string]string) (uint64, error) {
-	body, err := annotatePatch(view, notes)
+func (w *Writer) recordAfter(ctx context.Context, view workload.View, annotations map[string]string) (uint64, error) {
+	body, err := annotatePatch(view, annotations)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", view.Key, err)
 	}

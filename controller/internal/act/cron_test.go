@@ -40,7 +40,7 @@ func newCronLab(t *testing.T, change func(*batchv1.CronJob)) *cronLab {
 	cron := obj.CronJob("report", obj.EnvFrom(obj.CM("a")))
 	cron.Spec.JobTemplate.Labels = map[string]string{"team": "shop"}
 	change(cron)
-	sealer, err := source.NewSealer(make([]byte, 32))
+	digester, err := source.NewDigester(make([]byte, 32))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func newCronLab(t *testing.T, change func(*batchv1.CronJob)) *cronLab {
 	meta := metadatafake.NewSimpleMetadataClient(scheme, partial)
 	return &cronLab{
 		T: t, api: api, metadata: meta, cron: cron,
-		Writer: act.Writer{Client: meta, Sealer: sealer, Kinds: workload.Kinds().With(workload.CronJob()), Jobs: api.BatchV1()},
+		Writer: act.Writer{Client: meta, Digester: digester, Kinds: workload.Kinds().With(workload.CronJob()), Jobs: api.BatchV1()},
 	}
 }
 
@@ -64,9 +64,9 @@ func (l *cronLab) run(content string) error {
 	if err != nil {
 		l.Fatal(err)
 	}
-	use := source.Use{Scope: source.Scopes(view.Usages)[0], Snapshot: new(source.OfConfigMap(obj.ConfigMap("a", "k", content)))}
+	use := source.SourceState{Usages: source.GroupUsages(view.Usages)[0], Snapshot: new(source.OfConfigMap(obj.ConfigMap("a", "k", content)))}
 	_, err = l.Rollout(l.Context(), view, decide.Decision{
-		Action: decide.Rollout, Baseline: source.Baseline{Records: map[source.Ref]source.Record{use.Scope.Ref: l.Sealer.Record(use)}},
+		Action: decide.Rollout, Baseline: source.Baseline{Records: map[source.Ref]source.Record{use.Usages.Ref: l.Digester.Record(use)}},
 	}, time.Now())
 	return err
 }
@@ -86,7 +86,7 @@ func (l *cronLab) recorded() string {
 	if err != nil {
 		l.Fatal(err)
 	}
-	return object.Annotations[annotation.Observed]
+	return object.Annotations[annotation.Baseline]
 }
 
 func TestAJobIsStartedOnceForEachContent(t *testing.T) {
@@ -114,7 +114,7 @@ func TestAJobIsStartedOnceForEachContent(t *testing.T) {
 		t.Errorf("other content: %d Jobs, %v", len(l.jobs()), err)
 	}
 	// Content that comes back is another reason, once something else was recorded.
-	l.cron.Annotations = map[string]string{annotation.Observed: l.recorded()}
+	l.cron.Annotations = map[string]string{annotation.Baseline: l.recorded()}
 	if _, err := l.api.BatchV1().CronJobs(obj.Namespace).Update(t.Context(), l.cron, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func TestJobsThatRunAreReplacedWhereThePolicySaysSo(t *testing.T) {
 	}
 }
 
-func TestACronJobThatWasMadeAnewIsLeftAlone(t *testing.T) {
+func TestACronJobThatWasRecreatedIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	l := newCronLab(t, func(*batchv1.CronJob) {})
 	l.cron = l.cron.DeepCopy()

@@ -20,42 +20,42 @@ import (
 // A Job is made again in steps that can each be repeated, and between which the program may end:
 //
 //	1  the new Job is tried in a dry run, and a suspended Job of another name is made, which carries the whole manifest:
-//	   the stand-in. What refuses one of them has harmed nobody
+//	   the placeholder. What refuses one of them has harmed nobody
 //	2  the content is recorded on the old Job, so that nobody begins again
-//	3  the stand-in records that the old Job is deleted, and it is, with its pods
-//	4  when it is gone, the new one is made from the stand-in
-//	5  the stand-in is deleted
+//	3  the placeholder records that the old Job is deleted, and it is, with its pods
+//	4  when it is gone, the new one is made from the placeholder
+//	5  the placeholder is deleted
 //
-// The stand-in is a Job that is watched like any other: it has the steps 3 to 5 done, whoever leads then.
+// The placeholder is a Job that is watched like any other: it has the steps 3 to 5 done, whoever leads then.
 
-// standIn makes the stand-in of a Job.
-func (w *Writer) standIn(ctx context.Context, view workload.View, baseline string) error {
+// createPlaceholder makes the placeholder of a Job.
+func (w *Writer) createPlaceholder(ctx context.Context, view workload.View, baseline string) error {
 	jobs := w.Jobs.Jobs(view.Key.Namespace)
 	job, err := jobs.Get(ctx, view.Key.Name, metav1.GetOptions{})
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", view.Key, err)
 	}
 	if job.UID != view.UID || workload.Finished(job) || suspended(job) {
-		return fmt.Errorf("reading %s: %w", view.Key, apierrors.NewConflict(batchv1.Resource("jobs"), view.Key.Name, errAnew))
+		return fmt.Errorf("reading %s: %w", view.Key, apierrors.NewConflict(batchv1.Resource("jobs"), view.Key.Name, errRecreated))
 	}
-	standIn, err := w.standInOf(job, baseline, false)
+	placeholder, err := w.placeholderOf(job, baseline, false)
 	if err != nil {
 		return fmt.Errorf("%s: %w", view.Key, err)
 	}
-	if err := w.tryNew(ctx, standIn, baseline); err != nil {
+	if err := w.tryNew(ctx, placeholder, baseline); err != nil {
 		return fmt.Errorf("trying whether %s could be made again: %w", view.Key, err)
 	}
-	_, err = jobs.Create(ctx, standIn, metav1.CreateOptions{FieldManager: FieldManager})
+	_, err = jobs.Create(ctx, placeholder, metav1.CreateOptions{FieldManager: FieldManager})
 	if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) {
 		// A policy may want labels. They are not given at first, since whoever tracks objects by them would find two.
 		if labels := untracked(job.Labels); len(labels) > 0 {
-			maps.Copy(labels, standIn.Labels)
-			standIn.Labels = labels
-			_, err = jobs.Create(ctx, standIn, metav1.CreateOptions{FieldManager: FieldManager})
+			maps.Copy(labels, placeholder.Labels)
+			placeholder.Labels = labels
+			_, err = jobs.Create(ctx, placeholder, metav1.CreateOptions{FieldManager: FieldManager})
 		}
 	}
 	if err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("making a stand-in for %s: %w", view.Key, err)
+		return fmt.Errorf("making a placeholder for %s: %w", view.Key, err)
 	}
 	return nil
 }
@@ -74,16 +74,16 @@ func untracked(labels map[string]string) map[string]string {
 	return some
 }
 
-// tryNew asks whether the new Job would be accepted, with all that the stand-in does not have: its name, labels and
-// annotations, and that it runs. Admission comes before storage (Store.Create in k8s.io/apiserver/pkg/registry/generic),
-// so that a Job of that name "already exists" when nothing has refused it. A webhook that answers no such question is not
-// asked.
-func (w *Writer) tryNew(ctx context.Context, standIn *batchv1.Job, baseline string) error {
-	of, err := workload.StandInOf(standIn)
+// tryNew asks whether the new Job would be accepted, with all that the placeholder does not have: its name, labels and
+// annotations, and that it runs. Admission comes before storage (Store.Create in
+// k8s.io/apiserver/pkg/registry/generic), so that a Job of that name "already exists" when nothing has refused it. A
+// webhook that answers no such question is not asked.
+func (w *Writer) tryNew(ctx context.Context, placeholder *batchv1.Job, baseline string) error {
+	of, err := workload.PlaceholderOf(placeholder)
 	if err != nil {
 		return err
 	}
-	job := jobFrom(standIn, of, baseline)
+	job := jobFrom(placeholder, of, baseline)
 	_, err = w.Jobs.Jobs(job.Namespace).Create(ctx, job, metav1.CreateOptions{FieldManager: FieldManager, DryRun: []string{metav1.DryRunAll}})
 	if apierrors.IsAlreadyExists(err) || apierrors.IsBadRequest(err) && strings.Contains(err.Error(), "does not support dry run") {
 		return nil
@@ -91,42 +91,42 @@ func (w *Writer) tryNew(ctx context.Context, standIn *batchv1.Job, baseline stri
 	return err
 }
 
-// standInOf is the stand-in of a Job. One that deletes is complete: the Job is deleted next.
-func (w *Writer) standInOf(job *batchv1.Job, baseline string, deletes bool) (*batchv1.Job, error) {
-	standIn := workload.StandIn{
-		Name: job.Name, UID: job.UID, Seal: w.sealOf(job.Namespace, job.Name, job),
+// placeholderOf is the placeholder of a Job. One that deletes is complete: the Job is deleted next.
+func (w *Writer) placeholderOf(job *batchv1.Job, baseline string, deletes bool) (*batchv1.Job, error) {
+	placeholder := workload.Placeholder{
+		Name: job.Name, UID: job.UID, Token: w.tokenOf(job.Namespace, job.Name, job),
 		Generation: job.Generation, Deletes: deletes,
 		Labels: withoutGenerated(job.Labels), Annotations: maps.Clone(job.Annotations), OwnerReferences: job.OwnerReferences, Finalizers: withoutCascade(job.Finalizers),
 	}
-	delete(standIn.Annotations, annotation.Observed) // the new Job gets its own, and inpod writes it on the old one meanwhile
-	text, err := json.Marshal(standIn)
+	delete(placeholder.Annotations, annotation.Baseline) // the new Job gets its own, and inpod writes it on the old one meanwhile
+	text, err := json.Marshal(placeholder)
 	if err != nil {
 		return nil, err
 	}
-	made := &batchv1.Job{
+	copied := &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: standInName(job, baseline), Namespace: job.Namespace, OwnerReferences: job.OwnerReferences,
+			Name: placeholderName(job, baseline), Namespace: job.Namespace, OwnerReferences: job.OwnerReferences,
 			Labels:      map[string]string{"app.kubernetes.io/managed-by": "inpod"},
-			Annotations: map[string]string{annotation.StandIn: string(text)},
+			Annotations: map[string]string{annotation.Placeholder: string(text)},
 		},
 		Spec: *job.Spec.DeepCopy(),
 	}
-	made.Spec.Suspend = new(true)
-	if made.Spec.ManualSelector == nil || !*made.Spec.ManualSelector {
-		made.Spec.Selector = nil
-		made.Spec.Template.Labels = withoutGenerated(made.Spec.Template.Labels)
+	copied.Spec.Suspend = new(true)
+	if copied.Spec.ManualSelector == nil || !*copied.Spec.ManualSelector {
+		copied.Spec.Selector = nil
+		copied.Spec.Template.Labels = withoutGenerated(copied.Spec.Template.Labels)
 	}
-	return made, nil
+	return copied, nil
 }
 
-// sealOf is what only inpod can write about a Job.
-func (w *Writer) sealOf(namespace, name string, job *batchv1.Job) string {
-	return w.Sealer.Token("stand-in", namespace, name, string(job.UID))
+// tokenOf is what only inpod can write about a Job.
+func (w *Writer) tokenOf(namespace, name string, job *batchv1.Job) string {
+	return w.Digester.Token("placeholder", namespace, name, string(job.UID))
 }
 
-// Recreate carries on where a stand-in keeps the place of a Job. done tells that nothing is left to do.
+// Recreate carries on where a placeholder keeps the place of a Job. done reports that nothing is left to do.
 func (w *Writer) Recreate(ctx context.Context, view workload.View, decision decide.Decision) (done bool, err error) {
-	baseline, err := w.Sealer.Encode(decision.Baseline)
+	baseline, err := w.Digester.Encode(decision.Baseline)
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", view.Key, err)
 	}
@@ -135,27 +135,27 @@ func (w *Writer) Recreate(ctx context.Context, view workload.View, decision deci
 	if err != nil {
 		return apierrors.IsNotFound(err), ignoreNotFound(err, "reading %s: %w", view.Key)
 	}
-	standIn, err := workload.StandInOf(kept)
-	if err != nil || standIn == nil {
+	placeholder, err := workload.PlaceholderOf(kept)
+	if err != nil || placeholder == nil {
 		return true, err // somebody has taken the annotation away
 	}
-	if standIn.Seal != w.Sealer.Token("stand-in", kept.Namespace, standIn.Name, string(standIn.UID)) {
+	if placeholder.Token != w.Digester.Token("placeholder", kept.Namespace, placeholder.Name, string(placeholder.UID)) {
 		return false, fmt.Errorf("%s says that it stands in for Job %s, and that was not written with this installation's key. If another installation of inpod is at work on it, leave it. "+
 			"If none is, it holds the manifest of the Job: create the Job from it before it is deleted",
-			view.Key, standIn.Name)
+			view.Key, placeholder.Name)
 	}
-	old, err := jobs.Get(ctx, standIn.Name, metav1.GetOptions{})
+	old, err := jobs.Get(ctx, placeholder.Name, metav1.GetOptions{})
 	switch {
-	case apierrors.IsNotFound(err) && !standIn.Deletes:
+	case apierrors.IsNotFound(err) && !placeholder.Deletes:
 		// Its user has deleted it before inpod did, so it is not wanted any more.
 	case apierrors.IsNotFound(err):
-		_, err = jobs.Create(ctx, jobFrom(kept, standIn, baseline), metav1.CreateOptions{FieldManager: FieldManager})
+		_, err = jobs.Create(ctx, jobFrom(kept, placeholder, baseline), metav1.CreateOptions{FieldManager: FieldManager})
 		if err != nil && !apierrors.IsAlreadyExists(err) {
-			return false, fmt.Errorf("making Job %s/%s again, whose place %s keeps: %w", kept.Namespace, standIn.Name, kept.Name, err)
+			return false, fmt.Errorf("making Job %s/%s again, whose place %s keeps: %w", kept.Namespace, placeholder.Name, kept.Name, err)
 		}
 	case err != nil:
-		return false, fmt.Errorf("reading Job %s/%s: %w", kept.Namespace, standIn.Name, err)
-	case old.UID != standIn.UID:
+		return false, fmt.Errorf("reading Job %s/%s: %w", kept.Namespace, placeholder.Name, err)
+	case old.UID != placeholder.UID:
 		// It was made again, here or by somebody else.
 	case workload.Finished(old) && old.DeletionTimestamp == nil:
 		// It has ended before it could be replaced, and what has ended is not run again.
@@ -164,11 +164,11 @@ func (w *Writer) Recreate(ctx context.Context, view workload.View, decision deci
 	case suspended(old):
 		// Its user has stopped it meanwhile: it has the content when it goes on.
 	default:
-		fresh, err := w.standInOf(old, baseline, true)
+		fresh, err := w.placeholderOf(old, baseline, true)
 		if err != nil {
 			return false, fmt.Errorf("reading Job %s/%s: %w", old.Namespace, old.Name, err)
 		}
-		if fresh.Annotations[annotation.StandIn] != kept.Annotations[annotation.StandIn] {
+		if fresh.Annotations[annotation.Placeholder] != kept.Annotations[annotation.Placeholder] {
 			return false, w.refresh(ctx, kept, fresh) // it was edited since, or the deletion is not recorded yet
 		}
 		// In the foreground: a Job of the same name before the pods of the old one are gone would have both run, and may
@@ -185,15 +185,15 @@ func (w *Writer) Recreate(ctx context.Context, view workload.View, decision deci
 	return true, ignoreNotFound(err, "deleting %s: %w", view.Key)
 }
 
-// refresh has a stand-in take over what the user of its Job has edited since. It is one write, so that there is never an
-// older stand-in next to a newer one. Of the specification that is what may be edited while a Job runs
+// refresh has a placeholder take over what the user of its Job has edited since. It is one write, so that there is
+// never an older placeholder next to a newer one. Of the specification that is what may be edited while a Job runs
 // (k8s.io/kubernetes/pkg/apis/batch/validation).
 func (w *Writer) refresh(ctx context.Context, kept, fresh *batchv1.Job) error {
 	now := fresh.Spec
 	body, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{
 			"uid": kept.UID, "resourceVersion": kept.ResourceVersion, "ownerReferences": fresh.OwnerReferences,
-			"annotations": map[string]string{annotation.StandIn: fresh.Annotations[annotation.StandIn]},
+			"annotations": map[string]string{annotation.Placeholder: fresh.Annotations[annotation.Placeholder]},
 		},
 		"spec": map[string]any{
 			"parallelism": now.Parallelism, "completions": now.Completions, "activeDeadlineSeconds": now.ActiveDeadlineSeconds,
@@ -208,7 +208,7 @@ func (w *Writer) refresh(ctx context.Context, kept, fresh *batchv1.Job) error {
 	return ignoreNotFound(err, "taking over into %s/%s what was edited: %w", kept.Namespace, kept.Name)
 }
 
-// suspended tells whether a Job is to have no pods for now.
+// suspended reports whether a Job is to have no pods for now.
 func suspended(job *batchv1.Job) bool { return job.Spec.Suspend != nil && *job.Spec.Suspend }
 
 // ignoreNotFound wraps an error, the last operand of format, but for what is not there.
@@ -220,11 +220,11 @@ func ignoreNotFound(err error, format string, operands ...any) error {
 }
 
 // jobFrom is the new Job.
-func jobFrom(kept *batchv1.Job, standIn *workload.StandIn, baseline string) *batchv1.Job {
+func jobFrom(kept *batchv1.Job, placeholder *workload.Placeholder, baseline string) *batchv1.Job {
 	job := &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: standIn.Name, Namespace: kept.Namespace,
-			Labels: standIn.Labels, Annotations: maps.Clone(standIn.Annotations), OwnerReferences: standIn.OwnerReferences, Finalizers: standIn.Finalizers,
+			Name: placeholder.Name, Namespace: kept.Namespace,
+			Labels: placeholder.Labels, Annotations: maps.Clone(placeholder.Annotations), OwnerReferences: placeholder.OwnerReferences, Finalizers: placeholder.Finalizers,
 		},
 		Spec: *kept.Spec.DeepCopy(),
 	}
@@ -233,18 +233,19 @@ func jobFrom(kept *batchv1.Job, standIn *workload.StandIn, baseline string) *bat
 		job.Spec.Selector = nil
 		job.Spec.Template.Labels = withoutGenerated(job.Spec.Template.Labels)
 	}
-	delete(job.Annotations, annotation.Observed)
+	delete(job.Annotations, annotation.Baseline)
 	if baseline != "" {
 		if job.Annotations == nil {
 			job.Annotations = map[string]string{}
 		}
-		job.Annotations[annotation.Observed] = baseline
+		job.Annotations[annotation.Baseline] = baseline
 	}
 	return job
 }
 
-// standInName comes from what the Job is made again for, so that there is one stand-in, however often it is made.
-func standInName(job *batchv1.Job, baseline string) string {
+// placeholderName comes from what the Job is made again for, so that there is one placeholder, however often it is
+// made.
+func placeholderName(job *batchv1.Job, baseline string) string {
 	const suffix = 16 // -inpod- and its digest; the name of a Job has at most 63 bytes
 	name := job.Name
 	if len(name) > 63-suffix-1 {

@@ -43,17 +43,17 @@ func newJobLab(t *testing.T, change func(*batchv1.Job)) *jobLab {
 	t.Helper()
 	job := obj.Job("migrate", obj.EnvFrom(obj.CM("a")), obj.TemplateAnnotation("team", "shop"))
 	job.Labels = map[string]string{"app": "migrate", batchv1.ControllerUidLabel: string(job.UID)}
-	job.Annotations = map[string]string{"kept": "yes", annotation.Observed: "old"}
+	job.Annotations = map[string]string{"kept": "yes", annotation.Baseline: "old"}
 	job.ResourceVersion = "7"
 	if change != nil {
 		change(job)
 	}
-	sealer, err := source.NewSealer(make([]byte, 32))
+	digester, err := source.NewDigester(make([]byte, 32))
 	if err != nil {
 		t.Fatal(err)
 	}
 	l := &jobLab{T: t, job: job, api: fake.NewSimpleClientset(job)}
-	made := 0
+	created := 0
 	l.api.PrependReactor("*", "jobs", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		if action.GetVerb() == l.refused {
 			l.refused = ""
@@ -64,9 +64,9 @@ func newJobLab(t *testing.T, change func(*batchv1.Job)) *jobLab {
 				l.tried, _ = create.GetObject().(*batchv1.Job)
 				return true, create.GetObject(), l.dryRun
 			}
-			made++
+			created++
 			if job, ok := create.GetObject().(*batchv1.Job); ok {
-				job.UID = types.UID(strings.Repeat("n", made))
+				job.UID = types.UID(strings.Repeat("n", created))
 			}
 		}
 		return false, nil, nil
@@ -77,16 +77,16 @@ func newJobLab(t *testing.T, change func(*batchv1.Job)) *jobLab {
 	}
 	partial := &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"}, ObjectMeta: *job.ObjectMeta.DeepCopy()}
 	l.Writer = act.Writer{
-		Client: metadatafake.NewSimpleMetadataClient(scheme, partial), Sealer: sealer, Kinds: workload.Kinds().With(workload.JobKind()), Jobs: l.api.BatchV1(),
+		Client: metadatafake.NewSimpleMetadataClient(scheme, partial), Digester: digester, Kinds: workload.Kinds().With(workload.JobKind()), Jobs: l.api.BatchV1(),
 	}
 	return l
 }
 
 // decision takes up content.
 func (l *jobLab) decision(content string) decide.Decision {
-	scope := source.Scopes(source.Usages(obj.Namespace, &l.job.Spec.Template.Spec))[0]
-	use := source.Use{Scope: scope, Snapshot: new(source.OfConfigMap(obj.ConfigMap("a", "k", content)))}
-	return decide.Decision{Baseline: source.Baseline{Records: map[source.Ref]source.Record{use.Scope.Ref: l.Sealer.Record(use)}}}
+	scope := source.GroupUsages(source.Usages(obj.Namespace, &l.job.Spec.Template.Spec))[0]
+	use := source.SourceState{Usages: scope, Snapshot: new(source.OfConfigMap(obj.ConfigMap("a", "k", content)))}
+	return decide.Decision{Baseline: source.Baseline{Records: map[source.Ref]source.Record{use.Usages.Ref: l.Digester.Record(use)}}}
 }
 
 func (l *jobLab) view(job *batchv1.Job) workload.View {
@@ -103,8 +103,8 @@ func (l *jobLab) begin() error {
 	return err
 }
 
-// jobs returns the Job of the name, and the stand-in.
-func (l *jobLab) jobs() (job, standIn *batchv1.Job) {
+// jobs returns the Job of the name, and the placeholder.
+func (l *jobLab) jobs() (job, placeholder *batchv1.Job) {
 	l.Helper()
 	list, err := l.api.BatchV1().Jobs(obj.Namespace).List(l.Context(), metav1.ListOptions{})
 	if err != nil {
@@ -114,23 +114,23 @@ func (l *jobLab) jobs() (job, standIn *batchv1.Job) {
 		switch {
 		case list.Items[i].Name == "migrate":
 			job = &list.Items[i]
-		case standIn != nil:
-			l.Fatalf("two stand-ins, %s and %s", standIn.Name, list.Items[i].Name)
+		case placeholder != nil:
+			l.Fatalf("two placeholders, %s and %s", placeholder.Name, list.Items[i].Name)
 		default:
-			standIn = &list.Items[i]
+			placeholder = &list.Items[i]
 		}
 	}
-	return job, standIn
+	return job, placeholder
 }
 
-// carryOn has the stand-in do its next step.
+// carryOn has the placeholder do its next step.
 func (l *jobLab) carryOn() (bool, error) {
 	l.Helper()
-	_, standIn := l.jobs()
-	if standIn == nil {
-		l.Fatal("there is no stand-in")
+	_, placeholder := l.jobs()
+	if placeholder == nil {
+		l.Fatal("there is no placeholder")
 	}
-	return l.Recreate(l.Context(), l.view(standIn), l.decision("3"))
+	return l.Recreate(l.Context(), l.view(placeholder), l.decision("3"))
 }
 
 func (l *jobLab) must(err error) {
@@ -140,9 +140,9 @@ func (l *jobLab) must(err error) {
 	}
 }
 
-// Whatever is refused, and whenever the program ends, the Job is there or its stand-in has it, and in the end it runs
-// with the new content.
-func TestAJobIsMadeAgainWhateverHappens(t *testing.T) {
+// Whatever is refused, and whenever the program ends, the Job is there or its placeholder has it, and in the end it
+// runs with the new content.
+func TestAJobIsRecreatedWhateverHappens(t *testing.T) {
 	t.Parallel()
 	for _, refused := range []string{"", "get", "create", "delete"} {
 		t.Run("refused: "+refused, func(t *testing.T) {
@@ -150,9 +150,9 @@ func TestAJobIsMadeAgainWhateverHappens(t *testing.T) {
 			l := newJobLab(t, nil)
 			l.must(l.begin())
 			l.must(l.begin()) // again, as after a crash
-			job, standIn := l.jobs()
-			if job == nil || standIn == nil || !*standIn.Spec.Suspend {
-				t.Fatalf("Job %+v, stand-in %+v", job, standIn)
+			job, placeholder := l.jobs()
+			if job == nil || placeholder == nil || !*placeholder.Spec.Suspend {
+				t.Fatalf("Job %+v, placeholder %+v", job, placeholder)
 			}
 			l.refused = refused
 			for step := 0; ; step++ {
@@ -163,8 +163,8 @@ func TestAJobIsMadeAgainWhateverHappens(t *testing.T) {
 				if err != nil && !errors.Is(err, errRefused) {
 					t.Fatal(err)
 				}
-				job, standIn := l.jobs()
-				if job == nil && standIn == nil {
+				job, placeholder := l.jobs()
+				if job == nil && placeholder == nil {
 					t.Fatal("the Job is lost")
 				}
 				if done {
@@ -174,16 +174,16 @@ func TestAJobIsMadeAgainWhateverHappens(t *testing.T) {
 			if l.refused != "" {
 				t.Errorf("no %s was seen", refused)
 			}
-			got, standIn := l.jobs()
-			if standIn != nil || got == nil {
-				t.Fatalf("Job %v, stand-in %v", got, standIn)
+			got, placeholder := l.jobs()
+			if placeholder != nil || got == nil {
+				t.Fatalf("Job %v, placeholder %v", got, placeholder)
 			}
-			baseline, err := l.Sealer.Encode(l.decision("3").Baseline)
+			baseline, err := l.Digester.Encode(l.decision("3").Baseline)
 			l.must(err)
 			want := l.job.DeepCopy()
 			want.ObjectMeta = metav1.ObjectMeta{
 				Name: "migrate", Namespace: obj.Namespace, UID: got.UID, Labels: map[string]string{"app": "migrate"},
-				Annotations: map[string]string{"kept": "yes", annotation.Observed: baseline},
+				Annotations: map[string]string{"kept": "yes", annotation.Baseline: baseline},
 			}
 			want.Spec.Selector, want.Spec.Template.Labels, want.Spec.Suspend = nil, nil, new(false)
 			if diff := cmp.Diff(want, got); diff != "" || got.UID == l.job.UID {
@@ -193,39 +193,39 @@ func TestAJobIsMadeAgainWhateverHappens(t *testing.T) {
 	}
 }
 
-func TestAStandInThatIsRefusedHarmsNobody(t *testing.T) {
+func TestAPlaceholderThatIsRefusedHarmsNobody(t *testing.T) {
 	t.Parallel()
 	l := newJobLab(t, nil)
 	l.refused = "create"
 	if err := l.begin(); !errors.Is(err, errRefused) {
 		t.Fatal(err)
 	}
-	if job, standIn := l.jobs(); job == nil || job.UID != l.job.UID || standIn != nil {
-		t.Errorf("Job %v, stand-in %v", job, standIn)
+	if job, placeholder := l.jobs(); job == nil || job.UID != l.job.UID || placeholder != nil {
+		t.Errorf("Job %v, placeholder %v", job, placeholder)
 	}
 }
 
-// A policy may look at what the stand-in does not have.
+// A policy may look at what the placeholder does not have.
 func TestWhatRefusesTheNewJobIsFoundBeforeTheOldOneIsDeleted(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		met  error
 		want bool
 	}{
-		"it is accepted":                      {nil, true},
-		"a policy refuses it":                 {apierrors.NewForbidden(batchv1.Resource("jobs"), "migrate", errRefused), false},
-		"a webhook cannot answer":             {apierrors.NewBadRequest(`admission webhook "a" does not support dry run`), true},
-		"it is bad for another reason":        {apierrors.NewBadRequest("no"), false},
-		"the stand-in is there, from a crash": {apierrors.NewAlreadyExists(batchv1.Resource("jobs"), "migrate-inpod-1"), true},
+		"it is accepted":                         {nil, true},
+		"a policy refuses it":                    {apierrors.NewForbidden(batchv1.Resource("jobs"), "migrate", errRefused), false},
+		"a webhook cannot answer":                {apierrors.NewBadRequest(`admission webhook "a" does not support dry run`), true},
+		"it is bad for another reason":           {apierrors.NewBadRequest("no"), false},
+		"the placeholder is there, from a crash": {apierrors.NewAlreadyExists(batchv1.Resource("jobs"), "migrate-inpod-1"), true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newJobLab(t, nil)
 			l.dryRun = tc.met
 			err := l.begin()
-			job, standIn := l.jobs()
-			if (err == nil) != tc.want || (standIn != nil) != tc.want || job == nil || job.UID != l.job.UID {
-				t.Errorf("%v, Job %v, stand-in %v", err, job, standIn)
+			job, placeholder := l.jobs()
+			if (err == nil) != tc.want || (placeholder != nil) != tc.want || job == nil || job.UID != l.job.UID {
+				t.Errorf("%v, Job %v, placeholder %v", err, job, placeholder)
 			}
 			if l.tried == nil || l.tried.Labels["app"] != "migrate" || l.tried.Annotations["kept"] != "yes" || suspended(l.tried) || l.tried.Name != "migrate" {
 				t.Errorf("tried was %+v", l.tried)
@@ -241,7 +241,7 @@ func TestAJobThatHasEndedIsNotRunAgain(t *testing.T) {
 		_, err := l.api.BatchV1().Jobs(obj.Namespace).UpdateStatus(l.Context(), l.job, metav1.UpdateOptions{})
 		l.must(err)
 	}
-	t.Run("before its stand-in is made", func(t *testing.T) {
+	t.Run("before its placeholder is made", func(t *testing.T) {
 		t.Parallel()
 		l := newJobLab(t, nil)
 		end(l)
@@ -256,13 +256,13 @@ func TestAJobThatHasEndedIsNotRunAgain(t *testing.T) {
 		end(l)
 		done, err := l.carryOn()
 		l.must(err)
-		if job, standIn := l.jobs(); !done || job == nil || job.UID != l.job.UID || standIn != nil {
-			t.Errorf("done %t, Job %v, stand-in %v", done, job, standIn)
+		if job, placeholder := l.jobs(); !done || job == nil || job.UID != l.job.UID || placeholder != nil {
+			t.Errorf("done %t, Job %v, placeholder %v", done, job, placeholder)
 		}
 	})
 }
 
-func TestAJobIsMadeAgainWhenItsPodsAreGone(t *testing.T) {
+func TestAJobIsRecreatedWhenItsPodsAreGone(t *testing.T) {
 	t.Parallel()
 	l := newJobLab(t, func(j *batchv1.Job) { j.Finalizers = []string{"example.com/audit"} })
 	l.must(l.begin())
@@ -274,9 +274,9 @@ func TestAJobIsMadeAgainWhenItsPodsAreGone(t *testing.T) {
 	again, err := l.carryOn()
 	l.must(err)
 	done = done || again
-	job, standIn := l.jobs()
-	if done || job == nil || standIn == nil {
-		t.Fatalf("done %t, Job %v, stand-in %v", done, job, standIn)
+	job, placeholder := l.jobs()
+	if done || job == nil || placeholder == nil {
+		t.Fatalf("done %t, Job %v, placeholder %v", done, job, placeholder)
 	}
 	l.must(l.api.Tracker().Delete(batchv1.SchemeGroupVersion.WithResource("jobs"), obj.Namespace, "migrate"))
 	done, err = l.carryOn()
@@ -287,11 +287,11 @@ func TestAJobIsMadeAgainWhenItsPodsAreGone(t *testing.T) {
 	}
 }
 
-// Between the stand-in and the deletion the program may have been stopped for long.
+// Between the placeholder and the deletion the program may have been stopped for long.
 func TestWhatItsUserDoesToAJobMeanwhileIsNotLost(t *testing.T) {
 	t.Parallel()
 	suspend := func(j *batchv1.Job) { j.Spec.Suspend, j.Generation = new(true), j.Generation+1 }
-	t.Run("suspended before its stand-in is made", func(t *testing.T) {
+	t.Run("suspended before its placeholder is made", func(t *testing.T) {
 		t.Parallel()
 		l := newJobLab(t, nil)
 		l.edit(suspend)
@@ -306,8 +306,8 @@ func TestWhatItsUserDoesToAJobMeanwhileIsNotLost(t *testing.T) {
 		l.edit(suspend)
 		done, err := l.carryOn()
 		l.must(err)
-		if job, standIn := l.jobs(); !done || job == nil || job.UID != l.job.UID || !suspended(job) || standIn != nil {
-			t.Errorf("done %t, Job %v, stand-in %v", done, job, standIn)
+		if job, placeholder := l.jobs(); !done || job == nil || job.UID != l.job.UID || !suspended(job) || placeholder != nil {
+			t.Errorf("done %t, Job %v, placeholder %v", done, job, placeholder)
 		}
 	})
 	for name, change := range map[string]func(*batchv1.Job){
@@ -352,13 +352,13 @@ func TestAJobThatItsUserDeletesStaysAway(t *testing.T) {
 	l.must(l.api.Tracker().Delete(batchv1.SchemeGroupVersion.WithResource("jobs"), obj.Namespace, "migrate"))
 	done, err := l.carryOn()
 	l.must(err)
-	if job, standIn := l.jobs(); !done || job != nil || standIn != nil {
-		t.Errorf("done %t, Job %v, stand-in %v", done, job, standIn)
+	if job, placeholder := l.jobs(); !done || job != nil || placeholder != nil {
+		t.Errorf("done %t, Job %v, placeholder %v", done, job, placeholder)
 	}
 }
 
-// A policy may want labels on every Job. Those by which a tool finds its objects are never given to a stand-in.
-func TestAStandInGetsLabelsWhereItIsRefusedWithoutThem(t *testing.T) {
+// A policy may want labels on every Job. Those by which a tool finds its objects are never given to a placeholder.
+func TestAPlaceholderGetsLabelsWhereItIsRefusedWithoutThem(t *testing.T) {
 	t.Parallel()
 	l := newJobLab(t, func(j *batchv1.Job) {
 		j.Labels = map[string]string{
@@ -378,8 +378,8 @@ func TestAStandInGetsLabelsWhereItIsRefusedWithoutThem(t *testing.T) {
 	})
 	l.must(l.begin())
 	want := map[string]string{"team": "shop", "app.kubernetes.io/managed-by": "inpod"}
-	if _, standIn := l.jobs(); standIn == nil || !cmp.Equal(standIn.Labels, want) {
-		t.Errorf("%v, want %v", standIn, want)
+	if _, placeholder := l.jobs(); placeholder == nil || !cmp.Equal(placeholder.Labels, want) {
+		t.Errorf("%v, want %v", placeholder, want)
 	}
 	if job := l.carryOnToTheEnd(); !cmp.Equal(job.Labels["app.kubernetes.io/instance"], "shop") {
 		t.Errorf("the new Job has the labels %v", job.Labels)
@@ -388,7 +388,7 @@ func TestAStandInGetsLabelsWhereItIsRefusedWithoutThem(t *testing.T) {
 
 func suspended(job *batchv1.Job) bool { return job.Spec.Suspend != nil && *job.Spec.Suspend }
 
-// carryOnToTheEnd has the stand-in do all its steps, and returns the Job.
+// carryOnToTheEnd has the placeholder do all its steps, and returns the Job.
 func (l *jobLab) carryOnToTheEnd() *batchv1.Job {
 	l.Helper()
 	for range 9 {
@@ -396,8 +396,8 @@ func (l *jobLab) carryOnToTheEnd() *batchv1.Job {
 		if err != nil && !errors.Is(err, errRefused) {
 			l.Fatal(err)
 		}
-		job, standIn := l.jobs()
-		if job == nil && standIn == nil {
+		job, placeholder := l.jobs()
+		if job == nil && placeholder == nil {
 			l.Fatal("the Job is lost")
 		}
 		if done {
@@ -409,11 +409,11 @@ func (l *jobLab) carryOnToTheEnd() *batchv1.Job {
 }
 
 // Whoever may make Jobs may write the annotation, and may not have others' Jobs deleted that way.
-func TestAStandInThatSomebodyElseHasWrittenIsNotBelieved(t *testing.T) {
+func TestAPlaceholderThatSomebodyElseHasWrittenIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	l := newJobLab(t, nil)
 	forged := obj.Job("forged", obj.EnvFrom(obj.CM("a")))
-	forged.Annotations = map[string]string{annotation.StandIn: `{"name":"migrate","uid":"` + string(l.job.UID) + `","seal":"x"}`}
+	forged.Annotations = map[string]string{annotation.Placeholder: `{"name":"migrate","uid":"` + string(l.job.UID) + `","token":"x"}`}
 	_, err := l.api.BatchV1().Jobs(obj.Namespace).Create(t.Context(), forged, metav1.CreateOptions{})
 	l.must(err)
 	if done, err := l.carryOn(); done || err == nil || !strings.Contains(err.Error(), "was not written with this installation's key. If another installation of inpod is at work on it, leave it") {
@@ -433,12 +433,12 @@ func TestAJobWithASelectorOfItsOwnKeepsIt(t *testing.T) {
 	})
 	l.must(l.begin())
 	job := l.carryOnToTheEnd()
-	if _, standIn := l.jobs(); standIn != nil || job == nil || !cmp.Equal(job.Spec.Selector, l.job.Spec.Selector) || !cmp.Equal(job.Spec.Template.Labels, l.job.Spec.Template.Labels) {
-		t.Errorf("Job %+v, stand-in %v", job, standIn)
+	if _, placeholder := l.jobs(); placeholder != nil || job == nil || !cmp.Equal(job.Spec.Selector, l.job.Spec.Selector) || !cmp.Equal(job.Spec.Template.Labels, l.job.Spec.Template.Labels) {
+		t.Errorf("Job %+v, placeholder %v", job, placeholder)
 	}
 }
 
-func TestTheNameOfAStandInFits(t *testing.T) {
+func TestTheNameOfAPlaceholderFits(t *testing.T) {
 	t.Parallel()
 	l := newJobLab(t, func(j *batchv1.Job) { j.Name = strings.Repeat("x", 63) })
 	_, err := l.Rollout(t.Context(), l.view(l.job), l.decision("2"), time.Now())

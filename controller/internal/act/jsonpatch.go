@@ -24,47 +24,47 @@ type operation struct {
 	Value any    `json:"value,omitempty"`
 }
 
-// positions writes a JSON Patch for a kind whose lists the API server does not merge by names: what it changes stands at a
+// jsonPatch writes a JSON Patch for a kind whose lists the API server does not merge by names: what it changes stands at a
 // position, and before each change it tests that there is what the decision was about. All other fields, also those that
 // nobody here knows, stay as they are.
-type positions struct {
+type jsonPatch struct {
 	view     workload.View
 	template string // pointer to the pod template
 	ops      []operation
-	// makes tells that the patch makes a map or list which the object does not have. It would replace one that came to be
-	// since, so that it holds for this version of the object only.
-	makes bool
+	// createsParent reports whether the patch makes a map or list which the object does not have. It would replace one
+	// that came to be since, so that it holds for this version of the object only.
+	createsParent bool
 }
 
-func (p *positions) add(op, path string, value any) {
+func (p *jsonPatch) add(op, path string, value any) {
 	p.ops = append(p.ops, operation{op, path, value})
 }
 
-// positionPatch is the counterpart of rolloutPatch for a kind.
-func positionPatch(kind workload.Kind) func(workload.View, config.Strategy, decide.Decision, map[string]string, time.Time) ([]byte, error) {
-	return func(view workload.View, strategy config.Strategy, decision decide.Decision, notes map[string]string, now time.Time) ([]byte, error) {
-		if len(decision.Marks) == 0 {
-			return nil, fmt.Errorf("a rollout without a mark (%s)", decision.Reason) // the baseline alone would hide the change
+// jsonPatchFor is the counterpart of rolloutPatch for a kind.
+func jsonPatchFor(kind workload.Kind) func(workload.View, config.Strategy, decide.Decision, map[string]string, time.Time) ([]byte, error) {
+	return func(view workload.View, strategy config.Strategy, decision decide.Decision, annotations map[string]string, now time.Time) ([]byte, error) {
+		if len(decision.ConfigHashes) == 0 {
+			return nil, fmt.Errorf("a rollout without a config hash (%s)", decision.Reason) // the baseline alone would hide the change
 		}
 		if view.Shape == nil {
 			return nil, fmt.Errorf("%s was read without its shape", view.Key)
 		}
-		p := &positions{view: view, template: pointer(kind.Path...)}
-		p.annotate(notes)
-		marks := decision.Marks
+		p := &jsonPatch{view: view, template: pointer(kind.Path...)}
+		p.annotate(annotations)
+		hashes := decision.ConfigHashes
 		if strategy == config.Annotations || view.Shape.Applied { // an annotation is what the next kubectl apply leaves alone
-			value, err := lastReloadedFrom(marks, now)
+			value, err := lastReloadedFrom(hashes, now)
 			if err != nil {
 				return nil, err
 			}
 			p.annotateTemplate(annotation.LastReloadedFrom, value)
-			marks = nil
+			hashes = nil
 		}
-		if err := p.variables(marks, decision.Stale); err != nil {
+		if err := p.variables(hashes, decision.Stale); err != nil {
 			return nil, err
 		}
 		tests := []operation{{"test", "/metadata/uid", view.UID}}
-		if p.makes && view.Version != 0 {
+		if p.createsParent && view.Version != 0 {
 			tests = append(tests, operation{"test", "/metadata/resourceVersion", strconv.FormatUint(view.Version, 10)})
 		}
 		return encode(append(tests, p.ops...))
@@ -72,12 +72,12 @@ func positionPatch(kind workload.Kind) func(workload.View, config.Strategy, deci
 }
 
 // annotate writes annotations; no text removes one.
-func (p *positions) annotate(notes map[string]string) {
+func (p *jsonPatch) annotate(annotations map[string]string) {
 	at := pointer("metadata", "annotations")
 	more := object{}
-	for _, key := range slices.Sorted(maps.Keys(notes)) {
+	for _, key := range slices.Sorted(maps.Keys(annotations)) {
 		_, has := p.view.Annotations[key]
-		switch text := notes[key]; {
+		switch text := annotations[key]; {
 		case text == "" && has:
 			p.add("remove", at+pointer(key), nil)
 		case text == "":
@@ -88,37 +88,38 @@ func (p *positions) annotate(notes map[string]string) {
 		}
 	}
 	if len(more) > 0 {
-		p.makes = true
+		p.createsParent = true
 		p.add("add", at, more)
 	}
 }
 
-func (p *positions) annotateTemplate(key, value string) {
+func (p *jsonPatch) annotateTemplate(key, value string) {
 	at := p.template + "/metadata"
 	switch shape := p.view.Shape; {
 	case shape.TemplateAnnotated:
 		p.add("add", at+"/annotations"+pointer(key), value)
 	case shape.TemplateMetadata:
-		p.makes = true
+		p.createsParent = true
 		p.add("add", at+"/annotations", object{key: value})
 	default:
-		p.makes = true
+		p.createsParent = true
 		p.add("add", at, object{"annotations": object{key: value}})
 	}
 }
 
-// variables writes the marks into the containers that they name, and removes the stale ones, as "container/NAME".
-func (p *positions) variables(marks []decide.Mark, stale []string) error {
+// variables writes the config hashes into the containers that they name, and removes the stale ones, as
+// "container/NAME".
+func (p *jsonPatch) variables(hashes []decide.ConfigHash, stale []string) error {
 	written := map[string]bool{}
 	for i, name := range p.view.Containers {
 		if i >= len(p.view.Shape.Env) {
 			break
 		}
-		var mine []decide.Mark
-		for _, mark := range marks {
-			if mark.Container == name && !written[mark.Variable] {
-				written[mark.Variable] = true
-				mine = append(mine, mark)
+		var mine []decide.ConfigHash
+		for _, hash := range hashes {
+			if hash.Container == name && !written[hash.Variable] {
+				written[hash.Variable] = true
+				mine = append(mine, hash)
 			}
 		}
 		var gone []int
@@ -131,9 +132,9 @@ func (p *positions) variables(marks []decide.Mark, stale []string) error {
 			p.container(i, mine, gone)
 		}
 	}
-	for _, mark := range marks {
-		if !written[mark.Variable] {
-			return fmt.Errorf("there is no container %q for the variable %s", mark.Container, mark.Variable)
+	for _, hash := range hashes {
+		if !written[hash.Variable] {
+			return fmt.Errorf("there is no container %q for the variable %s", hash.Container, hash.Variable)
 		}
 	}
 	return nil
@@ -141,19 +142,19 @@ func (p *positions) variables(marks []decide.Mark, stale []string) error {
 
 // container edits the variables of one container. What is replaced comes first and what is removed next, from the end, so
 // that no position moves before it is used.
-func (p *positions) container(i int, marks []decide.Mark, gone []int) {
+func (p *jsonPatch) container(i int, hashes []decide.ConfigHash, gone []int) {
 	env := p.view.Shape.Env[i]
 	at := p.template + pointer("spec", "containers", strconv.Itoa(i))
 	p.add("test", at+"/name", p.view.Containers[i])
 	var more []any
-	for _, mark := range marks {
-		variable := object{"name": mark.Variable, "value": mark.Hash}
-		position, has := env.At[mark.Variable]
+	for _, hash := range hashes {
+		variable := object{"name": hash.Variable, "value": hash.Hash}
+		position, has := env.At[hash.Variable]
 		if !has {
 			more = append(more, variable)
 			continue
 		}
-		p.add("test", at+pointer("env", strconv.Itoa(position), "name"), mark.Variable)
+		p.add("test", at+pointer("env", strconv.Itoa(position), "name"), hash.Variable)
 		p.add("replace", at+pointer("env", strconv.Itoa(position)), variable)
 	}
 	slices.Sort(gone)
@@ -166,7 +167,7 @@ func (p *positions) container(i int, marks []decide.Mark, gone []int) {
 		p.add("remove", at+pointer("env", strconv.Itoa(position)), nil)
 	}
 	if len(more) > 0 && !env.Exists {
-		p.makes = true
+		p.createsParent = true
 		p.add("add", at+"/env", more)
 		return
 	}
@@ -185,8 +186,8 @@ func pointer(fields ...string) string {
 	return text.String()
 }
 
-// failedTest tells that a JSON Patch met an object that is not what it is about: a test failed, or a position does not
-// exist. The API server answers 422 and says no more; what it says of an object that it does not accept has causes.
+// failedTest reports whether a JSON Patch met an object that is not what it is about: a test failed, or a position does
+// not exist. The API server answers 422 and says no more; what it says of an object that it does not accept has causes.
 func failedTest(err error) bool {
 	status, ok := errors.AsType[*apierrors.StatusError](err)
 	return ok && apierrors.IsInvalid(err) && (status.ErrStatus.Details == nil || len(status.ErrStatus.Details.Causes) == 0)

@@ -40,7 +40,7 @@ func jsonParts(more ...obj.Part) []obj.Part {
 		obj.Annotation("reloader.stakater.com/auto", "true"), obj.Annotation("note", "theirs"),
 		obj.TemplateAnnotation("prometheus.io/scrape", "true"),
 		obj.Init("prepare"), obj.EnvFrom(obj.CM("setup")), obj.Sidecar("proxy"), obj.Var("MODE", "sidecar"),
-		obj.Container("app"), obj.Var("FIRST", "1"), obj.Env(obj.Sec("db"), "password"), obj.Var("STAKATER_MINE", "not a mark"),
+		obj.Container("app"), obj.Var("FIRST", "1"), obj.Env(obj.Sec("db"), "password"), obj.Var("STAKATER_MINE", "not a config hash"),
 		obj.Mount(obj.CM("conf")),
 		obj.Container("helper"), obj.EnvFrom(obj.CM("flags")), // without a list of variables
 	}, more...)
@@ -87,7 +87,7 @@ func without(t *testing.T, kind workload.Kind, o *unstructured.Unstructured) map
 	t.Helper()
 	all := o.DeepCopy().Object
 	metadata, _ := all["metadata"].(map[string]any)
-	drop(metadata, annotation.Observed)
+	drop(metadata, annotation.Baseline)
 	template, _, _ := unstructured.NestedMap(all, kind.Path...)
 	metadata, _ = template["metadata"].(map[string]any)
 	if metadata != nil {
@@ -141,12 +141,12 @@ func TestAPatchByPositionsTouchesNothingElse(t *testing.T) {
 		}{
 			"env-vars":                               {config.EnvVars, jsonObject(kind, jsonParts()...), []source.Ref{conf()}},
 			"env-vars of several containers":         {config.EnvVars, jsonObject(kind, jsonParts()...), []source.Ref{conf(), flags(), setup(), db()}},
-			"env-vars where the variable is already": {config.EnvVars, jsonObject(kind, jsonParts(obj.Var("STAKATER_FLAGS_CONFIGMAP", oldMark))...), []source.Ref{flags(), conf()}},
-			"env-vars with variables that are stale": {config.EnvVars, jsonObject(kind, jsonParts(obj.Var("STAKATER_GONE_SECRET", oldMark), obj.Var("STAKATER_FLAGS_CONFIGMAP", oldMark), obj.Var("STAKATER_OLD_SECRET", oldMark))...), []source.Ref{flags()}},
+			"env-vars where the variable is already": {config.EnvVars, jsonObject(kind, jsonParts(obj.Var("STAKATER_FLAGS_CONFIGMAP", oldHash))...), []source.Ref{flags(), conf()}},
+			"env-vars with variables that are stale": {config.EnvVars, jsonObject(kind, jsonParts(obj.Var("STAKATER_GONE_SECRET", oldHash), obj.Var("STAKATER_FLAGS_CONFIGMAP", oldHash), obj.Var("STAKATER_OLD_SECRET", oldHash))...), []source.Ref{flags()}},
 			"env-vars where nothing is there":        {config.EnvVars, bare(kind), []source.Ref{conf()}},
 			"annotations":                            {config.Annotations, jsonObject(kind, jsonParts()...), []source.Ref{conf(), db()}},
 			"annotations with a variable that is stale": {
-				config.Annotations, jsonObject(kind, jsonParts(obj.Var("STAKATER_GONE_SECRET", oldMark))...), []source.Ref{conf()},
+				config.Annotations, jsonObject(kind, jsonParts(obj.Var("STAKATER_GONE_SECRET", oldHash))...), []source.Ref{conf()},
 			},
 			"annotations where nothing is there": {config.Annotations, bare(kind), []source.Ref{conf()}},
 		} {
@@ -174,12 +174,12 @@ func TestAPatchByPositionsTouchesNothingElse(t *testing.T) {
 				if next.Template == view.Template {
 					t.Error("the template is the same: nothing would roll")
 				}
-				if _, ok := sealer(t).Decode(obj.Namespace, next.Annotations[annotation.Observed]); !ok {
+				if _, ok := digester(t).Decode(obj.Namespace, next.Annotations[annotation.Baseline]); !ok {
 					t.Error("there is no baseline that can be read")
 				}
-				for _, mark := range decision.Marks {
-					if got := next.Variables[mark.Container+"/"+mark.Variable]; c.strategy == config.EnvVars && got != mark.Hash {
-						t.Errorf("%s in %s is %q, want %q", mark.Variable, mark.Container, got, mark.Hash)
+				for _, hash := range decision.ConfigHashes {
+					if got := next.Variables[hash.Container+"/"+hash.Variable]; c.strategy == config.EnvVars && got != hash.Hash {
+						t.Errorf("%s in %s is %q, want %q", hash.Variable, hash.Container, got, hash.Hash)
 					}
 				}
 				for _, stale := range decision.Stale {
@@ -188,7 +188,7 @@ func TestAPatchByPositionsTouchesNothingElse(t *testing.T) {
 					}
 				}
 				if c.strategy == config.Annotations && next.TemplateAnnotations[annotation.LastReloadedFrom] == "" {
-					t.Error("the template has no mark")
+					t.Error("the template has no config hash")
 				}
 			})
 		}
@@ -217,7 +217,7 @@ func TestAPatchByPositionsHitsNothingWrong(t *testing.T) {
 		"a container is gone":         {jsonParts(obj.Var("LAST", "9")), func(o *unstructured.Unstructured) { containers(o, func(l []any) []any { return l[1:] }) }, true},
 		"the template is gone":        {jsonParts(), func(o *unstructured.Unstructured) { unstructured.RemoveNestedField(o.Object, template()...) }, true},
 		"a list of variables came up": {[]obj.Part{obj.Annotation("reloader.stakater.com/auto", "true"), obj.Mount(obj.CM("conf"))}, func(o *unstructured.Unstructured) { o.SetResourceVersion("2") }, true},
-		"the variables moved": {jsonParts(obj.Container("app2"), obj.Var("STAKATER_CONF_CONFIGMAP", oldMark), obj.Var("X", "1")), func(o *unstructured.Unstructured) {
+		"the variables moved": {jsonParts(obj.Container("app2"), obj.Var("STAKATER_CONF_CONFIGMAP", oldHash), obj.Var("X", "1")), func(o *unstructured.Unstructured) {
 			containers(o, func(list []any) []any {
 				container, _ := list[2].(map[string]any)
 				env, _ := container["env"].([]any)
@@ -242,7 +242,7 @@ func TestAPatchByPositionsHitsNothingWrong(t *testing.T) {
 	}
 }
 
-// A test that fails is for the loop what a conflict is. What the API server does not accept is told.
+// A test that fails is for the loop what a conflict is. What the API server does not accept is reported.
 func TestAFailedTestIsAConflict(t *testing.T) {
 	t.Parallel()
 	kind := workload.Rollout()
@@ -273,7 +273,7 @@ func TestARestartIsOneMergePatch(t *testing.T) {
 	kind := workload.Rollout()
 	view, decision := jsonRollout(t, kind, jsonObject(kind, jsonParts()...), conf())
 	view.Restart = true
-	text, err := sealer(t).Encode(decision.Baseline)
+	text, err := digester(t).Encode(decision.Baseline)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,7 +289,7 @@ func TestARestartIsOneMergePatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]any{
-		"metadata": map[string]any{"uid": "uid-of-web", "annotations": map[string]any{annotation.Observed: text}},
+		"metadata": map[string]any{"uid": "uid-of-web", "annotations": map[string]any{annotation.Baseline: text}},
 		"spec":     map[string]any{"restartAt": "2026-01-02T12:00:00Z"},
 	}
 	if diff := cmp.Diff(any(want), body); diff != "" {
@@ -357,7 +357,7 @@ func TestKubectlApplyTakesNoRolloutBack(t *testing.T) {
 			if before.Template == view.Template {
 				t.Error("it was not rolled")
 			}
-			if now.Template != before.Template || now.Annotations[annotation.Observed] != before.Annotations[annotation.Observed] {
+			if now.Template != before.Template || now.Annotations[annotation.Baseline] != before.Annotations[annotation.Baseline] {
 				t.Errorf("it rolls again, or loses its baseline: %s", again)
 			}
 		})

@@ -57,7 +57,7 @@ func TestTheTimeOfARolloutIsInItsPatchByPositions(t *testing.T) {
 			Key: workload.Key{Kind: kind.Name, Namespace: "shop", Name: "web"}, UID: "u", Containers: []string{"app"},
 			Shape: &workload.Shape{Annotated: annotated, Env: []workload.Env{{}}},
 		}
-		decision := decide.Decision{Action: decide.Rollout, Pause: true, Marks: []decide.Mark{{Container: "app", Variable: "STAKATER_A_CONFIGMAP", Hash: "h"}}}
+		decision := decide.Decision{Action: decide.Rollout, Pause: true, ConfigHashes: []decide.ConfigHash{{Container: "app", Variable: "STAKATER_A_CONFIGMAP", Hash: "h"}}}
 		got := send(t, config.EnvVars, func(w writer) error {
 			w.PausedAt = pausedAt
 			_, err := w.Rollout(t.Context(), view, decision, noon)
@@ -113,7 +113,7 @@ func TestWhatWasReportedIsOneAnnotation(t *testing.T) {
 	view, _ := rollout(t, rich(), conf())
 	for content, want := range map[string]any{"0123456789ab": "0123456789ab", "": nil} {
 		got := send(t, config.EnvVars, func(w writer) error {
-			_, err := w.Note(t.Context(), view, "inpod.dev/notified", content)
+			_, err := w.RecordNotified(t.Context(), view, "inpod.dev/notified", content)
 			return err
 		})
 		if diff := cmp.Diff(map[string]any{"inpod.dev/notified": want}, noted(t, got.body)); diff != "" {

@@ -17,30 +17,30 @@ type object = map[string]any
 
 // metadataOf is the metadata of a patch. The UID makes the server refuse it (409 Conflict) when the workload was deleted
 // and made again meanwhile: the decision was about another object. No text removes an annotation.
-func metadataOf(view workload.View, notes map[string]string) object {
-	annotations := object{}
-	for key, text := range notes {
-		annotations[key] = text
+func metadataOf(view workload.View, annotations map[string]string) object {
+	values := object{}
+	for key, text := range annotations {
+		values[key] = text
 		if text == "" {
-			annotations[key] = nil
+			values[key] = nil
 		}
 	}
-	return object{"uid": view.UID, "annotations": annotations}
+	return object{"uid": view.UID, "annotations": values}
 }
 
 // annotatePatch is a JSON merge patch that writes annotations.
-func annotatePatch(view workload.View, notes map[string]string) ([]byte, error) {
-	return encode(object{"metadata": metadataOf(view, notes)})
+func annotatePatch(view workload.View, annotations map[string]string) ([]byte, error) {
+	return encode(object{"metadata": metadataOf(view, annotations)})
 }
 
 // restartPatch is a JSON merge patch that makes the controller of a workload restart its pods, with annotations. The
-// template stays as it is: that the pods have the content is told by the baseline alone.
+// template stays as it is: that the pods have the content is in the baseline alone.
 func restartPatch(kind workload.Kind) func(workload.View, config.Strategy, decide.Decision, map[string]string, time.Time) ([]byte, error) {
-	return func(view workload.View, _ config.Strategy, _ decide.Decision, notes map[string]string, now time.Time) ([]byte, error) {
+	return func(view workload.View, _ config.Strategy, _ decide.Decision, annotations map[string]string, now time.Time) ([]byte, error) {
 		if kind.Restart == nil {
 			return nil, fmt.Errorf("a %s cannot be restarted", kind.Name)
 		}
-		patch := object{"metadata": metadataOf(view, notes)}
+		patch := object{"metadata": metadataOf(view, annotations)}
 		at, last := patch, len(kind.Restart)-1
 		for _, field := range kind.Restart[:last] {
 			below := object{}
@@ -53,23 +53,23 @@ func restartPatch(kind workload.Kind) func(workload.View, config.Strategy, decid
 }
 
 // rolloutPatch is a strategic merge patch: it names our variable in our container and leaves all others alone.
-func rolloutPatch(view workload.View, strategy config.Strategy, decision decide.Decision, notes map[string]string, now time.Time) ([]byte, error) {
-	if len(decision.Marks) == 0 {
-		return nil, fmt.Errorf("a rollout without a mark (%s)", decision.Reason) // the baseline alone would hide the change
+func rolloutPatch(view workload.View, strategy config.Strategy, decision decide.Decision, annotations map[string]string, now time.Time) ([]byte, error) {
+	if len(decision.ConfigHashes) == 0 {
+		return nil, fmt.Errorf("a rollout without a config hash (%s)", decision.Reason) // the baseline alone would hide the change
 	}
 	template := object{}
 	containers := map[string][]any{}
 	if strategy == config.Annotations {
-		value, err := lastReloadedFrom(decision.Marks, now)
+		value, err := lastReloadedFrom(decision.ConfigHashes, now)
 		if err != nil {
 			return nil, err
 		}
 		template["metadata"] = object{"annotations": object{annotation.LastReloadedFrom: value}}
 	} else {
-		for _, mark := range decision.Marks {
-			containers[mark.Container] = append(containers[mark.Container], object{
+		for _, hash := range decision.ConfigHashes {
+			containers[hash.Container] = append(containers[hash.Container], object{
 				// A variable of this name that takes its value from elsewhere is taken over: the API server allows one of both.
-				"name": mark.Variable, "value": mark.Hash, "valueFrom": nil,
+				"name": hash.Variable, "value": hash.Hash, "valueFrom": nil,
 			})
 		}
 	}
@@ -87,7 +87,7 @@ func rolloutPatch(view workload.View, strategy config.Strategy, decision decide.
 		template["spec"] = object{"containers": list}
 	}
 	return encode(object{
-		"metadata": metadataOf(view, notes),
+		"metadata": metadataOf(view, annotations),
 		"spec":     object{"template": template},
 	})
 }
@@ -103,11 +103,11 @@ type reloadedFrom struct {
 }
 
 // lastReloadedFrom names one changed source, as Reloader's format has room for one. The event names all of them.
-func lastReloadedFrom(marks []decide.Mark, now time.Time) (string, error) {
-	mark := marks[len(marks)-1]
+func lastReloadedFrom(hashes []decide.ConfigHash, now time.Time) (string, error) {
+	hash := hashes[len(hashes)-1]
 	value, err := encode(reloadedFrom{
-		Type: mark.Type, Name: mark.Ref.Name, Namespace: mark.Ref.Namespace, Hash: mark.Hash,
-		ContainerRefs: []string{mark.Container}, ObservedAt: now.Unix(),
+		Type: hash.Type, Name: hash.Ref.Name, Namespace: hash.Ref.Namespace, Hash: hash.Hash,
+		ContainerRefs: []string{hash.Container}, ObservedAt: now.Unix(),
 	})
 	return string(value), err
 }

@@ -33,7 +33,7 @@ func rich(more ...obj.Part) *appsv1.Deployment {
 		obj.Annotation("reloader.stakater.com/auto", "true"), obj.Annotation("note", "theirs"),
 		obj.TemplateAnnotation("prometheus.io/scrape", "true"),
 		obj.Init("prepare"), obj.EnvFrom(obj.CM("setup")), obj.Sidecar("proxy"), obj.Var("MODE", "sidecar"),
-		obj.Container("app"), obj.Var("FIRST", "1"), obj.Env(obj.Sec("db"), "password"), obj.Var("STAKATER_MINE", "not a mark"),
+		obj.Container("app"), obj.Var("FIRST", "1"), obj.Env(obj.Sec("db"), "password"), obj.Var("STAKATER_MINE", "not a config hash"),
 		obj.Mount(obj.CM("conf")),
 		obj.Container("helper"), obj.EnvFrom(obj.CM("flags")), obj.Var("LAST", "9"),
 	}
@@ -51,16 +51,16 @@ func rollout(t *testing.T, d *appsv1.Deployment, changed ...source.Ref) (workloa
 func decided(t *testing.T, view workload.View, changed ...source.Ref) decide.Decision {
 	t.Helper()
 	policy, _ := annotation.Read(annotation.DefaultKeys(), view.Annotations, view.TemplateAnnotations)
-	in := decide.Input{Workload: view, Policy: policy, Sealer: sealer(t), HasBaseline: true, Options: decide.Options{OnCreate: true, AutoAll: true}, Now: noon}
-	before := source.Baseline{Records: map[source.Ref]source.Record{}, Named: in.Sealer.NamedLists(policy.Lists())}
+	in := decide.Input{Workload: view, Policy: policy, Digester: digester(t), HasBaseline: true, Options: decide.Options{OnCreate: true, AutoAll: true}, Now: noon}
+	before := source.Baseline{Records: map[source.Ref]source.Record{}, Named: in.Digester.NamedLists(policy.Lists())}
 	for _, scope := range decide.Wanted(view, policy, source.Baseline{}, nil) {
 		snapshot := func(content string) *source.Snapshot {
 			return &source.Snapshot{Ref: scope.Ref, Keys: map[string]source.Entry{
 				"k": {Digest: source.DigestOf([]byte(content))}, "password": {Digest: source.DigestOf([]byte(content))},
 			}}
 		}
-		use := source.Use{Scope: scope, Snapshot: snapshot("0")}
-		before.Records[scope.Ref] = in.Sealer.Record(use)
+		use := source.SourceState{Usages: scope, Snapshot: snapshot("0")}
+		before.Records[scope.Ref] = in.Digester.Record(use)
 		for _, ref := range changed {
 			if ref == scope.Ref {
 				use.Snapshot = snapshot("1")
@@ -86,9 +86,9 @@ func viewOf(t *testing.T, d *appsv1.Deployment) workload.View {
 	return view
 }
 
-func sealer(t *testing.T) source.Sealer {
+func digester(t *testing.T) source.Digester {
 	t.Helper()
-	s, err := source.NewSealer(bytes.Repeat([]byte{7}, 32))
+	s, err := source.NewDigester(bytes.Repeat([]byte{7}, 32))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,8 +109,8 @@ func setup() source.Ref {
 
 func db() source.Ref { return source.Ref{Kind: source.Secret, Namespace: obj.Namespace, Name: "db"} }
 
-// mark is a variable of a former rollout.
-const oldMark = "0123456789abcdef0123456789abcdef01234567"
+// config hash is a variable of a former rollout.
+const oldHash = "0123456789abcdef0123456789abcdef01234567"
 
 func TestPatches(t *testing.T) {
 	t.Parallel()
@@ -121,12 +121,12 @@ func TestPatches(t *testing.T) {
 	}{
 		"env-vars":                               {config.EnvVars, rich(), []source.Ref{conf()}},
 		"env-vars of several containers":         {config.EnvVars, rich(), []source.Ref{conf(), flags(), setup(), db()}},
-		"env-vars where the variable is already": {config.EnvVars, rich(obj.Var("STAKATER_CONF_CONFIGMAP", oldMark)), []source.Ref{conf()}},
-		"env-vars with a variable that is stale": {config.EnvVars, rich(obj.Var("STAKATER_GONE_SECRET", oldMark)), []source.Ref{conf()}},
+		"env-vars where the variable is already": {config.EnvVars, rich(obj.Var("STAKATER_CONF_CONFIGMAP", oldHash)), []source.Ref{conf()}},
+		"env-vars with a variable that is stale": {config.EnvVars, rich(obj.Var("STAKATER_GONE_SECRET", oldHash)), []source.Ref{conf()}},
 		"annotations":                            {config.Annotations, rich(), []source.Ref{conf()}},
 		"annotations of several sources":         {config.Annotations, rich(), []source.Ref{conf(), db()}},
 		"annotations with a variable that is stale": {
-			config.Annotations, rich(obj.Var("STAKATER_GONE_SECRET", oldMark)), []source.Ref{conf()},
+			config.Annotations, rich(obj.Var("STAKATER_GONE_SECRET", oldHash)), []source.Ref{conf()},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -145,9 +145,9 @@ func TestPatches(t *testing.T) {
 			if diff := cmp.Diff(applied, apply(t, applied, sent.body)); diff != "" {
 				t.Errorf("applying it twice changes something (-once +twice):\n%s", diff)
 			}
-			if in := applied.Annotations[annotation.Observed]; in == "" {
+			if in := applied.Annotations[annotation.Baseline]; in == "" {
 				t.Error("there is no baseline")
-			} else if _, ok := sealer(t).Decode(obj.Namespace, in); !ok {
+			} else if _, ok := digester(t).Decode(obj.Namespace, in); !ok {
 				t.Errorf("the baseline cannot be read: %s", in)
 			}
 		})
@@ -172,12 +172,12 @@ func apply(t *testing.T, d *appsv1.Deployment, patch []byte) *appsv1.Deployment 
 	return applied
 }
 
-// untouched fails if anything differs but our annotations and marks.
+// untouched fails if anything differs but our annotations and config hashes.
 func untouched(t *testing.T, before, after *appsv1.Deployment) {
 	t.Helper()
 	before, after = before.DeepCopy(), after.DeepCopy()
 	for _, d := range []*appsv1.Deployment{before, after} {
-		delete(d.Annotations, annotation.Observed)
+		delete(d.Annotations, annotation.Baseline)
 		delete(d.Spec.Template.Annotations, annotation.LastReloadedFrom)
 		for i := range d.Spec.Template.Spec.Containers {
 			env := &d.Spec.Template.Spec.Containers[i].Env
@@ -197,7 +197,7 @@ func untouched(t *testing.T, before, after *appsv1.Deployment) {
 
 func TestAStaleVariableGoes(t *testing.T) {
 	t.Parallel()
-	d := rich(obj.Var("STAKATER_GONE_SECRET", oldMark))
+	d := rich(obj.Var("STAKATER_GONE_SECRET", oldHash))
 	for _, strategy := range []config.Strategy{config.EnvVars, config.Annotations} {
 		view, decision := rollout(t, d, conf())
 		sent := send(t, strategy, func(w writer) error {
@@ -214,10 +214,10 @@ func TestAStaleVariableGoes(t *testing.T) {
 	}
 }
 
-func TestARolloutWithoutAMarkIsRefused(t *testing.T) {
+func TestARolloutWithoutAConfigHashIsRefused(t *testing.T) {
 	t.Parallel()
 	view, decision := rollout(t, rich(), conf())
-	decision.Marks = nil
+	decision.ConfigHashes = nil
 	for _, strategy := range []config.Strategy{config.EnvVars, config.Annotations} {
 		sent := send(t, strategy, func(w writer) error {
 			if _, err := w.Rollout(t.Context(), view, decision, noon); err == nil {

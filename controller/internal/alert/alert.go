@@ -1,6 +1,5 @@
-// Package alert tells a chat or a webhook what the controller did. It decides
-// the form of the message, and delivers it in the background: nothing that the
-// controller does ever waits for it.
+// Package alert reports to a chat or a webhook what the controller did. It decides the form of the message, and
+// delivers it in the background: nothing that the controller does ever waits for it.
 //
 //	Send(Message) ──► bounded queue ──► body for the sink ──► POST, with retries
 //
@@ -32,7 +31,7 @@ type Message struct {
 	Workload workload.Key
 	// Action says what happened in the form of a past participle: rolled, reloaded in place.
 	Action string
-	// Success tells that it worked.
+	// Success reports whether it worked.
 	Success bool
 	// Reason is one of the reasons of events.
 	Reason string

@@ -1,5 +1,5 @@
-// Package config decides what the controller was asked to do: it turns flags, environment and a configuration file
-// into one typed, validated [Config], or into an error that tells the user what to write instead.
+// Package config decides what the controller was asked to do: it turns flags, environment and a configuration file into
+// one typed, validated [Config], or into an error that says what to write instead.
 //
 //	flag  >  environment  >  --config file  >  default
 //
@@ -107,8 +107,8 @@ func (s Scope) Ignored() []source.Kind {
 	return kinds
 }
 
-// Bundles tells whether ClusterTrustBundles are watched. Whoever may work in some namespaces only may not look at what is in
-// none.
+// Bundles reports whether ClusterTrustBundles are watched. Whoever may work in some namespaces only may not look at
+// what is in none.
 func (c Config) Bundles() bool { return c.Scope.Bundles && len(c.Namespaces) == 0 }
 
 // Sources are the kinds of sources to watch.
@@ -120,7 +120,7 @@ func (c Config) Sources() []source.Kind {
 	return kinds
 }
 
-// Ignored are the kinds of sources of which nothing is known.
+// Ignored are the kinds of sources that inpod does not read.
 func (c Config) Ignored() []source.Kind {
 	kinds := c.Scope.Ignored()
 	if !c.Bundles() {
@@ -138,7 +138,8 @@ func (c Config) Watched() (namespaces []string, selector string) {
 	return slices.DeleteFunc(slices.Clone(c.Namespaces), func(name string) bool { return slices.Contains(c.Scope.IgnoredNamespaces, name) }), ""
 }
 
-// Defaults tells whether annotations of namespaces count. Whoever may work in some namespaces only may not look at them.
+// Defaults reports whether annotations of namespaces count. Whoever may work in some namespaces only may not look at
+// them.
 func (c Config) Defaults() bool { return c.Scope.NamespaceDefaults && len(c.Namespaces) == 0 }
 
 // Notes are what whoever set this up should know of settings that have no effect.
@@ -205,10 +206,10 @@ type Pprof struct {
 // Pace says how fast inpod acts.
 type Pace struct {
 	Settle       time.Duration // quiet time after the last change before a rollout is decided
-	SettleMax    time.Duration // the longest that further changes may put it off
+	SettleMax    time.Duration // the longest that further changes may delay it
 	Workers      int           // workloads handled at the same time
-	AdoptionRate float64       // baselines recorded per second for workloads that have none
-	NotifyOnly   bool          // tell of changes, and do nothing
+	BaselineRate float64       // baselines recorded per second for workloads that have none
+	NotifyOnly   bool          // report changes, and do nothing
 	// MaxRollouts and MaxRolloutsPerNamespace are how many rollouts may be under way, and RolloutRate how many may begin
 	// per second; 0 means no limit.
 	MaxRollouts, MaxRolloutsPerNamespace int
@@ -218,13 +219,13 @@ type Pace struct {
 	Window string // when workloads may be rolled, see [window.Form]; "" for always
 }
 
-// InPlace says whether and how pods that carry the sidecar are told of new content.
+// InPlace says whether and how pods that carry the sidecar reload new content.
 type InPlace struct {
 	Enabled   bool
 	Deadline  time.Duration // how long a pod may take to confirm a reload before the workload is rolled
 	NudgeRate float64       // pods per second that are made to refresh their volumes
 	Through   Through       // how sidecars are reached
-	// Unreachable is what is done with a workload of which no sidecar can be reached, or one is not understood.
+	// Unreachable is what is done with a workload whose sidecars cannot be reached, or with one that is not understood.
 	Unreachable Unreachable
 }
 
@@ -238,8 +239,8 @@ const (
 	Auto        Through = "auto"        // directly, and else through the API server
 )
 
-// Unreachable is what is done with a workload of which no sidecar can be reached, or one is not understood, so that nobody knows
-// what its pods have.
+// Unreachable is what is done with a workload whose sidecars cannot be reached, or with one that is not understood, so
+// that nobody knows what its pods have.
 type Unreachable string
 
 // The choices.
@@ -248,7 +249,7 @@ const (
 	RollUnreachable Unreachable = "rollout" // it is rolled, like one that has not confirmed in time
 )
 
-// Alert says whether and where to tell of what was done. Reloader's variables ALERT_… are read too.
+// Alert says whether and where to report what was done. Reloader's variables ALERT_… are read too.
 type Alert struct {
 	Enabled bool
 	Sink    alert.Sink
@@ -351,7 +352,7 @@ func Default() Config {
 		},
 		Log:             Log{Format: logging.FormatText, Level: slog.LevelInfo},
 		Pprof:           Pprof{Address: "127.0.0.1:6060"},
-		Pace:            Pace{Settle: 2 * time.Second, SettleMax: 10 * time.Second, Workers: 8, AdoptionRate: 20, RolloutTimeout: 10 * time.Minute},
+		Pace:            Pace{Settle: 2 * time.Second, SettleMax: 10 * time.Second, Workers: 8, BaselineRate: 20, RolloutTimeout: 10 * time.Minute},
 		InPlace:         InPlace{Enabled: true, Deadline: 2 * time.Minute, NudgeRate: 50, Through: Direct, Unreachable: WaitUnreachable},
 		Alert:           Alert{Sink: alert.Raw},
 		ListenAddress:   ":9090",

@@ -11,7 +11,7 @@ import (
 // intro is the top of the help text.
 const intro = `inpod controller: makes running workloads use the current content of their ConfigMaps and Secrets.
 
-It watches Deployments, StatefulSets, DaemonSets, CronJobs, Jobs and the kinds that it is told of, with the sources they
+It watches Deployments, StatefulSets, DaemonSets, CronJobs, Jobs and the kinds in its settings, with the sources they
 use. When content that an annotated workload uses has changed, it has the pods reload it, or rolls the workload.
 `
 

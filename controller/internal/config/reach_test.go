@@ -28,7 +28,7 @@ func other() map[string]string {
 		"settle-max":            "20s",
 		"window":                "Sat 10:00-12:00",
 		"workers":               "9",
-		"adoption-rate":         "2.5",
+		"baseline-rate":         "2.5",
 		"reload-in-place":       "false",
 		"reload-deadline":       "3m",
 		"nudge-rate":            "7",
@@ -219,17 +219,17 @@ func TestFileCanBeNamedByTheEnvironment(t *testing.T) {
 func TestFileLanguages(t *testing.T) {
 	t.Parallel()
 	for name, content := range map[string]string{
-		"c.yaml": "# comment\nnamespaces: [b, a]\nadoption-rate: 0.5\nauto-reload-all: true\nworkers: 4\n",
-		"c.yml":  "namespaces: b, a\nadoption-rate: '0.5'\nauto-reload-all: 'true'\nworkers: '4'\n",
-		"c.json": `{"namespaces":["b","a"],"adoption-rate":0.5,"auto-reload-all":true,"workers":4}`,
-		"c.toml": "namespaces = ['b', 'a']\nadoption-rate = 0.5\nauto-reload-all = true\nworkers = 4\n",
-		"c":      "namespaces:\n- b\n- a\nadoption-rate: 0.5\nauto-reload-all: true\nworkers: 4\n",
+		"c.yaml": "# comment\nnamespaces: [b, a]\nbaseline-rate: 0.5\nauto-reload-all: true\nworkers: 4\n",
+		"c.yml":  "namespaces: b, a\nbaseline-rate: '0.5'\nauto-reload-all: 'true'\nworkers: '4'\n",
+		"c.json": `{"namespaces":["b","a"],"baseline-rate":0.5,"auto-reload-all":true,"workers":4}`,
+		"c.toml": "namespaces = ['b', 'a']\nbaseline-rate = 0.5\nauto-reload-all = true\nworkers = 4\n",
+		"c":      "namespaces:\n- b\n- a\nbaseline-rate: 0.5\nauto-reload-all: true\nworkers: 4\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			path := file(t, name, content)
 			want := Default()
-			want.File, want.Namespaces, want.Pace.AdoptionRate, want.Pace.Workers = path, []string{"b", "a"}, 0.5, 4
+			want.File, want.Namespaces, want.Pace.BaselineRate, want.Pace.Workers = path, []string{"b", "a"}, 0.5, 4
 			want.Reload.AutoAll = true
 			got, err := load([]string{"--config", path}, nil)
 			if err != nil {

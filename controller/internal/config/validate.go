@@ -68,12 +68,13 @@ func (v *validator) pace() {
 	if !(v.config.InPlace.NudgeRate > 0) {
 		v.Wrong("nudge-rate", "%v would never refresh a volume; use more than 0, or --reload-in-place=false", v.config.InPlace.NudgeRate)
 	}
-	if !(p.AdoptionRate > 0) { // not <= 0, which NaN would pass
-		v.Wrong("adoption-rate", "%v would never adopt a workload; use more than 0", p.AdoptionRate)
+	if !(p.BaselineRate > 0) { // not <= 0, which NaN would pass
+		v.Wrong("baseline-rate", "%v would never record the baseline of a workload; use more than 0", p.BaselineRate)
 	}
 }
 
-// alert checks what would be found out only when there is something to tell. Addresses are passwords: they are not repeated.
+// alert checks what would be found out only when there is something to report. Addresses are passwords: they are not
+// repeated.
 func (v *validator) alert() {
 	a := v.config.Alert
 	switch {

@@ -13,7 +13,7 @@ func BenchmarkDecide(b *testing.B) {
 		obj.Mount(obj.CM("app")), obj.SubPath(obj.CM("nginx").Items("nginx.conf"), "nginx.conf"), obj.Env(obj.Sec("db"), "password"),
 		obj.EnvFrom(obj.CM("flags")), obj.Sidecar("proxy"), obj.Projected(obj.CM("app"), obj.Sec("tls")),
 	)
-	w := adopted(b, uses, cm("app", "a", "1", "b", "1", "c", "1"), cm("nginx", "nginx.conf", "1"), obj.Secret("db", "password", "1"), cm("flags", "F", "1"), obj.Secret("tls", "tls.key", "1"))
+	w := withBaseline(b, uses, cm("app", "a", "1", "b", "1", "c", "1"), cm("nginx", "nginx.conf", "1"), obj.Secret("db", "password", "1"), cm("flags", "F", "1"), obj.Secret("tls", "tls.key", "1"))
 	unchanged := w.gather()
 	w.set(cm("app", "a", "2", "b", "1", "c", "1"), obj.Secret("db", "password", "2"))
 	changed := w.gather()
@@ -38,7 +38,7 @@ func BenchmarkDecideTenThousand(b *testing.B) {
 	inputs := make([]decide.Input, 10_000)
 	for i := range inputs {
 		name := fmt.Sprint("app-", i)
-		w := adopted(b, following(obj.Mount(obj.CM(name)), obj.Env(obj.Sec(name), "password")), cm(name, "a", "1", "b", "1"), obj.Secret(name, "password", "1"))
+		w := withBaseline(b, following(obj.Mount(obj.CM(name)), obj.Env(obj.Sec(name), "password")), cm(name, "a", "1", "b", "1"), obj.Secret(name, "password", "1"))
 		inputs[i] = w.gather()
 	}
 	b.ReportAllocs()

@@ -26,15 +26,15 @@ type Input struct {
 	Workload workload.View
 	Policy   annotation.Policy
 	// Uses are the sources that [Wanted] names, as they are now, in its order.
-	Uses []source.Use
+	Uses []source.SourceState
 	// Baseline is what the pods are known to have taken up; HasBaseline is false for a workload that inpod sees for
 	// the first time.
 	Baseline    source.Baseline
 	HasBaseline bool
-	// Ask tells that the pods are to be asked what they have, where HasBaseline is false.
-	Ask     bool
-	Sealer  source.Sealer
-	Options Options
+	// Ask reports whether the pods are to be asked what they have, where HasBaseline is false.
+	Ask      bool
+	Digester source.Digester
+	Options  Options
 	// InPlace is what is known of a reload in the pods.
 	InPlace InPlace
 	// Now is the time, and NotBefore the time until which a rollout has to wait: zero for no wait.
@@ -46,37 +46,38 @@ type Options struct {
 	AutoAll  bool // follow every source of a workload on which nothing is said
 	OnCreate bool // a source that appears counts as a change
 	OnDelete bool // a source that disappears counts as a change
-	// NotifyOnly tells of changes and does nothing, where a workload says nothing about that.
+	// NotifyOnly reports changes and does nothing, where a workload says nothing about that.
 	NotifyOnly bool
-	// Webhook tells that somebody else is asked to roll.
+	// Webhook reports whether somebody else is asked to roll.
 	Webhook bool
-	// Ignored are kinds of sources of which nothing is known.
+	// Ignored are kinds of sources that inpod does not read.
 	Ignored []source.Kind
-	// Filtered tells that a source may exist without being seen: one that is not there may be one that was not selected.
+	// Filtered reports whether a source may exist without being seen: one that is not there may be one that was not
+	// selected.
 	Filtered bool
 	// Windows are when workloads may be rolled that say nothing about that.
 	Windows window.Windows
-	// RollUnreachable has workloads rolled of which no sidecar can be reached, or one is not understood.
+	// RollUnreachable has workloads rolled whose sidecars cannot be reached, or answer what is not understood.
 	RollUnreachable bool
 }
 
-// Unseen reports whether nothing can be said of a source, of which there is a snapshot or none: it may be there.
+// Unseen reports whether nothing can be said of a source, with or without a snapshot: it may be there.
 func (o Options) Unseen(kind source.Kind, snapshot *source.Snapshot) bool {
 	return slices.Contains(o.Ignored, kind) || o.Filtered && snapshot == nil
 }
 
 // InPlace is what is known of a reload in the pods of the workload.
 type InPlace struct {
-	// Sidecar tells that every pod carries the sidecar.
+	// Sidecar reports whether every pod carries the sidecar.
 	Sidecar bool
 	// Verdict is what the sidecars said of the content that is current now.
 	Verdict Verdict
 	// Pod is the first pod that the verdict comes from, and Container its application's container, "" if that is not known.
 	// Message is what the application said, or what else is the matter.
 	Pod, Container, Message string
-	// Nothing tells of a confirmation that no pod had anything to take up, so that nothing was reloaded.
+	// Nothing is set on a confirmation when no pod had anything to take up, so that nothing was reloaded.
 	Nothing bool
-	// Proven tells of a confirmation that every application itself says that it runs with the content, or was seen to.
+	// Proven is set on a confirmation when every application itself says that it runs with the content, or was seen to.
 	// Trigger is what was sent to that of the pod, and Proof what showed the result; both may be "".
 	Proven         bool
 	Trigger, Proof string
@@ -106,21 +107,21 @@ func Verdicts() []Verdict {
 type Decision struct {
 	Action  Action
 	Reason  Reason
-	Message string // one line, for events and logs; "" where there is nothing to tell
-	// Warning tells that the user has to do something.
+	Message string // one line, for events and logs; "" where there is nothing to report
+	// Warning reports whether the user has to do something.
 	Warning bool
 	// Matter is what a warning is about, where its message may differ from one decision to the next; "" where the message says
 	// it. A matter is reported once.
 	Matter string
 	// Causes are the changed sources, sorted by reference.
 	Causes []Cause
-	// Marks are what a rollout writes into the pod template.
-	Marks []Mark
+	// ConfigHashes are what a rollout writes into the pod template.
+	ConfigHashes []ConfigHash
 	// Stale are variables of a former rollout whose source is not used any more, as "container/NAME".
 	Stale []string
-	// Pause tells that the rollout writes its time onto the workload, for the pause-period that begins with it.
+	// Pause reports whether the rollout writes its time onto the workload, for the pause-period that begins with it.
 	Pause bool
-	// Record tells that Baseline is to be written. A rollout always records.
+	// Record reports whether Baseline is to be written. A rollout always records.
 	Record   bool
 	Baseline source.Baseline
 	// After is when to decide again; 0 for not before something changes.
@@ -157,79 +158,79 @@ type Reason string
 
 // The reasons, in the order of the rules.
 const (
-	Deleting        Reason = "Deleting"             // the workload is being deleted
-	NoTemplate      Reason = "NoTemplate"           // its pod template cannot be used
-	StandsIn        Reason = "StandsIn"             // it keeps the place of a Job that is being made again
-	LeftPaused      Reason = "LeftPaused"           // Reloader has paused it and left
-	NotFollowed     Reason = "NotFollowed"          // it follows no source
-	Finished        Reason = "Finished"             // a Job has ended
-	OwnedJob        Reason = "OwnedJob"             // a Job that something else makes or runs
-	SourceMissing   Reason = "SourceMissing"        // a source or key that new pods need does not exist
-	Adopted         Reason = "Adopted"              // inpod sees it, or something that it uses, for the first time
-	Unchanged       Reason = "Unchanged"            // nothing that it uses has changed
-	CreateOff       Reason = "CreateOff"            // a source appeared, and --reload-on-create is off
-	DeleteOff       Reason = "DeleteOff"            // a source disappeared, and --reload-on-delete is off
-	InTemplate      Reason = "CarriedByTemplate"    // the rollout of a later template carries the content
-	NotifyOnly      Reason = "NotifyOnly"           // changes are told and not applied
-	PausePeriod     Reason = "PausePeriod"          // it was rolled within its pause-period
-	WindowClosed    Reason = "WindowClosed"         // its maintenance window is closed
-	BackOff         Reason = "BackOff"              // it was rolled too often lately
-	NextRun         Reason = "NextRun"              // a CronJob is suspended: what it starts later reads the content
-	StillRunning    Reason = "StillRunning"         // a CronJob forbids two Jobs at a time
-	FrozenChanged   Reason = "FrozenChanged"        // running containers cannot see the change
-	NothingToReload Reason = "NothingToReload"      // no running pod has anything of the change
-	ReloadConfirmed Reason = "ReloadConfirmed"      // every pod has applied the change
-	ReloadRejected  Reason = "ReloadRejected"       // an application does not accept the change
-	RestartNeeded   Reason = "RestartNeeded"        // an application never re-reads the change
-	ReloadFailed    Reason = "ReloadFailed"         // an application could not be made to reload
-	ReplyUnknown    Reason = "SidecarNotUnderstood" // what a sidecar answers is not understood, so that nobody knows
-	OutOfReach      Reason = "SidecarUnreachable"   // no sidecar can be reached, so that nobody knows
-	LiveChanged     Reason = "LiveChanged"          // running containers see the change and a sidecar reloads
-	NoSidecar       Reason = "NoSidecar"            // running containers see the change and nothing makes them reload
+	Deleting             Reason = "Deleting"             // the workload is being deleted
+	NoTemplate           Reason = "NoTemplate"           // its pod template cannot be used
+	RecreatingJob        Reason = "RecreatingJob"        // it keeps the place of a Job that is being made again
+	PausedByReloader     Reason = "PausedByReloader"     // Reloader has paused it and left
+	NotFollowed          Reason = "NotFollowed"          // it follows no source
+	Finished             Reason = "Finished"             // a Job has ended
+	OwnedJob             Reason = "OwnedJob"             // a Job that something else makes or runs
+	SourceMissing        Reason = "SourceMissing"        // a source or key that new pods need does not exist
+	BaselineCreated      Reason = "BaselineCreated"      // inpod sees it, or something that it uses, for the first time
+	Unchanged            Reason = "Unchanged"            // nothing that it uses has changed
+	CreateIgnored        Reason = "CreateIgnored"        // a source appeared, and --reload-on-create is off
+	DeleteIgnored        Reason = "DeleteIgnored"        // a source disappeared, and --reload-on-delete is off
+	CarriedByTemplate    Reason = "CarriedByTemplate"    // the rollout of a later template carries the content
+	NotifyOnly           Reason = "NotifyOnly"           // changes are reported and not applied
+	PausePeriod          Reason = "PausePeriod"          // it was rolled within its pause-period
+	WindowClosed         Reason = "WindowClosed"         // its maintenance window is closed
+	BackOff              Reason = "BackOff"              // it was rolled too often lately
+	Suspended            Reason = "Suspended"            // a CronJob is suspended: what it starts later reads the content
+	ConcurrencyForbidden Reason = "ConcurrencyForbidden" // a CronJob forbids two Jobs at a time
+	FrozenChanged        Reason = "FrozenChanged"        // running containers cannot see the change
+	NothingToReload      Reason = "NothingToReload"      // no running pod has anything of the change
+	ReloadConfirmed      Reason = "ReloadConfirmed"      // every pod has applied the change
+	ReloadRejected       Reason = "ReloadRejected"       // an application does not accept the change
+	RestartNeeded        Reason = "RestartNeeded"        // an application never re-reads the change
+	ReloadFailed         Reason = "ReloadFailed"         // an application could not be made to reload
+	SidecarNotUnderstood Reason = "SidecarNotUnderstood" // what a sidecar answers is not understood, so that nobody knows
+	SidecarUnreachable   Reason = "SidecarUnreachable"   // no sidecar can be reached, so that nobody knows
+	LiveChanged          Reason = "LiveChanged"          // running containers see the change and a sidecar reloads
+	NoSidecar            Reason = "NoSidecar"            // running containers see the change and nothing makes them reload
 )
 
 // Reasons lists every reason.
 func Reasons() []Reason {
 	return []Reason{
-		Deleting, NoTemplate, StandsIn, Finished, OwnedJob, LeftPaused, NotFollowed, SourceMissing, Adopted, Unchanged, CreateOff, DeleteOff, InTemplate,
-		NotifyOnly, PausePeriod, WindowClosed, BackOff, NextRun, StillRunning,
-		FrozenChanged, NothingToReload, ReloadConfirmed, ReloadRejected, RestartNeeded, ReloadFailed, ReplyUnknown, OutOfReach, LiveChanged, NoSidecar,
+		Deleting, NoTemplate, RecreatingJob, Finished, OwnedJob, PausedByReloader, NotFollowed, SourceMissing, BaselineCreated, Unchanged, CreateIgnored, DeleteIgnored, CarriedByTemplate,
+		NotifyOnly, PausePeriod, WindowClosed, BackOff, Suspended, ConcurrencyForbidden,
+		FrozenChanged, NothingToReload, ReloadConfirmed, ReloadRejected, RestartNeeded, ReloadFailed, SidecarNotUnderstood, SidecarUnreachable, LiveChanged, NoSidecar,
 	}
 }
 
 // Rule answers for the inputs that it is about, and passes on all others.
-type Rule func(*assessment) (Decision, bool)
+type Rule func(*evaluation) (Decision, bool)
 
 // rules is the order of precedence. It reads like the table in docs/decisions.md.
 func rules() []Rule {
 	return []Rule{
-		deleting,        // 1  None
-		noTemplate,      // 1  None, warning
-		jobIsHandled,    // 1  Recreate, None
-		leftPaused,      // 1  Resume
-		notFollowed,     // 1  None, the baseline is dropped
-		sourceMissing,   // 2  None, warning: rolling now would break healthy pods
-		firstSeen,       // 3  record only
-		unchanged,       // 4  None
-		appearedOrGone,  // 5  record only
-		templateCarries, // 6  record only
-		onlyTold,        // 7  None
-		pausePeriod,     // 7  later
-		windowClosed,    // 7  later
-		backOff,         // 7  later
-		jobMayStart,     // 7  record only, later
-		frozenChanged,   // 8  Rollout
-		reloadInPlace,   // 9  Reload
-		liveChanged,     // 10 Rollout
+		deleting,         // 1  None
+		noTemplate,       // 1  None, warning
+		jobIsHandled,     // 1  Recreate, None
+		pausedByReloader, // 1  Resume
+		notFollowed,      // 1  None, the baseline is dropped
+		sourceMissing,    // 2  None, warning: rolling now would break healthy pods
+		firstSeen,        // 3  record only
+		unchanged,        // 4  None
+		appearedOrGone,   // 5  record only
+		templateCarries,  // 6  record only
+		notifyOnlyRule,   // 7  None
+		pausePeriod,      // 7  later
+		windowClosed,     // 7  later
+		backOff,          // 7  later
+		jobMayStart,      // 7  record only, later
+		frozenChanged,    // 8  Rollout
+		reloadInPlace,    // 9  Reload
+		liveChanged,      // 10 Rollout
 	}
 }
 
 // Decide returns what has to happen.
 func Decide(in Input) Decision {
-	a := assess(in)
+	a := evaluate(in)
 	for _, rule := range rules() {
 		if decision, answered := rule(a); answered {
-			decision.After, decision.Expiring = a.again(decision.After), a.expiring()
+			decision.After, decision.Expiring = a.nextDecision(decision.After), a.expiring()
 			return decision
 		}
 	}

@@ -27,7 +27,7 @@ func TestActionsAndReasonsAreListed(t *testing.T) {
 
 func TestCausesSayWhatChangedAndWhyItCounts(t *testing.T) {
 	t.Parallel()
-	w := adopted(t, []obj.Part{
+	w := withBaseline(t, []obj.Part{
 		obj.Annotation(namedCM, "named"), obj.Annotation(search, "true"), obj.Annotation("secret.reloader.stakater.com/auto", "true"),
 		obj.EnvFrom(obj.Sec("auto")), obj.Mount(obj.CM("found")),
 	}, cm("named", "k", "1"), obj.Annotated(cm("found", "k", "1"), match, "true"), obj.Secret("auto", "k", "1"))
@@ -57,14 +57,14 @@ func TestMessageIsShort(t *testing.T) {
 		}
 		after = append(after, cm(name, pairs...))
 	}
-	w := adopted(t, following(parts...), before...)
+	w := withBaseline(t, following(parts...), before...)
 	w.set(after...)
 	const want = "Rolling update started: ConfigMap cm-1 changed (key-0), ConfigMap cm-2 changed (key-0, key-1), ConfigMap cm-3 changed (key-0, key-1, key-2), " +
 		"ConfigMap cm-4 changed (key-0, key-1, key-2, key-3), ConfigMap cm-5 changed (key-0, key-1, key-2, key-3, key-4), and 2 more"
 	if got := w.decide().Message; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	w = adopted(t, following(obj.EnvFrom(obj.CM("cm-7"))), before...)
+	w = withBaseline(t, following(obj.EnvFrom(obj.CM("cm-7"))), before...)
 	w.set(after...)
 	if got := w.decide().Message; !strings.HasSuffix(got, "changed (key-0, key-1, key-2, key-3, key-4 and 2 more)") {
 		t.Error(got)
@@ -81,7 +81,7 @@ func TestChangeOfAFoldedSource(t *testing.T) {
 		}
 		return c
 	}
-	w := adopted(t, injected(obj.Mount(obj.CM("a"))), many("1"))
+	w := withBaseline(t, injected(obj.Mount(obj.CM("a"))), many("1"))
 	w.set(many("2"))
 	w.input.InPlace.Sidecar = true
 	if d := w.decide(); d.Reason != decide.LiveChanged || d.Message != "Reloading in place: ConfigMap a changed" {
@@ -91,10 +91,10 @@ func TestChangeOfAFoldedSource(t *testing.T) {
 
 func TestWorkloadWithoutContainersIsNoReasonToPanic(t *testing.T) {
 	t.Parallel()
-	w := adopted(t, []obj.Part{obj.Annotation(namedCM, "a")}, one()...)
+	w := withBaseline(t, []obj.Part{obj.Annotation(namedCM, "a")}, one()...)
 	w.deployment.Spec.Template.Spec.Containers = nil
 	change(w)
-	if d := w.decide(); d.Action != decide.Rollout || len(d.Marks) != 1 || d.Marks[0].Container != "" {
-		t.Errorf("%s, marks %+v", d.Action, d.Marks)
+	if d := w.decide(); d.Action != decide.Rollout || len(d.ConfigHashes) != 1 || d.ConfigHashes[0].Container != "" {
+		t.Errorf("%s, config hashes %+v", d.Action, d.ConfigHashes)
 	}
 }

@@ -62,35 +62,37 @@ func outcomes(t *testing.T, page string) []string {
 func TestTheDiagramIsWhatTheCodeDecides(t *testing.T) {
 	t.Parallel()
 	env, volume := following(obj.Env(obj.CM("a"), "k")), injected(obj.Mount(obj.CM("a")))
-	pacing := func(p annotation.Pacing) func(*world) {
-		return func(w *world) { w.inputs = func(in *decide.Input) { in.Policy.Pacing = p } }
+	pacing := func(p annotation.Pacing) func(*fakeCluster) {
+		return func(w *fakeCluster) { w.inputs = func(in *decide.Input) { in.Policy.Pacing = p } }
 	}
-	sidecars := func(verdict decide.Verdict) func(*world) {
-		return func(w *world) { w.input.InPlace = decide.InPlace{Sidecar: true, Verdict: verdict, Pod: "web-1"} }
+	sidecars := func(verdict decide.Verdict) func(*fakeCluster) {
+		return func(w *fakeCluster) { w.input.InPlace = decide.InPlace{Sidecar: true, Verdict: verdict, Pod: "web-1"} }
 	}
 	edits := map[string]struct {
 		parts []obj.Part
-		key   string       // of the ConfigMap, which is edited
-		also  func(*world) // what else is the case
+		key   string             // of the ConfigMap, which is edited
+		also  func(*fakeCluster) // what else is the case
 	}{
-		"it is not followed":            {[]obj.Part{obj.Env(obj.CM("a"), "k")}, "k", func(*world) {}},
-		"another key":                   {env, "other", func(*world) {}},
-		"the template was edited later": {env, "k", func(w *world) { w.sources[cmRef("a")].Changed.Version, w.input.Workload.TemplateChanged.Version = 8, 9 }},
-		"a Secret is missing":           {slices.Concat(env, []obj.Part{obj.Env(obj.Sec("b"), "k")}), "k", func(w *world) { w.remove(secRef("b")) }},
-		"within the pause-period":       {env, "k", pacing(annotation.Pacing{PausePeriod: time.Minute, PausedAt: now})},
-		"outside of the window":         {env, "k", func(w *world) { w.input.Options.Windows = windows(t, "22:00-04:00") }},
-		"rolled often":                  {env, "k", func(w *world) { w.input.NotBefore = now.Add(time.Minute) }},
-		"a variable":                    {env, "k", func(*world) {}},
-		"a file, without the sidecar":   {volume, "k", func(*world) {}},
-		"a file, with the sidecar":      {volume, "k", sidecars(decide.Unknown)},
-		"reloaded":                      {volume, "k", sidecars(decide.Confirmed)},
-		"not accepted":                  {volume, "k", sidecars(decide.Rejected)},
-		"not re-read":                   {volume, "k", sidecars(decide.NeedsRestart)},
-		"the reload failed":             {volume, "k", sidecars(decide.Failed)},
+		"it is not followed": {[]obj.Part{obj.Env(obj.CM("a"), "k")}, "k", func(*fakeCluster) {}},
+		"another key":        {env, "other", func(*fakeCluster) {}},
+		"the template was edited later": {env, "k", func(w *fakeCluster) {
+			w.sources[cmRef("a")].Changed.Version, w.input.Workload.TemplateChanged.Version = 8, 9
+		}},
+		"a Secret is missing":         {slices.Concat(env, []obj.Part{obj.Env(obj.Sec("b"), "k")}), "k", func(w *fakeCluster) { w.remove(secRef("b")) }},
+		"within the pause-period":     {env, "k", pacing(annotation.Pacing{PausePeriod: time.Minute, PausedAt: now})},
+		"outside of the window":       {env, "k", func(w *fakeCluster) { w.input.Options.Windows = windows(t, "22:00-04:00") }},
+		"rolled often":                {env, "k", func(w *fakeCluster) { w.input.NotBefore = now.Add(time.Minute) }},
+		"a variable":                  {env, "k", func(*fakeCluster) {}},
+		"a file, without the sidecar": {volume, "k", func(*fakeCluster) {}},
+		"a file, with the sidecar":    {volume, "k", sidecars(decide.Unknown)},
+		"reloaded":                    {volume, "k", sidecars(decide.Confirmed)},
+		"not accepted":                {volume, "k", sidecars(decide.Rejected)},
+		"not re-read":                 {volume, "k", sidecars(decide.NeedsRestart)},
+		"the reload failed":           {volume, "k", sidecars(decide.Failed)},
 	}
 	decided := map[string]bool{}
 	for name, edit := range edits {
-		w := newWorld(t, edit.parts, cm("a", "k", "1"), obj.Secret("b", "k", "1"))
+		w := newFakeCluster(t, edit.parts, cm("a", "k", "1"), obj.Secret("b", "k", "1"))
 		w.apply(w.decide())
 		if edit.key == "k" {
 			w.set(cm("a", "k", "2"))
@@ -128,7 +130,7 @@ func TestTheExampleShowsWhatTheCodeSays(t *testing.T) {
 				`/etc/nginx/conf.d/default.conf:3; nginx: configuration file /etc/nginx/nginx.conf test failed`,
 		}},
 	} {
-		w := adopted(t, injected(obj.Env(obj.CM("web"), "GREETING"), obj.Mount(obj.CM("web").Items("default.conf"))), cm("web", "GREETING", "1", "default.conf", "1"))
+		w := withBaseline(t, injected(obj.Env(obj.CM("web"), "GREETING"), obj.Mount(obj.CM("web").Items("default.conf"))), cm("web", "GREETING", "1", "default.conf", "1"))
 		w.set(cm("web", tc.after...))
 		w.input.InPlace = tc.inPlace
 		w.input.InPlace.Sidecar = true

@@ -10,7 +10,7 @@ import (
 // expiring says which files of the pods expire, in the order of the template: the kubelet renews them in their volume, and
 // never where they are mounted with subPath. It says nothing of workloads that ask for nothing, and nothing of a source
 // whose changes replace the pods.
-func (a *assessment) expiring() []string {
+func (a *evaluation) expiring() []string {
 	if a.Policy.OptedOut || !a.Policy.Asks() && !a.Options.AutoAll {
 		return nil
 	}
@@ -25,6 +25,6 @@ func (a *assessment) expiring() []string {
 }
 
 // rollsFor reports whether the workload follows a source.
-func (a *assessment) rollsFor(ref source.Ref) bool {
-	return ref.Name != "" && slices.ContainsFunc(a.uses, func(u assessed) bool { return u.Scope.Ref == ref && u.selection.Follows() })
+func (a *evaluation) rollsFor(ref source.Ref) bool {
+	return ref.Name != "" && slices.ContainsFunc(a.uses, func(u evaluated) bool { return u.Usages.Ref == ref && u.selection.Follows() })
 }

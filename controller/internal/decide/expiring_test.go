@@ -38,7 +38,7 @@ func TestWhatExpires(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, tc.parts, obj.ConfigMap("app", "app.conf", "1"))
+			w := newFakeCluster(t, tc.parts, obj.ConfigMap("app", "app.conf", "1"))
 			w.input.Options = tc.options
 			got := strings.Join(w.decide().Expiring, "\n")
 			if tc.want == "" && got != "" || !strings.Contains(got, tc.want) || strings.Contains(got, "\n") {

@@ -17,50 +17,50 @@ func TestAChangeThatNobodySees(t *testing.T) {
 	checkAll(t, map[string]ruleCase{
 		"a hidden key is edited": {
 			parts: volume, objects: both, wantReason: decide.Unchanged, wantRecord: true, wantRecords: []string{"ConfigMap base: k", "ConfigMap over: k"},
-			happens: func(w *world) { w.set(cm("base", "k", "2")) },
+			edit: func(w *fakeCluster) { w.set(cm("base", "k", "2")) },
 		},
 		"a hidden key is edited where a sidecar would reload": {
 			parts: injected(obj.Projected(obj.CM("base"), obj.CM("over"))), objects: both, wantReason: decide.Unchanged, wantRecord: true,
 			wantRecords: []string{"ConfigMap base: k", "ConfigMap over: k"},
-			happens:     func(w *world) { w.set(cm("base", "k", "2")); w.input.InPlace.Sidecar = true },
+			edit:        func(w *fakeCluster) { w.set(cm("base", "k", "2")); w.input.InPlace.Sidecar = true },
 		},
 		"the key that hides it is edited": {
 			parts: volume, objects: both, wantAction: decide.Rollout, wantReason: decide.NoSidecar, wantRecord: true,
 			wantMessage: "Rolling update started: ConfigMap over changed (k)", wantRecords: []string{"ConfigMap base: k", "ConfigMap over: k"},
-			happens: func(w *world) { w.set(cm("over", "k", "p")) },
+			edit: func(w *fakeCluster) { w.set(cm("over", "k", "p")) },
 		},
 		"the key that hides it goes": {
 			parts: volume, objects: both, wantAction: decide.Rollout, wantReason: decide.NoSidecar, wantRecord: true,
 			wantMessage: "Rolling update started: ConfigMap over changed (k)", wantRecords: []string{"ConfigMap base: k", "ConfigMap over:"},
-			happens: func(w *world) { w.set(cm("over")) },
+			edit: func(w *fakeCluster) { w.set(cm("over")) },
 		},
 		"the source that hides it is deleted, although that does not count": {
 			parts: volume, objects: both, wantAction: decide.Rollout, wantReason: decide.NoSidecar, wantRecord: true,
 			wantMessage: "Rolling update started: ConfigMap over was deleted", wantRecords: []string{"ConfigMap base: k", "ConfigMap over: absent"},
-			happens: func(w *world) { w.remove(cmRef("over")) },
+			edit: func(w *fakeCluster) { w.remove(cmRef("over")) },
 		},
 		"the source that hides it is deleted, and said the same": {
 			parts: volume, objects: []any{cm("base", "k", "1"), cm("over", "k", "1")}, wantReason: decide.Unchanged, wantRecord: false,
 			wantRecords: []string{"ConfigMap base: k", "ConfigMap over: k"},
-			happens:     func(w *world) { w.remove(cmRef("over")) },
+			edit:        func(w *fakeCluster) { w.remove(cmRef("over")) },
 		},
 		"a source comes that hides what is there, although that does not count": {
 			parts: volume, objects: both[:1], wantAction: decide.Rollout, wantReason: decide.NoSidecar, wantRecord: true,
 			wantMessage: "Rolling update started: ConfigMap over was created", wantRecords: []string{"ConfigMap base: k", "ConfigMap over: k"},
-			happens: func(w *world) { w.set(cm("over", "k", "o")) },
+			edit: func(w *fakeCluster) { w.set(cm("over", "k", "o")) },
 		},
 		"a source comes with other keys, which does not count": {
-			parts: volume, objects: both[:1], wantReason: decide.CreateOff, wantRecord: true, wantRecords: []string{"ConfigMap base: k", "ConfigMap over: l"},
-			happens: func(w *world) { w.set(cm("over", "l", "o")) },
+			parts: volume, objects: both[:1], wantReason: decide.CreateIgnored, wantRecord: true, wantRecords: []string{"ConfigMap base: k", "ConfigMap over: l"},
+			edit: func(w *fakeCluster) { w.set(cm("over", "l", "o")) },
 		},
 		"what hides it is not followed": {
 			parts: append(volume, obj.Annotation(excludeCM, "over")), objects: both, wantReason: decide.Unchanged, wantRecord: true,
 			wantRecords: []string{"ConfigMap base: k"},
-			happens:     func(w *world) { w.set(cm("base", "k", "2")) },
+			edit:        func(w *fakeCluster) { w.set(cm("base", "k", "2")) },
 		},
 		"the template carries what hides it": {
-			parts: volume, objects: both[:1], wantReason: decide.InTemplate, wantRecord: true, wantRecords: []string{"ConfigMap base: k", "ConfigMap over: k"},
-			happens: func(w *world) {
+			parts: volume, objects: both[:1], wantReason: decide.CarriedByTemplate, wantRecord: true, wantRecords: []string{"ConfigMap base: k", "ConfigMap over: k"},
+			edit: func(w *fakeCluster) {
 				w.input.Workload.TemplateChanged.Version = 9
 				w.set(cm("over", "k", "o"), cm("base", "k", "2"))
 				w.sources[cmRef("over")].Changed.Version, w.sources[cmRef("base")].Changed.Version = 5, 10
@@ -73,7 +73,7 @@ func TestAChangeThatNobodySees(t *testing.T) {
 // While a change waits it is not forgotten what the pods have of that which the change hides.
 func TestWhatIsHiddenByAChangeThatWaits(t *testing.T) {
 	t.Parallel()
-	w := adopted(t, following(obj.EnvFromPrefixed("", obj.CM("a")), obj.EnvFromPrefixed("", obj.CM("b")), obj.EnvFromPrefixed("", obj.CM("c"))),
+	w := withBaseline(t, following(obj.EnvFromPrefixed("", obj.CM("a")), obj.EnvFromPrefixed("", obj.CM("b")), obj.EnvFromPrefixed("", obj.CM("c"))),
 		cm("a", "k", "1"), cm("b"), cm("c"))
 	w.input.Options.NotifyOnly = true
 	w.set(cm("b", "k", "2"), cm("c", "k", "2")) // pods that start now have the k of c
@@ -112,10 +112,10 @@ func TestAnUpgradeRollsNothing(t *testing.T) {
 		wantRecords []string
 	}{
 		"what hid a file was deleted long ago": {
-			files, recordedFiles, []any{base}, decide.DeleteOff, true, []string{"ConfigMap base: k", "ConfigMap over: absent"},
+			files, recordedFiles, []any{base}, decide.DeleteIgnored, true, []string{"ConfigMap base: k", "ConfigMap over: absent"},
 		},
 		"what hid a variable was deleted long ago": {
-			variables, recordedVariables, []any{base}, decide.DeleteOff, true, []string{"ConfigMap base: k", "ConfigMap over: absent"},
+			variables, recordedVariables, []any{base}, decide.DeleteIgnored, true, []string{"ConfigMap base: k", "ConfigMap over: absent"},
 		},
 		"what hides a file is there": {
 			files, recordedFiles, []any{base, over}, decide.Unchanged, true, []string{"ConfigMap base: k", "ConfigMap over: k"},
@@ -127,12 +127,12 @@ func TestAnUpgradeRollsNothing(t *testing.T) {
 			apart, recordedFiles, []any{base, over}, decide.Unchanged, false, []string{"ConfigMap base: k", "ConfigMap over: k"},
 		},
 		"what was deleted long ago and hid nothing stays as it was": {
-			apart, recordedFiles, []any{base}, decide.DeleteOff, false, []string{"ConfigMap base: k", "ConfigMap over: k"},
+			apart, recordedFiles, []any{base}, decide.DeleteIgnored, false, []string{"ConfigMap base: k", "ConfigMap over: k"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, tc.parts, tc.objects...)
+			w := newFakeCluster(t, tc.parts, tc.objects...)
 			w.baseline = tc.baseline
 			d := w.decide()
 			if d.Action != decide.None || d.Reason != tc.wantReason || d.Record != tc.wantRecord {
@@ -153,7 +153,7 @@ func TestAnUpgradeRollsNothing(t *testing.T) {
 // From the first decision after the upgrade on it counts what a source hid.
 func TestAfterAnUpgradeADeletionThatUncoversSomethingCounts(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, following(obj.Projected(obj.CM("base"), obj.CM("over").Optional())), cm("base", "k", "1"), cm("over", "k", "o"))
+	w := newFakeCluster(t, following(obj.Projected(obj.CM("base"), obj.CM("over").Optional())), cm("base", "k", "1"), cm("over", "k", "o"))
 	w.baseline = recordedFiles
 	w.apply(w.decide())
 	w.remove(cmRef("over"))
@@ -164,7 +164,7 @@ func TestAfterAnUpgradeADeletionThatUncoversSomethingCounts(t *testing.T) {
 
 func TestAnUpgradeForgetsAnOldDeletionWhileAChangeWaits(t *testing.T) {
 	t.Parallel()
-	w := adopted(t, following(obj.Projected(obj.CM("base"), obj.CM("over").Optional(), obj.CM("top"))),
+	w := withBaseline(t, following(obj.Projected(obj.CM("base"), obj.CM("over").Optional(), obj.CM("top"))),
 		cm("base", "k", "1"), cm("over", "k", "o", "l", "o"), cm("top", "l", "t", "m", "t"))
 	w.baseline = strings.Replace(w.baseline, `"hides":true,`, "", 1)
 	w.remove(cmRef("over"))

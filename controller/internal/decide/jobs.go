@@ -12,13 +12,13 @@ import (
 // jobIsHandled: a Job that keeps the place of another one has that one made again, with the content that is current then, and
 // nothing that is said or missing keeps it from that: the Job would be lost. What has ended is not run again, and what something
 // else makes is left to that.
-func jobIsHandled(a *assessment) (Decision, bool) {
+func jobIsHandled(a *evaluation) (Decision, bool) {
 	job := a.Workload.Job
 	switch {
 	case job == nil:
 		return Decision{}, false
-	case job.StandIn != nil:
-		return Decision{Action: Recreate, Reason: StandsIn, Baseline: a.baseline}, true
+	case job.Placeholder != nil:
+		return Decision{Action: Recreate, Reason: RecreatingJob, Baseline: a.baseline}, true
 	case !a.follows:
 		return Decision{}, false // its baseline is dropped
 	case job.Owned:
@@ -30,15 +30,15 @@ func jobIsHandled(a *assessment) (Decision, bool) {
 
 // jobMayStart: a CronJob that is suspended starts nothing, and the Job that it starts some day reads the content of then; so do
 // the pods of a suspended Job. A CronJob that forbids two Jobs at a time waits for the one that runs.
-func jobMayStart(a *assessment) (Decision, bool) {
+func jobMayStart(a *evaluation) (Decision, bool) {
 	cron, job := a.Workload.Cron, a.Workload.Job
 	switch {
 	case cron != nil && cron.Suspended, job != nil && job.Suspended:
-		decision := a.recording(NextRun)
+		decision := a.recording(Suspended)
 		decision.Causes = a.changed
 		return decision, true
 	case cron != nil && cron.Policy == batchv1.ForbidConcurrent && len(cron.Active) > 0:
-		decision := a.holding(StillRunning, waits(cron.Active, a.changed))
+		decision := a.holding(ConcurrencyForbidden, waits(cron.Active, a.changed))
 		decision.Warning = false
 		return decision, true
 	}
@@ -58,5 +58,5 @@ func (e *BusyError) Error() string { return "still running: " + strings.Join(e.J
 
 // Instead is the decision that was to be made in place of this one.
 func (e *BusyError) Instead(of Decision) Decision {
-	return Decision{Action: None, Reason: StillRunning, Message: waits(e.Jobs, of.Causes), Causes: of.Causes}
+	return Decision{Action: None, Reason: ConcurrencyForbidden, Message: waits(e.Jobs, of.Causes), Causes: of.Causes}
 }

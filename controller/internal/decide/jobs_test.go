@@ -11,43 +11,43 @@ import (
 )
 
 // asCron makes the workload a CronJob.
-func asCron(w *world, cron workload.Cron) {
+func asCron(w *fakeCluster, cron workload.Cron) {
 	w.inputs = func(in *decide.Input) { in.Workload.Cron = &cron }
 }
 
 func TestCronJobs(t *testing.T) {
 	t.Parallel()
-	cron := func(c workload.Cron) func(*world) { return func(w *world) { asCron(w, c); change(w) } }
+	cron := func(c workload.Cron) func(*fakeCluster) { return func(w *fakeCluster) { asCron(w, c); change(w) } }
 	const started = "Job started: ConfigMap a changed (k)"
 	recorded := []string{"ConfigMap a: k"}
 	checkAll(t, map[string]ruleCase{
 		"a change starts a Job": {
-			parts: frozen(), objects: one(), happens: cron(workload.Cron{}),
+			parts: frozen(), objects: one(), edit: cron(workload.Cron{}),
 			wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantMessage: started, wantRecord: true, wantRecords: recorded,
 		},
 		"a change that running containers see does so as well": {
-			parts: live(), objects: one(), happens: cron(workload.Cron{}),
+			parts: live(), objects: one(), edit: cron(workload.Cron{}),
 			wantAction: decide.Rollout, wantReason: decide.NoSidecar, wantMessage: started, wantRecord: true, wantRecords: recorded,
 		},
 		"a suspended one starts nothing, and its next Job has the content": {
-			parts: frozen(), objects: one(), happens: cron(workload.Cron{Suspended: true}), wantReason: decide.NextRun, wantRecord: true, wantRecords: recorded,
+			parts: frozen(), objects: one(), edit: cron(workload.Cron{Suspended: true}), wantReason: decide.Suspended, wantRecord: true, wantRecords: recorded,
 		},
 		"one that forbids two Jobs waits for the one that runs": {
-			parts: frozen(), objects: one(), happens: cron(workload.Cron{Policy: batchv1.ForbidConcurrent, Active: []string{"report-1"}}),
-			wantReason: decide.StillRunning, wantRecords: recorded,
+			parts: frozen(), objects: one(), edit: cron(workload.Cron{Policy: batchv1.ForbidConcurrent, Active: []string{"report-1"}}),
+			wantReason: decide.ConcurrencyForbidden, wantRecords: recorded,
 			wantMessage: "Job waits for report-1, as concurrencyPolicy Forbid asks: ConfigMap a changed (k)",
 		},
 		"it goes on when none runs": {
-			parts: frozen(), objects: one(), happens: cron(workload.Cron{Policy: batchv1.ForbidConcurrent}),
+			parts: frozen(), objects: one(), edit: cron(workload.Cron{Policy: batchv1.ForbidConcurrent}),
 			wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantMessage: started, wantRecord: true, wantRecords: recorded,
 		},
 		"others do not wait": {
-			parts: frozen(), objects: one(), happens: cron(workload.Cron{Policy: batchv1.ReplaceConcurrent, Active: []string{"report-1"}}),
+			parts: frozen(), objects: one(), edit: cron(workload.Cron{Policy: batchv1.ReplaceConcurrent, Active: []string{"report-1"}}),
 			wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantMessage: started, wantRecord: true, wantRecords: recorded,
 		},
 		"what its template carries needs no Job": {
 			parts: frozen(), objects: one(), wantReason: decide.Unchanged, wantRecords: recorded,
-			happens: func(w *world) {
+			edit: func(w *fakeCluster) {
 				asCron(w, workload.Cron{})
 				w.edit(append(frozen(), obj.Var("VERSION", "2"))...)
 			},
@@ -57,8 +57,8 @@ func TestCronJobs(t *testing.T) {
 
 func TestJobs(t *testing.T) {
 	t.Parallel()
-	job := func(j workload.Job) func(*world) {
-		return func(w *world) {
+	job := func(j workload.Job) func(*fakeCluster) {
+		return func(w *fakeCluster) {
 			w.inputs = func(in *decide.Input) { in.Workload.Job = &j }
 			change(w)
 		}
@@ -66,26 +66,26 @@ func TestJobs(t *testing.T) {
 	recorded := []string{"ConfigMap a: k"}
 	checkAll(t, map[string]ruleCase{
 		"a change has it made again": {
-			parts: frozen(), objects: one(), happens: job(workload.Job{}), wantMessage: "Job is made again: ConfigMap a changed (k)",
+			parts: frozen(), objects: one(), edit: job(workload.Job{}), wantMessage: "Job is made again: ConfigMap a changed (k)",
 			wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: recorded,
 		},
 		"what has ended is not run again": {
-			parts: frozen(), objects: one(), happens: job(workload.Job{Finished: true}), wantReason: decide.Finished,
+			parts: frozen(), objects: one(), edit: job(workload.Job{Finished: true}), wantReason: decide.Finished,
 		},
 		"what something else makes is left to that": {
-			parts: frozen(), objects: one(), happens: job(workload.Job{Owned: true}), wantReason: decide.OwnedJob,
+			parts: frozen(), objects: one(), edit: job(workload.Job{Owned: true}), wantReason: decide.OwnedJob,
 		},
 		"the pods of a suspended one will have the content": {
-			parts: frozen(), objects: one(), happens: job(workload.Job{Suspended: true}), wantReason: decide.NextRun, wantRecord: true, wantRecords: recorded,
+			parts: frozen(), objects: one(), edit: job(workload.Job{Suspended: true}), wantReason: decide.Suspended, wantRecord: true, wantRecords: recorded,
 		},
 		"one that keeps a place carries on": {
-			parts: frozen(), objects: one(), happens: job(workload.Job{Suspended: true, StandIn: &workload.StandIn{}}),
-			wantAction: decide.Recreate, wantReason: decide.StandsIn, wantRecords: recorded,
+			parts: frozen(), objects: one(), edit: job(workload.Job{Suspended: true, Placeholder: &workload.Placeholder{}}),
+			wantAction: decide.Recreate, wantReason: decide.RecreatingJob, wantRecords: recorded,
 		},
 		"also when something is missing that its pods need": {
-			parts: frozen(), objects: one(), wantAction: decide.Recreate, wantReason: decide.StandsIn, wantRecords: recorded,
-			happens: func(w *world) {
-				job(workload.Job{StandIn: &workload.StandIn{}})(w)
+			parts: frozen(), objects: one(), wantAction: decide.Recreate, wantReason: decide.RecreatingJob, wantRecords: recorded,
+			edit: func(w *fakeCluster) {
+				job(workload.Job{Placeholder: &workload.Placeholder{}})(w)
 				w.remove(cmRef("a"))
 			},
 		},

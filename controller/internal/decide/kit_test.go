@@ -41,47 +41,47 @@ func injected(parts ...obj.Part) []obj.Part {
 	return append(following(obj.TemplateAnnotation(inject, "enabled")), parts...)
 }
 
-// world is a Deployment "web" and sources: what a decision is made of. Tests change it, decide, and apply the decision.
-type world struct {
+// fakeCluster is a Deployment "web" and sources: what a decision is made of. Tests change it, decide, and apply the decision.
+type fakeCluster struct {
 	testing.TB
 	deployment *appsv1.Deployment
 	sources    map[source.Ref]*source.Snapshot
 	baseline   string // the annotation
-	sealer     source.Sealer
+	digester   source.Digester
 	// input is what else a decision depends on; the rest of it is filled in.
 	input decide.Input
-	// inputs is called with each input, to modify what [world.gather] does not know.
+	// inputs is called with each input, to modify what [fakeCluster.gather] does not know.
 	inputs func(*decide.Input)
 }
 
-func newWorld(tb testing.TB, parts []obj.Part, objects ...any) *world {
+func newFakeCluster(tb testing.TB, parts []obj.Part, objects ...any) *fakeCluster {
 	tb.Helper()
-	sealer, err := source.NewSealer([]byte("0123456789abcdef0123456789abcdef"))
+	digester, err := source.NewDigester([]byte("0123456789abcdef0123456789abcdef"))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	w := &world{TB: tb, sealer: sealer, sources: map[source.Ref]*source.Snapshot{}, input: decide.Input{Now: now, Sealer: sealer}}
+	w := &fakeCluster{TB: tb, digester: digester, sources: map[source.Ref]*source.Snapshot{}, input: decide.Input{Now: now, Digester: digester}}
 	w.edit(parts...)
 	w.set(objects...)
 	return w
 }
 
-// adopted is a new world whose content the pods have.
-func adopted(tb testing.TB, parts []obj.Part, objects ...any) *world {
+// withBaseline is a new cluster whose content the pods have.
+func withBaseline(tb testing.TB, parts []obj.Part, objects ...any) *fakeCluster {
 	tb.Helper()
-	w := newWorld(tb, parts, objects...)
+	w := newFakeCluster(tb, parts, objects...)
 	w.apply(w.decide())
 	if w.baseline == "" {
-		tb.Fatal("nothing was adopted")
+		tb.Fatal("no baseline was created")
 	}
 	return w
 }
 
 // edit replaces the Deployment, as its user does.
-func (w *world) edit(parts ...obj.Part) { w.deployment = obj.Deployment("web", parts...) }
+func (w *fakeCluster) edit(parts ...obj.Part) { w.deployment = obj.Deployment("web", parts...) }
 
 // set makes or replaces sources: objects of objtest, or a reference to a SecretProviderClass.
-func (w *world) set(objects ...any) {
+func (w *fakeCluster) set(objects ...any) {
 	w.Helper()
 	keys := annotation.DefaultKeys()
 	for _, object := range objects {
@@ -89,10 +89,10 @@ func (w *world) set(objects ...any) {
 		switch typed := object.(type) {
 		case *corev1.ConfigMap:
 			s = source.OfConfigMap(typed)
-			s.Ignore, s.Match = keys.Marks(typed.Annotations)
+			s.Ignore, s.Match = keys.ReadSourceAnnotations(typed.Annotations)
 		case *corev1.Secret:
 			s = source.OfSecret(typed)
-			s.Ignore, s.Match = keys.Marks(typed.Annotations)
+			s.Ignore, s.Match = keys.ReadSourceAnnotations(typed.Annotations)
 		case *source.Snapshot:
 			s = *typed
 		default:
@@ -102,14 +102,14 @@ func (w *world) set(objects ...any) {
 	}
 }
 
-func (w *world) remove(refs ...source.Ref) {
+func (w *fakeCluster) remove(refs ...source.Ref) {
 	for _, ref := range refs {
 		delete(w.sources, ref)
 	}
 }
 
 // gather collects the input as the loop of the controller does.
-func (w *world) gather() decide.Input {
+func (w *fakeCluster) gather() decide.Input {
 	w.Helper()
 	keys := annotation.DefaultKeys()
 	kind, _ := workload.KindOf("Deployment")
@@ -121,10 +121,10 @@ func (w *world) gather() decide.Input {
 	in.Workload = view
 	in.Workload.TemplateChanged = w.input.Workload.TemplateChanged
 	in.Policy, _ = annotation.Read(keys, view.Annotations, view.TemplateAnnotations)
-	in.Baseline, in.HasBaseline = w.sealer.Decode(obj.Namespace, w.baseline)
+	in.Baseline, in.HasBaseline = w.digester.Decode(obj.Namespace, w.baseline)
 	for _, scope := range decide.Wanted(view, in.Policy, in.Baseline, w.list) {
 		snapshot := w.sources[scope.Ref]
-		in.Uses = append(in.Uses, source.Use{Scope: scope, Snapshot: snapshot, Unseen: in.Options.Unseen(scope.Ref.Kind, snapshot)})
+		in.Uses = append(in.Uses, source.SourceState{Usages: scope, Snapshot: snapshot, Unseen: in.Options.Unseen(scope.Ref.Kind, snapshot)})
 	}
 	if w.inputs != nil {
 		w.inputs(&in)
@@ -132,7 +132,7 @@ func (w *world) gather() decide.Input {
 	return in
 }
 
-func (w *world) list(kind source.Kind) []source.Ref {
+func (w *fakeCluster) list(kind source.Kind) []source.Ref {
 	var refs []source.Ref
 	for ref := range w.sources {
 		if ref.Kind == kind {
@@ -142,16 +142,16 @@ func (w *world) list(kind source.Kind) []source.Ref {
 	return refs
 }
 
-func (w *world) decide() decide.Decision {
+func (w *fakeCluster) decide() decide.Decision {
 	w.Helper()
 	return decide.Decide(w.gather())
 }
 
 // apply does to the Deployment what a decision says.
-func (w *world) apply(d decide.Decision) {
+func (w *fakeCluster) apply(d decide.Decision) {
 	w.Helper()
 	if d.Record {
-		text, err := w.sealer.Encode(d.Baseline)
+		text, err := w.digester.Encode(d.Baseline)
 		if err != nil {
 			w.Fatal(err)
 		}
@@ -163,9 +163,9 @@ func (w *world) apply(d decide.Decision) {
 	for i := range w.deployment.Spec.Template.Spec.Containers {
 		c := &w.deployment.Spec.Template.Spec.Containers[i]
 		c.Env = slices.DeleteFunc(c.Env, func(v corev1.EnvVar) bool { return slices.Contains(d.Stale, c.Name+"/"+v.Name) })
-		for _, mark := range d.Marks {
-			if mark.Container == c.Name {
-				setVariable(c, mark.Variable, mark.Hash)
+		for _, hash := range d.ConfigHashes {
+			if hash.Container == c.Name {
+				setVariable(c, hash.Variable, hash.Hash)
 			}
 		}
 	}
@@ -181,14 +181,14 @@ func setVariable(c *corev1.Container, name, value string) {
 	c.Env = append(c.Env, corev1.EnvVar{Name: name, Value: value})
 }
 
-// variables are the marks that the template carries.
-func (w *world) variables() map[string]string {
+// variables are the config hashes that the template carries.
+func (w *fakeCluster) variables() map[string]string {
 	w.Helper()
 	return w.gather().Workload.Variables
 }
 
-// wantNothingLeft fails unless the world is at rest: nothing to do and nothing to write.
-func (w *world) wantNothingLeft() {
+// wantNothingLeft fails unless the cluster is at rest: nothing to do and nothing to write.
+func (w *fakeCluster) wantNothingLeft() {
 	w.Helper()
 	if d := w.decide(); d.Action != decide.None || d.Record {
 		w.Errorf("applied, and decided again: %s (%s), record %t: %s", d.Action, d.Reason, d.Record, d.Message)

@@ -98,7 +98,7 @@ func (p InPlace) evidence() string {
 }
 
 // logs says where the application's own words are: a sidecar does not see all of them.
-func (a *assessment) logs() string {
+func (a *evaluation) logs() string {
 	if a.InPlace.Container == "" || a.InPlace.Verdict != Rejected && a.InPlace.Verdict != Failed {
 		return ""
 	}

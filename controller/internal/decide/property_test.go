@@ -30,9 +30,9 @@ type arrival struct {
 // ofOthers begins the content of sources that the workload does not follow.
 const ofOthers = "not followed: "
 
-// story is a world whose pods are simulated: what they took up when they started, and since.
+// story is a cluster whose pods are simulated: what they took up when they started, and since.
 type story struct {
-	*world
+	*fakeCluster
 	r    *rand.Rand
 	seed uint64
 	step int
@@ -40,9 +40,10 @@ type story struct {
 	pods map[arrival]string
 	// version counts the writes of everybody.
 	version uint64
-	// starting tells that new pods wait for a source that is missing, and take up what there is once it is there.
+	// starting reports whether new pods wait for a source that is missing, and take up what there is once it is there.
 	starting bool
-	// late tells that nobody can know what they started with: they waited, or it is not known when a source was deleted.
+	// late reports whether nobody can know what they started with: they waited, or it is not known when a source was
+	// deleted.
 	late bool
 	// pacing is when the workload may be rolled, and paused that Reloader has paused it.
 	pacing annotation.Pacing
@@ -66,11 +67,11 @@ func (s *story) shown() map[arrival]string {
 		if use.Snapshot == nil {
 			continue
 		}
-		follows := in.Policy.Select(use.Scope.Ref, use.Snapshot.Ignore, use.Snapshot.Match, referenced(use), false).Follows()
+		follows := in.Policy.Select(use.Usages.Ref, use.Snapshot.Ignore, use.Snapshot.Match, referenced(use), false).Follows()
 		if follows && !referenced(use) {
-			all[arrival{Named: use.Scope.Ref}] = "" // that it exists
+			all[arrival{Named: use.Usages.Ref}] = "" // that it exists
 			for key, entry := range use.Snapshot.Keys {
-				all[arrival{obj.Seen{Name: key}, use.Scope.Ref}] = string(entry.Digest[:])
+				all[arrival{obj.Seen{Name: key}, use.Usages.Ref}] = string(entry.Digest[:])
 			}
 		}
 		values := map[string]obj.Value{}
@@ -81,7 +82,7 @@ func (s *story) shown() map[arrival]string {
 			}
 			values[key] = obj.Value{Text: text, Binary: entry.Binary}
 		}
-		contents[use.Scope.Ref] = values
+		contents[use.Usages.Ref] = values
 	}
 	spec := &s.deployment.Spec.Template.Spec
 	for at, text := range obj.Kubelet(spec, func(_ bool, name string) map[string]obj.Value { return contents[cmRef(name)] }) {
@@ -92,7 +93,7 @@ func (s *story) shown() map[arrival]string {
 	return all
 }
 
-// coarse tells that it is not known of each key by itself whether it changed, where sources may hide each other.
+// coarse reports whether it is not known of each key by itself whether it changed, where sources may hide each other.
 func (s *story) coarse() bool {
 	in := s.gather()
 	meets := slices.ContainsFunc(in.Workload.Usages, func(u source.Usage) bool { return u.Place != nil })
@@ -104,17 +105,17 @@ func (s *story) coarse() bool {
 	return false
 }
 
-func referenced(use source.Use) bool {
-	return slices.ContainsFunc(use.Scope.Usages, func(u source.Usage) bool { return u.Via != source.ViaNamed })
+func referenced(use source.SourceState) bool {
+	return slices.ContainsFunc(use.Usages.Usages, func(u source.Usage) bool { return u.Via != source.ViaNamed })
 }
 
-// canStart tells whether new pods find all that they need.
+// canStart reports whether new pods find all that they need.
 func (s *story) canStart() bool {
 	for _, use := range s.gather().Uses {
-		if use.Snapshot == nil && use.Scope.Required() {
+		if use.Snapshot == nil && use.Usages.Required() {
 			return false
 		}
-		if use.Snapshot != nil && len(use.Scope.MissingKeys(use.Snapshot, source.Record{})) > 0 {
+		if use.Snapshot != nil && len(use.Usages.MissingKeys(use.Snapshot, source.Record{})) > 0 {
 			return false
 		}
 	}
@@ -135,8 +136,8 @@ func (s *story) startAtLast() {
 	}
 }
 
-// edits changes something in the world. It returns whether that was the template: what changes after it and before a
-// decision cannot be told from what its pods started with.
+// edits changes something in the cluster. It returns whether that was the template: what changes after it and before a
+// decision cannot be distinguished from what its pods started with.
 func (s *story) edits() (template bool) {
 	name := []string{"a", "b", "c1"}[s.r.IntN(3)]
 	old := s.sources[cmRef(name)]
@@ -148,7 +149,7 @@ func (s *story) edits() (template bool) {
 		s.restart()
 		return true
 	case old == nil || s.r.IntN(10) == 0:
-		s.set(marked(obj.RandomConfigMap(s.r, name)))
+		s.set(withConfigHash(obj.RandomConfigMap(s.r, name)))
 	case s.r.IntN(15) == 0:
 		s.remove(cmRef(name))
 	default:
@@ -167,8 +168,8 @@ func (s *story) edits() (template bool) {
 	return false
 }
 
-// marked gives the ConfigMap "b" the match annotation.
-func marked(c *corev1.ConfigMap) *corev1.ConfigMap {
+// withConfigHash gives the ConfigMap "b" the match annotation.
+func withConfigHash(c *corev1.ConfigMap) *corev1.ConfigMap {
 	if c.Name == "b" {
 		return obj.Annotated(c, match, "true")
 	}
@@ -228,14 +229,14 @@ func (s *story) happens() decide.Decision {
 	if was && d.Action != decide.None && d.Action != decide.Resume && !deleted && !s.coarse() {
 		s.Fatalf("%s: although the pods have everything: %s", s.at(d), d.Message)
 	}
-	if d.Warning != (d.Action == decide.None && d.Message != "" && d.Reason != decide.ReloadConfirmed && !d.Reason.PutOff()) || (d.Action != decide.None && d.Message == "") {
+	if d.Warning != (d.Action == decide.None && d.Message != "" && d.Reason != decide.ReloadConfirmed && !d.Reason.Deferred()) || (d.Action != decide.None && d.Message == "") {
 		s.Fatalf("%s: warning %t, message %q", s.at(d), d.Warning, d.Message)
 	}
 	nobodyKnows := in.InPlace.Verdict == decide.Unreachable || in.InPlace.Verdict == decide.NotUnderstood
 	if nobodyKnows && !in.Options.RollUnreachable && (d.Reason == decide.ReloadFailed || d.Reason == decide.ReloadConfirmed) {
 		s.Fatalf("%s: although nobody knows", s.at(d))
 	}
-	if (d.Reason == decide.OutOfReach || d.Reason == decide.ReplyUnknown || d.Reason == decide.ReloadRejected) && d.Record {
+	if (d.Reason == decide.SidecarUnreachable || d.Reason == decide.SidecarNotUnderstood || d.Reason == decide.ReloadRejected) && d.Record {
 		s.wantKept(in, d)
 	}
 	s.apply(d)
@@ -292,7 +293,7 @@ func TestPropertyPodsGetWhatChanged(t *testing.T) {
 	t.Parallel()
 	counts := map[decide.Reason]int{}
 	for seed := range uint64(400) {
-		s := &story{world: newWorld(t, nil), r: rand.New(rand.NewPCG(seed, 5)), seed: seed, counts: counts}
+		s := &story{fakeCluster: newFakeCluster(t, nil), r: rand.New(rand.NewPCG(seed, 5)), seed: seed, counts: counts}
 		s.input.Options = decide.Options{OnCreate: true, OnDelete: true}
 		s.inputs = func(in *decide.Input) { in.Policy.Pacing, in.Workload.Paused = s.pacing, s.paused }
 		s.edit(s.parts()...)
@@ -315,7 +316,7 @@ func TestPropertyPodsGetWhatChanged(t *testing.T) {
 		}
 		// In the end everything is there, and nothing stands in the way.
 		for _, name := range []string{"a", "b", "c1"} {
-			s.set(marked(cm(name, "a", "1", "b", "1", "c", "1", "d", "1")))
+			s.set(withConfigHash(cm(name, "a", "1", "b", "1", "c", "1", "d", "1")))
 		}
 		s.startAtLast()
 		s.pacing, s.paused = annotation.Pacing{}, false
@@ -333,8 +334,8 @@ func TestPropertyPodsGetWhatChanged(t *testing.T) {
 		}
 	}
 	untold := []decide.Reason{
-		decide.Deleting, decide.NoTemplate, decide.CreateOff, decide.DeleteOff, decide.InTemplate, decide.NextRun, decide.StillRunning,
-		decide.StandsIn, decide.Finished, decide.OwnedJob,
+		decide.Deleting, decide.NoTemplate, decide.CreateIgnored, decide.DeleteIgnored, decide.CarriedByTemplate, decide.Suspended, decide.ConcurrencyForbidden,
+		decide.RecreatingJob, decide.Finished, decide.OwnedJob,
 	}
 	for _, reason := range decide.Reasons() {
 		if n := counts[reason]; n < 10 && !slices.Contains(untold, reason) {

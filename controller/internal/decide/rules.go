@@ -12,13 +12,13 @@ import (
 func none(reason Reason) Decision { return Decision{Action: None, Reason: reason} }
 
 // recording is a decision that only writes the baseline, where that says something new.
-func (a *assessment) recording(reason Reason) Decision {
+func (a *evaluation) recording(reason Reason) Decision {
 	return Decision{Action: None, Reason: reason, Record: a.isNew(a.baseline), Baseline: a.baseline}
 }
 
 // holding is a decision that leaves what has changed for later. What else is new is recorded now, so that changes of it
 // are seen however long that takes.
-func (a *assessment) holding(reason Reason, message string) Decision {
+func (a *evaluation) holding(reason Reason, message string) Decision {
 	return Decision{
 		Action: None, Reason: reason, Warning: true, Message: message, Causes: a.changed,
 		Record: a.isNew(a.waiting), Baseline: a.waiting,
@@ -27,26 +27,26 @@ func (a *assessment) holding(reason Reason, message string) Decision {
 
 // holdingReload is the same where sidecars have said why, or nobody could be asked. It is one matter for each content: the words
 // may hold the number of a process, and be those of another pod the next time.
-func (a *assessment) holdingReload(reason Reason, message string) Decision {
+func (a *evaluation) holdingReload(reason Reason, message string) Decision {
 	decision := a.holding(reason, message)
-	var uses []source.Use
+	var uses []source.SourceState
 	for _, u := range a.uses {
-		if slices.ContainsFunc(a.changed, func(c Cause) bool { return c.Ref == u.Scope.Ref }) {
-			uses = append(uses, u.Use)
+		if slices.ContainsFunc(a.changed, func(c Cause) bool { return c.Ref == u.Usages.Ref }) {
+			uses = append(uses, u.SourceState)
 		}
 	}
-	decision.Matter = string(reason) + " " + a.Sealer.Mark(uses, "matter")
+	decision.Matter = string(reason) + " " + a.Digester.ConfigHash(uses, "matter")
 	return decision
 }
 
 // deleting: a workload that goes needs nothing.
-func deleting(a *assessment) (Decision, bool) {
+func deleting(a *evaluation) (Decision, bool) {
 	return none(Deleting), a.Workload.Deleting
 }
 
 // noTemplate: nobody knows what a workload uses whose template cannot be read, and nothing could be written into it. What
 // was recorded stays until it can.
-func noTemplate(a *assessment) (Decision, bool) {
+func noTemplate(a *evaluation) (Decision, bool) {
 	decision := none(NoTemplate)
 	decision.Warning, decision.Message = true, "Not followed: "+a.Workload.Fault
 	return decision, a.Workload.Fault != "" && a.Policy.Asks()
@@ -54,7 +54,7 @@ func noTemplate(a *assessment) (Decision, bool) {
 
 // notFollowed: the workload follows nothing, by opting out or by saying nothing. An old baseline is dropped, so that
 // following again later starts from the content of then and rolls nothing.
-func notFollowed(a *assessment) (Decision, bool) {
+func notFollowed(a *evaluation) (Decision, bool) {
 	decision := none(NotFollowed)
 	decision.Record = a.HasBaseline
 	return decision, !a.follows
@@ -62,9 +62,9 @@ func notFollowed(a *assessment) (Decision, bool) {
 
 // sourceMissing: a new pod would not start, or not work, without something that is not there. It speaks up when a followed
 // source is missing, or when something else calls for an action that would hit the gap. A reload in place hits none.
-func sourceMissing(a *assessment) (Decision, bool) {
+func sourceMissing(a *evaluation) (Decision, bool) {
 	var missing []string
-	var gaps []assessed
+	var gaps []evaluated
 	for _, u := range a.uses {
 		if u.Unseen || !u.selection.Follows() && len(a.changed) == 0 {
 			continue
@@ -76,23 +76,23 @@ func sourceMissing(a *assessment) (Decision, bool) {
 	if len(missing) == 0 || a.reloadsBesides(gaps) {
 		return Decision{}, false
 	}
-	return a.holding(SourceMissing, fmt.Sprintf("Not rolled: new pods would need %s. Create it, or mark its use as optional",
+	return a.holding(SourceMissing, fmt.Sprintf("Not rolled: new pods would need %s. Create it, or set optional on its use",
 		strings.Join(missing, ", "))), true
 }
 
 // missing names what a new pod needs of the source and does not find.
-func (u assessed) missing() []string {
-	name := fmt.Sprintf("%s %s", u.Scope.Ref.Kind, u.Scope.Ref.Name)
-	if u.Scope.Ref.Kind == source.SecretProviderClass {
+func (u evaluated) missing() []string {
+	name := fmt.Sprintf("%s %s", u.Usages.Ref.Kind, u.Usages.Ref.Name)
+	if u.Usages.Ref.Kind == source.SecretProviderClass {
 		return nil
 	}
 	if u.Snapshot == nil {
-		if u.Scope.Required() {
+		if u.Usages.Required() {
 			return []string{name + ", which does not exist"}
 		}
 		return nil
 	}
-	keys := u.Scope.MissingKeys(u.Snapshot, u.record)
+	keys := u.Usages.MissingKeys(u.Snapshot, u.record)
 	if len(keys) == 0 {
 		return nil
 	}
@@ -100,50 +100,50 @@ func (u assessed) missing() []string {
 }
 
 // firstSeen: nothing that the baseline covers has changed, and it does not cover everything.
-func firstSeen(a *assessment) (Decision, bool) {
-	return a.recording(Adopted), !a.HasBaseline && !a.Ask || (a.uncovered && len(a.changed)+len(a.carried) == 0)
+func firstSeen(a *evaluation) (Decision, bool) {
+	return a.recording(BaselineCreated), !a.HasBaseline && !a.Ask || (a.uncovered && len(a.changed)+len(a.inTemplate) == 0)
 }
 
 // unchanged: the pods have everything. What is recorded too much is dropped.
-func unchanged(a *assessment) (Decision, bool) {
-	return a.recording(Unchanged), len(a.changed)+len(a.carried)+len(a.quiet) == 0
+func unchanged(a *evaluation) (Decision, bool) {
+	return a.recording(Unchanged), len(a.changed)+len(a.inTemplate)+len(a.suppressed) == 0
 }
 
 // appearedOrGone: sources appeared or disappeared only, and that does not count.
-func appearedOrGone(a *assessment) (Decision, bool) {
-	if len(a.changed)+len(a.carried) > 0 {
+func appearedOrGone(a *evaluation) (Decision, bool) {
+	if len(a.changed)+len(a.inTemplate) > 0 {
 		return Decision{}, false
 	}
-	reason := DeleteOff
-	if slices.ContainsFunc(a.quiet, func(c Cause) bool { return c.Diff.Created }) {
-		reason = CreateOff
+	reason := DeleteIgnored
+	if slices.ContainsFunc(a.suppressed, func(c Cause) bool { return c.Diff.Created }) {
+		reason = CreateIgnored
 	}
 	decision := a.recording(reason)
-	decision.Causes = a.quiet
+	decision.Causes = a.suppressed
 	return decision, true
 }
 
 // templateCarries: the template was edited after all sources that changed, so that the rollout under way carries their
 // content. Of several, those that changed later are a reason for another rollout, and the others are none.
-func templateCarries(a *assessment) (Decision, bool) {
-	decision := a.recording(InTemplate)
-	decision.Causes = a.carried
+func templateCarries(a *evaluation) (Decision, bool) {
+	decision := a.recording(CarriedByTemplate)
+	decision.Causes = a.inTemplate
 	return decision, len(a.changed) == 0
 }
 
 // backOff: it has been rolled often, as happens when two writers fight over one source.
-func backOff(a *assessment) (Decision, bool) {
+func backOff(a *evaluation) (Decision, bool) {
 	if !a.NotBefore.After(a.Now) || a.staysInPlace() {
 		return Decision{}, false
 	}
-	decision := a.holding(BackOff, fmt.Sprintf("Rollout put off until %s because there were too many lately: %s. Do several writers fight over it?",
+	decision := a.holding(BackOff, fmt.Sprintf("Rollout delayed until %s: too many rollouts in a short time (%s). Check whether two clients keep changing the same source",
 		a.NotBefore.UTC().Format("15:04:05 UTC"), describe(a.changed)))
 	decision.After = a.NotBefore.Sub(a.Now)
 	return decision, true
 }
 
-// staysInPlace tells that the change leads to no rollout: it is reloaded, and that has not failed or may fail.
-func (a *assessment) staysInPlace() bool {
+// staysInPlace reports whether the change leads to no rollout: it is reloaded, and that has not failed or may fail.
+func (a *evaluation) staysInPlace() bool {
 	if a.Workload.Stray {
 		return true
 	}
@@ -151,23 +151,24 @@ func (a *assessment) staysInPlace() bool {
 	return a.onlyLive() && a.Workload.Cron == nil && a.InPlace.Sidecar && !rolls
 }
 
-// reloadFailed tells of a reload that on-failure speaks of.
-func (a *assessment) reloadFailed() bool { return a.InPlace.failed(a.Options) }
+// reloadFailed answers for a failed reload, as on-failure asks.
+func (a *evaluation) reloadFailed() bool { return a.InPlace.failed(a.Options) }
 
 func (p InPlace) failed(options Options) bool {
 	return p.Verdict == Failed || p.Verdict == Overdue || p.isUnknown() && options.RollUnreachable
 }
 
-// isUnknown tells that the controller has asked for long enough, and does not know what the pods have.
+// isUnknown reports whether the controller has asked for long enough, and does not know what the pods have.
 func (p InPlace) isUnknown() bool { return p.Verdict == Unreachable || p.Verdict == NotUnderstood }
 
-// AsksForRollout tells that the pods will not take up the change in place, so that the sidecars have nothing more to say of it.
+// AsksForRollout reports whether the pods will not take up the change in place, so that the sidecars have nothing more
+// to say of it.
 func (p InPlace) AsksForRollout(options Options) bool {
 	return p.Verdict == NeedsRestart || p.failed(options)
 }
 
 // frozenChanged: a running container will never see at least one of the changes.
-func frozenChanged(a *assessment) (Decision, bool) {
+func frozenChanged(a *evaluation) (Decision, bool) {
 	if a.onlyLive() {
 		return Decision{}, false
 	}
@@ -176,7 +177,7 @@ func frozenChanged(a *assessment) (Decision, bool) {
 
 // reloadInPlace: running containers see everything that changed, and every pod has a sidecar that makes its application
 // reload. What became of that decides how it ends.
-func reloadInPlace(a *assessment) (Decision, bool) {
+func reloadInPlace(a *evaluation) (Decision, bool) {
 	if !a.InPlace.Sidecar || a.Workload.Cron != nil {
 		return Decision{}, false
 	}
@@ -200,10 +201,10 @@ func reloadInPlace(a *assessment) (Decision, bool) {
 		// No failure, so that on-failure does not speak of it: as with a variable, running containers never take it up.
 		return a.rollout(RestartNeeded, fmt.Sprintf("the application in pod %s does not take it up without a restart: %s", a.InPlace.Pod, cut(a.InPlace.Message, mostWords))), true
 	case NotUnderstood:
-		return a.holdingReload(ReplyUnknown, fmt.Sprintf("Not rolled, and not confirmed: for pod %s, %s %s"+
+		return a.holdingReload(SidecarNotUnderstood, fmt.Sprintf("Not rolled, and not confirmed: for pod %s, %s %s"+
 			"It is asked again and again (%s)", a.InPlace.Pod, cut(a.InPlace.Message, mostWords), a.instead(), describe(a.changed))), true
 	case Unreachable:
-		return a.holdingReload(OutOfReach, fmt.Sprintf("Not rolled, and not confirmed: no sidecar of its pods can be reached, such as that of pod %s %s %s"+
+		return a.holdingReload(SidecarUnreachable, fmt.Sprintf("Not rolled, and not confirmed: no sidecar of its pods can be reached, such as that of pod %s %s %s"+
 			"It is asked again and again (%s)", a.InPlace.Pod, cut(a.InPlace.Message, mostWords), a.instead(), describe(a.changed))), true
 	case Unknown, Failed, Overdue:
 	}
@@ -212,8 +213,8 @@ func reloadInPlace(a *assessment) (Decision, bool) {
 	return decision, true
 }
 
-// instead says how to have a workload rolled of which nobody knows.
-func (a *assessment) instead() string {
+// instead says how to have a workload rolled whose state is unknown.
+func (a *evaluation) instead() string {
 	if a.Workload.Stray {
 		return ""
 	}
@@ -221,7 +222,7 @@ func (a *assessment) instead() string {
 }
 
 // failed is what follows a reload that has failed.
-func (a *assessment) failed() Decision {
+func (a *evaluation) failed() Decision {
 	why := fmt.Sprintf("reload in pod %s failed: %s%s", a.InPlace.Pod, cut(a.InPlace.Message, mostWords), a.logs())
 	if a.Policy.NoRollout && !a.Workload.Stray {
 		return a.holdingReload(ReloadFailed, "Not rolled, as inpod.dev/on-failure asks: "+why)
@@ -230,7 +231,7 @@ func (a *assessment) failed() Decision {
 }
 
 // liveChanged: running containers see the change, and nothing makes their applications take it up.
-func liveChanged(a *assessment) (Decision, bool) {
+func liveChanged(a *evaluation) (Decision, bool) {
 	note := ""
 	if a.Policy.Injected {
 		note = "the pods lack the sidecar that inpod.dev/inject asks for"
@@ -238,8 +239,8 @@ func liveChanged(a *assessment) (Decision, bool) {
 	return a.rollout(NoSidecar, note), true
 }
 
-// onlyLive tells whether every change reaches running containers.
-func (a *assessment) onlyLive() bool {
+// onlyLive reports whether every change reaches running containers.
+func (a *evaluation) onlyLive() bool {
 	for _, cause := range a.changed {
 		for _, change := range cause.Diff.Changes {
 			if change.Frozen {
@@ -250,7 +251,7 @@ func (a *assessment) onlyLive() bool {
 	return true
 }
 
-func (a *assessment) rollout(reason Reason, note string) Decision {
+func (a *evaluation) rollout(reason Reason, note string) Decision {
 	if a.Workload.Stray {
 		message := "Not rolled, since the pods belong to nothing that inpod could roll: " + describe(a.changed)
 		if note != "" {
@@ -258,10 +259,10 @@ func (a *assessment) rollout(reason Reason, note string) Decision {
 		}
 		return a.holdingReload(reason, message)
 	}
-	a.restarted()
+	a.forgetDeleted()
 	decision := Decision{
 		Action: Rollout, Reason: reason, Causes: a.changed, Record: true, Baseline: a.baseline,
-		Marks: a.marks(), Stale: a.stale(), Pause: a.Policy.Pacing.PausePeriod > 0,
+		ConfigHashes: a.configHashes(), Stale: a.stale(), Pause: a.Policy.Pacing.PausePeriod > 0,
 	}
 	what := "Rolling update started: "
 	switch {

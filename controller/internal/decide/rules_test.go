@@ -14,13 +14,13 @@ import (
 	"inpod.dev/inpod/internal/source"
 )
 
-// ruleCase is a world in which everything is taken up, and what happens in it.
+// ruleCase is a cluster in which everything is taken up, and what happens in it.
 type ruleCase struct {
 	parts   []obj.Part
 	objects []any
 	fresh   bool // inpod sees the workload for the first time
-	unseen  bool // the sources that are not there may be there, also when the workload is adopted
-	happens func(*world)
+	unseen  bool // the sources that are not there may be there, also when the baseline is created
+	edit    func(*fakeCluster)
 
 	wantAction  decide.Action // None where it is empty
 	wantReason  decide.Reason
@@ -34,14 +34,14 @@ type ruleCase struct {
 
 func (tc ruleCase) check(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, tc.parts, tc.objects...)
+	w := newFakeCluster(t, tc.parts, tc.objects...)
 	if !tc.fresh {
 		w.input.Options.Filtered = tc.unseen
 		w.apply(w.decide())
 		w.input.Options.Filtered = false
 	}
-	if tc.happens != nil {
-		tc.happens(w)
+	if tc.edit != nil {
+		tc.edit(w)
 	}
 	type outcome struct {
 		Action  decide.Action
@@ -61,8 +61,8 @@ func (tc ruleCase) check(t *testing.T) {
 	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if (len(d.Marks) > 0) != (d.Action == decide.Rollout) {
-		t.Errorf("%s with marks %+v", d.Action, d.Marks)
+	if (len(d.ConfigHashes) > 0) != (d.Action == decide.Rollout) {
+		t.Errorf("%s with config hashes %+v", d.Action, d.ConfigHashes)
 	}
 }
 
@@ -74,7 +74,7 @@ func checkAll(t *testing.T, cases map[string]ruleCase) {
 }
 
 // change is an edit of the ConfigMap "a" that most cases have.
-func change(w *world) { w.set(cm("a", "k", "2")) }
+func change(w *fakeCluster) { w.set(cm("a", "k", "2")) }
 
 func frozen() []obj.Part { return following(obj.Env(obj.CM("a"), "k")) }
 func live() []obj.Part   { return following(obj.Mount(obj.CM("a"))) }
@@ -85,32 +85,32 @@ func TestRuleDeleting(t *testing.T) {
 	checkAll(t, map[string]ruleCase{
 		"a workload that goes needs nothing, whatever changed": {
 			parts: frozen(), objects: one(), wantReason: decide.Deleting,
-			happens: func(w *world) { change(w); w.deployment.DeletionTimestamp = new(metav1.NewTime(now)) },
+			edit: func(w *fakeCluster) { change(w); w.deployment.DeletionTimestamp = new(metav1.NewTime(now)) },
 		},
-		"it is not adopted either": {
+		"it gets no baseline either": {
 			parts: frozen(), objects: one(), fresh: true, wantReason: decide.Deleting,
-			happens: func(w *world) { w.deployment.DeletionTimestamp = new(metav1.NewTime(now)) },
+			edit: func(w *fakeCluster) { w.deployment.DeletionTimestamp = new(metav1.NewTime(now)) },
 		},
 	})
 }
 
 func TestRuleNoTemplate(t *testing.T) {
 	t.Parallel()
-	faulty := func(w *world) {
+	faulty := func(w *fakeCluster) {
 		w.inputs = func(in *decide.Input) { in.Workload.Fault, in.Workload.Usages = "the pod template is a text", nil }
 	}
-	const told = "Not followed: the pod template is a text"
+	const reported = "Not followed: the pod template is a text"
 	checkAll(t, map[string]ruleCase{
-		"all that it uses is asked for": {parts: frozen(), objects: one(), happens: faulty, wantReason: decide.NoTemplate, wantMessage: told, wantWarning: true},
+		"all that it uses is asked for": {parts: frozen(), objects: one(), edit: faulty, wantReason: decide.NoTemplate, wantMessage: reported, wantWarning: true},
 		"a list asks": {
-			parts: []obj.Part{obj.Annotation(namedCM, "a"), obj.EnvFrom(obj.CM("a"))}, objects: one(), happens: faulty,
-			wantReason: decide.NoTemplate, wantMessage: told, wantWarning: true,
+			parts: []obj.Part{obj.Annotation(namedCM, "a"), obj.EnvFrom(obj.CM("a"))}, objects: one(), edit: faulty,
+			wantReason: decide.NoTemplate, wantMessage: reported, wantWarning: true,
 		},
 		"nothing is asked for": {
-			parts: []obj.Part{obj.EnvFrom(obj.CM("a"))}, objects: one(), fresh: true, happens: faulty, wantReason: decide.NotFollowed,
+			parts: []obj.Part{obj.EnvFrom(obj.CM("a"))}, objects: one(), fresh: true, edit: faulty, wantReason: decide.NotFollowed,
 		},
 		"it is opted out": {
-			parts: following(obj.Annotation(ignore, "true"), obj.EnvFrom(obj.CM("a"))), objects: one(), fresh: true, happens: faulty, wantReason: decide.NotFollowed,
+			parts: following(obj.Annotation(ignore, "true"), obj.EnvFrom(obj.CM("a"))), objects: one(), fresh: true, edit: faulty, wantReason: decide.NotFollowed,
 		},
 	})
 }
@@ -126,31 +126,31 @@ func TestRuleNotFollowed(t *testing.T) {
 		},
 		"the annotation was removed: the baseline is dropped": {
 			parts: frozen(), objects: one(), wantReason: decide.NotFollowed, wantRecord: true,
-			happens: func(w *world) { change(w); w.edit(uses) },
+			edit: func(w *fakeCluster) { change(w); w.edit(uses) },
 		},
 		"opted out": {
 			parts: frozen(), objects: one(), wantReason: decide.NotFollowed, wantRecord: true,
-			happens: func(w *world) { change(w); w.edit(append(frozen(), obj.Annotation(ignore, "true"))...) },
+			edit: func(w *fakeCluster) { change(w); w.edit(append(frozen(), obj.Annotation(ignore, "true"))...) },
 		},
 		"the only source is ignored": {
 			parts: frozen(), objects: one(), wantReason: decide.NotFollowed, wantRecord: true,
-			happens: func(w *world) { w.set(obj.Annotated(cm("a", "k", "2"), ignore, "true")) },
+			edit: func(w *fakeCluster) { w.set(obj.Annotated(cm("a", "k", "2"), ignore, "true")) },
 		},
 		"the only source is excluded": {
 			parts: frozen(), objects: one(), wantReason: decide.NotFollowed, wantRecord: true,
-			happens: func(w *world) { change(w); w.edit(append(frozen(), obj.Annotation(excludeCM, "a"))...) },
+			edit: func(w *fakeCluster) { change(w); w.edit(append(frozen(), obj.Annotation(excludeCM, "a"))...) },
 		},
 	})
 }
 
 func TestRuleSourceMissing(t *testing.T) {
 	t.Parallel()
-	const ending = ". Create it, or mark its use as optional"
+	const ending = ". Create it, or set optional on its use"
 	two := following(obj.Env(obj.CM("a"), "k"), obj.EnvFrom(obj.Sec("b")))
 	// "a" is followed, "u" is used as well and not followed
 	beside := []obj.Part{obj.Annotation(namedCM, "a"), obj.Env(obj.CM("a"), "k"), obj.Mount(obj.CM("u").Items("x"))}
 	checkAll(t, map[string]ruleCase{
-		"a source does not exist, and the others are adopted": {
+		"a source does not exist, and the others get a baseline": {
 			parts: two, objects: one(), fresh: true, wantReason: decide.SourceMissing, wantWarning: true, wantRecord: true,
 			wantMessage: "Not rolled: new pods would need Secret b, which does not exist" + ending, wantRecords: []string{"ConfigMap a: k"},
 		},
@@ -161,17 +161,17 @@ func TestRuleSourceMissing(t *testing.T) {
 		"a source is deleted": {
 			parts: two, objects: []any{cm("a", "k", "1"), obj.Secret("b", "k", "1")}, wantReason: decide.SourceMissing, wantWarning: true,
 			wantMessage: "Not rolled: new pods would need Secret b, which does not exist" + ending, wantRecords: []string{"ConfigMap a: k", "Secret b: k"},
-			happens: func(w *world) { w.remove(secRef("b")) },
+			edit: func(w *fakeCluster) { w.remove(secRef("b")) },
 		},
 		"a source is deleted and another one changes: that stays to be done": {
 			parts: two, objects: []any{cm("a", "k", "1"), obj.Secret("b", "k", "1")}, wantReason: decide.SourceMissing, wantWarning: true,
 			wantMessage: "Not rolled: new pods would need Secret b, which does not exist" + ending, wantRecords: []string{"ConfigMap a: k", "Secret b: k"},
-			happens: func(w *world) { change(w); w.remove(secRef("b")) },
+			edit: func(w *fakeCluster) { change(w); w.remove(secRef("b")) },
 		},
 		"a key is removed": {
 			parts: frozen(), objects: one(), wantReason: decide.SourceMissing, wantWarning: true,
 			wantMessage: "Not rolled: new pods would need k in ConfigMap a" + ending, wantRecords: []string{"ConfigMap a: k"},
-			happens: func(w *world) { w.set(cm("a", "l", "1")) },
+			edit: func(w *fakeCluster) { w.set(cm("a", "l", "1")) },
 		},
 		"a key of items was never there": {
 			parts: following(obj.Mount(obj.CM("a").Items("k", "l"))), objects: one(), fresh: true, wantReason: decide.SourceMissing, wantWarning: true, wantRecord: true,
@@ -180,37 +180,37 @@ func TestRuleSourceMissing(t *testing.T) {
 		"a file at a subPath is removed": {
 			parts: following(obj.SubPath(obj.CM("a"), "k")), objects: one(), wantReason: decide.SourceMissing, wantWarning: true,
 			wantMessage: "Not rolled: new pods would need k in ConfigMap a" + ending, wantRecords: []string{"ConfigMap a: k"},
-			happens: func(w *world) { w.set(cm("a")) },
+			edit: func(w *fakeCluster) { w.set(cm("a")) },
 		},
 		"a source that is optional may be missing": {
-			parts: following(obj.EnvFrom(obj.CM("a").Optional())), fresh: true, wantReason: decide.Adopted, wantRecord: true, wantRecords: []string{"ConfigMap a: absent"},
+			parts: following(obj.EnvFrom(obj.CM("a").Optional())), fresh: true, wantReason: decide.BaselineCreated, wantRecord: true, wantRecords: []string{"ConfigMap a: absent"},
 		},
 		"a source that is only named may be missing": {
-			parts: []obj.Part{obj.Annotation(namedCM, "a")}, fresh: true, wantReason: decide.Adopted, wantRecord: true, wantRecords: []string{"ConfigMap a: absent"},
+			parts: []obj.Part{obj.Annotation(namedCM, "a")}, fresh: true, wantReason: decide.BaselineCreated, wantRecord: true, wantRecords: []string{"ConfigMap a: absent"},
 		},
 		"one that is not followed says nothing as long as nothing is to be done": {
-			parts: beside, objects: one(), fresh: true, wantReason: decide.Adopted, wantRecord: true, wantRecords: []string{"ConfigMap a: k"},
+			parts: beside, objects: one(), fresh: true, wantReason: decide.BaselineCreated, wantRecord: true, wantRecords: []string{"ConfigMap a: k"},
 		},
 		"one that is not followed stops a rollout": {
 			parts: beside, objects: one(), wantReason: decide.SourceMissing, wantWarning: true,
 			wantMessage: "Not rolled: new pods would need ConfigMap u, which does not exist" + ending, wantRecords: []string{"ConfigMap a: k"},
-			happens: change,
+			edit: change,
 		},
 		"a key of one that is not followed stops a rollout": {
 			parts: beside, objects: []any{cm("a", "k", "1"), cm("u")}, wantReason: decide.SourceMissing, wantWarning: true,
 			wantMessage: "Not rolled: new pods would need x in ConfigMap u" + ending, wantRecords: []string{"ConfigMap a: k"},
-			happens: change,
+			edit: change,
 		},
 		"a usage that is new meanwhile is recorded, so that its changes are seen later": {
 			parts: following(obj.Env(obj.CM("a"), "k")), objects: one(), wantReason: decide.SourceMissing, wantWarning: true, wantRecord: true,
 			wantMessage: "Not rolled: new pods would need k in ConfigMap a" + ending, wantRecords: []string{"ConfigMap a: k", "ConfigMap c: k"},
-			happens: func(w *world) {
+			edit: func(w *fakeCluster) {
 				w.set(cm("a"), cm("c", "k", "1"))
 				w.edit(append(frozen(), obj.EnvFrom(obj.CM("c")))...)
 			},
 		},
 		"a SecretProviderClass that is not known yet is not missing": {
-			parts: following(obj.CSI("vault")), fresh: true, wantReason: decide.Adopted,
+			parts: following(obj.CSI("vault")), fresh: true, wantReason: decide.BaselineCreated,
 		},
 	})
 }
@@ -218,37 +218,37 @@ func TestRuleSourceMissing(t *testing.T) {
 func TestRuleFirstSeen(t *testing.T) {
 	t.Parallel()
 	checkAll(t, map[string]ruleCase{
-		"a workload without a baseline is adopted": {
-			parts: frozen(), objects: one(), fresh: true, wantReason: decide.Adopted, wantRecord: true, wantRecords: []string{"ConfigMap a: k"},
+		"a workload without a baseline gets a baseline": {
+			parts: frozen(), objects: one(), fresh: true, wantReason: decide.BaselineCreated, wantRecord: true, wantRecords: []string{"ConfigMap a: k"},
 		},
 		"so is one whose baseline cannot be read": {
-			parts: frozen(), objects: one(), wantReason: decide.Adopted, wantRecord: true, wantRecords: []string{"ConfigMap a: k"},
-			happens: func(w *world) { change(w); w.baseline = "made by hand" },
+			parts: frozen(), objects: one(), wantReason: decide.BaselineCreated, wantRecord: true, wantRecords: []string{"ConfigMap a: k"},
+			edit: func(w *fakeCluster) { change(w); w.baseline = "made by hand" },
 		},
 		"a source that is used since an edit": {
-			parts: frozen(), objects: []any{cm("a", "k", "1"), cm("b", "k", "1")}, wantReason: decide.Adopted, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k"},
-			happens: func(w *world) { w.edit(append(frozen(), obj.EnvFrom(obj.CM("b")))...) },
+			parts: frozen(), objects: []any{cm("a", "k", "1"), cm("b", "k", "1")}, wantReason: decide.BaselineCreated, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k"},
+			edit: func(w *fakeCluster) { w.edit(append(frozen(), obj.EnvFrom(obj.CM("b")))...) },
 		},
 		"a key that is used since an edit": {
-			parts: frozen(), objects: []any{cm("a", "k", "1", "l", "1")}, wantReason: decide.Adopted, wantRecord: true, wantRecords: []string{"ConfigMap a: k l"},
-			happens: func(w *world) { w.edit(append(frozen(), obj.Env(obj.CM("a"), "l"))...) },
+			parts: frozen(), objects: []any{cm("a", "k", "1", "l", "1")}, wantReason: decide.BaselineCreated, wantRecord: true, wantRecords: []string{"ConfigMap a: k l"},
+			edit: func(w *fakeCluster) { w.edit(append(frozen(), obj.Env(obj.CM("a"), "l"))...) },
 		},
 		"a source that is followed since it carries the match annotation": {
 			parts:      []obj.Part{obj.Annotation(search, "true"), obj.EnvFrom(obj.CM("a")), obj.EnvFrom(obj.CM("b"))},
 			objects:    []any{obj.Annotated(cm("a", "k", "1"), match, "true"), cm("b", "k", "1")},
-			wantReason: decide.Adopted, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k"},
-			happens: func(w *world) { w.set(obj.Annotated(cm("b", "k", "2"), match, "true")) },
+			wantReason: decide.BaselineCreated, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k"},
+			edit: func(w *fakeCluster) { w.set(obj.Annotated(cm("b", "k", "2"), match, "true")) },
 		},
 		"a name that is new in a list": {
 			parts: []obj.Part{obj.Annotation(namedCM, "a")}, objects: []any{cm("a", "k", "1"), cm("b", "k", "1")},
-			wantReason: decide.Adopted, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k"},
-			happens: func(w *world) { w.edit(obj.Annotation(namedCM, "a,b")); w.input.Options.OnCreate = true },
+			wantReason: decide.BaselineCreated, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k"},
+			edit: func(w *fakeCluster) { w.edit(obj.Annotation(namedCM, "a,b")); w.input.Options.OnCreate = true },
 		},
 		"a usage that is new and a change at once: the change counts, and all is recorded": {
 			parts: frozen(), objects: []any{cm("a", "k", "1"), cm("b", "k", "1")},
 			wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k"},
 			wantMessage: "Rolling update started: ConfigMap a changed (k)",
-			happens:     func(w *world) { change(w); w.edit(append(frozen(), obj.EnvFrom(obj.CM("b")))...) },
+			edit:        func(w *fakeCluster) { change(w); w.edit(append(frozen(), obj.EnvFrom(obj.CM("b")))...) },
 		},
 	})
 }
@@ -261,32 +261,32 @@ func TestRuleUnchanged(t *testing.T) {
 		"nothing happened": {parts: frozen(), objects: one(), wantReason: decide.Unchanged, wantRecords: []string{"ConfigMap a: k"}},
 		"a key that nobody uses changed": {
 			parts: frozen(), objects: one(), wantReason: decide.Unchanged, wantRecords: []string{"ConfigMap a: k"},
-			happens: func(w *world) { w.set(cm("a", "k", "1", "unused", "2")) },
+			edit: func(w *fakeCluster) { w.set(cm("a", "k", "1", "unused", "2")) },
 		},
 		"a source that is not followed changed": {
 			parts: []obj.Part{obj.Annotation(namedCM, "a"), obj.EnvFrom(obj.CM("a")), obj.EnvFrom(obj.CM("b"))}, objects: both,
 			wantReason: decide.Unchanged, wantRecords: []string{"ConfigMap a: k"},
-			happens: func(w *world) { w.set(cm("b", "k", "2")) },
+			edit: func(w *fakeCluster) { w.set(cm("b", "k", "2")) },
 		},
 		"a change was taken back before anybody looked": {
 			parts: frozen(), objects: one(), wantReason: decide.Unchanged, wantRecords: []string{"ConfigMap a: k"},
-			happens: func(w *world) { change(w); w.set(cm("a", "k", "1")) },
+			edit: func(w *fakeCluster) { change(w); w.set(cm("a", "k", "1")) },
 		},
 		"a usage is gone: its record is dropped": {
 			parts: two, objects: both, wantReason: decide.Unchanged, wantRecord: true, wantRecords: []string{"ConfigMap a: k"},
-			happens: func(w *world) { w.edit(frozen()...); w.set(cm("b", "k", "2")) },
+			edit: func(w *fakeCluster) { w.edit(frozen()...); w.set(cm("b", "k", "2")) },
 		},
 		"a source is ignored from now on: its record is dropped": {
 			parts: two, objects: both, wantReason: decide.Unchanged, wantRecord: true, wantRecords: []string{"ConfigMap a: k"},
-			happens: func(w *world) { w.set(obj.Annotated(cm("b", "k", "2"), ignore, "true")) },
+			edit: func(w *fakeCluster) { w.set(obj.Annotated(cm("b", "k", "2"), ignore, "true")) },
 		},
 		"a list is written in another way": {
 			parts: []obj.Part{obj.Annotation(namedCM, "a")}, objects: one(), wantReason: decide.Unchanged, wantRecord: true, wantRecords: []string{"ConfigMap a: k"},
-			happens: func(w *world) { w.edit(obj.Annotation(namedCM, "a,x.*")) },
+			edit: func(w *fakeCluster) { w.edit(obj.Annotation(namedCM, "a,x.*")) },
 		},
 		"a source was created without what is used, although creations count": {
 			parts: following(obj.Env(obj.CM("a").Optional(), "k")), wantReason: decide.Unchanged, wantRecord: true, wantRecords: []string{"ConfigMap a: k"},
-			happens: func(w *world) { w.set(cm("a", "l", "1")); w.input.Options.OnCreate = true },
+			edit: func(w *fakeCluster) { w.set(cm("a", "l", "1")); w.input.Options.OnCreate = true },
 		},
 	})
 }
@@ -295,69 +295,69 @@ func TestRuleAppearedOrGone(t *testing.T) {
 	t.Parallel()
 	optional := following(obj.EnvFrom(obj.CM("a").Optional()), obj.Env(obj.CM("b"), "k"))
 	b := cm("b", "k", "1")
-	onBoth := func(w *world) { w.input.Options = decide.Options{OnCreate: true, OnDelete: true} }
+	onBoth := func(w *fakeCluster) { w.input.Options = decide.Options{OnCreate: true, OnDelete: true} }
 	checkAll(t, map[string]ruleCase{
 		"a source appeared, and that does not count": {
-			parts: optional, objects: []any{b}, wantReason: decide.CreateOff, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k"},
-			happens: change,
+			parts: optional, objects: []any{b}, wantReason: decide.CreateIgnored, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k"},
+			edit: change,
 		},
 		"a source appeared, and that counts": {
 			parts: optional, objects: []any{b}, wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k"},
 			wantMessage: "Rolling update started: ConfigMap a was created",
-			happens:     func(w *world) { change(w); onBoth(w) },
+			edit:        func(w *fakeCluster) { change(w); onBoth(w) },
 		},
 		"a source disappeared, and that does not count: the record stays": {
-			parts: optional, objects: []any{cm("a", "k", "1"), b}, wantReason: decide.DeleteOff, wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k"},
-			happens: func(w *world) { w.remove(cmRef("a")) },
+			parts: optional, objects: []any{cm("a", "k", "1"), b}, wantReason: decide.DeleteIgnored, wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k"},
+			edit: func(w *fakeCluster) { w.remove(cmRef("a")) },
 		},
 		"a source disappeared, and that counts": {
 			parts: optional, objects: []any{cm("a", "k", "1"), b}, wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: []string{"ConfigMap a: absent", "ConfigMap b: k"},
 			wantMessage: "Rolling update started: ConfigMap a was deleted",
-			happens:     func(w *world) { w.remove(cmRef("a")); onBoth(w) },
+			edit:        func(w *fakeCluster) { w.remove(cmRef("a")); onBoth(w) },
 		},
 		"it came back as it was": {
 			parts: optional, objects: []any{cm("a", "k", "1"), b}, wantReason: decide.Unchanged, wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k"},
-			happens: func(w *world) { w.remove(cmRef("a")); w.apply(w.decide()); w.set(cm("a", "k", "1")) },
+			edit: func(w *fakeCluster) { w.remove(cmRef("a")); w.apply(w.decide()); w.set(cm("a", "k", "1")) },
 		},
 		"it came back with other content": {
 			parts: optional, objects: []any{cm("a", "k", "1"), b}, wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k"},
 			wantMessage: "Rolling update started: ConfigMap a changed (k)",
-			happens:     func(w *world) { w.remove(cmRef("a")); w.apply(w.decide()); w.set(cm("a", "k", "2")) },
+			edit:        func(w *fakeCluster) { w.remove(cmRef("a")); w.apply(w.decide()); w.set(cm("a", "k", "2")) },
 		},
 		"one appeared, one disappeared": {
 			parts: following(obj.EnvFrom(obj.CM("a").Optional()), obj.EnvFrom(obj.CM("c").Optional())), objects: []any{cm("a", "k", "1")},
-			wantReason: decide.CreateOff, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "ConfigMap c: k"},
-			happens: func(w *world) { w.remove(cmRef("a")); w.set(cm("c", "k", "1")) },
+			wantReason: decide.CreateIgnored, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "ConfigMap c: k"},
+			edit: func(w *fakeCluster) { w.remove(cmRef("a")); w.set(cm("c", "k", "1")) },
 		},
 		"one appeared, another one changed": {
 			parts: optional, objects: []any{b}, wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k"},
 			wantMessage: "Rolling update started: ConfigMap b changed (k)",
-			happens:     func(w *world) { change(w); w.set(cm("b", "k", "2")) },
+			edit:        func(w *fakeCluster) { change(w); w.set(cm("b", "k", "2")) },
 		},
 		"one disappeared, another one changed: new pods start without it, so that anything in it is a change": {
 			parts: optional, objects: []any{cm("a", "k", "1"), b}, wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: []string{"ConfigMap a:", "ConfigMap b: k"},
 			wantMessage: "Rolling update started: ConfigMap b changed (k)",
-			happens:     func(w *world) { w.remove(cmRef("a")); w.set(cm("b", "k", "2")) },
+			edit:        func(w *fakeCluster) { w.remove(cmRef("a")); w.set(cm("b", "k", "2")) },
 		},
 		"a source that a pattern names appeared, and that counts": {
 			parts: []obj.Part{obj.Annotation(namedCM, "a.*")}, objects: one(), wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true,
 			wantRecords: []string{"ConfigMap a2: k", "ConfigMap a: k"}, wantMessage: "Rolling update started: ConfigMap a2 was created",
-			happens: func(w *world) { w.set(cm("a2", "k", "1")); onBoth(w) },
+			edit: func(w *fakeCluster) { w.set(cm("a2", "k", "1")); onBoth(w) },
 		},
 		"a source that a pattern names appeared, and that does not count": {
-			parts: []obj.Part{obj.Annotation(namedCM, "a.*")}, objects: one(), wantReason: decide.CreateOff, wantRecord: true,
+			parts: []obj.Part{obj.Annotation(namedCM, "a.*")}, objects: one(), wantReason: decide.CreateIgnored, wantRecord: true,
 			wantRecords: []string{"ConfigMap a2: k", "ConfigMap a: k"},
-			happens:     func(w *world) { w.set(cm("a2", "k", "1")) },
+			edit:        func(w *fakeCluster) { w.set(cm("a2", "k", "1")) },
 		},
 		"a source that a pattern names disappeared": {
-			parts: []obj.Part{obj.Annotation(namedCM, "a.*")}, objects: []any{cm("a", "k", "1"), cm("a2", "k", "1")}, wantReason: decide.DeleteOff,
+			parts: []obj.Part{obj.Annotation(namedCM, "a.*")}, objects: []any{cm("a", "k", "1"), cm("a2", "k", "1")}, wantReason: decide.DeleteIgnored,
 			wantRecords: []string{"ConfigMap a2: k", "ConfigMap a: k"},
-			happens:     func(w *world) { w.remove(cmRef("a2")) },
+			edit:        func(w *fakeCluster) { w.remove(cmRef("a2")) },
 		},
 		"a source that carried the match annotation disappeared": {
 			parts: []obj.Part{obj.Annotation(search, "true"), obj.EnvFrom(obj.CM("a").Optional())}, objects: []any{obj.Annotated(cm("a", "k", "1"), match, "true")},
-			wantReason: decide.DeleteOff, wantRecords: []string{"ConfigMap a: k"},
-			happens: func(w *world) { w.remove(cmRef("a")) },
+			wantReason: decide.DeleteIgnored, wantRecords: []string{"ConfigMap a: k"},
+			edit: func(w *fakeCluster) { w.remove(cmRef("a")) },
 		},
 	})
 }
@@ -366,8 +366,8 @@ func TestRuleTemplateCarries(t *testing.T) {
 	t.Parallel()
 	two := following(obj.Env(obj.CM("a"), "k"), obj.Env(obj.CM("b"), "k"), obj.EnvFrom(obj.CM("c").Optional()))
 	both := []any{cm("a", "k", "1"), cm("b", "k", "1")}
-	changedAt := func(w *world, ref source.Ref, version uint64) { w.sources[ref].Changed.Version = version }
-	edited := func(w *world) {
+	changedAt := func(w *fakeCluster, ref source.Ref, version uint64) { w.sources[ref].Changed.Version = version }
+	edited := func(w *fakeCluster) {
 		w.set(cm("a", "k", "2"), cm("b", "k", "2"))
 		w.input.Workload.TemplateChanged.Version = 10
 		changedAt(w, cmRef("a"), 8)
@@ -377,53 +377,53 @@ func TestRuleTemplateCarries(t *testing.T) {
 	const rolledB = "Rolling update started: ConfigMap b changed (k)"
 	all := []string{"ConfigMap a: k", "ConfigMap b: k", "ConfigMap c: absent"}
 	checkAll(t, map[string]ruleCase{
-		"the template was edited after both sources": {parts: two, objects: both, wantReason: decide.InTemplate, wantRecord: true, wantRecords: all, happens: edited},
+		"the template was edited after both sources": {parts: two, objects: both, wantReason: decide.CarriedByTemplate, wantRecord: true, wantRecords: all, edit: edited},
 		"the template was edited before one of them": {
 			parts: two, objects: both, wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: all, wantMessage: rolledB,
-			happens: func(w *world) { edited(w); changedAt(w, cmRef("b"), 11) },
+			edit: func(w *fakeCluster) { edited(w); changedAt(w, cmRef("b"), 11) },
 		},
 		"it is not known when one of them changed": {
 			parts: two, objects: both, wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: all, wantMessage: rolledB,
-			happens: func(w *world) { edited(w); changedAt(w, cmRef("b"), 0) },
+			edit: func(w *fakeCluster) { edited(w); changedAt(w, cmRef("b"), 0) },
 		},
 		"it is not known when the template was edited": {
 			parts: two, objects: both, wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: all, wantMessage: rolled,
-			happens: func(w *world) { edited(w); w.input.Workload.TemplateChanged = source.Moment{} },
+			edit: func(w *fakeCluster) { edited(w); w.input.Workload.TemplateChanged = source.Moment{} },
 		},
 		"a source that appeared later does not matter where that does not count": {
-			parts: two, objects: both, wantReason: decide.InTemplate, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k", "ConfigMap c: k"},
-			happens: func(w *world) { edited(w); w.set(cm("c", "k", "1")); changedAt(w, cmRef("c"), 11) },
+			parts: two, objects: both, wantReason: decide.CarriedByTemplate, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k", "ConfigMap c: k"},
+			edit: func(w *fakeCluster) { edited(w); w.set(cm("c", "k", "1")); changedAt(w, cmRef("c"), 11) },
 		},
 		"a source that was deleted has no time": {
 			parts: two, objects: append(both, cm("c", "k", "1")), wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: all,
 			wantMessage: "Rolling update started: ConfigMap c was deleted",
-			happens:     func(w *world) { edited(w); w.remove(cmRef("c")); w.input.Options.OnDelete = true },
+			edit:        func(w *fakeCluster) { edited(w); w.remove(cmRef("c")); w.input.Options.OnDelete = true },
 		},
 		"what the template carries leaves what changed later to be reloaded in place": {
 			parts: injected(obj.Env(obj.CM("a"), "k"), obj.Mount(obj.CM("b"))), objects: both,
 			wantAction: decide.Reload, wantReason: decide.LiveChanged, wantMessage: "Reloading in place: ConfigMap b changed (k)", wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k"},
-			happens: func(w *world) { edited(w); changedAt(w, cmRef("b"), 11); w.input.InPlace.Sidecar = true },
+			edit: func(w *fakeCluster) { edited(w); changedAt(w, cmRef("b"), 11); w.input.InPlace.Sidecar = true },
 		},
 		"what the template carries is recorded although another source is missing": {
 			parts: following(obj.Env(obj.CM("a"), "k"), obj.EnvFrom(obj.CM("b"))), objects: both,
 			wantReason: decide.SourceMissing, wantWarning: true, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k"},
-			wantMessage: "Not rolled: new pods would need ConfigMap b, which does not exist. Create it, or mark its use as optional",
-			happens:     func(w *world) { edited(w); w.remove(cmRef("b")) },
+			wantMessage: "Not rolled: new pods would need ConfigMap b, which does not exist. Create it, or set optional on its use",
+			edit:        func(w *fakeCluster) { edited(w); w.remove(cmRef("b")) },
 		},
 		"one that is not followed does not matter": {
 			parts: []obj.Part{obj.Annotation(namedCM, "a"), obj.Env(obj.CM("a"), "k"), obj.Env(obj.CM("b"), "k")}, objects: both,
-			wantReason: decide.InTemplate, wantRecord: true, wantRecords: []string{"ConfigMap a: k"},
-			happens: func(w *world) { edited(w); changedAt(w, cmRef("b"), 11) },
+			wantReason: decide.CarriedByTemplate, wantRecord: true, wantRecords: []string{"ConfigMap a: k"},
+			edit: func(w *fakeCluster) { edited(w); changedAt(w, cmRef("b"), 11) },
 		},
 	})
 }
 
 func TestRuleBackOff(t *testing.T) {
 	t.Parallel()
-	const message = "Rollout put off until 12:01:30 UTC because there were too many lately: ConfigMap a changed (k). Do several writers fight over it?"
-	rolledOften := func(w *world) { change(w); w.input.NotBefore = now.Add(90 * time.Second) }
-	failing := func(verdict decide.Verdict) func(*world) {
-		return func(w *world) {
+	const message = "Rollout delayed until 12:01:30 UTC: too many rollouts in a short time (ConfigMap a changed (k)). Check whether two clients keep changing the same source"
+	rolledOften := func(w *fakeCluster) { change(w); w.input.NotBefore = now.Add(90 * time.Second) }
+	failing := func(verdict decide.Verdict) func(*fakeCluster) {
+		return func(w *fakeCluster) {
 			rolledOften(w)
 			w.input.InPlace = decide.InPlace{Sidecar: true, Verdict: verdict, Pod: "web-1", Message: "no"}
 		}
@@ -431,58 +431,58 @@ func TestRuleBackOff(t *testing.T) {
 	a := []string{"ConfigMap a: k"}
 	checkAll(t, map[string]ruleCase{
 		"rolled too often": {
-			parts: frozen(), objects: one(), wantReason: decide.BackOff, wantWarning: true, wantMessage: message, wantAfter: 90 * time.Second, wantRecords: a, happens: rolledOften,
+			parts: frozen(), objects: one(), wantReason: decide.BackOff, wantWarning: true, wantMessage: message, wantAfter: 90 * time.Second, wantRecords: a, edit: rolledOften,
 		},
 		"the time has come": {
 			parts: frozen(), objects: one(), wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: a,
 			wantMessage: "Rolling update started: ConfigMap a changed (k)",
-			happens:     func(w *world) { change(w); w.input.NotBefore = now },
+			edit:        func(w *fakeCluster) { change(w); w.input.NotBefore = now },
 		},
 		"live changes without a sidecar wait too": {
-			parts: live(), objects: one(), wantReason: decide.BackOff, wantWarning: true, wantMessage: message, wantAfter: 90 * time.Second, wantRecords: a, happens: rolledOften,
+			parts: live(), objects: one(), wantReason: decide.BackOff, wantWarning: true, wantMessage: message, wantAfter: 90 * time.Second, wantRecords: a, edit: rolledOften,
 		},
 		"a reload in place does not wait": {
 			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), wantAction: decide.Reload, wantReason: decide.LiveChanged, wantRecords: a,
 			wantMessage: "Reloading in place: ConfigMap a changed (k)",
-			happens:     failing(decide.Unknown),
+			edit:        failing(decide.Unknown),
 		},
 		"the rollout after a reload that failed waits": {
 			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), wantReason: decide.BackOff, wantWarning: true, wantMessage: message, wantAfter: 90 * time.Second, wantRecords: a,
-			happens: failing(decide.Failed),
+			edit: failing(decide.Failed),
 		},
 		"so does the one after a reload that nobody confirmed": {
 			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), wantReason: decide.BackOff, wantWarning: true, wantMessage: message, wantAfter: 90 * time.Second, wantRecords: a,
-			happens: failing(decide.Overdue),
+			edit: failing(decide.Overdue),
 		},
 		"where a reload that failed leads to no rollout, nothing waits": {
 			parts: append(injected(obj.Mount(obj.CM("a"))), obj.Annotation(onFailure, "none")), objects: one(), wantReason: decide.ReloadFailed, wantWarning: true, wantRecords: a,
 			wantMessage: "Not rolled, as inpod.dev/on-failure asks: reload in pod web-1 failed: no",
-			happens:     failing(decide.Failed),
+			edit:        failing(decide.Failed),
 		},
 		"the rollout for what needs a restart waits": {
 			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), wantReason: decide.BackOff, wantWarning: true, wantMessage: message, wantAfter: 90 * time.Second, wantRecords: a,
-			happens: failing(decide.NeedsRestart),
+			edit: failing(decide.NeedsRestart),
 		},
 		"where nobody can be asked, nothing waits": {
-			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), wantReason: decide.OutOfReach, wantWarning: true, wantRecords: a,
+			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), wantReason: decide.SidecarUnreachable, wantWarning: true, wantRecords: a,
 			wantMessage: "Not rolled, and not confirmed: no sidecar of its pods can be reached, such as that of pod web-1 no " +
 				"--unreachable=rollout rolls instead. It is asked again and again (ConfigMap a changed (k))",
-			happens: failing(decide.Unreachable),
+			edit: failing(decide.Unreachable),
 		},
 		"where a sidecar is not understood, nothing waits": {
-			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), wantReason: decide.ReplyUnknown, wantWarning: true, wantRecords: a,
+			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), wantReason: decide.SidecarNotUnderstood, wantWarning: true, wantRecords: a,
 			wantMessage: "Not rolled, and not confirmed: for pod web-1, no --unreachable=rollout rolls instead. It is asked again and again (ConfigMap a changed (k))",
-			happens:     failing(decide.NotUnderstood),
+			edit:        failing(decide.NotUnderstood),
 		},
 		"a rejected reload does not wait": {
 			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), wantReason: decide.ReloadRejected, wantWarning: true, wantRecords: a,
 			wantMessage: "Not rolled: the application in pod web-1 does not accept the new content and keeps the old: no (ConfigMap a changed (k))",
-			happens:     failing(decide.Rejected),
+			edit:        failing(decide.Rejected),
 		},
 		"a usage that is new meanwhile is recorded": {
 			parts: frozen(), objects: one(), wantReason: decide.BackOff, wantWarning: true, wantMessage: message, wantAfter: 90 * time.Second, wantRecord: true,
 			wantRecords: []string{"ConfigMap a: k", "ConfigMap c: k"},
-			happens: func(w *world) {
+			edit: func(w *fakeCluster) {
 				rolledOften(w)
 				w.set(cm("c", "k", "1"))
 				w.edit(append(frozen(), obj.EnvFrom(obj.CM("c")))...)
@@ -494,14 +494,14 @@ func TestRuleBackOff(t *testing.T) {
 func TestRuleFrozenChanged(t *testing.T) {
 	t.Parallel()
 	a := obj.CM("a")
-	sidecar := func(w *world) { w.input.InPlace.Sidecar = true }
-	rolled := func(parts []obj.Part, happens func(*world), message string, objects ...any) ruleCase {
+	sidecar := func(w *fakeCluster) { w.input.InPlace.Sidecar = true }
+	rolled := func(parts []obj.Part, edit func(*fakeCluster), message string, objects ...any) ruleCase {
 		return ruleCase{
 			parts: parts, objects: objects, wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantMessage: "Rolling update started: " + message,
-			wantRecords: []string{"ConfigMap a: k l"}, happens: func(w *world) { sidecar(w); happens(w) },
+			wantRecords: []string{"ConfigMap a: k l"}, edit: func(w *fakeCluster) { sidecar(w); edit(w) },
 		}
 	}
-	kl := func(k, l string) func(*world) { return func(w *world) { w.set(cm("a", "k", k, "l", l)) } }
+	kl := func(k, l string) func(*fakeCluster) { return func(w *fakeCluster) { w.set(cm("a", "k", k, "l", l)) } }
 	two := cm("a", "k", "1", "l", "1")
 	cases := map[string]ruleCase{
 		"env":                        rolled(injected(obj.Env(a, "k"), obj.Env(a, "l")), kl("2", "1"), "ConfigMap a changed (k)", two),
@@ -515,25 +515,25 @@ func TestRuleFrozenChanged(t *testing.T) {
 	cases["only the live key of that source changed: no rollout"] = ruleCase{
 		parts: injected(obj.Mount(a), obj.Env(a, "k")), objects: []any{two}, wantAction: decide.Reload, wantReason: decide.LiveChanged,
 		wantMessage: "Reloading in place: ConfigMap a changed (l)", wantRecords: []string{"ConfigMap a: k l"},
-		happens: func(w *world) { sidecar(w); kl("1", "2")(w) },
+		edit: func(w *fakeCluster) { sidecar(w); kl("1", "2")(w) },
 	}
 	cases["a live source and a frozen one"] = ruleCase{
 		parts: injected(obj.Mount(a), obj.EnvFrom(obj.Sec("b"))), objects: []any{cm("a", "k", "1"), obj.Secret("b", "k", "1")},
 		wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "Secret b: k"},
 		wantMessage: "Rolling update started: ConfigMap a changed (k), Secret b changed (k)",
-		happens:     func(w *world) { sidecar(w); change(w); w.set(obj.Secret("b", "k", "2")) },
+		edit:        func(w *fakeCluster) { sidecar(w); change(w); w.set(obj.Secret("b", "k", "2")) },
 	}
 	cases["a source that is only named"] = ruleCase{
 		parts: []obj.Part{obj.Annotation(namedCM, "a"), obj.TemplateAnnotation(inject, "enabled")}, objects: one(),
 		wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: []string{"ConfigMap a: k"},
 		wantMessage: "Rolling update started: ConfigMap a changed (k)",
-		happens:     func(w *world) { sidecar(w); change(w) },
+		edit:        func(w *fakeCluster) { sidecar(w); change(w) },
 	}
 	cases["a source that is named and mounted stays live"] = ruleCase{
 		parts: []obj.Part{obj.Annotation(namedCM, "a"), obj.TemplateAnnotation(inject, "enabled"), obj.Mount(a)}, objects: one(),
 		wantAction: decide.Reload, wantReason: decide.LiveChanged, wantRecords: []string{"ConfigMap a: k"},
 		wantMessage: "Reloading in place: ConfigMap a changed (k)",
-		happens:     func(w *world) { sidecar(w); change(w) },
+		edit:        func(w *fakeCluster) { sidecar(w); change(w) },
 	}
 	checkAll(t, cases)
 }
@@ -543,24 +543,24 @@ func TestRuleReloadInPlace(t *testing.T) {
 	a := []string{"ConfigMap a: k"}
 	parts := injected(obj.Mount(obj.CM("a")))
 	none := append(injected(obj.Mount(obj.CM("a"))), obj.TemplateAnnotation(onFailure, "none"))
-	said := func(verdict decide.Verdict) func(*world) {
-		return func(w *world) {
+	said := func(verdict decide.Verdict) func(*fakeCluster) {
+		return func(w *fakeCluster) {
 			change(w)
 			w.input.InPlace = decide.InPlace{Sidecar: true, Verdict: verdict, Pod: "web-1", Message: "nginx: unknown directive", Proven: true}
 		}
 	}
-	with := func(f func(*decide.InPlace), happens func(*world)) func(*world) {
-		return func(w *world) { happens(w); f(&w.input.InPlace) }
+	with := func(f func(*decide.InPlace), edit func(*fakeCluster)) func(*fakeCluster) {
+		return func(w *fakeCluster) { edit(w); f(&w.input.InPlace) }
 	}
-	rolls := func(happens func(*world)) func(*world) {
-		return func(w *world) { happens(w); w.input.Options.RollUnreachable = true }
+	rolls := func(edit func(*fakeCluster)) func(*fakeCluster) {
+		return func(w *fakeCluster) { edit(w); w.input.Options.RollUnreachable = true }
 	}
-	evidence := func(proven bool, trigger, proof string) func(*world) {
+	evidence := func(proven bool, trigger, proof string) func(*fakeCluster) {
 		return with(func(p *decide.InPlace) { p.Proven, p.Trigger, p.Proof, p.Message = proven, trigger, proof, "" }, said(decide.Confirmed))
 	}
-	confirmed := func(happens func(*world), message string) ruleCase {
+	confirmed := func(edit func(*fakeCluster), message string) ruleCase {
 		return ruleCase{
-			parts: parts, objects: one(), happens: happens, wantReason: decide.ReloadConfirmed, wantRecord: true, wantRecords: a,
+			parts: parts, objects: one(), edit: edit, wantReason: decide.ReloadConfirmed, wantRecord: true, wantRecords: a,
 			wantMessage: "Reloaded in place: ConfigMap a changed (k)" + message,
 		}
 	}
@@ -570,11 +570,11 @@ func TestRuleReloadInPlace(t *testing.T) {
 		"It is asked again and again (ConfigMap a changed (k))"
 	checkAll(t, map[string]ruleCase{
 		"nothing is known yet": {
-			parts: parts, objects: one(), happens: said(decide.Unknown), wantAction: decide.Reload, wantReason: decide.LiveChanged, wantRecords: a,
+			parts: parts, objects: one(), edit: said(decide.Unknown), wantAction: decide.Reload, wantReason: decide.LiveChanged, wantRecords: a,
 			wantMessage: "Reloading in place: ConfigMap a changed (k)",
 		},
 		"every pod has confirmed": {
-			parts: parts, objects: one(), happens: evidence(true, "", ""), wantReason: decide.ReloadConfirmed, wantRecord: true, wantRecords: a,
+			parts: parts, objects: one(), edit: evidence(true, "", ""), wantReason: decide.ReloadConfirmed, wantRecord: true, wantRecords: a,
 			wantMessage: "Reloaded in place: ConfigMap a changed (k)",
 		},
 		"that is proven, and it is known by what": confirmed(evidence(true, "SIGHUP to nginx (PID 7)", "workers renewed"), "; SIGHUP to nginx (PID 7), workers renewed"),
@@ -584,74 +584,74 @@ func TestRuleReloadInPlace(t *testing.T) {
 		"some pods could not be asked": confirmed(with(func(p *decide.InPlace) { p.Message = "2 pods could not be asked" }, evidence(false, "SIGHUP", "reread")),
 			"; SIGHUP, reread; 2 pods could not be asked: not proven"),
 		"no pod has anything to take up": {
-			parts: parts, objects: one(), happens: with(func(p *decide.InPlace) { p.Nothing = true }, evidence(false, "", "")),
+			parts: parts, objects: one(), edit: with(func(p *decide.InPlace) { p.Nothing = true }, evidence(false, "", "")),
 			wantReason: decide.NothingToReload, wantRecord: true, wantRecords: a,
 		},
 		"an older sidecar says nothing of proofs": confirmed(evidence(false, "", ""), "; not proven"),
 		"long words are cut": confirmed(evidence(true, strings.Repeat("é", 100), strings.Repeat("x", 1000)),
 			"; "+strings.Repeat("é", 75)+"…, "+strings.Repeat("x", 150)+"…"),
 		"an application never re-reads it": {
-			parts: parts, objects: one(), happens: said(decide.NeedsRestart), wantAction: decide.Rollout, wantReason: decide.RestartNeeded, wantRecord: true, wantRecords: a,
+			parts: parts, objects: one(), edit: said(decide.NeedsRestart), wantAction: decide.Rollout, wantReason: decide.RestartNeeded, wantRecord: true, wantRecords: a,
 			wantMessage: "Rolling update started: ConfigMap a changed (k); the application in pod web-1 does not take it up without a restart: nginx: unknown directive",
 		},
 		"that is no failure, so that nothing leaves it alone": {
-			parts: none, objects: one(), happens: said(decide.NeedsRestart), wantAction: decide.Rollout, wantReason: decide.RestartNeeded, wantRecord: true, wantRecords: a,
+			parts: none, objects: one(), edit: said(decide.NeedsRestart), wantAction: decide.Rollout, wantReason: decide.RestartNeeded, wantRecord: true, wantRecords: a,
 			wantMessage: "Rolling update started: ConfigMap a changed (k); the application in pod web-1 does not take it up without a restart: nginx: unknown directive",
 		},
 		"nobody can be asked": {
-			parts: parts, objects: one(), happens: said(decide.Unreachable), wantReason: decide.OutOfReach, wantWarning: true, wantRecords: a, wantMessage: outOfReach,
+			parts: parts, objects: one(), edit: said(decide.Unreachable), wantReason: decide.SidecarUnreachable, wantWarning: true, wantRecords: a, wantMessage: outOfReach,
 		},
 		"nobody can be asked, and a failure is to be left alone": {
-			parts: none, objects: one(), happens: said(decide.Unreachable), wantReason: decide.OutOfReach, wantWarning: true, wantRecords: a, wantMessage: outOfReach,
+			parts: none, objects: one(), edit: said(decide.Unreachable), wantReason: decide.SidecarUnreachable, wantWarning: true, wantRecords: a, wantMessage: outOfReach,
 		},
 		"nobody can be asked, and such workloads are to be rolled": {
-			parts: parts, objects: one(), happens: rolls(said(decide.Unreachable)), wantAction: decide.Rollout, wantReason: decide.ReloadFailed, wantRecord: true, wantRecords: a,
+			parts: parts, objects: one(), edit: rolls(said(decide.Unreachable)), wantAction: decide.Rollout, wantReason: decide.ReloadFailed, wantRecord: true, wantRecords: a,
 			wantMessage: "Rolling update started: ConfigMap a changed (k); reload in pod web-1 failed: nginx: unknown directive",
 		},
 		"nobody can be asked, such workloads are to be rolled, and this one is to be left alone": {
-			parts: none, objects: one(), happens: rolls(said(decide.Unreachable)), wantReason: decide.ReloadFailed, wantWarning: true, wantRecords: a,
+			parts: none, objects: one(), edit: rolls(said(decide.Unreachable)), wantReason: decide.ReloadFailed, wantWarning: true, wantRecords: a,
 			wantMessage: "Not rolled, as inpod.dev/on-failure asks: reload in pod web-1 failed: nginx: unknown directive",
 		},
 		"a sidecar is not understood": {
-			parts: parts, objects: one(), happens: said(decide.NotUnderstood), wantReason: decide.ReplyUnknown, wantWarning: true, wantRecords: a, wantMessage: notUnderstood,
+			parts: parts, objects: one(), edit: said(decide.NotUnderstood), wantReason: decide.SidecarNotUnderstood, wantWarning: true, wantRecords: a, wantMessage: notUnderstood,
 		},
 		"a sidecar is not understood, and a failure is to be left alone": {
-			parts: none, objects: one(), happens: said(decide.NotUnderstood), wantReason: decide.ReplyUnknown, wantWarning: true, wantRecords: a, wantMessage: notUnderstood,
+			parts: none, objects: one(), edit: said(decide.NotUnderstood), wantReason: decide.SidecarNotUnderstood, wantWarning: true, wantRecords: a, wantMessage: notUnderstood,
 		},
-		"a sidecar is not understood, and workloads of which nothing is known are to be rolled": {
-			parts: parts, objects: one(), happens: rolls(said(decide.NotUnderstood)), wantAction: decide.Rollout, wantReason: decide.ReloadFailed, wantRecord: true, wantRecords: a,
+		"a sidecar is not understood, and workloads in an unknown state are to be rolled": {
+			parts: parts, objects: one(), edit: rolls(said(decide.NotUnderstood)), wantAction: decide.Rollout, wantReason: decide.ReloadFailed, wantRecord: true, wantRecords: a,
 			wantMessage: "Rolling update started: ConfigMap a changed (k); reload in pod web-1 failed: nginx: unknown directive",
 		},
 		"an application does not accept it, and its container is known": {
 			parts: parts, objects: one(), wantReason: decide.ReloadRejected, wantWarning: true, wantRecords: a,
-			happens: with(func(p *decide.InPlace) { p.Container = "app" }, said(decide.Rejected)),
+			edit: with(func(p *decide.InPlace) { p.Container = "app" }, said(decide.Rejected)),
 			wantMessage: "Not rolled: the application in pod web-1 does not accept the new content and keeps the old: nginx: unknown directive " +
 				"(ConfigMap a changed (k)); its own words: kubectl -n shop logs web-1 -c app",
 		},
 		"an application does not accept it": {
-			parts: parts, objects: one(), happens: said(decide.Rejected), wantReason: decide.ReloadRejected, wantWarning: true, wantRecords: a,
+			parts: parts, objects: one(), edit: said(decide.Rejected), wantReason: decide.ReloadRejected, wantWarning: true, wantRecords: a,
 			wantMessage: "Not rolled: the application in pod web-1 does not accept the new content and keeps the old: nginx: unknown directive (ConfigMap a changed (k))",
 		},
-		"an application could not be told": {
-			parts: parts, objects: one(), happens: said(decide.Failed), wantAction: decide.Rollout, wantReason: decide.ReloadFailed, wantRecord: true, wantRecords: a,
+		"an application could not be reloaded": {
+			parts: parts, objects: one(), edit: said(decide.Failed), wantAction: decide.Rollout, wantReason: decide.ReloadFailed, wantRecord: true, wantRecords: a,
 			wantMessage: "Rolling update started: ConfigMap a changed (k); reload in pod web-1 failed: nginx: unknown directive",
 		},
 		"a pod has not confirmed in time": {
-			parts: parts, objects: one(), happens: said(decide.Overdue), wantAction: decide.Rollout, wantReason: decide.ReloadFailed, wantRecord: true, wantRecords: a,
+			parts: parts, objects: one(), edit: said(decide.Overdue), wantAction: decide.Rollout, wantReason: decide.ReloadFailed, wantRecord: true, wantRecords: a,
 			wantMessage: "Rolling update started: ConfigMap a changed (k); reload in pod web-1 failed: nginx: unknown directive",
 		},
-		"an application could not be told, and that is to be left alone": {
-			parts: none, objects: one(), happens: said(decide.Failed), wantReason: decide.ReloadFailed, wantWarning: true, wantRecords: a,
+		"an application could not be reloaded, and that is to be left alone": {
+			parts: none, objects: one(), edit: said(decide.Failed), wantReason: decide.ReloadFailed, wantWarning: true, wantRecords: a,
 			wantMessage: "Not rolled, as inpod.dev/on-failure asks: reload in pod web-1 failed: nginx: unknown directive",
 		},
 		"a pod has not confirmed in time, and that is to be left alone": {
-			parts: none, objects: one(), happens: said(decide.Overdue), wantReason: decide.ReloadFailed, wantWarning: true, wantRecords: a,
+			parts: none, objects: one(), edit: said(decide.Overdue), wantReason: decide.ReloadFailed, wantWarning: true, wantRecords: a,
 			wantMessage: "Not rolled, as inpod.dev/on-failure asks: reload in pod web-1 failed: nginx: unknown directive",
 		},
 		"a usage that is new meanwhile is recorded while a rejected change waits": {
 			parts: parts, objects: one(), wantReason: decide.ReloadRejected, wantWarning: true, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "ConfigMap c: k"},
 			wantMessage: "Not rolled: the application in pod web-1 does not accept the new content and keeps the old: nginx: unknown directive (ConfigMap a changed (k))",
-			happens: func(w *world) {
+			edit: func(w *fakeCluster) {
 				said(decide.Rejected)(w)
 				w.set(cm("c", "k", "1"))
 				w.edit(append(parts, obj.EnvFrom(obj.CM("c")))...)
@@ -665,72 +665,72 @@ func TestRuleLiveChanged(t *testing.T) {
 	a := []string{"ConfigMap a: k"}
 	checkAll(t, map[string]ruleCase{
 		"no sidecar": {
-			parts: live(), objects: one(), happens: change, wantAction: decide.Rollout, wantReason: decide.NoSidecar, wantRecord: true, wantRecords: a,
+			parts: live(), objects: one(), edit: change, wantAction: decide.Rollout, wantReason: decide.NoSidecar, wantRecord: true, wantRecords: a,
 			wantMessage: "Rolling update started: ConfigMap a changed (k)",
 		},
 		"no sidecar, although it was asked for": {
-			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), happens: change, wantAction: decide.Rollout, wantReason: decide.NoSidecar, wantRecord: true, wantRecords: a,
+			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), edit: change, wantAction: decide.Rollout, wantReason: decide.NoSidecar, wantRecord: true, wantRecords: a,
 			wantMessage: "Rolling update started: ConfigMap a changed (k); the pods lack the sidecar that inpod.dev/inject asks for",
 		},
 		"a verdict without a sidecar counts for nothing": {
 			parts: live(), objects: one(), wantAction: decide.Rollout, wantReason: decide.NoSidecar, wantRecord: true, wantRecords: a,
 			wantMessage: "Rolling update started: ConfigMap a changed (k)",
-			happens:     func(w *world) { change(w); w.input.InPlace.Verdict = decide.Confirmed },
+			edit:        func(w *fakeCluster) { change(w); w.input.InPlace.Verdict = decide.Confirmed },
 		},
 	})
 }
 
-// For each two rules of which the second would answer as well, the first one does.
+// Where two rules would answer, the first one does.
 func TestOrderOfTheRules(t *testing.T) {
 	t.Parallel()
-	deleting := func(w *world) { w.deployment.DeletionTimestamp = new(metav1.NewTime(now)) }
-	optOut := func(w *world) { w.deployment.Annotations[ignore] = "true" }
-	missing := func(w *world) { w.remove(secRef("b")) }
-	uncovered := func(w *world) {
+	deleting := func(w *fakeCluster) { w.deployment.DeletionTimestamp = new(metav1.NewTime(now)) }
+	optOut := func(w *fakeCluster) { w.deployment.Annotations[ignore] = "true" }
+	missing := func(w *fakeCluster) { w.remove(secRef("b")) }
+	uncovered := func(w *fakeCluster) {
 		w.set(cm("new", "k", "1"))
 		c := &w.deployment.Spec.Template.Spec.Containers[0]
 		c.EnvFrom = append(c.EnvFrom, obj.Spec(obj.EnvFrom(obj.CM("new"))).Containers[0].EnvFrom...)
 	}
-	appeared := func(w *world) { w.set(cm("optional", "k", "1")) }
-	changed := func(w *world) { w.set(cm("frozen", "k", "2")); w.sources[cmRef("frozen")].Changed.Version = 5 }
-	changedLive := func(w *world) { w.set(cm("live", "k", "2")); w.sources[cmRef("live")].Changed.Version = 5 }
-	edited := func(w *world) { w.input.Workload.TemplateChanged.Version = 9 }
-	rolledOften := func(w *world) { w.input.NotBefore = now.Add(time.Minute) }
-	sidecar := func(w *world) { w.input.InPlace.Sidecar = true }
+	appeared := func(w *fakeCluster) { w.set(cm("optional", "k", "1")) }
+	changed := func(w *fakeCluster) { w.set(cm("frozen", "k", "2")); w.sources[cmRef("frozen")].Changed.Version = 5 }
+	changedLive := func(w *fakeCluster) { w.set(cm("live", "k", "2")); w.sources[cmRef("live")].Changed.Version = 5 }
+	edited := func(w *fakeCluster) { w.input.Workload.TemplateChanged.Version = 9 }
+	rolledOften := func(w *fakeCluster) { w.input.NotBefore = now.Add(time.Minute) }
+	sidecar := func(w *fakeCluster) { w.input.InPlace.Sidecar = true }
 	for _, tc := range []struct {
-		name   string
-		happen []func(*world)
-		want   decide.Reason
+		name  string
+		edits []func(*fakeCluster)
+		want  decide.Reason
 	}{
 		{"nothing", nil, decide.Unchanged},
-		{"deleting before opted out", []func(*world){deleting, optOut}, decide.Deleting},
-		{"opted out before missing", []func(*world){optOut, missing}, decide.NotFollowed},
-		{"missing before something new", []func(*world){missing, uncovered}, decide.SourceMissing},
-		{"missing before a change", []func(*world){missing, changed}, decide.SourceMissing},
-		{"missing before a template that carries the change", []func(*world){missing, changed, edited}, decide.SourceMissing},
-		{"missing before a back-off", []func(*world){missing, changed, rolledOften}, decide.SourceMissing},
-		{"missing before a live change that rolls", []func(*world){missing, changedLive}, decide.SourceMissing},
-		{"a reload in place before missing", []func(*world){missing, changedLive, sidecar}, decide.LiveChanged},
-		{"something new before a source that appeared", []func(*world){uncovered, appeared}, decide.Adopted},
-		{"a change before something new", []func(*world){uncovered, changed}, decide.FrozenChanged},
-		{"a source that appeared before a back-off", []func(*world){appeared, rolledOften}, decide.CreateOff},
-		{"a change before a source that appeared", []func(*world){appeared, changed}, decide.FrozenChanged},
-		{"a template that carries the change before a back-off", []func(*world){changed, edited, rolledOften}, decide.InTemplate},
-		{"a template that carries the change before a reload", []func(*world){changedLive, edited, sidecar}, decide.InTemplate},
-		{"a back-off before a rollout", []func(*world){changed, rolledOften}, decide.BackOff},
-		{"a back-off before a rollout for want of a sidecar", []func(*world){changedLive, rolledOften}, decide.BackOff},
-		{"a reload before a back-off", []func(*world){changedLive, sidecar, rolledOften}, decide.LiveChanged},
-		{"a frozen change before a live one", []func(*world){changed, changedLive, sidecar}, decide.FrozenChanged},
-		{"a reload before a rollout", []func(*world){changedLive, sidecar}, decide.LiveChanged},
-		{"a rollout for want of a sidecar", []func(*world){changedLive}, decide.NoSidecar},
+		{"deleting before opted out", []func(*fakeCluster){deleting, optOut}, decide.Deleting},
+		{"opted out before missing", []func(*fakeCluster){optOut, missing}, decide.NotFollowed},
+		{"missing before something new", []func(*fakeCluster){missing, uncovered}, decide.SourceMissing},
+		{"missing before a change", []func(*fakeCluster){missing, changed}, decide.SourceMissing},
+		{"missing before a template that carries the change", []func(*fakeCluster){missing, changed, edited}, decide.SourceMissing},
+		{"missing before a back-off", []func(*fakeCluster){missing, changed, rolledOften}, decide.SourceMissing},
+		{"missing before a live change that rolls", []func(*fakeCluster){missing, changedLive}, decide.SourceMissing},
+		{"a reload in place before missing", []func(*fakeCluster){missing, changedLive, sidecar}, decide.LiveChanged},
+		{"something new before a source that appeared", []func(*fakeCluster){uncovered, appeared}, decide.BaselineCreated},
+		{"a change before something new", []func(*fakeCluster){uncovered, changed}, decide.FrozenChanged},
+		{"a source that appeared before a back-off", []func(*fakeCluster){appeared, rolledOften}, decide.CreateIgnored},
+		{"a change before a source that appeared", []func(*fakeCluster){appeared, changed}, decide.FrozenChanged},
+		{"a template that carries the change before a back-off", []func(*fakeCluster){changed, edited, rolledOften}, decide.CarriedByTemplate},
+		{"a template that carries the change before a reload", []func(*fakeCluster){changedLive, edited, sidecar}, decide.CarriedByTemplate},
+		{"a back-off before a rollout", []func(*fakeCluster){changed, rolledOften}, decide.BackOff},
+		{"a back-off before a rollout for want of a sidecar", []func(*fakeCluster){changedLive, rolledOften}, decide.BackOff},
+		{"a reload before a back-off", []func(*fakeCluster){changedLive, sidecar, rolledOften}, decide.LiveChanged},
+		{"a frozen change before a live one", []func(*fakeCluster){changed, changedLive, sidecar}, decide.FrozenChanged},
+		{"a reload before a rollout", []func(*fakeCluster){changedLive, sidecar}, decide.LiveChanged},
+		{"a rollout for want of a sidecar", []func(*fakeCluster){changedLive}, decide.NoSidecar},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			w := adopted(t,
+			w := withBaseline(t,
 				following(obj.Mount(obj.CM("live")), obj.Env(obj.CM("frozen"), "k"), obj.EnvFrom(obj.Sec("b")), obj.EnvFrom(obj.CM("optional").Optional())),
 				cm("live", "k", "1"), cm("frozen", "k", "1"), obj.Secret("b", "k", "1"))
-			for _, happens := range tc.happen {
-				happens(w)
+			for _, edit := range tc.edits {
+				edit(w)
 			}
 			if d := w.decide(); d.Reason != tc.want {
 				t.Errorf("%s, want %s", d.Reason, tc.want)

@@ -10,7 +10,8 @@ import (
 	"inpod.dev/inpod/internal/source"
 )
 
-// Pods of which the workload is of no kind that inpod knows are reloaded, and whatever comes of it is reported and rolls nothing.
+// Pods whose workload is of no kind that inpod knows are reloaded, and whatever comes of it is reported and rolls
+// nothing.
 func TestPodsOfAnUnknownWorkloadAreNeverRolled(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -28,7 +29,7 @@ func TestPodsOfAnUnknownWorkloadAreNeverRolled(t *testing.T) {
 		"a failure":            {inPlace: decide.InPlace{Sidecar: true, Verdict: decide.Failed, Message: "no"}, wantAction: decide.None, wantReason: decide.ReloadFailed, wantWords: "belong to nothing that inpod could roll: ConfigMap conf changed (k); reload in pod"},
 		"a pod that is late":   {inPlace: decide.InPlace{Sidecar: true, Verdict: decide.Overdue, Message: "no"}, wantAction: decide.None, wantReason: decide.ReloadFailed, wantWords: "belong to nothing"},
 		"what needs a restart": {inPlace: decide.InPlace{Sidecar: true, Verdict: decide.NeedsRestart, Message: "no"}, wantAction: decide.None, wantReason: decide.RestartNeeded, wantWords: "without a restart"},
-		"a closed port":        {inPlace: decide.InPlace{Sidecar: true, Verdict: decide.Unreachable, Message: "no"}, wantAction: decide.None, wantReason: decide.OutOfReach, wantWords: "no sidecar of its pods can be reached"},
+		"a closed port":        {inPlace: decide.InPlace{Sidecar: true, Verdict: decide.Unreachable, Message: "no"}, wantAction: decide.None, wantReason: decide.SidecarUnreachable, wantWords: "no sidecar of its pods can be reached"},
 		"a closed port that rolls others": {
 			inPlace: decide.InPlace{Sidecar: true, Verdict: decide.Unreachable, Message: "no"}, options: decide.Options{RollUnreachable: true},
 			wantAction: decide.None, wantReason: decide.ReloadFailed, wantWords: "belong to nothing",
@@ -46,7 +47,7 @@ func TestPodsOfAnUnknownWorkloadAreNeverRolled(t *testing.T) {
 			if parts == nil {
 				parts = []obj.Part{obj.Mount(obj.CM("conf"))}
 			}
-			w := adopted(t, injected(parts...), obj.ConfigMap("conf", "k", "0"))
+			w := withBaseline(t, injected(parts...), obj.ConfigMap("conf", "k", "0"))
 			w.set(obj.ConfigMap("conf", "k", "1"))
 			w.input.Options, w.input.NotBefore = tc.options, tc.notBefore
 			w.inputs = func(in *decide.Input) { in.Workload.Stray, in.InPlace = true, tc.inPlace }
@@ -61,7 +62,7 @@ func TestPodsOfAnUnknownWorkloadAreNeverRolled(t *testing.T) {
 // No object could carry their baseline: they are asked what they have.
 func TestPodsOfAnUnknownWorkloadAreAsked(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, injected(obj.Mount(obj.CM("conf"))), obj.ConfigMap("conf", "k", "0"))
+	w := newFakeCluster(t, injected(obj.Mount(obj.CM("conf"))), obj.ConfigMap("conf", "k", "0"))
 	state := decide.InPlace{Sidecar: true}
 	ask := true
 	w.inputs = func(in *decide.Input) { in.Workload.Stray, in.InPlace, in.Ask = true, state, ask && !in.HasBaseline }
@@ -77,7 +78,7 @@ func TestPodsOfAnUnknownWorkloadAreAsked(t *testing.T) {
 		t.Errorf("when they do not accept it: %s %s", d.Action, d.Reason)
 	}
 	ask = false
-	if d := w.decide(); d.Reason != decide.Adopted || d.Action != decide.None {
+	if d := w.decide(); d.Reason != decide.BaselineCreated || d.Action != decide.None {
 		t.Errorf("when they cannot be asked: %s %s", d.Action, d.Reason)
 	}
 }

@@ -1,10 +1,10 @@
-// Package events tells users what was done, as Events of the Kubernetes API.
+// Package events reports what was done to users, as Events of the Kubernetes API.
 //
-//	Tell ──► waiting, bounded; equal ones merge ──► senders ──► POST, or PATCH of the count of one that is there
+//	Emit ──► waiting, bounded; equal ones merge ──► senders ──► POST, or PATCH of the count of one that is there
 //
-// It never holds up who tells, loses nothing in a burst, and writes what is left when the program stops. It takes the
-// place of client-go's recorder, which sends from one goroutine, drops what exceeds a thousand events, waits for minutes
-// on one that fails, and cannot be asked to finish.
+// It never blocks its caller, loses nothing in a burst, and writes what is left when the program stops. It takes the
+// place of client-go's recorder, which sends from one goroutine, drops what exceeds a thousand events, waits for
+// minutes on one that fails, and cannot be asked to finish.
 package events
 
 import (
@@ -91,19 +91,19 @@ func New(options Options) *Writer {
 	}
 }
 
-// Tell has an event written about an object. The kind is Normal or Warning. It does not block.
-func (w *Writer) Tell(about *corev1.ObjectReference, kind, reason, message string) {
-	w.tell(event{about: *about, kind: kind, reason: reason, message: message})
+// Emit has an event written about an object. The kind is Normal or Warning. It does not block.
+func (w *Writer) Emit(about *corev1.ObjectReference, kind, reason, message string) {
+	w.emit(event{about: *about, kind: kind, reason: reason, message: message})
 }
 
 // State has an event written that says how things are, rather than what has happened: where the API server has it already, such
 // as from before a restart of this program, nothing is written. It has it where object, reason and matter are the same, in whatever
 // words: they may name one pod of many, or a number that grows. It does not block.
 func (w *Writer) State(about *corev1.ObjectReference, kind, reason, matter, message string) {
-	w.tell(event{about: *about, kind: kind, reason: reason, message: message, matter: matter})
+	w.emit(event{about: *about, kind: kind, reason: reason, message: message, matter: matter})
 }
 
-func (w *Writer) tell(e event) {
+func (w *Writer) emit(e event) {
 	now := time.Now()
 	w.mu.Lock()
 	o, merged := w.waiting[e]

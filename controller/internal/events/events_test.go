@@ -77,12 +77,12 @@ func web() *corev1.ObjectReference {
 	return &corev1.ObjectReference{Kind: "Deployment", APIVersion: "apps/v1", Namespace: "shop", Name: "web", UID: "uid-of-web"}
 }
 
-func TestWhatIsToldIsWrittenOnce(t *testing.T) {
+func TestWhatIsEmittedIsWrittenOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := open(t)
 		at := time.Now()
-		d.Tell(web(), corev1.EventTypeNormal, "Reloaded", "Rolling update started")
+		d.Emit(web(), corev1.EventTypeNormal, "Reloaded", "Rolling update started")
 		time.Sleep(soon)
 		got := d.api.written()
 		if len(got) != 1 {
@@ -110,7 +110,7 @@ func TestARepetitionIsCountedUp(t *testing.T) {
 		d := open(t)
 		first := time.Now()
 		for range 3 {
-			d.Tell(web(), corev1.EventTypeWarning, "ReloadFail", "refused")
+			d.Emit(web(), corev1.EventTypeWarning, "ReloadFail", "refused")
 			time.Sleep(time.Minute)
 		}
 		got := d.api.written()
@@ -159,7 +159,7 @@ func TestABurstOfOneEventIsFewRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := open(t, slow(100*time.Millisecond))
 		for range 1000 {
-			d.Tell(web(), corev1.EventTypeNormal, "Reloaded", "same")
+			d.Emit(web(), corev1.EventTypeNormal, "Reloaded", "same")
 			time.Sleep(time.Millisecond)
 		}
 		time.Sleep(soon)
@@ -182,10 +182,10 @@ func TestABurstOfManyEventsIsWrittenWhole(t *testing.T) {
 		for i := range many {
 			about := web()
 			about.Name = fmt.Sprintf("web-%d", i)
-			d.Tell(about, corev1.EventTypeNormal, "Reloaded", "Rolling update started")
+			d.Emit(about, corev1.EventTypeNormal, "Reloaded", "Rolling update started")
 		}
 		if took := time.Since(begin); took > 0 {
-			t.Errorf("telling took %s: it must not wait for the API server", took)
+			t.Errorf("Emit took %s: it must not wait for the API server", took)
 		}
 		time.Sleep(time.Minute)
 		if got := d.api.written(); len(got) != many {
@@ -203,7 +203,7 @@ func TestMemoryStaysBoundedWhileNothingCanBeWritten(t *testing.T) {
 		d := open(t, failing(apierrors.NewInternalError(errAway), 1<<30))
 		const tooMany = 10_500
 		for i := range tooMany {
-			d.Tell(web(), corev1.EventTypeNormal, "Reloaded", strconv.Itoa(i))
+			d.Emit(web(), corev1.EventTypeNormal, "Reloaded", strconv.Itoa(i))
 		}
 		if lost := d.lost(t); lost != 500 {
 			t.Errorf("%v events were given up, want 500", lost)
@@ -222,7 +222,7 @@ func TestWhatFailsIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := open(t, failing(apierrors.NewInternalError(errAway), 5))
-		d.Tell(web(), corev1.EventTypeNormal, "Reloaded", "x")
+		d.Emit(web(), corev1.EventTypeNormal, "Reloaded", "x")
 		time.Sleep(time.Minute)
 		if got := d.api.written(); len(got) != 1 {
 			t.Errorf("%d events were written, want 1", len(got))
@@ -245,9 +245,9 @@ func TestAFailureConcernsOneEvent(t *testing.T) {
 		bad := web()
 		bad.Name = "bad"
 		for i := range 10 {
-			d.Tell(bad, corev1.EventTypeNormal, "Reloaded", strconv.Itoa(i))
+			d.Emit(bad, corev1.EventTypeNormal, "Reloaded", strconv.Itoa(i))
 		}
-		d.Tell(web(), corev1.EventTypeNormal, "Reloaded", "x")
+		d.Emit(web(), corev1.EventTypeNormal, "Reloaded", "x")
 		time.Sleep(10 * time.Millisecond)
 		if got := d.api.written(); len(got) != 1 || got[0].InvolvedObject.Name != "web" {
 			t.Errorf("want the event about web, got %v", got)
@@ -268,7 +268,7 @@ func TestWhatCannotWorkIsGivenUpAtOnce(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				d := open(t, failing(err, 1<<30))
-				d.Tell(web(), corev1.EventTypeNormal, "Reloaded", "x")
+				d.Emit(web(), corev1.EventTypeNormal, "Reloaded", "x")
 				time.Sleep(time.Minute)
 				if verbs := d.api.sent(); !cmp.Equal(verbs, []string{"create"}) {
 					t.Errorf("requests %v, want one create", verbs)
@@ -285,7 +285,7 @@ func TestWhatStaysUnwrittenForLongIsGivenUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := open(t, failing(apierrors.NewInternalError(errAway), 1<<30))
-		d.Tell(web(), corev1.EventTypeNormal, "Reloaded", "x")
+		d.Emit(web(), corev1.EventTypeNormal, "Reloaded", "x")
 		time.Sleep(time.Hour)
 		sent := len(d.api.sent())
 		time.Sleep(time.Hour)
@@ -299,14 +299,14 @@ func TestWhatStaysUnwrittenForLongIsGivenUp(t *testing.T) {
 }
 
 // The API server forgets an Event after an hour.
-func TestAnEventThatIsGoneIsMadeAnew(t *testing.T) {
+func TestAnEventThatIsGoneIsCreatedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := open(t)
-		d.Tell(web(), corev1.EventTypeNormal, "Reloaded", "x")
+		d.Emit(web(), corev1.EventTypeNormal, "Reloaded", "x")
 		time.Sleep(time.Hour)
 		d.api.forget()
-		d.Tell(web(), corev1.EventTypeNormal, "Reloaded", "x")
+		d.Emit(web(), corev1.EventTypeNormal, "Reloaded", "x")
 		time.Sleep(soon)
 		if got := d.api.written(); len(got) != 1 || got[0].Count != 1 {
 			t.Errorf("want one new event with count 1, got %v", got)
@@ -315,11 +315,11 @@ func TestAnEventThatIsGoneIsMadeAnew(t *testing.T) {
 }
 
 // An attempt that worked although its answer was lost is not made a second event.
-func TestAnAnswerThatIsLostMakesNoSecondEvent(t *testing.T) {
+func TestAnAnswerThatIsLostCausesNoSecondEvent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := open(t, func(api *apiServer) { api.loseAnswers = 1 })
-		d.Tell(web(), corev1.EventTypeNormal, "Reloaded", "x")
+		d.Emit(web(), corev1.EventTypeNormal, "Reloaded", "x")
 		time.Sleep(soon)
 		if got := d.api.written(); len(got) != 1 {
 			t.Errorf("want one event, got %v", got)
@@ -335,7 +335,7 @@ func TestStoppingWritesWhatIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := open(t, slow(10*time.Millisecond))
 		for i := range 200 {
-			d.Tell(web(), corev1.EventTypeNormal, "Reloaded", strconv.Itoa(i))
+			d.Emit(web(), corev1.EventTypeNormal, "Reloaded", strconv.Itoa(i))
 		}
 		d.stop()
 		if got := d.api.written(); len(got) != 200 {
@@ -348,7 +348,7 @@ func TestStoppingTriesOnceMoreWhatHasFailed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := open(t, failing(apierrors.NewInternalError(errAway), 1))
-		d.Tell(web(), corev1.EventTypeNormal, "Reloaded", "x")
+		d.Emit(web(), corev1.EventTypeNormal, "Reloaded", "x")
 		synctest.Wait() // the first attempt has failed, the second one waits
 		d.stop()
 		if got := d.api.written(); len(got) != 1 {
@@ -362,7 +362,7 @@ func TestStoppingDoesNotTakeForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := open(t, slow(time.Second))
 		for i := range 100 {
-			d.Tell(web(), corev1.EventTypeNormal, "Reloaded", strconv.Itoa(i))
+			d.Emit(web(), corev1.EventTypeNormal, "Reloaded", strconv.Itoa(i))
 		}
 		begin := time.Now()
 		d.stop()
@@ -370,7 +370,7 @@ func TestStoppingDoesNotTakeForEver(t *testing.T) {
 			t.Errorf("stopping took %s", took)
 		}
 		if !strings.Contains(d.log.String(), "could not be written") {
-			t.Errorf("the log does not tell:\n%s", d.log)
+			t.Errorf("the log does not say it:\n%s", d.log)
 		}
 	})
 }
@@ -381,7 +381,7 @@ func TestNamesAreValidForObjectsWithLongNames(t *testing.T) {
 		d := open(t)
 		about := web()
 		about.Name = strings.Repeat("a-", 126) + "a"
-		d.Tell(about, corev1.EventTypeNormal, "Reloaded", "x")
+		d.Emit(about, corev1.EventTypeNormal, "Reloaded", "x")
 		time.Sleep(soon)
 		got := d.api.written()
 		if len(got) != 1 {

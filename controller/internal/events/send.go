@@ -123,8 +123,8 @@ func nameOf(object string, id int64) string {
 	return strings.TrimRight(short, ".-") + suffix
 }
 
-// final tells whether an error will be the same next time: the namespace is going, the right is missing, or the Event is
-// not one.
+// final reports whether an error will be the same next time: the namespace is going, the right is missing, or the Event
+// is not one.
 func final(err error) bool {
 	return apierrors.IsForbidden(err) || apierrors.IsNotFound(err) || apierrors.IsInvalid(err) ||
 		apierrors.IsBadRequest(err) || apierrors.IsRequestEntityTooLargeError(err)

@@ -25,7 +25,7 @@ import (
 
 	"inpod.dev/inpod/controller/internal/inplace"
 	"inpod.dev/inpod/controller/internal/observe"
-	"inpod.dev/inpod/internal/confirm"
+	"inpod.dev/inpod/internal/sidecarapi"
 )
 
 // forwards is a way through an API server that forwards to the pod what it gets, as the real one does.
@@ -101,12 +101,12 @@ func TestAskingThroughTheAPIServer(t *testing.T) {
 	t.Parallel()
 	there := podAt(t, sidecar(t, key(1), allNew))
 	address := net.JoinHostPort(there.Address, strconv.Itoa(int(there.Port)))
-	for name, n := range map[string]int{"one question": 1, "several": confirm.MaxFiles + 1} {
+	for name, n := range map[string]int{"one question": 1, "several": sidecarapi.MaxFiles + 1} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			asker := inplace.NewAsker(key(1), forwards(t, apiServer(t, address, "")))
-			reply, err := asker.Ask(t.Context(), forwardedPod(), files(n))
-			if err != nil || reply.Result != confirm.Applied || len(reply.Files) != n {
+			reply, err := asker.Status(t.Context(), forwardedPod(), files(n))
+			if err != nil || reply.Result != sidecarapi.Applied || len(reply.Files) != n {
 				t.Errorf("%s about %d files, %v; want applied about %d", reply.Result, len(reply.Files), err, n)
 			}
 		})
@@ -119,12 +119,12 @@ func TestAskingThroughTheAPIServer(t *testing.T) {
 			apiServer(t, address, "").ServeHTTP(w, r)
 		})
 		asker := inplace.NewAsker(key(1), inplace.Direct("inpod-system"), forwards(t, counting))
-		if reply, err := asker.Ask(t.Context(), there, files(1)); err != nil || reply.Result != confirm.Applied || forwarded.Load() > 0 {
+		if reply, err := asker.Status(t.Context(), there, files(1)); err != nil || reply.Result != sidecarapi.Applied || forwarded.Load() > 0 {
 			t.Errorf("%s, %v, %d port-forwards; want applied without one", reply.Result, err, forwarded.Load())
 		}
 		closed := forwardedPod()
 		closed.Address = "127.0.0.1" // where nobody listens on that port
-		if reply, err := asker.Ask(t.Context(), closed, files(1)); err != nil || reply.Result != confirm.Applied || forwarded.Load() != 1 {
+		if reply, err := asker.Status(t.Context(), closed, files(1)); err != nil || reply.Result != sidecarapi.Applied || forwarded.Load() != 1 {
 			t.Errorf("%s, %v, %d port-forwards; want applied by one", reply.Result, err, forwarded.Load())
 		}
 	})
@@ -159,7 +159,7 @@ func TestAPortForwardThatDoesNotWork(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			began := time.Now()
-			_, err := inplace.NewAsker(key(1), forwards(t, c.server)).Ask(t.Context(), forwardedPod(), files(1))
+			_, err := inplace.NewAsker(key(1), forwards(t, c.server)).Status(t.Context(), forwardedPod(), files(1))
 			t.Log(err)
 			if !isUnreachable(err) || name != "the kubelet says nothing" && !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error: %v, want that it is unreachable, with %q", err, c.want)

@@ -17,7 +17,7 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 			Name: "inpod_nudges_total", Help: "Pods that were asked to refresh their volumes at once, by whether the API server accepted it: accepted or refused; skipped are those of sources in no namespace that exceed their share of the pace.",
 		}, []string{"result"}),
 		verdicts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "inpod_reload_verdicts_total",
+			Name: "inpod_reload_results_total",
 			Help: "What reloads in the pods of a workload came to: Confirmed, Unproven, Rejected, NeedsRestart, Failed, NotUnderstood, Unreachable or Overdue.",
 		}, []string{"verdict"}),
 	}

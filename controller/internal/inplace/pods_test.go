@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"inpod.dev/inpod/controller/internal/decide"
-	"inpod.dev/inpod/internal/confirm"
+	"inpod.dev/inpod/internal/sidecarapi"
 	"inpod.dev/inpod/internal/source"
 )
 
@@ -45,11 +45,11 @@ func TestAPodThatNeverStartsHoldsNobodyUp(t *testing.T) {
 	})
 }
 
-func TestAContainerThatTheSidecarDoesNotLookAfter(t *testing.T) {
+func TestAContainerThatTheSidecarDoesNotWatch(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWard(2)
-		w.pods["web-1"].pod.Beyond = []source.Ref{use().Scope.Ref}
+		w.pods["web-1"].pod.Beyond = []source.Ref{use().Usages.Ref}
 		w.pursue(t, "t1")
 		w.states(t, "t1", decide.InPlace{
 			Sidecar: true, Verdict: decide.Failed, Pod: "web-1", Message: "its sidecar does not watch ConfigMap conf, which a container mounts",
@@ -77,7 +77,7 @@ func TestPodsComeAndGo(t *testing.T) {
 		w.change(func() {
 			delete(w.pods, "web-0")
 			fresh := w.admit("web-9")
-			fresh.has, fresh.result = newContent, confirm.None // it started with the content
+			fresh.has, fresh.result = newContent, sidecarapi.None // it started with the content
 			ended := w.admit("web-8")
 			ended.pod.Over, ended.fails = true, errors.New("over")
 		})
@@ -93,8 +93,8 @@ func TestPodsWithoutASidecar(t *testing.T) {
 		after  time.Duration
 		want   decide.InPlace
 	}{
-		"one has none, or is not in the picture yet": {func(*ward) {}, 3 * time.Second, decide.InPlace{Sidecar: true}},
-		"one has none": {func(*ward) {}, 8 * time.Second, decide.InPlace{}},
+		"one has none, or is not cached yet": {func(*ward) {}, 3 * time.Second, decide.InPlace{Sidecar: true}},
+		"one has none":                       {func(*ward) {}, 8 * time.Second, decide.InPlace{}},
 		"one ends, and is counted until it is replaced": {
 			func(w *ward) { w.admit("web-9").pod.Over = true }, time.Minute, decide.InPlace{Sidecar: true},
 		},
@@ -102,7 +102,7 @@ func TestPodsWithoutASidecar(t *testing.T) {
 			func(w *ward) { w.admit("web-9").pod.Over = true }, deadline + 10*time.Second, decide.InPlace{},
 		},
 		"one has none, and a rollout would break the others": {
-			func(w *ward) { w.pods["web-0"].result = confirm.Rejected }, time.Minute,
+			func(w *ward) { w.pods["web-0"].result = sidecarapi.Rejected }, time.Minute,
 			decide.InPlace{Sidecar: true, Verdict: decide.Rejected, Pod: "web-0", Message: "said by web-0"},
 		},
 	} {

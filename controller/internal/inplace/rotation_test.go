@@ -7,7 +7,7 @@ import (
 
 	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/controller/internal/observe"
-	"inpod.dev/inpod/internal/confirm"
+	"inpod.dev/inpod/internal/sidecarapi"
 	"inpod.dev/inpod/internal/source"
 )
 
@@ -40,7 +40,7 @@ func (w *ward) rotates(t *testing.T) {
 	w.lead(t)
 	wanted := source.OfSecretProviderClass(vault, []source.Mounted{*mounted("2", true, time.Now())})
 	causes := []decide.Cause{{Ref: vault, Diff: source.Diff{Changes: []source.Change{{Key: "password", Live: true}}}}}
-	w.reloader.Pursue(web, "t1", []source.Use{{Scope: source.Scope{Ref: vault}, Snapshot: wanted}}, causes, time.Now())
+	w.reloader.StartReload(web, "t1", []source.SourceState{{Usages: source.SourceUsages{Ref: vault}, Snapshot: wanted}}, causes, time.Now())
 	synctest.Wait()
 }
 
@@ -53,9 +53,9 @@ func TestARotationIsConfirmedPodByPod(t *testing.T) {
 		w.rotates(t)
 		after(deadline + time.Minute)
 		w.states(t, "t1", decide.InPlace{Sidecar: true})
-		w.change(func() { w.pods["web-1"].brings("2"); w.pods["web-1"].result = confirm.Late })
+		w.change(func() { w.pods["web-1"].brings("2"); w.pods["web-1"].result = sidecarapi.Late })
 		after(time.Minute)
-		w.change(func() { w.pods["web-1"].result = confirm.Applied })
+		w.change(func() { w.pods["web-1"].result = sidecarapi.Applied })
 		w.change(func() { w.pods["web-2"].brings("2") })
 		after(10 * time.Second)
 		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true})
@@ -74,13 +74,13 @@ func TestHowAPodStandsToARotation(t *testing.T) {
 	}{
 		"it has reloaded": {func(p *patient) { p.brings("2") }, 5 * time.Second, decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true}},
 		"it has started with what is wanted": {func(p *patient) {
-			p.result = confirm.None
+			p.result = sidecarapi.None
 			p.pod.Mounts[0].Mounted = mounted("2", false, p.seen)
 		}, 5 * time.Second, decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true}},
-		"it does not accept it": {func(p *patient) { p.brings("2"); p.result = confirm.Rejected }, 5 * time.Second, decide.InPlace{
+		"it does not accept it": {func(p *patient) { p.brings("2"); p.result = sidecarapi.Rejected }, 5 * time.Second, decide.InPlace{
 			Sidecar: true, Verdict: decide.Rejected, Pod: "web-0", Message: "said by web-0",
 		}},
-		"it needs a restart": {func(p *patient) { p.brings("2"); p.result = confirm.NeedsRestart }, time.Minute, decide.InPlace{
+		"it needs a restart": {func(p *patient) { p.brings("2"); p.result = sidecarapi.NeedsRestart }, time.Minute, decide.InPlace{
 			Sidecar: true, Verdict: decide.NeedsRestart, Pod: "web-0", Message: "said by web-0",
 		}},
 		"its sidecar has not seen it yet": {func(p *patient) { seen := p.seen; p.brings("2"); p.seen = seen }, 30 * time.Second, decide.InPlace{Sidecar: true}},
@@ -93,11 +93,11 @@ func TestHowAPodStandsToARotation(t *testing.T) {
 			Sidecar: true, Verdict: decide.Failed, Pod: "web-0", Message: "its sidecar does not say since when /secrets (SecretProviderClass vault) is as it is: " +
 				"it is of an earlier version, or does not watch it",
 		}},
-		"its sidecar started after it, and cannot tell": {func(p *patient) {
+		"its sidecar started after it, and cannot know": {func(p *patient) {
 			p.brings("2")
-			p.result, p.assumed, p.pod.Started = confirm.None, true, time.Now().Add(-time.Hour)
+			p.result, p.assumed, p.pod.Started = sidecarapi.None, true, time.Now().Add(-time.Hour)
 		}, deadline + 10*time.Second, decide.InPlace{
-			Sidecar: true, Verdict: decide.Overdue, Pod: "web-0", Message: "the sidecar started after the change, and cannot tell whether the application has it",
+			Sidecar: true, Verdict: decide.Overdue, Pod: "web-0", Message: "the sidecar started after the change, and cannot know whether the application has it",
 		}},
 		"the driver has brought it something else": {func(p *patient) { p.brings("3") }, 9 * time.Minute, decide.InPlace{Sidecar: true}},
 		"the driver has said nothing of it":        {func(p *patient) { p.pod.Mounts[0].Mounted = nil }, 9 * time.Minute, decide.InPlace{Sidecar: true}},

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"inpod.dev/inpod/controller/internal/decide"
-	"inpod.dev/inpod/internal/confirm"
+	"inpod.dev/inpod/internal/sidecarapi"
 	"inpod.dev/inpod/internal/source"
 )
 
@@ -47,7 +47,7 @@ func TestAWorkloadWhoseSidecarsCannotBeReached(t *testing.T) {
 		"none can be reached": {func(w *ward) { w.closes(true) }, outOfReach("web-0")},
 		"one can be reached, and has not confirmed": {func(w *ward) {
 			w.closes(true, "web-1", "web-2")
-			w.pods["web-0"].result = confirm.Pending
+			w.pods["web-0"].result = sidecarapi.Pending
 		}, decide.InPlace{Sidecar: true, Verdict: decide.Overdue, Pod: "web-0", Message: "said by web-0"}},
 		"one cannot be reached, and the others have confirmed": {func(w *ward) { w.closes(true, "web-1") }, overdue},
 		"the sidecar of one does not run, and the others cannot be reached": {func(w *ward) {
@@ -101,13 +101,13 @@ func TestASidecarThatIsNotUnderstoodHoldsTheRollout(t *testing.T) {
 		change func(w *ward)
 		want   decide.InPlace
 	}{
-		"none is understood":                             {func(w *ward) { w.pods["web-0"].later, w.pods["web-1"].later = true, true }, unclear("web-0")},
-		"one is not, and the other has confirmed":        {func(w *ward) { w.pods["web-1"].later = true }, unclear("web-1")},
-		"one is not, and the other cannot be reached":    {func(w *ward) { w.pods["web-1"].later = true; w.pods["web-0"].closed = true }, unclear("web-1")},
-		"one is not, and the other has not finished":     {func(w *ward) { w.pods["web-1"].later = true; w.pods["web-0"].result = confirm.Late }, unclear("web-1")},
-		"one is not, though its kubelet says it is down": {func(w *ward) { w.pods["web-1"].later, w.pods["web-1"].pod.SidecarDown = true, true }, unclear("web-1")},
-		"one is not, and the other accepts it not":       {func(w *ward) { w.pods["web-1"].later = true; w.pods["web-0"].result = confirm.Rejected }, decide.InPlace{Sidecar: true, Verdict: decide.Rejected, Pod: "web-0", Message: "said by web-0"}},
-		"one is not, and the other could not be told":    {func(w *ward) { w.pods["web-1"].later = true; w.pods["web-0"].result = confirm.Failed }, decide.InPlace{Sidecar: true, Verdict: decide.Failed, Pod: "web-0", Message: "said by web-0"}},
+		"none is understood":                              {func(w *ward) { w.pods["web-0"].later, w.pods["web-1"].later = true, true }, unclear("web-0")},
+		"one is not, and the other has confirmed":         {func(w *ward) { w.pods["web-1"].later = true }, unclear("web-1")},
+		"one is not, and the other cannot be reached":     {func(w *ward) { w.pods["web-1"].later = true; w.pods["web-0"].closed = true }, unclear("web-1")},
+		"one is not, and the other has not finished":      {func(w *ward) { w.pods["web-1"].later = true; w.pods["web-0"].result = sidecarapi.Late }, unclear("web-1")},
+		"one is not, though its kubelet says it is down":  {func(w *ward) { w.pods["web-1"].later, w.pods["web-1"].pod.SidecarDown = true, true }, unclear("web-1")},
+		"one is not, and the other accepts it not":        {func(w *ward) { w.pods["web-1"].later = true; w.pods["web-0"].result = sidecarapi.Rejected }, decide.InPlace{Sidecar: true, Verdict: decide.Rejected, Pod: "web-0", Message: "said by web-0"}},
+		"one is not, and the other could not be reloaded": {func(w *ward) { w.pods["web-1"].later = true; w.pods["web-0"].result = sidecarapi.Failed }, decide.InPlace{Sidecar: true, Verdict: decide.Failed, Pod: "web-0", Message: "said by web-0"}},
 		"one is not, has just started, and the other is closed": {func(w *ward) {
 			w.pods["web-1"].later, w.pods["web-1"].pod.Running, w.pods["web-0"].closed = true, false, true
 			time.AfterFunc(deadline-15*time.Second, func() { w.change(func() { w.pods["web-1"].pod.Running = true }) })
@@ -149,11 +149,11 @@ func TestWhatIsNotUnderstoodCostsLittleAndIsConfirmedOnceItIs(t *testing.T) {
 			if nudges > 3 || w.notified > 0 || w.asked > 2*60*24+40 {
 				t.Errorf("%d nudges of a pod that is not understood, %d decisions with nothing new, %d questions in a day", nudges, w.notified, w.asked)
 			}
-			w.pods["web-1"].later, w.pods["web-1"].result = false, confirm.Late
+			w.pods["web-1"].later, w.pods["web-1"].result = false, sidecarapi.Late
 		})
 		after(deadline - 10*time.Second)
 		w.states(t, "t1", decide.InPlace{Sidecar: true}) // it has its whole time
-		w.change(func() { w.pods["web-1"].result = confirm.Applied })
+		w.change(func() { w.pods["web-1"].result = sidecarapi.Applied })
 		after(31 * time.Second)
 		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true})
 	})
@@ -195,7 +195,7 @@ func TestThePodsHaveTheirTimeOnceThePortOpens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWard(5)
 		w.closes(true)
-		w.change(func() { w.pods["web-1"].result = confirm.Late })
+		w.change(func() { w.pods["web-1"].result = sidecarapi.Late })
 		w.pursue(t, "t1")
 		after(time.Hour)
 		w.states(t, "t1", outOfReach("web-0"))
@@ -218,10 +218,10 @@ func TestAnotherProcessComesToTheSameVerdict(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := newWard(3)
-				w.change(func() { w.pods["web-0"].result = confirm.Pending })
+				w.change(func() { w.pods["web-0"].result = sidecarapi.Pending })
 				stop := w.lead(t)
 				pursue := func() decide.InPlace {
-					w.reloader.Pursue(web, "t1", []source.Use{use()}, changes(), time.Now())
+					w.reloader.StartReload(web, "t1", []source.SourceState{use()}, changes(), time.Now())
 					after(20 * time.Second)
 					change(w)
 					after(deadline + time.Minute)
@@ -259,11 +259,11 @@ func TestAConfirmationSaysHowMuchIsKnown(t *testing.T) {
 		}, decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Pod: "web-0", Container: "app"}},
 		"what one sidecar only supposes is not proven": {func(w *ward) {
 			p := w.pods["web-1"]
-			p.has, p.result, p.assumed = newContent, confirm.None, true
+			p.has, p.result, p.assumed = newContent, sidecarapi.None, true
 		}, decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Pod: "web-0", Container: "app"}},
 		"that they have it since they started is proven": {func(w *ward) {
 			for _, p := range w.pods {
-				p.has, p.result = newContent, confirm.None
+				p.has, p.result = newContent, sidecarapi.None
 			}
 		}, decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true}},
 	} {
@@ -287,14 +287,14 @@ func TestWhatAReloadNeverReReadsNeedsARestart(t *testing.T) {
 	t.Parallel()
 	outdated := decide.InPlace{Sidecar: true, Verdict: decide.NeedsRestart, Pod: "web-1", Message: "said by web-1"}
 	for name, c := range map[string]struct {
-		other confirm.Result // of web-0
+		other sidecarapi.Result // of web-0
 		after time.Duration
 		want  decide.InPlace
 	}{
-		"the other one has confirmed":       {confirm.Applied, 5 * time.Second, outdated},
-		"the other one may still reject it": {confirm.Pending, 10 * time.Second, decide.InPlace{Sidecar: true}},
-		"the other one has had its time":    {confirm.Pending, 40 * time.Second, outdated},
-		"the other one rejects it, and a restart would break it": {confirm.Rejected, time.Minute, decide.InPlace{
+		"the other one has confirmed":       {sidecarapi.Applied, 5 * time.Second, outdated},
+		"the other one may still reject it": {sidecarapi.Pending, 10 * time.Second, decide.InPlace{Sidecar: true}},
+		"the other one has had its time":    {sidecarapi.Pending, 40 * time.Second, outdated},
+		"the other one rejects it, and a restart would break it": {sidecarapi.Rejected, time.Minute, decide.InPlace{
 			Sidecar: true, Verdict: decide.Rejected, Pod: "web-0", Message: "said by web-0",
 		}},
 	} {
@@ -302,7 +302,7 @@ func TestWhatAReloadNeverReReadsNeedsARestart(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := newWard(2)
-				w.pods["web-0"].result, w.pods["web-1"].result = c.other, confirm.NeedsRestart
+				w.pods["web-0"].result, w.pods["web-1"].result = c.other, sidecarapi.NeedsRestart
 				w.pursue(t, "t1")
 				after(c.after)
 				w.states(t, "t1", c.want)
@@ -315,13 +315,13 @@ func TestWhatIsLateIsWaitedForUntilTheDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWard(1)
-		w.pods["web-0"].result = confirm.Late
+		w.pods["web-0"].result = sidecarapi.Late
 		w.pursue(t, "t1")
 		after(deadline - 10*time.Second)
 		w.states(t, "t1", decide.InPlace{Sidecar: true})
 		after(30 * time.Second)
 		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Overdue, Pod: "web-0", Message: "said by web-0"})
-		w.change(func() { w.pods["web-0"].result = confirm.Applied })
+		w.change(func() { w.pods["web-0"].result = sidecarapi.Applied })
 		after(31 * time.Second)
 		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true})
 	})

@@ -7,33 +7,33 @@ import (
 	"slices"
 	"time"
 
-	"inpod.dev/inpod/internal/confirm"
+	"inpod.dev/inpod/internal/sidecarapi"
 )
 
-// standing is how one pod stands to the content that it is to have.
-type standing string
+// podState is how one pod stands to the content that it is to have.
+type podState string
 
 // The standings.
 const (
-	waiting   standing = "waiting"   // its kubelet has not brought the content, or the sidecar has not finished
-	confirmed standing = "confirmed" // its application has the content
-	rejected  standing = "rejected"  // its application does not accept the content
-	outdated  standing = "outdated"  // its application never re-reads what changed: it needs a restart
-	closed    standing = "closed"    // its sidecar cannot be reached
-	unclear   standing = "unclear"   // what its sidecar says is not understood
-	failing   standing = "failing"   // its application could not be told, or died
-	uncovered standing = "uncovered" // a container has the content that the sidecar does not look after
+	waiting   podState = "waiting"   // its kubelet has not brought the content, or the sidecar has not finished
+	confirmed podState = "confirmed" // its application has the content
+	rejected  podState = "rejected"  // its application does not accept the content
+	outdated  podState = "outdated"  // its application never re-reads what changed: it needs a restart
+	closed    podState = "closed"    // its sidecar cannot be reached
+	unclear   podState = "unclear"   // what its sidecar says is not understood
+	failing   podState = "failing"   // its application could not be reloaded, or died
+	uncovered podState = "uncovered" // a container has the content that the sidecar does not look after
 )
 
-// judge says how a pod stands, from the reply of its sidecar to a question that was asked now. age is how long ago the
-// content came to be wanted, started when the pod's application started, zero if unknown. refreshed tells that the
-// kubelet has brought the content.
-func judge(reply confirm.Reply, want expectation, age time.Duration, started time.Time) (s standing, refreshed bool) {
+// evaluateReply says how a pod stands, from the reply of its sidecar to a question that was asked now. age is how long
+// ago the content came to be wanted, started when the pod's application started, zero if unknown. refreshed reports
+// that the kubelet has brought the content.
+func evaluateReply(reply sidecarapi.Response, want expectation, age time.Duration, started time.Time) (s podState, refreshed bool) {
 	swapped := want.swapped
 	for file, digest := range want.files {
 		switch got := reply.Files[file]; got {
-		case digest, confirm.Ignored:
-		case confirm.Opaque:
+		case digest, sidecarapi.Ignored:
+		case sidecarapi.Opaque:
 			swapped = true
 		default:
 			return waiting, false
@@ -45,20 +45,20 @@ func judge(reply confirm.Reply, want expectation, age time.Duration, started tim
 		return waiting, false
 	}
 	switch reply.Result {
-	case confirm.None:
+	case sidecarapi.None:
 		if isGuess(reply, started) {
 			return waiting, true
 		}
 		return confirmed, true
-	case confirm.Applied:
+	case sidecarapi.Applied:
 		return confirmed, true
-	case confirm.Rejected:
+	case sidecarapi.Rejected:
 		return rejected, true
-	case confirm.NeedsRestart:
+	case sidecarapi.NeedsRestart:
 		return outdated, true
-	case confirm.Failed, confirm.Died:
+	case sidecarapi.Failed, sidecarapi.Died:
 		return failing, true
-	case confirm.Pending, confirm.Late: // the sidecar asks again what is late, and triggers nothing
+	case sidecarapi.Pending, sidecarapi.Late: // the sidecar asks again what is late, and triggers nothing
 	}
 	return waiting, true
 }
@@ -72,10 +72,10 @@ const (
 	rotationSeen = time.Minute
 )
 
-// judgeMounts says how a pod stands that is confirmed but for the mounts of classes: the driver has written that it brought the
+// evaluateMounts says how a pod stands that is confirmed but for the mounts of classes: the driver has written that it brought the
 // versions, the sidecar has seen the mount change about then, and what it says of the application is about what it has seen.
 // why is for a pod that is not confirmed. Where no change is to be seen, nothing proves that there is none.
-func judgeMounts(reply *confirm.Reply, want expectation, started, now time.Time) (s standing, why string) {
+func evaluateMounts(reply *sidecarapi.Response, want expectation, started, now time.Time) (s podState, why string) {
 	for _, at := range slices.Sorted(maps.Keys(want.classes)) {
 		rotated := want.classes[at]
 		changed, said := reply.Mounts[at]
@@ -85,7 +85,7 @@ func judgeMounts(reply *confirm.Reply, want expectation, started, now time.Time)
 		switch {
 		case !said:
 			return uncovered, fmt.Sprintf("its sidecar does not say since when %s (%s) is as it is: it is of an earlier version, or does not watch it", at, name)
-		case reply.Result == confirm.None && isGuess(guessed, started):
+		case reply.Result == sidecarapi.None && isGuess(guessed, started):
 			return waiting, startedLater
 		case rotated.at.IsZero(), reply.At.Sub(changed)-rotationSlack <= now.Sub(rotated.at):
 		case now.Sub(rotated.at) < rotationSeen:
@@ -100,26 +100,26 @@ func judgeMounts(reply *confirm.Reply, want expectation, started, now time.Time)
 	return confirmed, ""
 }
 
-// isGuess tells that the application is only taken to have the content, and started before its volume got it: an ordinary
-// container may start so late that the sidecar never saw what was there before. Both times are of the pod's node; the
-// kubelet cuts its own to seconds.
-func isGuess(reply confirm.Reply, started time.Time) bool {
+// isGuess reports whether the application is only taken to have the content, and started before its volume got it: an
+// ordinary container may start so late that the sidecar never saw what was there before. Both times are of the pod's
+// node; the kubelet cuts its own to seconds.
+func isGuess(reply sidecarapi.Response, started time.Time) bool {
 	return reply.Assumed && !started.IsZero() && reply.Changed.After(started.Add(time.Second))
 }
 
-// clockSlack is how much earlier than the controller's first look at a change a kubelet may have had it.
+// clockSlack is how much earlier than the controller's first sight of a change a kubelet may have had it.
 const clockSlack = 2 * time.Second
 
-const startedLater = "the sidecar started after the change, and cannot tell whether the application has it"
+const startedLater = "the sidecar started after the change, and cannot know whether the application has it"
 
-// saying is what to tell of a pod that stands like this.
-func saying(reply confirm.Reply, s standing, refreshed bool) string {
+// describe says what is the matter with a pod in this state.
+func describe(reply sidecarapi.Response, s podState, refreshed bool) string {
 	switch {
 	case !refreshed:
 		return "its kubelet has not brought the new content"
-	case s == waiting && reply.Result == confirm.None:
+	case s == waiting && reply.Result == sidecarapi.None:
 		return startedLater
-	case s == waiting && reply.Result == confirm.Late:
+	case s == waiting && reply.Result == sidecarapi.Late:
 		return cmp.Or(reply.Message, "its application has not answered yet")
 	case s == waiting:
 		return cmp.Or(reply.Message, "the sidecar has not finished")

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"inpod.dev/inpod/controller/internal/observe"
-	"inpod.dev/inpod/internal/confirm"
+	"inpod.dev/inpod/internal/sidecarapi"
 )
 
 // Way is a way by which sidecars are reached.
@@ -77,7 +77,7 @@ func (w Way) post(ctx context.Context, pod observe.Pod, body []byte) (*http.Resp
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address(pod)+confirm.Path, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address(pod)+sidecarapi.Path, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("asking pod %s: %w", pod.Name, err)
 	}

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"inpod.dev/inpod/controller/internal/observe"
-	"inpod.dev/inpod/internal/confirm"
+	"inpod.dev/inpod/internal/sidecarapi"
 )
 
 // route is a way that a test makes up.
@@ -73,25 +73,25 @@ func serveSidecar(t *testing.T, c net.Conn, r route) {
 	}
 	body, _ := io.ReadAll(question.Body)
 	time.Sleep(r.answers)
-	request, err := confirm.ParseRequest(body)
+	request, err := sidecarapi.ParseRequest(body)
 	if err != nil {
 		t.Error(err)
 		return
 	}
-	text, _ := confirm.PublicKey(testKey)
-	public, _ := confirm.ParseKey(text)
-	reply := confirm.Reply{Result: confirm.Applied, At: time.Now()}
+	text, _ := sidecarapi.PublicKey(testKey)
+	public, _ := sidecarapi.ParseKey(text)
+	reply := sidecarapi.Response{Result: sidecarapi.Applied, At: time.Now()}
 	if r.later {
 		reply.Result = "queued"
 	}
-	sealed, err := public.Seal(request.Nonce, reply)
+	encrypted, err := public.Encrypt(request.Nonce, reply)
 	if err != nil {
 		t.Error(err)
 		return
 	}
 	answer := http.Response{
-		StatusCode: http.StatusOK, ProtoMajor: 1, ProtoMinor: 1, ContentLength: int64(len(sealed)),
-		Body: io.NopCloser(bytes.NewReader(sealed)), Close: true,
+		StatusCode: http.StatusOK, ProtoMajor: 1, ProtoMinor: 1, ContentLength: int64(len(encrypted)),
+		Body: io.NopCloser(bytes.NewReader(encrypted)), Close: true,
 	}
 	if r.foreign {
 		answer.StatusCode = http.StatusNotFound
@@ -143,11 +143,11 @@ func TestTheSecondWayDoesNotWaitUntilTheFirstGivesUp(t *testing.T) {
 				var first, second traffic
 				asker := NewAsker(testKey, c.first.way(t, "first", &first), c.second.way(t, "second", &second))
 				began := time.Now()
-				reply, err := asker.Ask(t.Context(), observe.Pod{Name: "web-0", Address: "10.0.0.1", Port: 27467}, Question{})
+				reply, err := asker.Status(t.Context(), observe.Pod{Name: "web-0", Address: "10.0.0.1", Port: 27467}, Question{})
 				took := time.Since(began)
 				synctest.Wait()
 				switch {
-				case c.wantErr == "" && (err != nil || reply.Result != confirm.Applied):
+				case c.wantErr == "" && (err != nil || reply.Result != sidecarapi.Applied):
 					t.Errorf("%q, %v; want applied", reply.Result, err)
 				case c.wantErr != "" && (err == nil || err.Error() != c.wantErr):
 					t.Errorf("error %v, want %s", err, c.wantErr)
@@ -192,7 +192,7 @@ func TestPodsThatWaitToBeAskedHaveNoGoroutine(t *testing.T) { //nolint:parallelt
 	release, full := make(chan struct{}), make(chan struct{}, atOnce)
 	var work sync.WaitGroup
 	work.Go(func() {
-		each(make([]*podState, 10_000), func(*podState) {
+		each(make([]*podReload, 10_000), func(*podReload) {
 			select {
 			case full <- struct{}{}:
 			default:

@@ -46,7 +46,7 @@ type Notice struct {
 	Warning bool
 	Reason  string
 	Message string
-	// Early tells that it is not to be said yet, and may have gone before it is.
+	// Early reports whether it is not to be said yet, and may have gone before it is.
 	Early bool
 }
 
@@ -152,7 +152,7 @@ func crashes(facts Facts) []Notice {
 // isInvalidAnnotation reports whether nothing is said against a pod but that it has an unknown key, and its workload has it on the
 // template: then the event InvalidAnnotation names the key, and says what comes of it.
 func isInvalidAnnotation(pod observe.Skipped, facts Facts) bool {
-	if facts.Workload == nil || pod.Skip != (injection.Skip{Reason: injection.BadAnnotation, HasUnknownKey: true}) {
+	if facts.Workload == nil || pod.Skip != (injection.Skip{Reason: injection.InvalidAnnotation, HasUnknownKey: true}) {
 		return false
 	}
 	return slices.ContainsFunc(facts.Workload.Problems, func(p annotation.Problem) bool {

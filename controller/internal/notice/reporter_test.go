@@ -112,7 +112,7 @@ func TestWhatPodsWithoutSidecarReport(t *testing.T) {
 	t.Parallel()
 	web := observe.Subject{Workload: key("shop", "web")}
 	alone := observe.Subject{Workload: workload.Key{Namespace: "shop"}, Owner: "owner"}
-	noTrigger, frozen := injection.Skip{Reason: injection.NoTrigger}, injection.Skip{Reason: injection.OnlyFrozen}
+	noTrigger, frozen := injection.Skip{Reason: injection.NoTrigger}, injection.Skip{Reason: injection.OnlyFrozenUsages}
 	direct := func(p *observe.Skipped) { p.IsDirect = true }
 	const (
 		aboutWeb = "Deployment|shop|web|uid|Warning|InjectionSkipped|NoTrigger: nothing says how"
@@ -136,9 +136,9 @@ func TestWhatPodsWithoutSidecarReport(t *testing.T) {
 			}
 		}, []string{aboutWeb, frozenOf}},
 		"the newest pod names the keys": {func(c *cluster) {
-			c.add(web, injection.Skip{Reason: injection.BadAnnotation, Keys: "inpod.dev/settle"})
-			c.add(web, injection.Skip{Reason: injection.BadAnnotation, Keys: "inpod.dev/preset"})
-		}, []string{"Deployment|shop|web|uid|Warning|InjectionSkipped|BadAnnotation: an annotation of the pod or of its namespace cannot be understood; look at inpod.dev/preset. "}},
+			c.add(web, injection.Skip{Reason: injection.InvalidAnnotation, Keys: "inpod.dev/settle"})
+			c.add(web, injection.Skip{Reason: injection.InvalidAnnotation, Keys: "inpod.dev/preset"})
+		}, []string{"Deployment|shop|web|uid|Warning|InjectionSkipped|InvalidAnnotation: an annotation of the pod or of its namespace cannot be understood; look at inpod.dev/preset. "}},
 		"a thousand pods of an unknown owner are one event on one of them": {func(c *cluster) {
 			for range 1000 {
 				c.add(alone, noTrigger)
@@ -194,10 +194,10 @@ func TestAnUnknownKeyIsOneEvent(t *testing.T) {
 		skip     injection.Skip
 		want     int
 	}{
-		"it is on the template":        {[]annotation.Problem{unknown}, injection.Skip{Reason: injection.BadAnnotation, HasUnknownKey: true}, 0},
-		"it is on the pods alone":      {nil, injection.Skip{Reason: injection.BadAnnotation, HasUnknownKey: true}, 1},
-		"it is on the workload itself": {[]annotation.Problem{{Key: "inpod.dev/setle", Unknown: true}}, injection.Skip{Reason: injection.BadAnnotation, HasUnknownKey: true}, 1},
-		"another one has a bad value":  {[]annotation.Problem{unknown}, injection.Skip{Reason: injection.BadAnnotation, HasUnknownKey: true, Keys: "inpod.dev/preset"}, 1},
+		"it is on the template":        {[]annotation.Problem{unknown}, injection.Skip{Reason: injection.InvalidAnnotation, HasUnknownKey: true}, 0},
+		"it is on the pods alone":      {nil, injection.Skip{Reason: injection.InvalidAnnotation, HasUnknownKey: true}, 1},
+		"it is on the workload itself": {[]annotation.Problem{{Key: "inpod.dev/setle", Unknown: true}}, injection.Skip{Reason: injection.InvalidAnnotation, HasUnknownKey: true}, 1},
+		"another one has a bad value":  {[]annotation.Problem{unknown}, injection.Skip{Reason: injection.InvalidAnnotation, HasUnknownKey: true, Keys: "inpod.dev/preset"}, 1},
 		"there is another reason":      {[]annotation.Problem{unknown}, injection.Skip{Reason: injection.NoTrigger}, 1},
 	} {
 		facts := notice.Facts{
@@ -342,7 +342,7 @@ func TestACrashIsOneNotice(t *testing.T) {
 		said("another pod starts", 0, pod("web-1", 4, time.Time{}), pod("web-2", 0, time.Now()))
 		said("it crashes as well", 0, pod("web-1", 4, time.Time{}), pod("web-2", 9, time.Time{}))
 		said("it stays up", 0, pod("web-1", 4, time.Now().Add(-time.Hour)), pod("web-2", 9, time.Time{}))
-		said("it crashes anew", 1, pod("web-3", 3, time.Time{}))
+		said("it crashes again", 1, pod("web-3", 3, time.Time{}))
 		if diff := cmp.Diff([]string{c.matters[0], c.matters[0]}, c.matters); diff != "" {
 			t.Errorf("it is another matter (-want +got):\n%s", diff)
 		}

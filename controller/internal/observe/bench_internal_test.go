@@ -22,25 +22,25 @@ const (
 
 func benchNamespace(i int) string { return fmt.Sprintf("space-%d", i/perNamespace) }
 
-// large is a picture of a large cluster, filled without an API server.
+// large is a cache of a large cluster, filled without an API server.
 func large(b *testing.B) *Observer {
 	b.Helper()
 	o, err := New(Options{
 		Client: fake.NewClientset(), Keys: annotation.DefaultKeys(), Kinds: workload.Kinds(), Log: slog.New(slog.DiscardHandler),
-		Sources: source.Kinds(), Notify: func(workload.Key, Change) {}, Hurry: func(workload.Key, source.Ref) {},
+		Sources: source.Kinds(), Enqueue: func(workload.Key, Change) {}, NudgeNow: func(workload.Key, source.Ref) {},
 	})
 	if err != nil {
 		b.Fatal(err)
 	}
 	kind, _ := workload.KindOf("Deployment")
-	part := o.part("")
-	workloads, sources := newHistory[*workloadItem](), newHistory[*sourceItem]()
+	nsCache := o.cacheOf("")
+	workloads, sources := newLastSeen[*workloadItem](), newLastSeen[*sourceItem]()
 	for i := range benchWorkloads {
 		item, err := reduceWorkload(benchDeployment(i), kind, o.checker, workloads)
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := part.workloads["Deployment"].GetIndexer().Add(item); err != nil {
+		if err := nsCache.workloads["Deployment"].GetIndexer().Add(item); err != nil {
 			b.Fatal(err)
 		}
 		cm, secret := benchSources(i)
@@ -49,7 +49,7 @@ func large(b *testing.B) *Observer {
 			if err != nil {
 				b.Fatal(err)
 			}
-			if err := part.sources[of].GetIndexer().Add(item); err != nil {
+			if err := nsCache.sources[of].GetIndexer().Add(item); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -72,14 +72,14 @@ func benchSources(i int) (*corev1.ConfigMap, *corev1.Secret) {
 }
 
 // The cost of the index and of the look-ups must not depend on how many workloads there are.
-func BenchmarkPicture(b *testing.B) {
+func BenchmarkCache(b *testing.B) {
 	o := large(b)
 	ref := source.Ref{Kind: source.ConfigMap, Namespace: benchNamespace(4242), Name: "web-4242"}
 	key := workload.Key{Kind: "Deployment", Namespace: ref.Namespace, Name: ref.Name}
 	b.Run("dependents of one source", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if len(o.dependents(ref)) != 1 {
+			if len(o.workloadsUsing(ref)) != 1 {
 				b.Fatal("not one")
 			}
 		}
@@ -107,7 +107,7 @@ func BenchmarkReduce(b *testing.B) {
 	checker := annotation.NewChecker(annotation.DefaultKeys())
 	kind, _ := workload.KindOf("Deployment")
 	b.Run("workload", func(b *testing.B) {
-		deployment, last := benchDeployment(1), newHistory[*workloadItem]()
+		deployment, last := benchDeployment(1), newLastSeen[*workloadItem]()
 		b.ReportAllocs()
 		for b.Loop() {
 			if _, err := reduceWorkload(deployment, kind, checker, last); err != nil {
@@ -117,7 +117,7 @@ func BenchmarkReduce(b *testing.B) {
 	})
 	b.Run("ConfigMap", func(b *testing.B) {
 		cm, _ := benchSources(1)
-		last := newHistory[*sourceItem]()
+		last := newLastSeen[*sourceItem]()
 		b.ReportAllocs()
 		for b.Loop() {
 			if _, err := reduceSource(cm, checker, last); err != nil {

@@ -63,8 +63,8 @@ func open(t *testing.T, objects []runtime.Object, change ...func(*Options)) *lab
 	})
 	options := Options{
 		Client: l.api, Keys: annotation.DefaultKeys(), Kinds: workload.Kinds(), Log: slog.New(slog.DiscardHandler), Pods: true, Sources: []source.Kind{source.ConfigMap, source.Secret},
-		Notify: func(key workload.Key, change Change) { l.note(fmt.Sprintf("%s %s/%s", change, key.Kind, key.Name)) },
-		Hurry:  func(workload.Key, source.Ref) {},
+		Enqueue:  func(key workload.Key, change Change) { l.note(fmt.Sprintf("%s %s/%s", change, key.Kind, key.Name)) },
+		NudgeNow: func(workload.Key, source.Ref) {},
 	}
 	for _, f := range change {
 		f(&options)
@@ -172,7 +172,7 @@ func (l *lab) relist(resource string, meanwhile func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.watchers[resource] == w {
-		l.t.Fatalf("%s are not watched anew", resource)
+		l.t.Fatalf("%s are not watched again", resource)
 	}
 }
 

@@ -76,37 +76,37 @@ func (o *Observer) workloadListWatch(kind workload.Kind, namespace string) cache
 	}
 }
 
-// liveMark is put into the deprecated and otherwise empty field selfLink of an object that a watch delivered as modified:
+// fromWatchAnnotation is put into the deprecated and otherwise empty field selfLink of an object that a watch delivered as modified:
 // its state right before was delivered as well. An object that comes from a list may have missed any number of writes.
-const liveMark = "inpod:live"
+const fromWatchAnnotation = "inpod:live"
 
-func isLive(object metav1.Object) bool { return object.GetSelfLink() == liveMark }
+func isFromWatch(object metav1.Object) bool { return object.GetSelfLink() == fromWatchAnnotation }
 
-// marked marks what a watch delivers. It embeds the original, so that client-go still finds its optional methods.
-type marked struct{ cache.ListerWatcher }
+// fromWatch wraps what a watch delivers. It embeds the original, so that client-go still finds its optional methods.
+type fromWatch struct{ cache.ListerWatcher }
 
-func markLive(lw cache.ListerWatcher) cache.ListerWatcher { return marked{lw} }
+func withOrigin(lw cache.ListerWatcher) cache.ListerWatcher { return fromWatch{lw} }
 
 // ListWithContext implements [cache.ListerWatcherWithContext].
-func (m marked) ListWithContext(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+func (m fromWatch) ListWithContext(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 	return cache.ToListerWatcherWithContext(m.ListerWatcher).ListWithContext(ctx, options)
 }
 
 // WatchWithContext implements [cache.ListerWatcherWithContext].
-func (m marked) WatchWithContext(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+func (m fromWatch) WatchWithContext(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
 	w, err := cache.ToListerWatcherWithContext(m.ListerWatcher).WatchWithContext(ctx, options)
 	if err != nil {
 		return nil, err
 	}
 	return watch.Filter(w, func(event watch.Event) (watch.Event, bool) {
 		if object, ok := event.Object.(metav1.Object); ok && event.Type == watch.Modified {
-			object.SetSelfLink(liveMark)
+			object.SetSelfLink(fromWatchAnnotation)
 		}
 		return event, true
 	}), nil
 }
 
 // IsWatchListSemanticsUnSupported passes on what client-go asks a client for (util/watchlist).
-func (m marked) IsWatchListSemanticsUnSupported() bool {
+func (m fromWatch) IsWatchListSemanticsUnSupported() bool {
 	return noWatchList(m.ListerWatcher)
 }

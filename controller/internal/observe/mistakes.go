@@ -24,18 +24,18 @@ type Mistake struct {
 // Mistakes returns the sources and the namespaces with keys that do not count, sorted.
 func (o *Observer) Mistakes() []Mistake {
 	var found []Mistake
-	for _, part := range o.watched() {
-		for kind, informer := range part.sources {
+	for _, nsCache := range o.watched() {
+		for kind, informer := range nsCache.sources {
 			for _, object := range informer.GetStore().List() {
 				if item, ok := object.(*sourceItem); ok && len(item.problems) > 0 {
 					found = append(found, mistakeOf(&item.ObjectMeta, item.Ref, "v1", string(kind), item.problems))
 				}
 			}
 		}
-		if part.classes == nil {
+		if nsCache.classes == nil {
 			continue
 		}
-		for _, object := range part.classes.objects.GetStore().List() {
+		for _, object := range nsCache.classes.objects.GetStore().List() {
 			if item, ok := object.(*classItem); ok && len(item.problems) > 0 {
 				version := classKind(string(source.SecretProviderClass)).APIVersion()
 				found = append(found, mistakeOf(&item.ObjectMeta, classRef(item.Namespace, item.Name), version, string(source.SecretProviderClass), item.problems))
@@ -64,13 +64,14 @@ func mistakeOf(meta *metav1.ObjectMeta, ref source.Ref, version, kind string, pr
 	}
 }
 
-// Dependents returns the workloads that use or name a source, sorted.
-func (o *Observer) Dependents(ref source.Ref) []workload.Key { return o.dependents(ref) }
+// WorkloadsUsing returns the workloads that use or name a source, sorted.
+func (o *Observer) WorkloadsUsing(ref source.Ref) []workload.Key { return o.workloadsUsing(ref) }
 
-// Carries reports whether a workload of a namespace or its pod template has an annotation, or a source the mark of that key.
+// Carries reports whether a workload of a namespace or its pod template has an annotation, or a source the config hash
+// of that key.
 func (o *Observer) Carries(namespace, key string) bool {
-	part := o.part(namespace)
-	for _, informer := range part.workloads {
+	nsCache := o.cacheOf(namespace)
+	for _, informer := range nsCache.workloads {
 		for _, object := range informer.GetStore().List() {
 			item, ok := object.(*workloadItem)
 			if !ok || item.Namespace != namespace {
@@ -85,7 +86,7 @@ func (o *Observer) Carries(namespace, key string) bool {
 	if key != o.options.Keys.Match {
 		return false // what else counts on a source does on a workload
 	}
-	for _, informer := range part.sources {
+	for _, informer := range nsCache.sources {
 		for _, object := range informer.GetStore().List() {
 			if item, ok := object.(*sourceItem); ok && item.ObjectMeta.Namespace == namespace && item.Match {
 				return true
@@ -100,29 +101,29 @@ func problemsOf(meta metav1.Object, checker *annotation.Checker, at annotation.P
 	return checker.Check(annotation.Object{At: at, Annotations: meta.GetAnnotations(), Labels: meta.GetLabels()})
 }
 
-// mistaken tells of an object whose problems differ.
+// mistaken reports an object whose problems differ.
 func (o *Observer) mistaken(before, after []annotation.Problem) {
 	if o.options.Mistaken != nil && !slices.Equal(before, after) {
 		o.options.Mistaken()
 	}
 }
 
-// sourceMistaken tells of a source whose problems differ, also the workloads that might search it.
+// sourceMistaken reports a source whose problems differ, also the workloads that might search it.
 func (o *Observer) sourceMistaken(ref source.Ref, before, after []annotation.Problem) {
 	if slices.Equal(before, after) {
 		return
 	}
 	o.mistaken(before, after)
-	for _, key := range o.dependents(ref) {
+	for _, key := range o.workloadsUsing(ref) {
 		if item, ok := o.item(key); ok && item.Policy.Searches(ref.Kind) {
-			o.options.Notify(key, WorkloadChanged)
+			o.options.Enqueue(key, WorkloadChanged)
 		}
 	}
 }
 
-// withMarks adds what is wrong with the marks of the sources that a workload searches: whoever misses a rollout looks at the
-// workload.
-func (o *Observer) withMarks(w Workload) Workload {
+// withSourceAnnotations adds what is wrong with the annotations of the sources that a workload searches: whoever misses
+// a rollout checks the workload.
+func (o *Observer) withSourceAnnotations(w Workload) Workload {
 	if w.Policy.OptedOut {
 		return w
 	}
@@ -141,22 +142,22 @@ func (o *Observer) withMarks(w Workload) Workload {
 }
 
 func (o *Observer) problemsOfSource(ref source.Ref) []annotation.Problem {
-	part := o.part(ref.Namespace)
+	nsCache := o.cacheOf(ref.Namespace)
 	if ref.Kind == source.SecretProviderClass {
-		if part.classes == nil {
+		if nsCache.classes == nil {
 			return nil
 		}
-		item, _ := lookUp[*classItem](part.classes.objects, ref.Namespace, ref.Name)
+		item, _ := storedIn[*classItem](nsCache.classes.objects, ref.Namespace, ref.Name)
 		if item == nil {
 			return nil
 		}
 		return item.problems
 	}
-	informer := part.sources[ref.Kind]
+	informer := nsCache.sources[ref.Kind]
 	if informer == nil {
 		return nil
 	}
-	item, _ := lookUp[*sourceItem](informer, ref.Namespace, ref.Name)
+	item, _ := storedIn[*sourceItem](informer, ref.Namespace, ref.Name)
 	if item == nil {
 		return nil
 	}

@@ -56,7 +56,7 @@ func TestKeysOnWorkloadsThatDoNotCount(t *testing.T) {
 			if tc.workload == jobs {
 				kind = workload.CronJob()
 			}
-			item, err := reduceWorkload(tc.workload, kind, annotation.NewChecker(annotation.DefaultKeys()), newHistory[*workloadItem]())
+			item, err := reduceWorkload(tc.workload, kind, annotation.NewChecker(annotation.DefaultKeys()), newLastSeen[*workloadItem]())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -120,11 +120,11 @@ func TestKeysOnSourcesAndNamespacesThatDoNotCount(t *testing.T) {
 			t.Errorf("mistakes (-want +got):\n%s", diff)
 		}
 		if n := calls.Load(); n != 3 {
-			t.Errorf("told %d times of 3 objects", n)
+			t.Errorf("reported %d times for 3 objects", n)
 		}
 		w, _ := l.Workload(deployment("searches"))
-		told := []string{`annotation reloader.stakater.com/match: of Secret db, which the workload uses: "True" counts as false; only "true" switches it on`}
-		if diff := cmp.Diff(told, texts(w.Problems)); diff != "" {
+		reported := []string{`annotation reloader.stakater.com/match: of Secret db, which the workload uses: "True" counts as false; only "true" switches it on`}
+		if diff := cmp.Diff(reported, texts(w.Problems)); diff != "" {
 			t.Errorf("on the workload that searches (-want +got):\n%s", diff)
 		}
 		if w, _ := l.Workload(deployment("other")); len(w.Problems) > 0 {

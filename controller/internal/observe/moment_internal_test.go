@@ -25,7 +25,7 @@ func (l *lab) templateChanged() source.Moment {
 	synctest.Wait()
 	w, ok := l.Workload(deployment("web"))
 	if !ok {
-		l.t.Fatal("web is not in the picture")
+		l.t.Fatal("web is not cached")
 	}
 	return w.TemplateChanged
 }
@@ -37,8 +37,8 @@ func (l *lab) wantTemplateChanged(want source.Moment, when string) {
 	}
 }
 
-func scaled(replicas int32, parts ...obj.Part) runtime.Object {
-	d := obj.Deployment("web", parts...)
+func scaled(replicas int32, nsCaches ...obj.Part) runtime.Object {
+	d := obj.Deployment("web", nsCaches...)
 	d.Status.Replicas = replicas
 	return d
 }
@@ -86,7 +86,7 @@ func TestAnEditThatWasMissedHasNoMoment(t *testing.T) {
 	})
 }
 
-func TestAWorkloadThatIsMadeAgainInheritsNoMoment(t *testing.T) {
+func TestAWorkloadThatIsRecreatedInheritsNoMoment(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := open(t, objects(scaled(1)))
@@ -99,8 +99,8 @@ func TestAWorkloadThatIsMadeAgainInheritsNoMoment(t *testing.T) {
 	})
 }
 
-// Several writes that arrive before the store has caught up are told apart.
-func TestWritesInARowAreToldApart(t *testing.T) {
+// Several writes that arrive before the store has caught up are distinguished.
+func TestWritesInARowAreDistinguished(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := open(t, objects(scaled(1)))
@@ -138,7 +138,7 @@ func TestTheMomentOfASourceIsThatOfItsContent(t *testing.T) {
 		check("after an edit of an annotation")
 		edited(false)
 		if !l.Source(configMap("a")).Match {
-			t.Error("the mark is not seen")
+			t.Error("the origin is not seen")
 		}
 
 		l.update(obj.ConfigMap("a", "k", "1"))
@@ -190,16 +190,16 @@ func TestTheMomentIsTheNewestWrite(t *testing.T) {
 }
 
 // The API server streams the first list to clients that can take it, which halves the memory at the start.
-func TestMarkingKeepsWhatClientGoAsksFor(t *testing.T) {
+func TestTrackingTheOriginKeepsWhatClientGoAsksFor(t *testing.T) {
 	t.Parallel()
 	for _, unsupported := range []bool{true, false} {
-		lw := markLive(declared{unsupported: unsupported})
+		lw := withOrigin(declared{unsupported: unsupported})
 		asked, ok := lw.(interface{ IsWatchListSemanticsUnSupported() bool })
 		if !ok || asked.IsWatchListSemanticsUnSupported() != unsupported {
 			t.Errorf("unsupported %t is not passed on", unsupported)
 		}
 	}
-	asked, _ := markLive(&cache.ListWatch{}).(interface{ IsWatchListSemanticsUnSupported() bool })
+	asked, _ := withOrigin(&cache.ListWatch{}).(interface{ IsWatchListSemanticsUnSupported() bool })
 	if asked.IsWatchListSemanticsUnSupported() {
 		t.Error("a client that says nothing cannot stream")
 	}
@@ -214,10 +214,10 @@ type declared struct {
 func (d declared) IsWatchListSemanticsUnSupported() bool { return d.unsupported }
 
 // A list that is streamed comes as events that say "added", and says nothing of what was before.
-func TestOnlyWhatWasModifiedIsMarked(t *testing.T) {
+func TestOnlyWhatWasModifiedIsFromWatch(t *testing.T) {
 	t.Parallel()
 	stream := watch.NewFakeWithOptions(watch.FakeOptions{ChannelSize: 4})
-	w, err := cache.ToListerWatcherWithContext(markLive(&cache.ListWatch{
+	w, err := cache.ToListerWatcherWithContext(withOrigin(&cache.ListWatch{
 		WatchFuncWithContext: func(context.Context, metav1.ListOptions) (watch.Interface, error) { return stream, nil },
 	})).WatchWithContext(t.Context(), metav1.ListOptions{})
 	if err != nil {
@@ -231,8 +231,8 @@ func TestOnlyWhatWasModifiedIsMarked(t *testing.T) {
 	for _, want := range []watch.EventType{watch.Added, watch.Modified, watch.Bookmark, watch.Deleted} {
 		event := <-w.ResultChan()
 		object, ok := event.Object.(metav1.Object)
-		if !ok || event.Type != want || isLive(object) != (want == watch.Modified) {
-			t.Errorf("%s, marked %t; want %s", event.Type, isLive(object), want)
+		if !ok || event.Type != want || isFromWatch(object) != (want == watch.Modified) {
+			t.Errorf("%s, from a watch %t; want %s", event.Type, isFromWatch(object), want)
 		}
 	}
 }
@@ -240,7 +240,7 @@ func TestOnlyWhatWasModifiedIsMarked(t *testing.T) {
 // client-go transforms what it has streamed a second time.
 func TestAWorkloadIsReducedOnce(t *testing.T) {
 	t.Parallel()
-	last := newHistory[*workloadItem]()
+	last := newLastSeen[*workloadItem]()
 	item, err := reduceWorkload(scaled(1), kindOf(t, "Deployment"), annotation.NewChecker(annotation.DefaultKeys()), last)
 	if err != nil {
 		t.Fatal(err)
@@ -256,7 +256,7 @@ func TestHistoryForgetsWhatIsGone(t *testing.T) {
 	item := func(uid types.UID) *sourceItem {
 		return &sourceItem{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "a", UID: uid}}
 	}
-	h := newHistory[*sourceItem]()
+	h := newLastSeen[*sourceItem]()
 	h.put(item("1"))
 	h.put(item("2")) // made again
 	h.forget(item("1"))
@@ -269,14 +269,14 @@ func TestHistoryForgetsWhatIsGone(t *testing.T) {
 	}
 }
 
-// The mark must not reach what is kept: an object that is listed later would carry it.
-func TestTheMarkIsNotKept(t *testing.T) {
+// The origin must not reach what is kept: an object that is listed later would carry it.
+func TestTheOriginIsNotKept(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := open(t, objects(scaled(1)))
 		l.update(scaled(1, obj.Var("VERSION", "2")))
 		synctest.Wait()
-		for _, object := range l.part(obj.Namespace).workloads["Deployment"].GetStore().List() {
+		for _, object := range l.cacheOf(obj.Namespace).workloads["Deployment"].GetStore().List() {
 			item, ok := object.(*workloadItem)
 			if !ok {
 				t.Fatalf("%s in the store", reflect.TypeOf(object))

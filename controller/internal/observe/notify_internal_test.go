@@ -67,9 +67,9 @@ func TestNotifications(t *testing.T) {
 		"content that nobody uses":   {func(l *lab) { l.update(obj.ConfigMap("unused", "k", "1")) }, nil},
 		"a label":                    {func(l *lab) { l.update(labeled(obj.ConfigMap("conf", "k", "0"))) }, nil},
 		"an annotation":              {func(l *lab) { l.update(obj.Annotated(obj.ConfigMap("conf", "k", "0"), "a", "b")) }, nil},
-		"the match mark":             {func(l *lab) { l.update(obj.Annotated(obj.ConfigMap("conf", "k", "0"), match, "true")) }, dependents()},
-		"the ignore mark":            {func(l *lab) { l.update(obj.Annotated(obj.ConfigMap("conf", "k", "0"), ignore, "true")) }, dependents()},
-		"a mark with a value that does not count": {
+		"the match annotation":       {func(l *lab) { l.update(obj.Annotated(obj.ConfigMap("conf", "k", "0"), match, "true")) }, dependents()},
+		"the ignore annotation":      {func(l *lab) { l.update(obj.Annotated(obj.ConfigMap("conf", "k", "0"), ignore, "true")) }, dependents()},
+		"an annotation with a value that does not count": {
 			func(l *lab) { l.update(obj.Annotated(obj.ConfigMap("conf", "k", "0"), match, "yes")) }, nil,
 		},
 		"a source that is deleted":              {func(l *lab) { l.remove(obj.ConfigMap("conf")) }, dependents()},
@@ -175,12 +175,12 @@ func TestHurryComesBeforeNotify(t *testing.T) {
 			)
 			l := open(t, objects(obj.ConfigMap("conf", "k", "0"), obj.Deployment("env", obj.EnvFrom(obj.CM("conf")))), func(o *Options) {
 				o.Pods = pods
-				o.Hurry = func(key workload.Key, ref source.Ref) {
+				o.NudgeNow = func(key workload.Key, ref source.Ref) {
 					mu.Lock()
 					defer mu.Unlock()
 					order = append(order, "hurry "+key.Name+" "+ref.Name)
 				}
-				o.Notify = func(key workload.Key, _ Change) {
+				o.Enqueue = func(key workload.Key, _ Change) {
 					mu.Lock()
 					defer mu.Unlock()
 					order = append(order, "notify "+key.Name)

@@ -1,9 +1,8 @@
-// Package observe reads the cluster: it keeps small pictures of workloads and
-// sources in memory, and says which workloads a change concerns.
+// Package observe reads the cluster: it keeps small caches of workloads and sources in memory, and says which workloads
+// a change concerns.
 //
-// Objects are reduced on their way in. Of a ConfigMap or Secret one digest per
-// key stays, of a workload a [workload.View]; values and pod templates are
-// garbage as soon as they have been looked at. Nothing is decided here.
+// Objects are reduced on their way in. Of a ConfigMap or Secret one digest per key stays, of a workload a
+// [workload.View]; values and pod templates are garbage as soon as they have been reduced. Nothing is decided here.
 //
 //	list, watch ──► transform: digests, views ──► store, with an index source → workloads
 //	                                                  │
@@ -28,7 +27,7 @@ import (
 	"inpod.dev/inpod/internal/workload"
 )
 
-// Change says what made a workload worth a look.
+// Change says why a workload is enqueued.
 type Change string
 
 // The changes.
@@ -52,29 +51,31 @@ type Options struct {
 	Sources        []source.Kind
 	SourceSelector string
 	Keys           annotation.Keys
-	// SelectorLabels are the keys of labels in the selectors: nobody is told that they mean nothing.
+	// SelectorLabels are the keys of labels in the selectors: they are never reported as meaning nothing.
 	SelectorLabels []string
-	// NamespaceDefaults tells to read annotations of namespaces too, which say when their workloads may be rolled.
+	// NamespaceDefaults has the observer read annotations of namespaces too, which say when their workloads may be
+	// rolled.
 	NamespaceDefaults bool
 	// Kinds are the kinds of workloads to watch.
 	Kinds workload.Table
-	// Notify is called for each workload that a change concerns, from several goroutines. It must not block.
-	Notify func(workload.Key, Change)
-	Log    *slog.Logger
+	// Enqueue is called for each workload that a change concerns, from several goroutines. It must not block.
+	Enqueue func(workload.Key, Change)
+	Log     *slog.Logger
 	// Mistaken is called when an object that is no workload begins or ceases to have keys that do not count; nil for nobody. It
 	// must not block.
 	Mistaken func()
 	// Seen is called for each source that was created, updated or deleted; nil for nobody.
 	Seen func(kind source.Kind, event string)
-	// Pods tells to watch the pods that carry the sidecar, and those that have asked for it and got none. Hurry is then called for each workload that uses or names a
-	// source that changed, before Notify; it must not block.
-	Pods  bool
-	Hurry func(workload.Key, source.Ref)
+	// Pods has the observer watch the pods that carry the sidecar, and those that have asked for it and got none.
+	// NudgeNow is then called for each workload that uses or names a source that changed, before Notify; it must not
+	// block.
+	Pods     bool
+	NudgeNow func(workload.Key, source.Ref)
 	// Skipped is called for each subject whose pods without sidecar may have changed; nil for nobody. It must not block.
 	Skipped func(Subject)
 }
 
-// Observer is a picture of the cluster that keeps itself up to date.
+// Observer is a cache of the cluster that keeps itself up to date.
 type Observer struct {
 	options  Options
 	checker  *annotation.Checker
@@ -87,12 +88,12 @@ type Observer struct {
 	synced     []cache.DoneChecker
 
 	mu    sync.RWMutex
-	parts map[string]*part // by namespace; a picture of all namespaces has the one key ""
+	parts map[string]*namespaceCache // by namespace; a cache of all namespaces has the one key ""
 }
 
 // New prepares an observer; nothing is read before [Observer.Run].
 func New(options Options) (*Observer, error) {
-	o := &Observer{options: options, checker: annotation.NewChecker(options.Keys, options.SelectorLabels...), parts: map[string]*part{}}
+	o := &Observer{options: options, checker: annotation.NewChecker(options.Keys, options.SelectorLabels...), parts: map[string]*namespaceCache{}}
 	for _, kind := range options.Kinds {
 		if kind.Path != nil {
 			o.optional = append(o.optional, newOptionalKind(kind))
@@ -124,17 +125,17 @@ func New(options Options) (*Observer, error) {
 		namespaces = []string{""}
 	}
 	for _, namespace := range namespaces {
-		part, err := o.newPart(namespace)
+		nsCache, err := o.newNamespaceCache(namespace)
 		if err != nil {
 			return nil, err
 		}
-		o.parts[namespace] = part
-		o.synced = append(o.synced, part.synced...)
+		o.parts[namespace] = nsCache
+		o.synced = append(o.synced, nsCache.synced...)
 	}
 	return o, nil
 }
 
-// Run keeps the picture up to date until ctx ends.
+// Run keeps the cache up to date until ctx ends.
 func (o *Observer) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	for _, kind := range slices.Concat(o.optional, o.classKinds) {
@@ -150,8 +151,8 @@ func (o *Observer) Run(ctx context.Context) {
 	if o.selected != nil {
 		o.runSelected(ctx)
 	} else {
-		for _, part := range o.watched() {
-			running.Go(func() { part.run(ctx) })
+		for _, nsCache := range o.watched() {
+			running.Go(func() { nsCache.run(ctx) })
 		}
 	}
 	running.Wait()
@@ -162,7 +163,7 @@ func (o *Observer) WaitForSync(ctx context.Context) bool {
 	return cache.WaitFor(ctx, "", o.synced...)
 }
 
-// HasSynced tells whether everything that existed at the start has been seen.
+// HasSynced reports whether everything that existed at the start has been seen.
 func (o *Observer) HasSynced() bool {
 	for _, checker := range o.synced {
 		select {
@@ -174,20 +175,20 @@ func (o *Observer) HasSynced() bool {
 	return true
 }
 
-// part returns the part of the picture that a namespace is in; an empty one if it is not watched.
-func (o *Observer) part(namespace string) *part {
+// cacheOf returns the part of the cache that a namespace is in; an empty one if it is not watched.
+func (o *Observer) cacheOf(namespace string) *namespaceCache {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
 	for _, key := range []string{"", namespace} {
-		if part, ok := o.parts[key]; ok {
-			return part
+		if nsCache, ok := o.parts[key]; ok {
+			return nsCache
 		}
 	}
-	return &part{}
+	return &namespaceCache{}
 }
 
-// watched returns all parts of the picture.
-func (o *Observer) watched() []*part {
+// watched returns all parts of the cache.
+func (o *Observer) watched() []*namespaceCache {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
 	return slices.Collect(maps.Values(o.parts))
@@ -199,8 +200,8 @@ type Workload struct {
 
 	Policy   annotation.Policy
 	Problems []annotation.Problem
-	// About is what events are about where that is not the workload itself: what controls pods of which the workload is not known,
-	// or such a pod; nil for all others.
+	// About is what events are about where that is not the workload itself: what controls pods whose workload is not
+	// known, or such a pod; nil for all others.
 	About *corev1.ObjectReference
 	// ListedAt is when the lists of names were written, at the latest; zero where there are none.
 	ListedAt time.Time
@@ -214,14 +215,14 @@ func (o *Observer) Workload(key workload.Key) (w Workload, ok bool) {
 		return o.strayWorkload(key)
 	}
 	w, _ = o.acting(item)
-	return o.withMarks(o.withDefaults(w)), true
+	return o.withSourceAnnotations(o.withDefaults(w)), true
 }
 
 // Workloads returns the keys of all workloads, in no particular order.
 func (o *Observer) Workloads() []workload.Key {
 	var keys []workload.Key
-	for _, part := range o.watched() {
-		keys = append(append(keys, part.keys()...), part.strayKeys()...)
+	for _, nsCache := range o.watched() {
+		keys = append(append(keys, nsCache.keys()...), nsCache.strayKeys()...)
 	}
 	return keys
 }
@@ -235,11 +236,11 @@ func (o *Observer) Source(ref source.Ref) *source.Snapshot {
 		return o.bundle(ref)
 	case source.ConfigMap, source.Secret:
 	}
-	informer := o.part(ref.Namespace).sources[ref.Kind]
+	informer := o.cacheOf(ref.Namespace).sources[ref.Kind]
 	if informer == nil {
 		return nil
 	}
-	item, ok := lookUp[*sourceItem](informer, ref.Namespace, ref.Name)
+	item, ok := storedIn[*sourceItem](informer, ref.Namespace, ref.Name)
 	if !ok {
 		return nil
 	}
@@ -255,7 +256,7 @@ func (o *Observer) Sources(kind source.Kind, namespace string) []source.Ref {
 		return o.bundleNames()
 	case source.ConfigMap, source.Secret:
 	}
-	informer := o.part(namespace).sources[kind]
+	informer := o.cacheOf(namespace).sources[kind]
 	if informer == nil {
 		return nil
 	}
@@ -273,15 +274,15 @@ func (o *Observer) Sources(kind source.Kind, namespace string) []source.Ref {
 	return refs
 }
 
-// dependents returns the workloads that use or name a source.
-func (o *Observer) dependents(ref source.Ref) []workload.Key {
-	parts := []*part{o.part(ref.Namespace)}
+// workloadsUsing returns the workloads that use or name a source.
+func (o *Observer) workloadsUsing(ref source.Ref) []workload.Key {
+	nsCaches := []*namespaceCache{o.cacheOf(ref.Namespace)}
 	if ref.Kind.ClusterScoped() {
-		parts = o.watched()
+		nsCaches = o.watched()
 	}
 	var keys []workload.Key
-	for _, part := range parts {
-		for _, informer := range part.workloads {
+	for _, nsCache := range nsCaches {
+		for _, informer := range nsCache.workloads {
 			for _, item := range indexed(informer, indexValue(ref)) {
 				keys = append(keys, o.related(item.View.Key, item.TemplateOwner)...)
 			}
@@ -292,7 +293,7 @@ func (o *Observer) dependents(ref source.Ref) []workload.Key {
 			}
 		}
 	}
-	keys = append(keys, straysThatUse(ref, parts)...)
+	keys = append(keys, straysThatUse(ref, nsCaches)...)
 	slices.SortFunc(keys, workload.Key.Compare)
 	return slices.Compact(keys)
 }
@@ -312,7 +313,7 @@ func indexed(informer cache.SharedIndexInformer, value string) []*workloadItem {
 	return items
 }
 
-func lookUp[T any](informer cache.SharedIndexInformer, namespace, name string) (item T, ok bool) {
+func storedIn[T any](informer cache.SharedIndexInformer, namespace, name string) (item T, ok bool) {
 	object, exists, err := informer.GetStore().GetByKey(namespace + "/" + name)
 	if err != nil || !exists {
 		return item, false

@@ -19,8 +19,8 @@ import (
 	"inpod.dev/inpod/internal/workload"
 )
 
-// firstPoll and servedPoll bound the time between two looks whether a kind is served that was not: who installs inpod may
-// install the kind at the same time. Each look is one small GET.
+// firstPoll and servedPoll bound the time between two checks whether a kind is served that was not: who installs inpod
+// may install the kind at the same time. Each check is one small GET.
 const (
 	firstPoll  = time.Second
 	servedPoll = 20 * time.Second
@@ -37,9 +37,9 @@ type optionalKind struct {
 	version atomic.Pointer[string]
 	// served is closed when it is served, and lacking when it turned out that it is not for now.
 	served, lacking chan struct{}
-	// late tells that it came to be served when the picture was taken for complete.
+	// late reports whether it came to be served when the cache was taken for complete.
 	late atomic.Bool
-	// gone tells that it was said that it is not served any more.
+	// gone reports whether it was said that it is not served any more.
 	gone atomic.Bool
 }
 
@@ -64,13 +64,13 @@ func newOptionalKind(kind workload.Kind) *optionalKind {
 	return &optionalKind{kind: kind, served: make(chan struct{}), lacking: make(chan struct{})}
 }
 
-// optionalInformer is the informer of a part of the picture for such a kind.
+// optionalInformer is the informer of a part of the cache for such a kind.
 type optionalInformer struct {
 	cache.SharedIndexInformer
 
 	of     *optionalKind
 	synced cache.DoneChecker
-	// settled is closed when its objects are in the picture, or it turned out that there are none for now.
+	// settled is closed when its objects are in the cache, or it turned out that there are none for now.
 	settled chan struct{}
 }
 
@@ -136,7 +136,7 @@ func (o *Observer) awaitServed(ctx context.Context, k *optionalKind) {
 				level = slog.LevelInfo
 			}
 			//nolint:sloglint // one of two constants
-			o.options.Log.Log(ctx, level, k.what()+" is left out for now; all others are followed, and this one is as soon as it can be",
+			o.options.Log.Log(ctx, level, k.what()+" not available, skipping until it is",
 				"kind", k.kind.Name, "resource", resourceText(k.kind), "why", fault)
 		}
 		timer := time.NewTimer(delay)

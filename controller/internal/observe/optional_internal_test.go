@@ -59,16 +59,16 @@ func rollouts(kind string, namespaced bool, verbs ...string) *metav1.APIResource
 	}}
 }
 
-func rolloutOf(name string, parts ...obj.Part) *unstructured.Unstructured {
+func rolloutOf(name string, nsCaches ...obj.Part) *unstructured.Unstructured {
 	kind := workload.Rollout()
-	return obj.JSON(kind.APIVersion(), kind.Name, name, kind.Path, parts...)
+	return obj.JSON(kind.APIVersion(), kind.Name, name, kind.Path, nsCaches...)
 }
 
 func rolloutKey(name string) workload.Key {
 	return workload.Key{Kind: "Rollout", Namespace: obj.Namespace, Name: name}
 }
 
-func TestAKindThatIsServedIsPartOfThePicture(t *testing.T) {
+func TestAKindThatIsServedIsCached(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var a argo
@@ -112,7 +112,7 @@ func TestAKindThatIsServedLaterIsPickedUp(t *testing.T) {
 		}
 		time.Sleep(3 * servedPoll)
 		if _, ok := l.Workload(rolloutKey("web")); ok {
-			t.Fatal("it is in the picture")
+			t.Fatal("it is in the cache")
 		}
 		a.served.Store(true)
 		time.Sleep(2 * servedPoll)
@@ -125,7 +125,7 @@ func TestAKindThatIsServedLaterIsPickedUp(t *testing.T) {
 		}
 		l.stop()
 		log := a.log.String()
-		if strings.Count(log, "left out") != 1 || !strings.Contains(log, "rollouts.argoproj.io") || !strings.Contains(log, "install its CustomResourceDefinition") ||
+		if strings.Count(log, "skipping until it is") != 1 || !strings.Contains(log, "rollouts.argoproj.io") || !strings.Contains(log, "install its CustomResourceDefinition") ||
 			strings.Count(log, "is served now") != 1 {
 			t.Errorf("log:\n%s", log)
 		}

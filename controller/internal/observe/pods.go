@@ -15,7 +15,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"inpod.dev/inpod/internal/annotation"
-	"inpod.dev/inpod/internal/confirm"
+	"inpod.dev/inpod/internal/sidecarapi"
 	"inpod.dev/inpod/internal/source"
 	"inpod.dev/inpod/internal/workload"
 )
@@ -41,9 +41,9 @@ type Pod struct {
 	// Address is the pod's address, "" before it has one; Port is where its sidecar listens.
 	Address string
 	Port    int32
-	// Running tells that the pod has started and will not end by itself soon.
+	// Running reports whether the pod has started and will not end by itself soon.
 	Running bool
-	// Over tells that the pod has ended or is about to: nobody waits for it.
+	// Over reports whether the pod has ended or is about to: nobody waits for it.
 	Over bool
 	// Started is when the application that the sidecar looks after started, zero if that is not known.
 	Started time.Time
@@ -53,10 +53,10 @@ type Pod struct {
 	Container string
 	// Crash is what its kubelet says of an application that does not come up.
 	Crash Crash
-	// SidecarDown tells that the sidecar's container does not run.
+	// SidecarDown reports whether the sidecar's container does not run.
 	SidecarDown bool
-	// Lost tells that the pod's node is not heard of: the node controller has said that the pod is not ready, while by its
-	// kubelet's last word all of its containers are.
+	// Lost reports whether the pod's node is not heard of: the node controller has said that the pod is not ready,
+	// while by its kubelet's last word all of its containers are.
 	Lost bool
 	// Mounts are what the sidecar watches. Of those with the same path a later one wins.
 	Mounts []Mount
@@ -70,7 +70,7 @@ type Pod struct {
 type Crash struct {
 	// Ends is how often it has ended in this pod. It may run again.
 	Ends int32
-	// Shared tells that inpod has set shareProcessNamespace.
+	// Shared reports whether inpod has set shareProcessNamespace.
 	Shared bool
 }
 
@@ -136,7 +136,7 @@ type podItem struct {
 
 	// skipped is set on a pod that has asked for the sidecar and got none; nothing else of it is kept then but its names.
 	skipped *Skipped
-	// stray is set on a pod with the sidecar of which the workload is of no kind that inpod knows.
+	// stray is set on a pod with the sidecar whose workload is of no kind that inpod knows.
 	stray *stray
 }
 
@@ -166,14 +166,14 @@ func (o *Observer) Pods(key workload.Key) []Pod {
 // podsOf returns the pods that belong to the workload itself, in no particular order.
 func (o *Observer) podsOf(key workload.Key) []Pod {
 	var pods []Pod
-	for _, item := range o.part(key.Namespace).podsUnder(byWorkload, key.String()) {
+	for _, item := range o.cacheOf(key.Namespace).podsUnder(byWorkload, key.String()) {
 		pods = append(pods, o.withClasses(item.Pod))
 	}
 	return pods
 }
 
 // podsUnder returns what an index of pods has under a value, in no particular order.
-func (p *part) podsUnder(index, value string) []*podItem {
+func (p *namespaceCache) podsUnder(index, value string) []*podItem {
 	if p.pods == nil {
 		return nil
 	}
@@ -215,10 +215,10 @@ func (o *Observer) podInformer(namespace string) (cache.SharedIndexInformer, cac
 	}
 	registration, err := informer.AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
 		AddFunc: func(object any, isInInitialList bool) {
-			// A namespace may have asked for the sidecar, of which the workload itself says nothing.
+			// A namespace may have asked for the sidecar, and the workload itself says nothing about it.
 			item, ok := object.(*podItem)
 			if ok && !isInInitialList && item.carriesSidecar() && item.Workload.Name != "" {
-				o.notify(item.Workload, o.templateOwnerOf(item.Workload))
+				o.enqueueRelated(item.Workload, o.templateOwnerOf(item.Workload))
 			}
 			if ok && !isInInitialList {
 				o.noteSubject(nil, item)
@@ -245,9 +245,9 @@ func (o *Observer) podInformer(namespace string) (cache.SharedIndexInformer, cac
 	return informer, registration.HasSyncedChecker(), nil
 }
 
-// carriesSidecar tells whether a pod of the workload has the sidecar.
+// carriesSidecar reports whether a pod of the workload has the sidecar.
 func (o *Observer) carriesSidecar(key workload.Key) bool {
-	informer := o.part(key.Namespace).pods
+	informer := o.cacheOf(key.Namespace).pods
 	if informer == nil {
 		return false
 	}
@@ -265,7 +265,7 @@ func (o *Observer) reducePod(object any) (any, error) {
 		return o.reduceSkipped(pod), nil
 	}
 	item := &podItem{ObjectMeta: identity(pod), Pod: Pod{
-		Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, Workload: o.options.Kinds.OwnerOf(pod), Address: pod.Status.PodIP, Port: confirm.DefaultPort,
+		Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, Workload: o.options.Kinds.OwnerOf(pod), Address: pod.Status.PodIP, Port: sidecarapi.DefaultPort,
 		Running: pod.Status.Phase == corev1.PodRunning,
 		Over:    pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
 	}}
@@ -307,7 +307,7 @@ func portOf(c *corev1.Container) int32 {
 			return int32(port)
 		}
 	}
-	return confirm.DefaultPort
+	return sidecarapi.DefaultPort
 }
 
 // notIn returns the sources of mounts that are not among the watched ones, sorted.
@@ -354,14 +354,15 @@ func isStarting(pod *corev1.Pod, started time.Time) bool {
 	return false
 }
 
-// sidecarIsDown tells that the kubelet says of the sidecar that it does not run.
+// sidecarIsDown reports whether the kubelet says of the sidecar that it does not run.
 func sidecarIsDown(pod *corev1.Pod) bool {
 	status, ok := statusOf(pod, SidecarName)
 	return ok && status.State.Running == nil
 }
 
-// isLost tells that the pod's node is not heard of. A kubelet makes Ready of ContainersReady and the readiness gates alone; that
-// the one is false and the other true is what the node controller leaves (k8s.io/kubernetes/pkg/controller/util/node).
+// isLost reports whether the pod's node is not heard of. A kubelet makes Ready of ContainersReady and the readiness
+// gates alone; that the one is false and the other true is what the node controller leaves
+// (k8s.io/kubernetes/pkg/controller/util/node).
 func isLost(pod *corev1.Pod) bool {
 	if len(pod.Spec.ReadinessGates) > 0 {
 		return false
@@ -433,8 +434,8 @@ func argsOf(c *corev1.Container, flag string) []string {
 	return values
 }
 
-// withoutUnknownBundles drops the bundles of which the sidecar does not know that their order does not count, as one of an
-// earlier version or written by hand: nobody could say which digest it has of them.
+// withoutUnknownBundles drops the bundles whose order counts for the sidecar, as one of an earlier version or written
+// by hand: nobody could say which digest it has of them.
 func withoutUnknownBundles(mounts []Mount, known []string) []Mount {
 	return slices.DeleteFunc(mounts, func(m Mount) bool {
 		return m.Ref.Kind == source.ClusterTrustBundle && !slices.Contains(known, path.Join(m.Path, m.Items[0].Path))

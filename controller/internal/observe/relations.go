@@ -186,7 +186,7 @@ func (o *Observer) itemsBy(index string, key workload.Key, of func(workload.Kind
 		if !of(kind) {
 			continue
 		}
-		informer := o.part(key.Namespace).workloads[kind.Name]
+		informer := o.cacheOf(key.Namespace).workloads[kind.Name]
 		if informer == nil {
 			continue
 		}
@@ -214,11 +214,11 @@ func keysOf(items []*workloadItem) []workload.Key {
 
 // item returns what the store has of a workload.
 func (o *Observer) item(key workload.Key) (*workloadItem, bool) {
-	informer := o.part(key.Namespace).workloads[key.Kind]
+	informer := o.cacheOf(key.Namespace).workloads[key.Kind]
 	if informer == nil {
 		return nil, false
 	}
-	return lookUp[*workloadItem](informer, key.Namespace, key.Name)
+	return storedIn[*workloadItem](informer, key.Namespace, key.Name)
 }
 
 // related returns a workload, its owner, those that it owns, and those with which it shares a template.
@@ -234,10 +234,10 @@ func (o *Observer) related(key, templateOwner workload.Key) []workload.Key {
 	return append(keys, keysOf(o.templateUsers(key))...)
 }
 
-// notify has a workload that changed, and all related ones, decided on again.
-func (o *Observer) notify(key, templateOwner workload.Key) {
+// enqueueRelated has a workload that changed, and all related ones, decided on again.
+func (o *Observer) enqueueRelated(key, templateOwner workload.Key) {
 	for _, concerned := range o.related(key, templateOwner) {
-		o.options.Notify(concerned, WorkloadChanged)
+		o.options.Enqueue(concerned, WorkloadChanged)
 	}
 }
 

@@ -15,8 +15,8 @@ import (
 )
 
 // templateUser is a Rollout that runs the template of a Deployment.
-func templateUser(name, owner string, parts ...obj.Part) *unstructured.Unstructured {
-	o := rolloutOf(name, parts...)
+func templateUser(name, owner string, nsCaches ...obj.Part) *unstructured.Unstructured {
+	o := rolloutOf(name, nsCaches...)
 	o.Object["spec"] = map[string]any{"workloadRef": map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "name": owner}}
 	return o
 }
@@ -127,34 +127,34 @@ func TestAPairHearsOfEachOther(t *testing.T) {
 }
 
 // A controller of an added kind may make Deployments, and puts back what somebody else writes into their templates.
-func TestWhoMakesAWorkloadActsForIt(t *testing.T) {
+func TestAnOwnerActsForItsWorkload(t *testing.T) {
 	t.Parallel()
 	auto, uses := obj.Annotation(autoKey, "true"), obj.EnvFrom(obj.CM("a"))
 	for name, c := range map[string]struct {
-		maker, made []obj.Part
-		autoAll     bool
-		want        []string
+		owner, owned []obj.Part
+		autoAll      bool
+		want         []string
 	}{
 		"both ask":                         {[]obj.Part{auto}, []obj.Part{auto}, false, []string{"Rollout"}},
-		"the maker asks":                   {[]obj.Part{auto}, nil, false, []string{"Rollout"}},
+		"the owner asks":                   {[]obj.Part{auto}, nil, false, []string{"Rollout"}},
 		"what is made asks":                {nil, []obj.Part{auto}, false, []string{"Deployment"}},
 		"all are followed":                 {nil, nil, true, []string{"Rollout"}},
 		"all are followed, and one asks":   {nil, []obj.Part{auto}, true, []string{"Deployment"}},
-		"the maker has no template to use": {[]obj.Part{auto, obj.Container("")}, []obj.Part{auto}, false, []string{"Deployment"}},
+		"the owner has no template to use": {[]obj.Part{auto, obj.Container("")}, []obj.Part{auto}, false, []string{"Deployment"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				var a argo
 				a.served.Store(true)
-				maker := rolloutOf("app", append(c.maker, uses)...)
-				if len(c.maker) > 1 {
-					maker.Object["spec"] = map[string]any{}
+				owner := rolloutOf("app", append(c.owner, uses)...)
+				if len(c.owner) > 1 {
+					owner.Object["spec"] = map[string]any{}
 				}
-				made := obj.Deployment("app-web", append(c.made, uses)...)
-				made.OwnerReferences = []metav1.OwnerReference{{APIVersion: "argoproj.io/v1alpha2", Kind: "Rollout", Name: "app", Controller: new(true)}}
-				made.Status.Replicas = 1
-				l := open(t, objects(obj.ConfigMap("a", "k", "0"), made, owned("app-web-1", "ReplicaSet", "app-web-6d4cf56db6")), a.with(maker))
+				created := obj.Deployment("app-web", append(c.owned, uses)...)
+				created.OwnerReferences = []metav1.OwnerReference{{APIVersion: "argoproj.io/v1alpha2", Kind: "Rollout", Name: "app", Controller: new(true)}}
+				created.Status.Replicas = 1
+				l := open(t, objects(obj.ConfigMap("a", "k", "0"), created, owned("app-web-1", "ReplicaSet", "app-web-6d4cf56db6")), a.with(owner))
 				var follow []string
 				for _, key := range []workload.Key{deployment("app-web"), rolloutKey("app")} {
 					w, ok := l.Workload(key)

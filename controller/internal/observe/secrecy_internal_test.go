@@ -41,20 +41,20 @@ func TestNoValueOfASourceStays(t *testing.T) {
 		l.update(cm)
 		l.update(s)
 		synctest.Wait()
-		looked := 0
-		for _, informer := range l.part("").always {
+		checked := 0
+		for _, informer := range l.cacheOf("").always {
 			for _, object := range informer.GetStore().List() {
-				looked++
+				checked++
 				if path := find(reflect.ValueOf(object), planted, "item", map[uintptr]bool{}); path != "" {
 					t.Errorf("the value is at %s", path)
 				}
 			}
 		}
-		if looked != 3 {
-			t.Errorf("looked at %d items, want 3", looked)
+		if checked != 3 {
+			t.Errorf("looked at %d items, want 3", checked)
 		}
 		// Nor what is kept beside the store.
-		last := newHistory[*sourceItem]()
+		last := newLastSeen[*sourceItem]()
 		for _, object := range []any{cm, s} {
 			if _, err := reduceSource(object, annotation.NewChecker(annotation.DefaultKeys()), last); err != nil {
 				t.Fatal(err)
@@ -64,7 +64,7 @@ func TestNoValueOfASourceStays(t *testing.T) {
 			t.Errorf("the value is at %s", path)
 		}
 		if len(last.items) == 0 {
-			t.Error("the history is empty: nothing was looked at")
+			t.Error("the history is empty: nothing was checked")
 		}
 	})
 }
@@ -135,7 +135,7 @@ func TestFindFinds(t *testing.T) {
 // An edit of a label shares the digests of the state before.
 func TestTheSameContentIsKeptOnce(t *testing.T) {
 	t.Parallel()
-	last := newHistory[*sourceItem]()
+	last := newLastSeen[*sourceItem]()
 	reduce := func(object any) *sourceItem {
 		t.Helper()
 		reduced, err := reduceSource(object, annotation.NewChecker(annotation.DefaultKeys()), last)
@@ -161,7 +161,7 @@ func TestTheSameContentIsKeptOnce(t *testing.T) {
 func TestMemoryDoesNotGrowWithTheSizeOfValues(t *testing.T) { //nolint:paralleltest // see above
 	const many, size = 2000, 50 << 10
 	value := strings.Repeat("x", size)
-	last := newHistory[*sourceItem]()
+	last := newLastSeen[*sourceItem]()
 	items := make([]any, 0, many)
 	before := heap()
 	for i := range many {
@@ -183,19 +183,19 @@ func TestMemoryDoesNotGrowWithTheSizeOfValues(t *testing.T) { //nolint:parallelt
 // What is kept of a workload does not depend on the size of its template.
 func TestMemoryDoesNotGrowWithTheSizeOfTemplates(t *testing.T) { //nolint:paralleltest // it measures the memory
 	const many = 1000
-	last := newHistory[*workloadItem]()
+	last := newLastSeen[*workloadItem]()
 	items := make([]any, 0, many)
 	kind := kindOf(t, "Deployment")
 	before := heap()
 	for i := range many {
-		parts := []obj.Part{
+		nsCaches := []obj.Part{
 			obj.Annotation("reloader.stakater.com/auto", "true"), obj.Annotation("note", strings.Repeat("x", 10_000)),
 			obj.Mount(obj.CM("a")), obj.EnvFrom(obj.CM("b")),
 		}
 		for v := range 100 {
-			parts = append(parts, obj.Var(fmt.Sprintf("VARIABLE_%d_%d", i, v), strings.Repeat("x", 100)))
+			nsCaches = append(nsCaches, obj.Var(fmt.Sprintf("VARIABLE_%d_%d", i, v), strings.Repeat("x", 100)))
 		}
-		item, err := reduceWorkload(obj.Deployment(fmt.Sprintf("web-%d", i), parts...), kind, annotation.NewChecker(annotation.DefaultKeys()), last)
+		item, err := reduceWorkload(obj.Deployment(fmt.Sprintf("web-%d", i), nsCaches...), kind, annotation.NewChecker(annotation.DefaultKeys()), last)
 		if err != nil {
 			t.Fatal(err)
 		}

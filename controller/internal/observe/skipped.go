@@ -29,8 +29,8 @@ type Subject struct {
 type Skipped struct {
 	Namespace, Name string
 	UID             types.UID
-	// Owner is the UID of its controller, "" if it has none, and IsDirect tells that the workload is this controller, rather
-	// than behind it.
+	// Owner is the UID of its controller, "" if it has none, and IsDirect reports that the workload is this controller,
+	// rather than behind it.
 	Owner    types.UID
 	IsDirect bool
 	Created  time.Time
@@ -112,7 +112,7 @@ func (o *Observer) noteCrash(was, is *podItem) {
 // SkippedPods returns the pods of a subject that have asked for the sidecar and got none, the oldest first.
 func (o *Observer) SkippedPods(subject Subject) []Skipped {
 	var pods []Skipped
-	for _, item := range o.part(subject.Workload.Namespace).podsUnder(bySubject, subject.index()) {
+	for _, item := range o.cacheOf(subject.Workload.Namespace).podsUnder(bySubject, subject.index()) {
 		pods = append(pods, *item.skipped)
 	}
 	slices.SortFunc(pods, func(a, b Skipped) int {
@@ -125,18 +125,18 @@ func (o *Observer) SkippedPods(subject Subject) []Skipped {
 // particular order.
 func (o *Observer) SkippedSubjects() []Subject { return o.subjectsIn(o.watched()...) }
 
-func (o *Observer) subjectsIn(parts ...*part) []Subject {
+func (o *Observer) subjectsIn(nsCaches ...*namespaceCache) []Subject {
 	found := map[Subject]bool{}
-	for _, part := range parts {
-		for _, key := range part.keys() {
+	for _, nsCache := range nsCaches {
+		for _, key := range nsCache.keys() {
 			if item, ok := o.item(key); ok && !item.Refused.IsZero() {
 				found[Subject{Workload: key}] = true
 			}
 		}
-		if part.pods == nil {
+		if nsCache.pods == nil {
 			continue
 		}
-		for _, object := range part.pods.GetStore().List() {
+		for _, object := range nsCache.pods.GetStore().List() {
 			item, ok := object.(*podItem)
 			switch {
 			case !ok:

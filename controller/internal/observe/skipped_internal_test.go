@@ -19,15 +19,15 @@ import (
 )
 
 // without is a pod of a workload, without the sidecar for a reason.
-func without(name, kind, owner string, reason injection.Reason, parts ...obj.Part) *corev1.Pod {
-	pod := owned(name, kind, owner, parts...)
+func without(name, kind, owner string, reason injection.Reason, nsCaches ...obj.Part) *corev1.Pod {
+	pod := owned(name, kind, owner, nsCaches...)
 	pod.Labels[annotation.InjectedLabel] = "false"
 	pod.Annotations = map[string]string{annotation.InjectionRecord: annotation.Record{Reason: string(reason), Message: "free text"}.String()}
 	pod.OwnerReferences[1].UID = types.UID("uid-of-" + owner)
 	return pod
 }
 
-// subjects opens an observer that notes the subjects of which it hears.
+// subjects opens an observer that notes the subjects that it reports.
 func subjects(t *testing.T, pods ...*corev1.Pod) (l *lab, heard func() []Subject) {
 	t.Helper()
 	return subjectsWith(t, func(*Options) {}, pods...)

@@ -23,12 +23,12 @@ type sourceItem struct {
 // notHelmReleases leaves out the Secrets in which Helm keeps its releases: large, many, and mounted by nobody.
 const notHelmReleases = "type!=helm.sh/release.v1"
 
-func (o *Observer) sourceInformer(kind source.Kind, namespace string, steady *steadiness) (cache.SharedIndexInformer, cache.DoneChecker, error) {
+func (o *Observer) sourceInformer(kind source.Kind, namespace string, health *watchHealth) (cache.SharedIndexInformer, cache.DoneChecker, error) {
 	lw, example := o.sourceListWatch(kind, namespace)
-	informer := cache.NewSharedIndexInformerWithOptions(&noted{lw, steady}, example, cache.SharedIndexInformerOptions{
+	informer := cache.NewSharedIndexInformerWithOptions(&trackedListWatch{lw, health}, example, cache.SharedIndexInformerOptions{
 		Indexers: cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc},
 	})
-	last := newHistory[*sourceItem]()
+	last := newLastSeen[*sourceItem]()
 	if err := informer.SetTransform(func(object any) (any, error) { return reduceSource(object, o.checker, last) }); err != nil {
 		return nil, nil, fmt.Errorf("observing %ss: %w", kind, err)
 	}
@@ -38,7 +38,7 @@ func (o *Observer) sourceInformer(kind source.Kind, namespace string, steady *st
 			if ok {
 				o.mistaken(nil, item.problems)
 			}
-			// Whoever acts looks at every workload at its start.
+			// A new leader reconciles every workload at its start.
 			if ok && !isInInitialList {
 				o.sourceChanged(item.Ref, "create")
 			}
@@ -77,21 +77,21 @@ func (o *Observer) sourceChanged(ref source.Ref, event string) {
 
 // awaken has all workloads looked at that use or name a source.
 func (o *Observer) awaken(ref source.Ref) {
-	for _, key := range o.dependents(ref) {
+	for _, key := range o.workloadsUsing(ref) {
 		if o.options.Pods {
-			o.options.Hurry(key, ref)
+			o.options.NudgeNow(key, ref)
 		}
-		o.options.Notify(key, SourceChanged)
+		o.options.Enqueue(key, SourceChanged)
 	}
 }
 
-// sameSource tells whether nothing that a decision depends on differs.
+// sameSource reports whether nothing that a decision depends on differs.
 func sameSource(a, b source.Snapshot) bool {
 	return a.Ignore == b.Ignore && a.Match == b.Match && maps.Equal(a.Keys, b.Keys)
 }
 
 // reduceSource is the transform. It returns an item as it is, since client-go may transform an object twice.
-func reduceSource(object any, checker *annotation.Checker, last *history[*sourceItem]) (any, error) {
+func reduceSource(object any, checker *annotation.Checker, last *lastSeen[*sourceItem]) (any, error) {
 	var (
 		meta     *metav1.ObjectMeta
 		snapshot source.Snapshot
@@ -104,7 +104,7 @@ func reduceSource(object any, checker *annotation.Checker, last *history[*source
 	default:
 		return object, nil
 	}
-	snapshot.Ignore, snapshot.Match = checker.Keys().Marks(meta.Annotations)
+	snapshot.Ignore, snapshot.Match = checker.Keys().ReadSourceAnnotations(meta.Annotations)
 	// The write of the newest field manager came with or after the content, which is the safe side: see Moment.After.
 	snapshot.Changed = source.MomentOf(meta)
 	item := &sourceItem{ObjectMeta: identity(meta), Snapshot: snapshot, problems: problemsOf(meta, checker, annotation.AtSource)}

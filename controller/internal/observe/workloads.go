@@ -36,15 +36,15 @@ func anyOf(kind source.Kind, namespace string) string {
 }
 
 // workloadInformer watches a kind in a namespace. optional is nil for a kind that every cluster has.
-func (o *Observer) workloadInformer(kind workload.Kind, namespace string, optional *optionalKind, steady *steadiness) (cache.SharedIndexInformer, cache.DoneChecker, error) {
-	lw := markLive(o.workloadListWatch(kind, namespace))
-	if steady != nil { // a kind that may not be served is waited for by nobody
-		lw = &noted{lw, steady}
+func (o *Observer) workloadInformer(kind workload.Kind, namespace string, optional *optionalKind, health *watchHealth) (cache.SharedIndexInformer, cache.DoneChecker, error) {
+	lw := withOrigin(o.workloadListWatch(kind, namespace))
+	if health != nil { // a kind that may not be served is waited for by nobody
+		lw = &trackedListWatch{lw, health}
 	}
 	informer := cache.NewSharedIndexInformerWithOptions(lw, kind.New(), cache.SharedIndexInformerOptions{
 		Indexers: indexersOf(kind),
 	})
-	last := newHistory[*workloadItem]()
+	last := newLastSeen[*workloadItem]()
 	if err := informer.SetTransform(func(object any) (any, error) {
 		reduced, err := reduceWorkload(object, kind, o.checker, last)
 		if item, ok := reduced.(*workloadItem); ok && reduced != object {
@@ -57,19 +57,19 @@ func (o *Observer) workloadInformer(kind workload.Kind, namespace string, option
 	registration, err := informer.AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
 		AddFunc: func(object any, isInInitialList bool) {
 			optional.isThere()
-			// Whoever acts looks at every workload at its start.
+			// A new leader reconciles every workload at its start.
 			if item, ok := object.(*workloadItem); ok && (!isInInitialList || optional.isLate()) {
-				o.notify(item.View.Key, item.TemplateOwner)
+				o.enqueueRelated(item.View.Key, item.TemplateOwner)
 			}
 		},
 		UpdateFunc: func(before, after any) {
 			was, ok1 := before.(*workloadItem)
 			is, ok2 := after.(*workloadItem)
 			if ok1 && ok2 && (!was.Same(is.View) || was.owner != is.owner || !slices.Equal(was.Problems, is.Problems)) {
-				o.notify(is.View.Key, is.TemplateOwner)
+				o.enqueueRelated(is.View.Key, is.TemplateOwner)
 				for former, now := range map[workload.Key]workload.Key{was.TemplateOwner: is.TemplateOwner, was.owner: is.owner} {
 					if former != now && former != (workload.Key{}) {
-						o.options.Notify(former, WorkloadChanged)
+						o.options.Enqueue(former, WorkloadChanged)
 					}
 				}
 			}
@@ -77,9 +77,9 @@ func (o *Observer) workloadInformer(kind workload.Kind, namespace string, option
 		DeleteFunc: func(object any) {
 			if item, ok := deleted[*workloadItem](object); ok {
 				last.forget(item)
-				o.notify(item.View.Key, item.TemplateOwner)
+				o.enqueueRelated(item.View.Key, item.TemplateOwner)
 				if item.owner != (workload.Key{}) { // the store has forgotten it
-					o.options.Notify(item.owner, WorkloadChanged)
+					o.options.Enqueue(item.owner, WorkloadChanged)
 				}
 			}
 		},
@@ -96,7 +96,7 @@ func (o *Observer) workloadInformer(kind workload.Kind, namespace string, option
 }
 
 // reduceWorkload is the transform. It returns an item as it is, since client-go may transform an object twice.
-func reduceWorkload(object any, kind workload.Kind, checker *annotation.Checker, last *history[*workloadItem]) (any, error) {
+func reduceWorkload(object any, kind workload.Kind, checker *annotation.Checker, last *lastSeen[*workloadItem]) (any, error) {
 	meta, ok := object.(metav1.Object)
 	if _, done := object.(*workloadItem); done || !ok {
 		return object, nil
@@ -122,7 +122,7 @@ func reduceWorkload(object any, kind workload.Kind, checker *annotation.Checker,
 		switch {
 		case before.Template == view.Template:
 			item.TemplateChanged = before.TemplateChanged
-		case isLive(meta):
+		case isFromWatch(meta):
 			// The state before this write was seen, and this write changed the template.
 			item.TemplateChanged = view.Written
 		}

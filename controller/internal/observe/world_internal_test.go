@@ -13,8 +13,8 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 
 	"inpod.dev/inpod/internal/annotation"
-	"inpod.dev/inpod/internal/confirm"
 	obj "inpod.dev/inpod/internal/objtest"
+	"inpod.dev/inpod/internal/sidecarapi"
 	"inpod.dev/inpod/internal/source"
 	"inpod.dev/inpod/internal/workload"
 )
@@ -69,7 +69,7 @@ func TestWhatIsAskedOfTheAPIServer(t *testing.T) {
 	}
 }
 
-func TestThePicture(t *testing.T) {
+func TestTheCache(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		other := obj.ConfigMap("b", "k", "0")
@@ -144,8 +144,8 @@ var apiVersions = map[string]string{
 }
 
 // owned is a pod of a workload, with the sidecar.
-func owned(name, kind, owner string, parts ...obj.Part) *corev1.Pod {
-	pod := obj.Pod(name, append([]obj.Part{obj.Label(annotation.InjectedLabel, "true")}, parts...)...)
+func owned(name, kind, owner string, nsCaches ...obj.Part) *corev1.Pod {
+	pod := obj.Pod(name, append([]obj.Part{obj.Label(annotation.InjectedLabel, "true")}, nsCaches...)...)
 	pod.OwnerReferences = []metav1.OwnerReference{
 		{Kind: "Thing", Name: "not-the-controller"},
 		{APIVersion: apiVersions[kind], Kind: kind, Name: owner, Controller: new(true)},
@@ -197,7 +197,7 @@ func TestWhatIsKeptOfAPod(t *testing.T) {
 	}
 	want := Pod{
 		Namespace: obj.Namespace, Name: "web-1", UID: "uid-of-web-1", Workload: deployment("web"),
-		Address: "10.0.0.7", Port: confirm.DefaultPort, Running: true,
+		Address: "10.0.0.7", Port: sidecarapi.DefaultPort, Running: true,
 		Mounts: []Mount{
 			{Ref: configMap("conf"), Path: "/mnt/0"},
 			{Ref: secret("tls"), Path: "/mnt/2", Items: items},
@@ -276,7 +276,7 @@ func TestWhatIsKeptOfAPod(t *testing.T) {
 				p.Ignored = []string{"/mnt/2/token", "/mnt/2/$(x)"}
 			},
 		},
-		"a volume of the secrets-store driver, of which the sidecar watches one": {
+		"a volume of the secrets-store driver, and the sidecar watches one of them": {
 			func(p *corev1.Pod) {
 				class := func(name string) corev1.VolumeSource {
 					return corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{Driver: "secrets-store.csi.k8s.io", VolumeAttributes: map[string]string{"secretProviderClass": name}}}
@@ -374,7 +374,7 @@ func ready(pod, containers corev1.ConditionStatus) []corev1.PodCondition {
 }
 
 // The label of a namespace asks for the sidecar as well, and the workload says nothing of it.
-func TestAPodWithTheSidecarMakesItsWorkloadAnInjectedOne(t *testing.T) {
+func TestAPodWithTheSidecarCountsItsWorkloadAsInjected(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := open(t, objects(obj.Deployment("web")))

@@ -16,8 +16,8 @@ import (
 // writeTimeout bounds one PATCH; webhooks of others may take up to 30 s.
 const writeTimeout = 35 * time.Second
 
-// freeConflicts are the conflicts in a row of one workload that are nobody's concern: the watch brings what it is now within
-// the back-off. More are told, as it may never get better.
+// freeConflicts are the conflicts in a row of one workload that are nobody's concern: the watch brings what it is now
+// within the back-off. More are reported, as it may never get better.
 const freeConflicts = 5
 
 // write calls f with a context that outlives ctx a little, so that a stop does not leave it open whether a write that is
@@ -33,21 +33,21 @@ func (l *Loop) write(ctx context.Context, f func(context.Context) (uint64, error
 	return f(bounded)
 }
 
-// rollout writes a decision for a rollout when it is the turn of the workload, and tells of it. It returns when to look
+// rollout writes a decision for a rollout once the workload has a slot, and reports it. It returns when to reconcile
 // again.
 func (l *Loop) rollout(ctx context.Context, w observe.Workload, s *state, decision decide.Decision) (time.Duration, error) {
 	now := time.Now()
-	granted, wait, next := l.turns.ask(w.View.Key, now)
+	granted, wait, next := l.limiter.Acquire(w.View.Key, now)
 	l.queue.addAll(next)
 	if !granted {
-		l.options.Log.Debug("waiting for its turn", "workload", w.View.Key)
+		l.options.Log.Debug("waiting for a rollout slot", "workload", w.View.Key)
 		return wait, nil
 	}
 	version, err := l.write(ctx, func(ctx context.Context) (uint64, error) {
 		return l.options.Writer.Rollout(ctx, w.View, decision, now)
 	})
 	if busy := (*decide.BusyError)(nil); errors.As(err, &busy) {
-		l.queue.addAll(l.turns.give(w.View.Key))
+		l.queue.addAll(l.limiter.Release(w.View.Key))
 		l.busy(w, s, busy.Instead(decision))
 		return busyWait, nil
 	}
@@ -55,7 +55,7 @@ func (l *Loop) rollout(ctx context.Context, w observe.Workload, s *state, decisi
 	if err != nil {
 		return 0, l.failed(ctx, w, s, decision, err)
 	}
-	l.turns.start(w.View.Key, now)
+	l.limiter.start(w.View.Key, now)
 	l.drop(w.View.Key)
 	l.wrote(w, s, version, decision.Baseline)
 	s.rolled(now)
@@ -80,18 +80,18 @@ func (l *Loop) recreate(ctx context.Context, w observe.Workload, s *state, decis
 	if !done {
 		return recreateWait, nil
 	}
-	l.options.Log.Info("a Job was made again", "standIn", w.View.Key, "job", w.View.Job.StandIn.Name)
+	l.options.Log.Info("Job recreated", "placeholder", w.View.Key, "job", w.View.Job.Placeholder.Name)
 	return 0, nil
 }
 
-// busyWait is when to look again at a CronJob that has to wait for one of its Jobs.
+// busyWait is when to reconcile a CronJob that has to wait for one of its Jobs.
 const busyWait = 10 * time.Second
 
-// busy tells once that a Job has to wait for another one.
+// busy reports once that a Job has to wait for another one.
 func (l *Loop) busy(w observe.Workload, s *state, decision decide.Decision) {
 	if s.busy != decision.Message {
 		s.busy = decision.Message
-		l.options.Log.Info("put off", "workload", w.View.Key, "reason", decision.Reason, "message", decision.Message)
+		l.options.Log.Info("rollout deferred", "workload", w.View.Key, "reason", decision.Reason, "message", decision.Message)
 		l.event(w, corev1.EventTypeNormal, string(decision.Reason), decision.Message)
 	}
 }
@@ -106,9 +106,9 @@ func (l *Loop) record(ctx context.Context, w observe.Workload, s *state, decisio
 	case decision.Reason == decide.NotFollowed && !persisted:
 		l.keep(w, s, nil) // there is nothing in the cluster to drop
 		return 0, nil
-	case !wanted && s.provisional != nil:
+	case !wanted && s.pendingBaseline != nil:
 		// Whatever else is to be done: what the pods have has to outlive this replica.
-		baseline, wanted, slow = *s.provisional, true, true
+		baseline, wanted, slow = *s.pendingBaseline, true, true
 	}
 	if !wanted {
 		return 0, nil
@@ -124,7 +124,7 @@ func (l *Loop) record(ctx context.Context, w observe.Workload, s *state, decisio
 		if s.overwritten(w, persisted) {
 			return 0, nil
 		}
-		if wait := l.turn(s); wait > 0 {
+		if wait := l.baselineDelay(s); wait > 0 {
 			return wait, nil
 		}
 	}
@@ -134,54 +134,54 @@ func (l *Loop) record(ctx context.Context, w observe.Workload, s *state, decisio
 	if err != nil {
 		return 0, l.failed(ctx, w, s, decision, err)
 	}
-	if !persisted || decision.Reason == decide.Adopted {
-		l.metrics.adopted.Inc()
+	if !persisted || decision.Reason == decide.BaselineCreated {
+		l.metrics.baselinesCreated.Inc()
 	}
 	l.wrote(w, s, version, baseline)
-	l.options.Log.Debug("recorded", "workload", w.View.Key, "reason", decision.Reason)
+	l.options.Log.Debug("baseline recorded", "workload", w.View.Key, "reason", decision.Reason)
 	return 0, nil
 }
 
-// paced tells whether a baseline can wait: it says nothing that is not so for longer already.
+// paced reports whether a baseline can wait: it says nothing that is not so for longer already.
 func paced(reason decide.Reason) bool {
 	switch reason {
-	case decide.Adopted, decide.Unchanged, decide.NotFollowed, decide.SourceMissing:
+	case decide.BaselineCreated, decide.Unchanged, decide.NotFollowed, decide.SourceMissing:
 		return true
 	default:
 		return false
 	}
 }
 
-// nothingLeft tells whether nothing is to be done about a change any more.
+// nothingLeft reports whether nothing is to be done about a change any more.
 func nothingLeft(reason decide.Reason) bool {
 	switch reason {
-	case decide.Deleting, decide.CreateOff, decide.DeleteOff, decide.InTemplate:
+	case decide.Deleting, decide.CreateIgnored, decide.DeleteIgnored, decide.CarriedByTemplate:
 		return true
 	default:
-		return paced(reason) || reason.PutOff() // how long that takes is for its user to say
+		return paced(reason) || reason.Deferred() // how long that takes is for its user to say
 	}
 }
 
-// turn returns how long to wait for the turn to write a baseline.
-func (l *Loop) turn(s *state) time.Duration {
+// baselineDelay returns how long to wait before a baseline may be written.
+func (l *Loop) baselineDelay(s *state) time.Duration {
 	now := time.Now()
-	if s.slot.IsZero() {
-		s.slot = now.Add(l.pace.ReserveN(now, 1).DelayFrom(now))
+	if s.baselineAt.IsZero() {
+		s.baselineAt = now.Add(l.baselineRate.ReserveN(now, 1).DelayFrom(now))
 	}
-	if wait := s.slot.Sub(now); wait > 0 {
+	if wait := s.baselineAt.Sub(now); wait > 0 {
 		return wait
 	}
-	s.slot = time.Time{}
+	s.baselineAt = time.Time{}
 	return 0
 }
 
 func (l *Loop) wrote(w observe.Workload, s *state, version uint64, baseline source.Baseline) {
-	s.written, s.writtenAt, s.ours = version, time.Now(), &baseline
-	s.slot, s.conflicts = time.Time{}, 0
+	s.written, s.writtenAt, s.lastWritten = version, time.Now(), &baseline
+	s.baselineAt, s.conflicts = time.Time{}, 0
 	l.keep(w, s, nil)
 }
 
-// failed tells of a write that did not work. It returns nil where trying again has no sense.
+// failed reports a write that did not work. It returns nil where trying again has no sense.
 func (l *Loop) failed(ctx context.Context, w observe.Workload, s *state, decision decide.Decision, err error) error {
 	switch {
 	case apierrors.IsNotFound(err):
@@ -190,7 +190,7 @@ func (l *Loop) failed(ctx context.Context, w observe.Workload, s *state, decisio
 		return err // stopping: the next leader compares states and goes on
 	case apierrors.IsConflict(err) && s.conflicts < freeConflicts:
 		s.conflicts++
-		l.options.Log.Debug("it was changed, or deleted and made again, meanwhile", "workload", w.View.Key, "error", err)
+		l.options.Log.Debug("conflict, requeueing", "workload", w.View.Key, "error", err)
 		return err
 	}
 	l.refused(w, decision, err)

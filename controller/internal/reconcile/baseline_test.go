@@ -25,7 +25,7 @@ func edited(version string) metav1.Object {
 func TestWhatPodsTookUpInBetweenIsNotForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := adopted(t, "web")
+		w := withBaseline(t, "web")
 		w.apply(objtest.ConfigMap("a", "k", "1"))
 		time.Sleep(500 * time.Millisecond)
 		w.apply(edited("2"))
@@ -42,7 +42,7 @@ func TestWhatPodsTookUpInBetweenIsNotForgotten(t *testing.T) {
 func TestWhatCouldNotBeWrittenCounts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := adopted(t, "web")
+		w := withBaseline(t, "web")
 		w.set(func() { w.refuse = only("web", apierrors.NewInternalError(errors.New("away"))) })
 		w.apply(objtest.ConfigMap("a", "k", "1"))
 		w.apply(edited("2"))
@@ -54,7 +54,7 @@ func TestWhatCouldNotBeWrittenCounts(t *testing.T) {
 		if diff := cmp.Diff([]string{"rolled web"}, w.done()); diff != "" {
 			t.Errorf("writes (-want +got):\n%s", diff)
 		}
-		if n := w.metric("inpod_adoptions_pending"); n != 0 {
+		if n := w.metric("inpod_baselines_pending"); n != 0 {
 			t.Errorf("%v baselines are pending", n)
 		}
 	})
@@ -64,7 +64,7 @@ func TestWhatCouldNotBeWrittenCounts(t *testing.T) {
 func TestABaselineThatCameMeanwhileGoesBeforeAPendingOne(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, func(o *reconcile.Options) { o.AdoptionRate = 1e-9 })
+		w := newFakeCluster(t, func(o *reconcile.Options) { o.BaselineRate = 1e-9 })
 		w.apply(objtest.ConfigMap("a", "k", "0"), objtest.ConfigMap("b", "k", "0"))
 		for _, name := range []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10"} {
 			w.apply(auto(name, "b")) // they use up what may be written at once
@@ -82,24 +82,24 @@ func TestABaselineThatCameMeanwhileGoesBeforeAPendingOne(t *testing.T) {
 	})
 }
 
-// Who replaces a workload from a file removes our annotation. What changed at the same time is not taken for adopted.
+// Who replaces a workload from a file removes our annotation. What changed at the same time is not taken for recorded.
 func TestABaselineThatSomebodyRemovesIsWrittenAgain(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		change func(*town)
+		change func(*fakeCluster)
 		want   []string
 	}{
-		"alone":               {func(*town) {}, []string{"recorded web"}},
-		"and a source edited": {func(w *town) { w.apply(objtest.ConfigMap("a", "k", "1")) }, []string{"rolled web"}},
+		"alone":               {func(*fakeCluster) {}, []string{"recorded web"}},
+		"and a source edited": {func(w *fakeCluster) { w.apply(objtest.ConfigMap("a", "k", "1")) }, []string{"rolled web"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := adopted(t, "web")
+				w := withBaseline(t, "web")
 				bare, _ := w.Workload(deployment("web"))
 				c.change(w)
 				w.set(func() {
-					bare.View.Annotations = with(bare.View.Annotations, annotation.Observed, "")
+					bare.View.Annotations = with(bare.View.Annotations, annotation.Baseline, "")
 					w.version++
 					bare.View.Version = w.version
 					w.workloads[deployment("web")] = bare

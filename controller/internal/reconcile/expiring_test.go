@@ -25,7 +25,7 @@ func TestACertificateThatIsNeverRenewedIsReportedOnce(t *testing.T) {
 	t.Parallel()
 	asks := objtest.Annotation("reloader.stakater.com/auto", "true")
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t)
+		w := newFakeCluster(t)
 		w.apply(objtest.Deployment("web", certified("pod.pem", asks)...), objtest.Deployment("whole", certified("", asks)...),
 			objtest.Deployment("quiet", certified("pod.pem")...))
 		stop := w.lead()
@@ -34,7 +34,7 @@ func TestACertificateThatIsNeverRenewedIsReportedOnce(t *testing.T) {
 		time.Sleep(time.Minute)
 		want := []string{"Warning NeverRenewed web: Volume volume-0 (podCertificate) is mounted with subPath at /mnt/0 in container app: " +
 			"the kubelet never renews it there, so that what it holds expires. Mount the volume as a whole, without subPath"}
-		if diff := cmp.Diff(want, w.told()); diff != "" {
+		if diff := cmp.Diff(want, w.reported()); diff != "" {
 			t.Errorf("events (-want +got):\n%s", diff)
 		}
 		if n := len(w.done()); n != 0 {
@@ -46,7 +46,7 @@ func TestACertificateThatIsNeverRenewedIsReportedOnce(t *testing.T) {
 		w.apply(objtest.Deployment("web", certified("pod.pem", asks)...))
 		time.Sleep(time.Minute)
 		stop()
-		if n := len(w.told()); n != 2 {
+		if n := len(w.reported()); n != 2 {
 			t.Errorf("%d events, want another one for a mistake that was made again", n)
 		}
 	})

@@ -17,8 +17,9 @@ import (
 // tool that does, may come to the sources later, or delete one to make it again.
 const idleAfter = 10 * time.Minute
 
-// idle returns what a workload asks for and nothing has matched for a while, and when to look again, 0 for not before something
-// changes. The while begins when the lists were written or, as far as this replica has seen it, when nothing matched any more.
+// idle returns what a workload asks for and nothing has matched for a while, and when to check again, 0 for not before
+// something changes. The while begins when the lists were written or, as far as this replica has seen it, when nothing
+// matched any more.
 func (l *Loop) idle(w observe.Workload, s *state, in decide.Input, decision decide.Decision) (messages []string, after time.Duration) {
 	if w.ListedAt.IsZero() || w.Policy.OptedOut || l.options.Rules.Filtered {
 		s.idle = nil
@@ -65,8 +66,8 @@ func later(a, b time.Time) time.Time {
 func matched(in decide.Input, kind source.Kind) []string {
 	names := map[string]bool{}
 	for _, use := range in.Uses {
-		if use.Snapshot != nil && use.Scope.Ref.Kind == kind {
-			names[use.Scope.Ref.Name] = true
+		if use.Snapshot != nil && use.Usages.Ref.Kind == kind {
+			names[use.Usages.Ref.Name] = true
 		}
 	}
 	for ref, record := range in.Baseline.Records {

@@ -27,7 +27,7 @@ const (
 )
 
 // listing is a workload whose lists were written at the moment at which it is applied.
-func (w *town) listing(objects ...metav1.Object) {
+func (w *fakeCluster) listing(objects ...metav1.Object) {
 	w.apply(objects...)
 	w.set(func() {
 		for key, one := range w.workloads {
@@ -46,13 +46,13 @@ func TestAListThatMatchesNothingIsReportedWhenItStaysSo(t *testing.T) {
 		"a workload follows sources of its own namespace"
 	for name, tc := range map[string]struct {
 		list string
-		then func(*town)
+		then func(*fakeCluster)
 		set  func(*reconcile.Options)
 		want []string
 	}{
 		"and not before":                   {list: "a, wbe, x.*", want: []string{want}},
-		"but not what comes later":         {list: "late", then: func(w *town) { w.apply(objtest.ConfigMap("late", "k", "1")) }, set: func(o *reconcile.Options) { o.Rules.OnCreate = false }},
-		"but not what is not looked at":    {list: "wbe", set: func(o *reconcile.Options) { o.Rules.Ignored = []source.Kind{source.ConfigMap} }},
+		"but not what comes later":         {list: "late", then: func(w *fakeCluster) { w.apply(objtest.ConfigMap("late", "k", "1")) }, set: func(o *reconcile.Options) { o.Rules.OnCreate = false }},
+		"but not what is not watched":      {list: "wbe", set: func(o *reconcile.Options) { o.Rules.Ignored = []source.Kind{source.ConfigMap} }},
 		"but not what may be out of sight": {list: "wbe", set: func(o *reconcile.Options) { o.Rules = decide.Options{Filtered: true} }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -62,19 +62,19 @@ func TestAListThatMatchesNothingIsReportedWhenItStaysSo(t *testing.T) {
 				if tc.set != nil {
 					change = append(change, tc.set)
 				}
-				w := newTown(t, change...)
+				w := newFakeCluster(t, change...)
 				w.apply(objtest.ConfigMap("a", "k", "0"))
 				w.lead()
 				w.listing(objtest.Deployment("web", objtest.Annotation(listed, tc.list)))
 				time.Sleep(9 * time.Minute)
-				if got := w.told(); len(got) > 0 {
+				if got := w.reported(); len(got) > 0 {
 					t.Errorf("early: %q", got)
 				}
 				if tc.then != nil {
 					tc.then(w)
 				}
 				time.Sleep(time.Hour)
-				if diff := cmp.Diff(tc.want, w.told()); diff != "" {
+				if diff := cmp.Diff(tc.want, w.reported()); diff != "" {
 					t.Errorf("events (-want +got):\n%s", diff)
 				}
 			})
@@ -100,7 +100,7 @@ func TestWhatWasDeletedMatchesNothingWhenItStaysSo(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := newTown(t, func(o *reconcile.Options) { o.Rules.OnDelete, o.Rules.OnCreate = tc.onDelete, false })
+				w := newFakeCluster(t, func(o *reconcile.Options) { o.Rules.OnDelete, o.Rules.OnCreate = tc.onDelete, false })
 				w.apply(objtest.ConfigMap("a", "k", "0"), objtest.ConfigMap("b", "k", "0"))
 				w.lead()
 				w.listing(objtest.Deployment("web", objtest.Annotation(listed, tc.list)))
@@ -109,7 +109,7 @@ func TestWhatWasDeletedMatchesNothingWhenItStaysSo(t *testing.T) {
 				w.remove(configMap("a"))
 				web()
 				time.Sleep(9 * time.Minute)
-				early := slices.DeleteFunc(w.told(), func(event string) bool { return !strings.Contains(event, "NothingMatches") })
+				early := slices.DeleteFunc(w.reported(), func(event string) bool { return !strings.Contains(event, "NothingMatches") })
 				if len(early) > 0 {
 					t.Errorf("early: %q", early)
 				}
@@ -118,7 +118,7 @@ func TestWhatWasDeletedMatchesNothingWhenItStaysSo(t *testing.T) {
 					web()
 				}
 				time.Sleep(time.Hour)
-				got := w.told()
+				got := w.reported()
 				if len(got) != len(tc.want) {
 					t.Fatalf("events %q, want %q", got, tc.want)
 				}
@@ -135,14 +135,14 @@ func TestWhatWasDeletedMatchesNothingWhenItStaysSo(t *testing.T) {
 func TestASearchThatFindsNothingIsReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t)
+		w := newFakeCluster(t)
 		w.apply(objtest.ConfigMap("a", "k", "0"), objtest.Annotated(objtest.ConfigMap("b", "k", "0"), "reloader.stakater.com/match", "true"))
 		w.lead()
 		w.listing(objtest.Deployment("web", objtest.Annotation(search, "true"), objtest.EnvFrom(objtest.CM("a"))),
 			objtest.Deployment("found", objtest.Annotation(search, "true"), objtest.EnvFrom(objtest.CM("a")), objtest.EnvFrom(objtest.CM("b"))))
 		time.Sleep(time.Hour)
 		want := []string{`Warning NothingMatches web: annotation reloader.stakater.com/search: of the sources that the workload uses none has reloader.stakater.com/match: "true"`}
-		if diff := cmp.Diff(want, w.told()); diff != "" {
+		if diff := cmp.Diff(want, w.reported()); diff != "" {
 			t.Errorf("events (-want +got):\n%s", diff)
 		}
 	})
@@ -159,7 +159,7 @@ func mistake(name, key string, misplaced bool) observe.Mistake {
 func TestMistakesOnSourcesAreReportedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t)
+		w := newFakeCluster(t)
 		w.mistakes = []observe.Mistake{mistake("a", "x", false)}
 		w.lead()
 		time.Sleep(time.Minute)
@@ -167,7 +167,7 @@ func TestMistakesOnSourcesAreReportedOnce(t *testing.T) {
 			w.queue.Mistaken()
 			time.Sleep(time.Minute)
 		}
-		if diff := cmp.Diff([]string{"Warning InvalidAnnotation a: annotation x: does not count"}, w.told()); diff != "" {
+		if diff := cmp.Diff([]string{"Warning InvalidAnnotation a: annotation x: does not count"}, w.reported()); diff != "" {
 			t.Errorf("events (-want +got):\n%s", diff)
 		}
 		w.set(func() { w.mistakes = nil })
@@ -176,7 +176,7 @@ func TestMistakesOnSourcesAreReportedOnce(t *testing.T) {
 		w.set(func() { w.mistakes = []observe.Mistake{mistake("a", "x", false)} })
 		w.queue.Mistaken()
 		time.Sleep(time.Minute)
-		if n := len(w.told()); n != 2 {
+		if n := len(w.reported()); n != 2 {
 			t.Errorf("%d events after it was made again, want 2", n)
 		}
 	})
@@ -187,17 +187,17 @@ func TestMistakesOnSourcesAreReportedOnce(t *testing.T) {
 func TestTheKeyOfAWorkloadOnASourceIsReportedUnlessAWorkloadFollowsIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t)
+		w := newFakeCluster(t)
 		w.apply(objtest.ConfigMap("a", "k", "0"), objtest.ConfigMap("b", "k", "0"))
 		w.set(func() { w.mistakes = []observe.Mistake{mistake("a", "x", true), mistake("b", "x", true)} })
 		w.lead()
 		time.Sleep(50 * time.Second)
 		w.apply(auto("web", "a")) // it comes later
-		if got := w.told(); len(got) > 0 {
+		if got := w.reported(); len(got) > 0 {
 			t.Errorf("early: %q", got)
 		}
 		time.Sleep(time.Hour)
-		if diff := cmp.Diff([]string{"Warning InvalidAnnotation b: annotation x: does not count"}, w.told()); diff != "" {
+		if diff := cmp.Diff([]string{"Warning InvalidAnnotation b: annotation x: does not count"}, w.reported()); diff != "" {
 			t.Errorf("events (-want +got):\n%s", diff)
 		}
 	})
@@ -218,7 +218,7 @@ func TestTheKeyOfAWorkloadOnANamespaceIsReportedUnlessAWorkloadOfItHasIt(t *test
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := newTown(t)
+				w := newFakeCluster(t)
 				w.mistakes = []observe.Mistake{{
 					About:    corev1.ObjectReference{Kind: "Namespace", Namespace: objtest.Namespace, Name: objtest.Namespace, UID: "n"},
 					Problems: []annotation.Problem{{Key: search, Fault: "does not count", Misplaced: true}},
@@ -226,11 +226,11 @@ func TestTheKeyOfAWorkloadOnANamespaceIsReportedUnlessAWorkloadOfItHasIt(t *test
 				w.lead()
 				time.Sleep(50 * time.Second)
 				w.apply(tc.then...) // it comes later
-				if got := w.told(); len(got) > 0 {
+				if got := w.reported(); len(got) > 0 {
 					t.Errorf("early: %q", got)
 				}
 				time.Sleep(time.Hour)
-				if diff := cmp.Diff(tc.want, w.told()); diff != "" {
+				if diff := cmp.Diff(tc.want, w.reported()); diff != "" {
 					t.Errorf("events (-want +got):\n%s", diff)
 				}
 			})
@@ -241,7 +241,7 @@ func TestTheKeyOfAWorkloadOnANamespaceIsReportedUnlessAWorkloadOfItHasIt(t *test
 func TestManyMistakesAreReportedAFewAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t)
+		w := newFakeCluster(t)
 		for i := range 500 {
 			one := mistake(fmt.Sprintf("cm-%d", i), "x", false)
 			one.About.UID = types.UID(one.About.Name)
@@ -249,11 +249,11 @@ func TestManyMistakesAreReportedAFewAtATime(t *testing.T) {
 		}
 		w.lead()
 		time.Sleep(time.Second)
-		if n := len(w.told()); n != 50 {
+		if n := len(w.reported()); n != 50 {
 			t.Errorf("%d events at once", n)
 		}
 		time.Sleep(time.Minute)
-		if n := len(w.told()); n != 500 {
+		if n := len(w.reported()); n != 500 {
 			t.Errorf("%d events in all", n)
 		}
 	})

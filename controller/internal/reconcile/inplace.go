@@ -16,22 +16,22 @@ const targetLength = 12
 
 // target names the content that a workload uses now.
 func (l *Loop) target(in decide.Input) string {
-	return l.options.Sealer.Mark(in.Uses, "target")[:targetLength]
+	return l.options.Digester.ConfigHash(in.Uses, "target")[:targetLength]
 }
 
 // pursue has the pods take up what changed. When there is a verdict the workload comes back into the queue.
 func (l *Loop) pursue(w observe.Workload, in decide.Input, decision decide.Decision) {
 	since := l.queue.changedAt(w.View.Key)
 	for _, use := range in.Uses {
-		// The kubelet may have brought the content before a watch that was interrupted told of it.
-		if use.Snapshot != nil && !use.Snapshot.Changed.Time.IsZero() && use.Snapshot.Changed.Time.Before(since) && changedIn(decision, use.Scope.Ref) {
+		// The kubelet may have brought the content before a watch that was interrupted delivered the change.
+		if use.Snapshot != nil && !use.Snapshot.Changed.Time.IsZero() && use.Snapshot.Changed.Time.Before(since) && changedIn(decision, use.Usages.Ref) {
 			since = use.Snapshot.Changed.Time
 		}
 	}
-	l.options.InPlace.Pursue(w.View.Key, l.target(in), in.Uses, decision.Causes, since)
+	l.options.InPlace.StartReload(w.View.Key, l.target(in), in.Uses, decision.Causes, since)
 }
 
-// remember keeps the baseline of pods of which the workload is not known, and reports what they have taken up since. What they
+// remember keeps the baseline of pods whose workload is not known, and reports what they have taken up since. What they
 // say at first is no news unless it is bad.
 func (l *Loop) remember(w observe.Workload, s *state, in decide.Input, decision decide.Decision) {
 	if nothingLeft(decision.Reason) || decision.Reason == decide.NothingToReload {
@@ -56,11 +56,11 @@ func changedIn(decision decide.Decision, ref source.Ref) bool {
 	return slices.ContainsFunc(decision.Causes, func(c decide.Cause) bool { return c.Ref == ref })
 }
 
-// underWay tells whether a decision to do nothing leaves a reload in the pods to go on. Otherwise the edit was taken back,
-// or something else is in the way, and nobody waits for the content that the pods were to have.
+// underWay reports whether a decision to do nothing leaves a reload in the pods to go on. Otherwise the edit was taken
+// back, or something else is in the way, and nobody waits for the content that the pods were to have.
 func underWay(reason decide.Reason) bool {
 	switch reason {
-	case decide.ReloadConfirmed, decide.ReloadRejected, decide.RestartNeeded, decide.ReloadFailed, decide.ReplyUnknown, decide.OutOfReach:
+	case decide.ReloadConfirmed, decide.ReloadRejected, decide.RestartNeeded, decide.ReloadFailed, decide.SidecarNotUnderstood, decide.SidecarUnreachable:
 		return true
 	default:
 		return false
@@ -70,11 +70,11 @@ func underWay(reason decide.Reason) bool {
 // drop ends what goes on in the pods of a workload.
 func (l *Loop) drop(key workload.Key) {
 	if l.options.InPlace != nil {
-		l.options.InPlace.Drop(key)
+		l.options.InPlace.CancelReload(key)
 	}
 }
 
-// reloaded tells that every pod has taken up a change in place, and whether that is proven.
+// reloaded reports whether every pod has taken up a change in place, and whether that is proven.
 func (l *Loop) reloaded(w observe.Workload, decision decide.Decision) {
 	l.drop(w.View.Key)
 	l.metrics.reloads.WithLabelValues(w.View.Key.Kind).Inc()
@@ -88,16 +88,16 @@ func (l *Loop) reloaded(w observe.Workload, decision decide.Decision) {
 
 // NudgeTexts names contents in nudges.
 type NudgeTexts struct {
-	World  World
-	Rules  decide.Options
-	Sealer source.Sealer
+	Cache    Cache
+	Rules    decide.Options
+	Digester source.Digester
 }
 
 // Of returns the text of the first nudge for a source, which goes out before anything has settled; ok is false if the workload
 // does not follow the source.
 func (n NudgeTexts) Of(key workload.Key, ref source.Ref) (text string, ok bool) {
-	w, exists := n.World.Workload(key)
-	snapshot := n.World.Source(ref)
+	w, exists := n.Cache.Workload(key)
+	snapshot := n.Cache.Source(ref)
 	only := w.Policy.Pacing.NotifyOnly
 	if only == nil {
 		only = &n.Rules.NotifyOnly
@@ -106,6 +106,6 @@ func (n NudgeTexts) Of(key workload.Key, ref source.Ref) (text string, ok bool) 
 	if !exists || *only || snapshot == nil || ref.Kind == source.SecretProviderClass || !w.Policy.Select(ref, snapshot.Ignore, snapshot.Match, true, n.Rules.AutoAll).Follows() {
 		return "", false
 	}
-	whole := source.Scope{Ref: ref, Usages: []source.Usage{{Ref: ref, Via: source.ViaNamed}}}
-	return n.Sealer.Mark([]source.Use{{Scope: whole, Snapshot: snapshot}}, "nudge")[:targetLength], true
+	whole := source.SourceUsages{Ref: ref, Usages: []source.Usage{{Ref: ref, Via: source.ViaNamed}}}
+	return n.Digester.ConfigHash([]source.SourceState{{Usages: whole, Snapshot: snapshot}}, "nudge")[:targetLength], true
 }

@@ -41,8 +41,8 @@ func TestEachKindIsRolledOncePerChange(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				var about []corev1.ObjectReference
-				w := newTown(t, func(o *reconcile.Options) {
-					o.Tell = func(reference *corev1.ObjectReference, _, _, _ string) { about = append(about, *reference) }
+				w := newFakeCluster(t, func(o *reconcile.Options) {
+					o.Emit = func(reference *corev1.ObjectReference, _, _, _ string) { about = append(about, *reference) }
 				})
 				w.apply(objtest.ConfigMap("a", "k", "0"), object(t, kind))
 				w.lead()

@@ -19,10 +19,10 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"inpod.dev/inpod/controller/internal/compat"
 	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/controller/internal/observe"
 	"inpod.dev/inpod/controller/internal/reconcile"
+	"inpod.dev/inpod/controller/internal/reloader"
 	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/objtest"
 	"inpod.dev/inpod/internal/source"
@@ -35,14 +35,14 @@ const (
 	grace     = 3 * time.Second
 )
 
-// town is a cluster as the loop sees it: it is the loop's World and its Writer. What is written appears in the picture
-// after the lag, as through a watch.
-type town struct {
-	t      *testing.T
-	loop   *reconcile.Loop
-	queue  *reconcile.Queue
-	sealer source.Sealer
-	log    *bytes.Buffer // read it when the loop has stopped
+// fakeCluster is a cluster as the loop sees it: it is the loop's Cache and its Writer. What is written appears in the
+// cache after the lag, as through a watch.
+type fakeCluster struct {
+	t        *testing.T
+	loop     *reconcile.Loop
+	queue    *reconcile.Queue
+	digester source.Digester
+	log      *bytes.Buffer // read it when the loop has stopped
 
 	registry *prometheus.Registry
 	start    time.Time
@@ -67,7 +67,7 @@ type town struct {
 
 // written is one write.
 type written struct {
-	at      time.Duration // since the town was made
+	at      time.Duration // since the cluster was made
 	name    string
 	rollout bool
 	reason  decide.Reason
@@ -91,15 +91,15 @@ func kinds() workload.Table {
 	return workload.Kinds().With(workload.Rollout()).With(workload.DeploymentConfig()).With(taken)
 }
 
-// newTown makes a town and its loop, which does not run yet.
-func newTown(t *testing.T, change ...func(*reconcile.Options)) *town {
+// newFakeCluster makes a cluster and its loop, which does not run yet.
+func newFakeCluster(t *testing.T, change ...func(*reconcile.Options)) *fakeCluster {
 	t.Helper()
-	sealer, err := source.NewSealer(bytes.Repeat([]byte{7}, 32))
+	digester, err := source.NewDigester(bytes.Repeat([]byte{7}, 32))
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &town{
-		t: t, sealer: sealer, log: &bytes.Buffer{}, registry: prometheus.NewRegistry(),
+	w := &fakeCluster{
+		t: t, digester: digester, log: &bytes.Buffer{}, registry: prometheus.NewRegistry(),
 		start: time.Now(), version: 1, workloads: map[workload.Key]observe.Workload{}, sources: map[source.Ref]*source.Snapshot{},
 		tries: map[string]int{}, decide: decide.Decide,
 	}
@@ -107,30 +107,30 @@ func newTown(t *testing.T, change ...func(*reconcile.Options)) *town {
 	return w
 }
 
-// again replaces the loop, as a restart does.
-func (w *town) again(change ...func(*reconcile.Options)) *town {
+// restart replaces the loop, as a restart does.
+func (w *fakeCluster) restart(change ...func(*reconcile.Options)) *fakeCluster {
 	w.registry = prometheus.NewRegistry()
 	loop, queue := w.newLoop(change...)
 	w.set(func() { w.loop, w.queue = loop, queue })
 	return w
 }
 
-func (w *town) newLoop(change ...func(*reconcile.Options)) (*reconcile.Loop, *reconcile.Queue) {
+func (w *fakeCluster) newLoop(change ...func(*reconcile.Options)) (*reconcile.Loop, *reconcile.Queue) {
 	options := reconcile.Options{
-		World: w, Sources: w, Writer: w, Kinds: kinds(), Sealer: w.sealer, Rules: decide.Options{OnCreate: true, OnDelete: true},
+		Cache: w, Sources: w, Writer: w, Kinds: kinds(), Digester: w.digester, Rules: decide.Options{OnCreate: true, OnDelete: true},
 		Decide: func(in decide.Input) decide.Decision {
 			w.mu.Lock()
 			f := w.decide
 			w.mu.Unlock()
 			return f(in)
 		},
-		Queue: reconcile.NewQueue(reconcile.QueueOptions{Settle: settle, SettleMax: settleMax}), Keys: annotation.DefaultKeys(), Workers: 4, AdoptionRate: 1000, Grace: grace, Limits: reconcile.Limits{Timeout: 10 * time.Minute},
-		Tell: func(about *corev1.ObjectReference, kind, reason, message string) {
+		Queue: reconcile.NewQueue(reconcile.QueueOptions{Settle: settle, SettleMax: settleMax}), Keys: annotation.DefaultKeys(), Workers: 4, BaselineRate: 1000, Grace: grace, Limits: reconcile.Limits{Timeout: 10 * time.Minute},
+		Emit: func(about *corev1.ObjectReference, kind, reason, message string) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.events = append(w.events, fmt.Sprintf("%s %s %s: %s", kind, reason, about.Name, message))
 		},
-		Log: slog.New(slog.NewTextHandler(w.log, nil)), Registerer: w.registry, Compat: compat.New(w.registry, false),
+		Log: slog.New(slog.NewTextHandler(w.log, nil)), Registerer: w.registry, Compat: reloader.New(w.registry, false),
 	}
 	for _, f := range change {
 		f(&options)
@@ -139,7 +139,7 @@ func (w *town) newLoop(change ...func(*reconcile.Options)) (*reconcile.Loop, *re
 }
 
 // lead lets the loop run until stop is called.
-func (w *town) lead() (stop func()) {
+func (w *fakeCluster) lead() (stop func()) {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { w.loop.Run(ctx) })
@@ -149,7 +149,7 @@ func (w *town) lead() (stop func()) {
 }
 
 // apply creates or changes a workload.
-func (w *town) apply(objects ...metav1.Object) {
+func (w *fakeCluster) apply(objects ...metav1.Object) {
 	w.t.Helper()
 	for _, object := range objects {
 		switch typed := object.(type) {
@@ -163,7 +163,7 @@ func (w *town) apply(objects ...metav1.Object) {
 	}
 }
 
-func (w *town) applyWorkload(object metav1.Object) {
+func (w *fakeCluster) applyWorkload(object metav1.Object) {
 	w.t.Helper()
 	name := strings.TrimPrefix(fmt.Sprintf("%T", object), "*v1.")
 	if raw, ok := object.(*unstructured.Unstructured); ok {
@@ -184,7 +184,7 @@ func (w *town) applyWorkload(object metav1.Object) {
 	w.version++
 	view.Version, view.Rolling = w.version, false // objects of tests have no status
 	if before, ok := w.workloads[view.Key]; ok {
-		for _, own := range []string{annotation.Observed, annotation.Notified, annotation.DefaultKeys().PausedAt} {
+		for _, own := range []string{annotation.Baseline, annotation.Notified, annotation.DefaultKeys().PausedAt} {
 			if text, has := before.View.Annotations[own]; has && view.Annotations[own] == "" {
 				view.Annotations = with(view.Annotations, own, text)
 			}
@@ -200,8 +200,8 @@ func (w *town) applyWorkload(object metav1.Object) {
 	w.wake(view.Key, observe.WorkloadChanged)
 }
 
-func (w *town) put(snapshot source.Snapshot, annotations map[string]string) {
-	snapshot.Ignore, snapshot.Match = annotation.DefaultKeys().Marks(annotations)
+func (w *fakeCluster) put(snapshot source.Snapshot, annotations map[string]string) {
+	snapshot.Ignore, snapshot.Match = annotation.DefaultKeys().ReadSourceAnnotations(annotations)
 	w.mu.Lock()
 	w.version++
 	snapshot.Changed = source.Moment{Version: w.version, Time: time.Now()}
@@ -214,14 +214,14 @@ func (w *town) put(snapshot source.Snapshot, annotations map[string]string) {
 }
 
 // remove deletes a source, or a workload by its key.
-func (w *town) remove(ref source.Ref) {
+func (w *fakeCluster) remove(ref source.Ref) {
 	w.mu.Lock()
 	delete(w.sources, ref)
 	w.mu.Unlock()
 	w.notify(ref)
 }
 
-func (w *town) removeWorkload(name string) {
+func (w *fakeCluster) removeWorkload(name string) {
 	key := deployment(name)
 	w.mu.Lock()
 	delete(w.workloads, key)
@@ -230,15 +230,15 @@ func (w *town) removeWorkload(name string) {
 }
 
 // wake notifies the loop that there is now.
-func (w *town) wake(key workload.Key, change observe.Change) {
+func (w *fakeCluster) wake(key workload.Key, change observe.Change) {
 	w.mu.Lock()
 	queue := w.queue
 	w.mu.Unlock()
 	queue.Enqueue(key, change)
 }
 
-// notify tells the loop of a source, as the index does.
-func (w *town) notify(ref source.Ref) {
+// notify enqueues the workloads of a source, as the index does.
+func (w *fakeCluster) notify(ref source.Ref) {
 	w.mu.Lock()
 	var keys []workload.Key
 	for key, other := range w.workloads {
@@ -252,15 +252,15 @@ func (w *town) notify(ref source.Ref) {
 	}
 }
 
-// Workload implements [reconcile.World], as do the three methods below.
-func (w *town) Workload(key workload.Key) (observe.Workload, bool) {
+// Workload implements [reconcile.Cache], as do the three methods below.
+func (w *fakeCluster) Workload(key workload.Key) (observe.Workload, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	found, ok := w.workloads[key]
 	return found, ok
 }
 
-func (w *town) Workloads() []workload.Key {
+func (w *fakeCluster) Workloads() []workload.Key {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var keys []workload.Key
@@ -270,24 +270,24 @@ func (w *town) Workloads() []workload.Key {
 	return keys
 }
 
-func (w *town) Source(ref source.Ref) *source.Snapshot {
+func (w *fakeCluster) Source(ref source.Ref) *source.Snapshot {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.sources[ref]
 }
 
-// Unseen implements [reconcile.World].
-func (w *town) Unseen(source.Kind) bool { return false }
+// Unseen implements [reconcile.Cache].
+func (w *fakeCluster) Unseen(source.Kind) bool { return false }
 
-// Unsteady implements [reconcile.World].
-func (w *town) Unsteady(string) time.Duration {
+// StaleFor implements [reconcile.Cache].
+func (w *fakeCluster) StaleFor(string) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.unsteady
 }
 
-// Sources implements [reconcile.World].
-func (w *town) Sources(kind source.Kind, namespace string) []source.Ref {
+// Sources implements [reconcile.Cache].
+func (w *fakeCluster) Sources(kind source.Kind, namespace string) []source.Ref {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var refs []source.Ref
@@ -301,14 +301,14 @@ func (w *town) Sources(kind source.Kind, namespace string) []source.Ref {
 }
 
 // Mistakes implements [reconcile.Sources].
-func (w *town) Mistakes() []observe.Mistake {
+func (w *fakeCluster) Mistakes() []observe.Mistake {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.mistakes)
 }
 
-// Dependents implements [reconcile.Sources].
-func (w *town) Dependents(ref source.Ref) []workload.Key {
+// WorkloadsUsing implements [reconcile.Sources].
+func (w *fakeCluster) WorkloadsUsing(ref source.Ref) []workload.Key {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var keys []workload.Key
@@ -321,7 +321,7 @@ func (w *town) Dependents(ref source.Ref) []workload.Key {
 }
 
 // Carries implements [reconcile.Sources].
-func (w *town) Carries(namespace, key string) bool {
+func (w *fakeCluster) Carries(namespace, key string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for at, one := range w.workloads {
@@ -333,26 +333,26 @@ func (w *town) Carries(namespace, key string) bool {
 }
 
 // Rollout implements [reconcile.Writer].
-func (w *town) Rollout(ctx context.Context, view workload.View, d decide.Decision, now time.Time) (uint64, error) {
+func (w *fakeCluster) Rollout(ctx context.Context, view workload.View, d decide.Decision, now time.Time) (uint64, error) {
 	done := written{rollout: true, reason: d.Reason}
 	if d.Pause {
 		done.pausedAt = now.UTC().Format(annotation.PausedAtLayout)
 	}
-	return w.write(ctx, view.Key, done, d.Baseline, d.Marks)
+	return w.write(ctx, view.Key, done, d.Baseline, d.ConfigHashes)
 }
 
 // Record implements [reconcile.Writer].
-func (w *town) Record(ctx context.Context, view workload.View, baseline source.Baseline) (uint64, error) {
+func (w *fakeCluster) Record(ctx context.Context, view workload.View, baseline source.Baseline) (uint64, error) {
 	return w.write(ctx, view.Key, written{}, baseline, nil)
 }
 
-// Note implements [reconcile.Writer].
-func (w *town) Note(_ context.Context, view workload.View, key, content string) (uint64, error) {
+// RecordNotified implements [reconcile.Writer].
+func (w *fakeCluster) RecordNotified(_ context.Context, view workload.View, key, content string) (uint64, error) {
 	return w.touch(view.Key, func(v *workload.View) { v.Annotations = with(v.Annotations, key, content) }), nil
 }
 
 // Resume implements [reconcile.Writer].
-func (w *town) Resume(_ context.Context, view workload.View) (uint64, error) {
+func (w *fakeCluster) Resume(_ context.Context, view workload.View) (uint64, error) {
 	return w.touch(view.Key, func(v *workload.View) {
 		v.Paused = false
 		v.Annotations = with(v.Annotations, annotation.DefaultKeys().PausedAt, "")
@@ -360,12 +360,12 @@ func (w *town) Resume(_ context.Context, view workload.View) (uint64, error) {
 }
 
 // Recreate implements [reconcile.Writer].
-func (w *town) Recreate(context.Context, workload.View, decide.Decision) (bool, error) {
+func (w *fakeCluster) Recreate(context.Context, workload.View, decide.Decision) (bool, error) {
 	return true, nil
 }
 
-// touch changes a workload in the picture at once.
-func (w *town) touch(key workload.Key, change func(*workload.View)) uint64 {
+// touch changes a workload in the cache at once.
+func (w *fakeCluster) touch(key workload.Key, change func(*workload.View)) uint64 {
 	w.mu.Lock()
 	w.version++
 	next := w.workloads[key]
@@ -379,8 +379,8 @@ func (w *town) touch(key workload.Key, change func(*workload.View)) uint64 {
 	return version
 }
 
-func (w *town) write(ctx context.Context, key workload.Key, done written, baseline source.Baseline, marks []decide.Mark) (uint64, error) {
-	text, err := w.sealer.Encode(baseline)
+func (w *fakeCluster) write(ctx context.Context, key workload.Key, done written, baseline source.Baseline, hashes []decide.ConfigHash) (uint64, error) {
+	text, err := w.digester.Encode(baseline)
 	if err != nil {
 		return 0, err
 	}
@@ -395,12 +395,12 @@ func (w *town) write(ctx context.Context, key workload.Key, done written, baseli
 	if err != nil {
 		return 0, err
 	}
-	time.AfterFunc(lag, func() { w.deliver(key, version, text, marks, done.pausedAt) })
+	time.AfterFunc(lag, func() { w.deliver(key, version, text, hashes, done.pausedAt) })
 	return version, pass(ctx, answers)
 }
 
 // commit accepts or refuses a write.
-func (w *town) commit(key workload.Key, done written, text string) (version uint64, err error) {
+func (w *fakeCluster) commit(key workload.Key, done written, text string) (version uint64, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.tries[key.Name]++
@@ -428,8 +428,8 @@ func pass(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// deliver brings a write into the picture, as the watch does.
-func (w *town) deliver(key workload.Key, version uint64, text string, marks []decide.Mark, pausedAt string) {
+// deliver brings a write into the cache, as the watch does.
+func (w *fakeCluster) deliver(key workload.Key, version uint64, text string, hashes []decide.ConfigHash, pausedAt string) {
 	w.mu.Lock()
 	next, ok := w.workloads[key]
 	if !ok || next.View.Version > version {
@@ -438,18 +438,18 @@ func (w *town) deliver(key workload.Key, version uint64, text string, marks []de
 	}
 	before := next.View
 	next.View.Version = version
-	next.View.Annotations = with(next.View.Annotations, annotation.Observed, text)
+	next.View.Annotations = with(next.View.Annotations, annotation.Baseline, text)
 	if pausedAt != "" {
 		next.View.Annotations = with(next.View.Annotations, annotation.DefaultKeys().PausedAt, pausedAt)
 	}
 	next.Policy, next.Problems = annotation.Read(annotation.DefaultKeys(), next.View.Annotations, next.View.TemplateAnnotations)
 	rolls := w.rolls[key.Name]
-	if len(marks) > 0 {
+	if len(hashes) > 0 {
 		next.View.Rolling = rolls != 0
-		next.View.Template = sha256.Sum256([]byte(fmt.Sprint(marks)))
+		next.View.Template = sha256.Sum256([]byte(fmt.Sprint(hashes)))
 		next.View.TemplateChanged = source.Moment{Version: version, Time: time.Now()}
-		for _, mark := range marks {
-			next.View.Variables = with(next.View.Variables, mark.Container+"/"+mark.Variable, mark.Hash)
+		for _, hash := range hashes {
+			next.View.Variables = with(next.View.Variables, hash.Container+"/"+hash.Variable, hash.Hash)
 		}
 	}
 	w.workloads[key] = next
@@ -457,7 +457,7 @@ func (w *town) deliver(key workload.Key, version uint64, text string, marks []de
 	if !before.Same(next.View) {
 		w.wake(key, observe.WorkloadChanged)
 	}
-	if len(marks) > 0 && rolls > 0 {
+	if len(hashes) > 0 && rolls > 0 {
 		time.AfterFunc(rolls, func() { w.touch(key, func(v *workload.View) { v.Rolling = false }) })
 	}
 }
@@ -474,14 +474,14 @@ func with(m map[string]string, key, value string) map[string]string {
 }
 
 // wrote returns the writes so far.
-func (w *town) wrote() []written {
+func (w *fakeCluster) wrote() []written {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.writes)
 }
 
 // done returns what was written so far, such as "rolled web", in order.
-func (w *town) done() []string {
+func (w *fakeCluster) done() []string {
 	var all []string
 	for _, one := range w.wrote() {
 		all = append(all, one.String())
@@ -490,7 +490,7 @@ func (w *town) done() []string {
 }
 
 // rolled returns when a workload was rolled.
-func (w *town) rolled(name string) []time.Duration {
+func (w *fakeCluster) rolled(name string) []time.Duration {
 	var at []time.Duration
 	for _, one := range w.wrote() {
 		if one.rollout && one.name == name {
@@ -501,28 +501,28 @@ func (w *town) rolled(name string) []time.Duration {
 }
 
 // tried returns how often it was tried to write a workload.
-func (w *town) tried(name string) int {
+func (w *fakeCluster) tried(name string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.tries[name]
 }
 
-// told returns the events so far.
-func (w *town) told() []string {
+// reported returns the events so far.
+func (w *fakeCluster) reported() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.events)
 }
 
-// set changes how the town behaves.
-func (w *town) set(change func()) {
+// set changes how the cluster behaves.
+func (w *fakeCluster) set(change func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	change()
 }
 
 // metric is the value of a counter or gauge without labels.
-func (w *town) metric(name string) float64 {
+func (w *fakeCluster) metric(name string) float64 {
 	w.t.Helper()
 	families, err := w.registry.Gather()
 	if err != nil {

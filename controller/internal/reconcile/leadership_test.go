@@ -23,12 +23,12 @@ import (
 func TestAFollowerDoesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t)
+		w := newFakeCluster(t)
 		w.apply(objtest.ConfigMap("a", "k", "0"), auto("web", "a"))
 		w.apply(objtest.ConfigMap("a", "k", "1"))
 		time.Sleep(time.Hour)
-		if w.tried("web") > 0 || len(w.told()) > 0 {
-			t.Errorf("writes %v, events %q; want none", w.done(), w.told())
+		if w.tried("web") > 0 || len(w.reported()) > 0 {
+			t.Errorf("writes %v, events %q; want none", w.done(), w.reported())
 		}
 	})
 }
@@ -76,7 +76,7 @@ func TestAnotherLeaderInTheMiddleOfABurst(t *testing.T) {
 				w.apply(objtest.ConfigMap("a", "k", "1"))
 				time.Sleep(stopAt)
 				stop()
-				w.again()
+				w.restart()
 				time.Sleep(2 * time.Second) // until another one has the lease and its watches have caught up
 				w.lead()
 				time.Sleep(time.Hour)
@@ -106,14 +106,14 @@ func TestALeaderThatComesInTheMiddleOfEditsWaitsUntilTheySettle(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := newTown(t)
+				w := newFakeCluster(t)
 				w.apply(objtest.ConfigMap("a", "k", "0"), objtest.ConfigMap("named", "k", "0"),
 					objtest.Deployment("web", objtest.Annotation("reloader.stakater.com/auto", "true"),
 						objtest.Annotation("configmap.reloader.stakater.com/reload", "named"), objtest.EnvFrom(objtest.CM("a"))))
 				stop := w.lead()
 				time.Sleep(time.Minute)
 				stop()
-				w.again()
+				w.restart()
 				w.apply(objtest.ConfigMap(c.first, "k", "1"))
 				time.Sleep(c.before)
 				w.lead()
@@ -140,7 +140,7 @@ func TestStoppingWaitsForTheWriteUnderWay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := newTown(t)
+				w := newFakeCluster(t)
 				w.apply(objtest.ConfigMap("a", "k", "0"), auto("web", "a"))
 				stop := w.lead()
 				time.Sleep(time.Minute)
@@ -155,8 +155,8 @@ func TestStoppingWaitsForTheWriteUnderWay(t *testing.T) {
 				if diff := cmp.Diff(c.done, w.done()); diff != "" {
 					t.Errorf("writes (-want +got):\n%s", diff)
 				}
-				if c.done == nil && len(w.told()) > 0 {
-					t.Errorf("a write that was cut off at the end is told: %q", w.told())
+				if c.done == nil && len(w.reported()) > 0 {
+					t.Errorf("a write that was cut off at the end is reported: %q", w.reported())
 				}
 			})
 		})
@@ -191,16 +191,16 @@ func TestASecondTermBeginsWithNothing(t *testing.T) {
 		})
 		stop := w.lead()
 		time.Sleep(5 * time.Second)
-		if n := w.metric("inpod_adoptions_pending"); n == 0 {
+		if n := w.metric("inpod_baselines_pending"); n == 0 {
 			t.Fatal("nothing is pending in the first term")
 		}
 		stop()
-		if n := w.metric("inpod_adoptions_pending"); n != 0 {
+		if n := w.metric("inpod_baselines_pending"); n != 0 {
 			t.Errorf("%v are pending without a leader", n)
 		}
 		w.lead()
 		time.Sleep(time.Hour)
-		if n := w.metric("inpod_adoptions_pending"); n != 0 {
+		if n := w.metric("inpod_baselines_pending"); n != 0 {
 			t.Errorf("%v are pending in the end", n)
 		}
 		w.apply(objtest.ConfigMap("a", "k", "1"))
@@ -211,7 +211,7 @@ func TestASecondTermBeginsWithNothing(t *testing.T) {
 			}
 		}
 		if n := len(w.done()); n != 80 {
-			t.Errorf("%d writes, want 40 adoptions and 40 rollouts", n)
+			t.Errorf("%d writes, want 40 new baselines and 40 rollouts", n)
 		}
 	})
 }
@@ -220,7 +220,7 @@ func TestASecondTermBeginsWithNothing(t *testing.T) {
 func TestStoppingDoesNotWaitForRetries(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t)
+		w := newFakeCluster(t)
 		w.apply(objtest.ConfigMap("a", "k", "0"), auto("web", "a"))
 		w.set(func() { w.refuse = only("web", errors.New("away")) })
 		stop := w.lead()
@@ -233,7 +233,7 @@ func TestStoppingDoesNotWaitForRetries(t *testing.T) {
 	})
 }
 
-func TestAReloadInPlaceIsToldWhenEveryPodHasConfirmed(t *testing.T) {
+func TestAReloadInPlaceIsReportedWhenEveryPodHasConfirmed(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		verdict decide.Verdict
@@ -268,7 +268,7 @@ func TestAReloadInPlaceIsToldWhenEveryPodHasConfirmed(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				pods := &sidecars{}
-				w := newTown(t, func(o *reconcile.Options) { o.InPlace = pods })
+				w := newFakeCluster(t, func(o *reconcile.Options) { o.InPlace = pods })
 				w.apply(objtest.ConfigMap("a", "k", "0"), mounting("web", "a"))
 				w.lead()
 				time.Sleep(time.Minute)
@@ -284,7 +284,7 @@ func TestAReloadInPlaceIsToldWhenEveryPodHasConfirmed(t *testing.T) {
 				if diff := cmp.Diff(c.writes, w.done()); diff != "" {
 					t.Errorf("writes (-want +got):\n%s", diff)
 				}
-				if diff := cmp.Diff(c.events, w.told()); diff != "" {
+				if diff := cmp.Diff(c.events, w.reported()); diff != "" {
 					t.Errorf("events (-want +got):\n%s", diff)
 				}
 				if over := len(c.writes) > 0; over != (len(pods.pursued()) == 0) {
@@ -304,7 +304,7 @@ func TestThatNobodyCanBeAskedIsReportedOnce(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				pods := &sidecars{}
 				var alerts []string
-				w := newTown(t, func(o *reconcile.Options) {
+				w := newFakeCluster(t, func(o *reconcile.Options) {
 					o.InPlace = pods
 					o.Alert = func(m alert.Message) { alerts = append(alerts, m.Reason) }
 				})
@@ -319,8 +319,8 @@ func TestThatNobodyCanBeAskedIsReportedOnce(t *testing.T) {
 					w.queue.Enqueue(deployment("web"), "WorkloadChanged")
 					time.Sleep(time.Minute)
 				}
-				if n := len(w.told()); n != 1 || len(alerts) != 1 {
-					t.Errorf("%d events and %d alerts, want one of each:\n%s", n, len(alerts), strings.Join(w.told(), "\n"))
+				if n := len(w.reported()); n != 1 || len(alerts) != 1 {
+					t.Errorf("%d events and %d alerts, want one of each:\n%s", n, len(alerts), strings.Join(w.reported(), "\n"))
 				}
 				stop()
 				pods.forget()
@@ -331,7 +331,7 @@ func TestThatNobodyCanBeAskedIsReportedOnce(t *testing.T) {
 				}
 				w.queue.Enqueue(deployment("web"), "WorkloadChanged")
 				time.Sleep(time.Minute)
-				if n := len(w.told()); n != 2 {
+				if n := len(w.reported()); n != 2 {
 					t.Errorf("%d events after the next leader has come to the same, want 2", n)
 				}
 				pods.say(decide.Confirmed)
@@ -361,7 +361,7 @@ func TestABadReloadIsReportedOnceForEachContent(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				pods := &sidecars{}
 				var alerts []string
-				w := newTown(t, func(o *reconcile.Options) {
+				w := newFakeCluster(t, func(o *reconcile.Options) {
 					o.InPlace = pods
 					o.Alert = func(m alert.Message) { alerts = append(alerts, m.Reason) }
 				})
@@ -380,8 +380,8 @@ func TestABadReloadIsReportedOnceForEachContent(t *testing.T) {
 						w.queue.Enqueue(deployment("web"), "WorkloadChanged")
 						time.Sleep(time.Minute)
 					}
-					if n, want := len(w.told()), edit+1; n != want || len(alerts) != want {
-						t.Errorf("%d events and %d alerts after %d edits of the same key:\n%s", n, len(alerts), want, strings.Join(w.told(), "\n"))
+					if n, want := len(w.reported()), edit+1; n != want || len(alerts) != want {
+						t.Errorf("%d events and %d alerts after %d edits of the same key:\n%s", n, len(alerts), want, strings.Join(w.reported(), "\n"))
 					}
 				}
 			})
@@ -393,7 +393,7 @@ func TestAReloadEndsWithItsWorkload(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		pods := &sidecars{}
-		w := newTown(t, func(o *reconcile.Options) { o.InPlace = pods })
+		w := newFakeCluster(t, func(o *reconcile.Options) { o.InPlace = pods })
 		w.apply(objtest.ConfigMap("a", "k", "0"), mounting("web", "a"))
 		w.lead()
 		time.Sleep(time.Minute)
@@ -412,7 +412,7 @@ func TestAReloadEndsWhenTheEditIsTakenBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		pods := &sidecars{}
-		w := newTown(t, func(o *reconcile.Options) { o.InPlace = pods })
+		w := newFakeCluster(t, func(o *reconcile.Options) { o.InPlace = pods })
 		w.apply(objtest.ConfigMap("a", "k", "0"), mounting("web", "a"))
 		w.lead()
 		time.Sleep(time.Minute)
@@ -437,7 +437,7 @@ func TestAReloadEndsWhenTheEditIsTakenBack(t *testing.T) {
 func TestMetricsArePromLintClean(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := adopted(t, "web")
+		w := withBaseline(t, "web")
 		w.apply(objtest.ConfigMap("a", "k", "1"))
 		time.Sleep(time.Minute)
 		families, err := w.registry.Gather()

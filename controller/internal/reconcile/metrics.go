@@ -8,13 +8,13 @@ import (
 
 // metrics are those of the loop. Labels are closed sets.
 type metrics struct {
-	decisions *prometheus.CounterVec
-	rollouts  *prometheus.CounterVec
-	latency   prometheus.Histogram
-	reloads   *prometheus.CounterVec
-	adopted   prometheus.Counter
-	pending   prometheus.Gauge
-	panics    prometheus.Counter
+	decisions        *prometheus.CounterVec
+	rollouts         *prometheus.CounterVec
+	latency          prometheus.Histogram
+	reloads          *prometheus.CounterVec
+	baselinesCreated prometheus.Counter
+	pending          prometheus.Gauge
+	panics           prometheus.Counter
 
 	reloadLatency prometheus.Histogram
 }
@@ -41,17 +41,17 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 			Help:    "Time from the first change of a source until every pod has confirmed, the settle time included.",
 			Buckets: []float64{0.5, 1, 2, 2.5, 3, 5, 10, 20, 30, 60, 120, 300, 900},
 		}),
-		adopted: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "inpod_adoptions_total", Help: "Baselines that were recorded for workloads, or uses, seen for the first time.",
+		baselinesCreated: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "inpod_baselines_created_total", Help: "Baselines that were recorded for workloads, or uses, seen for the first time.",
 		}),
 		pending: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "inpod_adoptions_pending", Help: "Workloads whose baseline is in memory and waits to be recorded.",
+			Name: "inpod_baselines_pending", Help: "Workloads whose baseline is in memory and waits to be recorded.",
 		}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "inpod_panics_total", Help: "Faults in the handling of a workload that would have ended the program. Any is a bug.",
 		}),
 	}
-	registerer.MustRegister(m.decisions, m.rollouts, m.latency, m.adopted, m.pending, m.panics, m.reloads, m.reloadLatency)
+	registerer.MustRegister(m.decisions, m.rollouts, m.latency, m.baselinesCreated, m.pending, m.panics, m.reloads, m.reloadLatency)
 	return m
 }
 

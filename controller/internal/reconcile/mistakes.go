@@ -55,8 +55,8 @@ func wait(ctx context.Context, d time.Duration, or <-chan struct{}) bool {
 	}
 }
 
-// reportMistakes reports what was not reported, and forgets what is no mistake any more. It returns when to look again, 0 for not
-// before something changes.
+// reportMistakes reports what was not reported, and forgets what is no mistake any more. It returns when to reconcile
+// again, 0 for not before something changes.
 func (l *Loop) reportMistakes(reported map[string]bool, since map[string]time.Time, now time.Time) (again time.Duration) {
 	present := map[string]bool{}
 	burst := mistakesBurst
@@ -106,12 +106,12 @@ func (l *Loop) counts(mistake observe.Mistake, key string) bool {
 
 // isFollowed reports whether a workload follows a source, or asks for something of its own.
 func (l *Loop) isFollowed(ref source.Ref) bool {
-	snapshot := l.options.World.Source(ref)
+	snapshot := l.options.Cache.Source(ref)
 	if snapshot == nil {
 		return false
 	}
-	return slices.ContainsFunc(l.options.Sources.Dependents(ref), func(key workload.Key) bool {
-		w, exists := l.options.World.Workload(key)
+	return slices.ContainsFunc(l.options.Sources.WorkloadsUsing(ref), func(key workload.Key) bool {
+		w, exists := l.options.Cache.Workload(key)
 		return exists && w.Policy.Select(ref, snapshot.Ignore, snapshot.Match, true, l.options.Rules.AutoAll).Follows()
 	})
 }

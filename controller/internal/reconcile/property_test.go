@@ -21,7 +21,7 @@ import (
 // story is a random course of events, with what the pods of each workload have: a pod reads its sources when it starts, which
 // is when its template was written.
 type story struct {
-	*town
+	*fakeCluster
 
 	r       *rand.Rand
 	content map[string]string            // of the ConfigMaps
@@ -37,15 +37,15 @@ func TestEveryStoryEndsWell(t *testing.T) {
 	for seed := range uint64(200) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { tell(t, seed) })
+			synctest.Test(t, func(t *testing.T) { describeState(t, seed) })
 		})
 	}
 }
 
-func tell(t *testing.T, seed uint64) {
+func describeState(t *testing.T, seed uint64) {
 	t.Helper()
 	s := &story{
-		town: newTown(t), r: rand.New(rand.NewPCG(seed, 0)), content: map[string]string{}, uses: map[string][]string{},
+		fakeCluster: newFakeCluster(t), r: rand.New(rand.NewPCG(seed, 0)), content: map[string]string{}, uses: map[string][]string{},
 		pods: map[string]map[string]string{},
 	}
 	for _, name := range []string{"a", "b", "c"} {
@@ -112,9 +112,9 @@ func (s *story) step(n int) {
 	case 5:
 		s.set(func() { s.refuse = nil })
 	case 6:
-		// What could not be written goes with the leader. Where the content then comes back to what it was, nobody can tell
-		// any more that the pods have something else.
-		if s.metric("inpod_adoptions_pending") == 0 {
+		// What could not be written goes with the leader. Where the content then comes back to what it was, nobody can
+		// know any more that the pods have something else.
+		if s.metric("inpod_baselines_pending") == 0 {
 			s.restart()
 		}
 	case 7:
@@ -126,8 +126,8 @@ func (s *story) step(n int) {
 
 func (s *story) restart() {
 	s.stop()
-	time.Sleep(3 * time.Second) // what was written last is in the picture before the next one leads
-	s.again()
+	time.Sleep(3 * time.Second) // what was written last is in the cache before the next one leads
+	s.fakeCluster.restart()
 	s.stop = s.lead()
 }
 
@@ -137,7 +137,7 @@ func (s *story) edit(cm string) {
 	s.apply(objtest.ConfigMap(cm, "k", s.content[cm]))
 }
 
-// template edits the template of a workload, whose pods start anew.
+// template edits the template of a workload, whose pods start again.
 func (s *story) template(name string, n int) {
 	s.set(func() { s.start(name) })
 	parts := []objtest.Part{objtest.Annotation("reloader.stakater.com/auto", "true"), objtest.Var("N", strconv.Itoa(n))}
@@ -147,5 +147,5 @@ func (s *story) template(name string, n int) {
 	s.apply(metav1.Object(objtest.Deployment(name, parts...)))
 }
 
-// start gives the pods of a workload what is there now; the town's mutex is held.
+// start gives the pods of a workload what is there now; the cluster's mutex is held.
 func (s *story) start(name string) { s.pods[name] = maps.Clone(s.content) }

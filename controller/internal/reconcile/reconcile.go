@@ -3,7 +3,7 @@
 //
 //	Queue (settle; equal keys merge) ──► GATHER ──► decide ──► ACT ──► REPORT
 //	  ▲                                                            │
-//	  └──────────────── later: back-off, adoption ─────────────────┘
+//	  └──────────────── later: back-off, baseline ─────────────────┘
 //
 // Nothing is decided from an event: a key in the queue only means "look". An
 // error concerns one workload and is tried again for that workload alone.
@@ -23,24 +23,24 @@ import (
 	"k8s.io/client-go/util/workqueue"
 
 	"inpod.dev/inpod/controller/internal/alert"
-	"inpod.dev/inpod/controller/internal/compat"
 	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/controller/internal/observe"
+	"inpod.dev/inpod/controller/internal/reloader"
 	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/source"
 	"inpod.dev/inpod/internal/workload"
 )
 
-// adoptionBurst is how many baselines may be written at once before the adoption rate holds.
-const adoptionBurst = 10
+// baselineBurst is how many baselines may be written at once before the baseline rate holds.
+const baselineBurst = 10
 
-// World is what is known of the cluster: [observe.Observer].
-type World interface {
+// Cache is what is known of the cluster: [observe.Observer].
+type Cache interface {
 	Workload(key workload.Key) (observe.Workload, bool)
 	Workloads() []workload.Key
 	Snapshots
-	// Unsteady is how long to wait before anything is concluded, because only a part of the picture is current.
-	Unsteady(namespace string) time.Duration
+	// StaleFor is how long to wait before anything is concluded, because only a part of the cache is current.
+	StaleFor(namespace string) time.Duration
 }
 
 // Snapshots is what is known of the content of sources.
@@ -55,7 +55,7 @@ type Snapshots interface {
 type Sources interface {
 	// Mistakes are those that have keys that do not count, and Dependents the workloads that use or name a source.
 	Mistakes() []observe.Mistake
-	Dependents(ref source.Ref) []workload.Key
+	WorkloadsUsing(ref source.Ref) []workload.Key
 	// Carries reports whether something in a namespace has a key where it counts.
 	Carries(namespace, key string) bool
 }
@@ -64,30 +64,30 @@ type Sources interface {
 type Writer interface {
 	Rollout(ctx context.Context, view workload.View, decision decide.Decision, now time.Time) (uint64, error)
 	Record(ctx context.Context, view workload.View, baseline source.Baseline) (uint64, error)
-	Note(ctx context.Context, view workload.View, key, content string) (uint64, error)
+	RecordNotified(ctx context.Context, view workload.View, key, content string) (uint64, error)
 	Resume(ctx context.Context, view workload.View) (uint64, error)
-	// Recreate carries on with a Job that is made again, and tells whether nothing is left to do.
+	// Recreate carries on with a Job that is made again, and reports whether nothing is left to do.
 	Recreate(ctx context.Context, view workload.View, decision decide.Decision) (done bool, err error)
 }
 
 // InPlace sees reloads in the pods through: [inplace.Reloader].
 type InPlace interface {
 	State(view workload.View, asked bool, target string) decide.InPlace
-	Pursue(key workload.Key, target string, uses []source.Use, causes []decide.Cause, since time.Time)
-	Drop(key workload.Key)
+	StartReload(key workload.Key, target string, uses []source.SourceState, causes []decide.Cause, since time.Time)
+	CancelReload(key workload.Key)
 }
 
 // Options are what a [Loop] needs. All fields are required but InPlace and Alert.
 type Options struct {
-	World   World
+	Cache   Cache
 	Sources Sources
 	Writer  Writer
-	// Kinds are the kinds of workloads that there may be in the world.
+	// Kinds are the kinds of workloads that there may be in the cluster.
 	Kinds workload.Table
 	// InPlace is nil where reloads in the pods are switched off.
-	InPlace InPlace
-	Decide  func(decide.Input) decide.Decision // decide.Decide
-	Sealer  source.Sealer
+	InPlace  InPlace
+	Decide   func(decide.Input) decide.Decision // decide.Decide
+	Digester source.Digester
 	// Rules also say whether the writer calls a webhook instead of rolling.
 	Rules decide.Options
 
@@ -95,15 +95,15 @@ type Options struct {
 	Queue *Queue
 	// Workers is the number of workloads that are handled at the same time.
 	Workers int
-	// AdoptionRate is the number of baselines per second that are written for workloads without one.
-	AdoptionRate float64
+	// BaselineRate is the number of baselines per second that are written for workloads without one.
+	BaselineRate float64
 	// Limits are those on rollouts.
 	Limits Limits
 	// Grace is what a PATCH that is under way gets when this replica has to stop leading. The next leader may act after it.
 	Grace time.Duration
 
-	// Tell has an event written: [events.Writer.Tell]. It must not block.
-	Tell func(about *corev1.ObjectReference, kind, reason, message string)
+	// Emit has an event written: [events.Writer.Emit]. It must not block.
+	Emit func(about *corev1.ObjectReference, kind, reason, message string)
 	// State has an event written that says how things are: [events.Writer.State]. It must not block.
 	State func(about *corev1.ObjectReference, kind, reason, matter, message string)
 	// Keys are those of the annotations, for messages.
@@ -113,16 +113,16 @@ type Options struct {
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 	// Compat are Reloader's metrics.
-	Compat *compat.Metrics
+	Compat *reloader.Metrics
 }
 
 // Loop reconciles workloads while this replica leads.
 type Loop struct {
-	options Options
-	metrics *metrics
-	queue   *Queue
-	pace    *rate.Limiter
-	turns   *turns
+	options      Options
+	metrics      *metrics
+	queue        *Queue
+	baselineRate *rate.Limiter
+	limiter      *rolloutLimiter
 
 	mu     sync.Mutex
 	states map[workload.Key]*state
@@ -131,15 +131,15 @@ type Loop struct {
 // New returns a loop that does nothing until [Loop.Run].
 func New(options Options) *Loop {
 	return &Loop{
-		options: options,
-		metrics: newMetrics(options.Registerer),
-		queue:   options.Queue,
-		pace:    rate.NewLimiter(rate.Limit(options.AdoptionRate), adoptionBurst),
-		turns:   newTurns(options.Limits, options.Registerer),
+		options:      options,
+		metrics:      newMetrics(options.Registerer),
+		queue:        options.Queue,
+		baselineRate: rate.NewLimiter(rate.Limit(options.BaselineRate), baselineBurst),
+		limiter:      newRolloutLimiter(options.Limits, options.Registerer),
 	}
 }
 
-// Run looks at every workload once, and then at those that changes concern, until ctx ends. When it returns no write is
+// Run reconciles every workload once, and then those that changes concern, until ctx ends. When it returns no write is
 // under way. It may be called again.
 func (l *Loop) Run(ctx context.Context) {
 	queue := l.queue.start()
@@ -148,17 +148,17 @@ func (l *Loop) Run(ctx context.Context) {
 	l.mu.Unlock()
 	l.metrics.pending.Set(0)
 
-	keys := l.options.World.Workloads()
-	l.turns.reset(l.rolling(keys), time.Now())
-	l.options.Log.Info("looking at every workload", "workloads", len(keys))
+	keys := l.options.Cache.Workloads()
+	l.limiter.reset(l.rolling(keys), time.Now())
+	l.options.Log.Info("reconciling all workloads", "workloads", len(keys))
 	for _, key := range keys {
-		l.resettle(key, time.Now())
+		l.restoreSettle(key, time.Now())
 		l.queue.Enqueue(key, observe.WorkloadChanged)
 	}
 	var workers sync.WaitGroup
 	for range l.options.Workers {
 		workers.Go(func() {
-			for l.next(ctx, queue) {
+			for l.processNextItem(ctx, queue) {
 			}
 		})
 	}
@@ -169,12 +169,12 @@ func (l *Loop) Run(ctx context.Context) {
 	l.mu.Lock()
 	l.states = nil
 	l.mu.Unlock()
-	l.turns.reset(nil, time.Time{})
+	l.limiter.reset(nil, time.Time{})
 	l.metrics.pending.Set(0)
 }
 
-// next handles one workload; false means that the queue is shut down.
-func (l *Loop) next(ctx context.Context, queue workqueue.TypedRateLimitingInterface[workload.Key]) bool {
+// processNextItem handles one workload; false means that the queue is shut down.
+func (l *Loop) processNextItem(ctx context.Context, queue workqueue.TypedRateLimitingInterface[workload.Key]) bool {
 	key, shutdown := queue.Get()
 	if shutdown {
 		return false
@@ -183,10 +183,10 @@ func (l *Loop) next(ctx context.Context, queue workqueue.TypedRateLimitingInterf
 	if ctx.Err() != nil {
 		return true // the rest is for the next leader
 	}
-	after, err := l.survive(ctx, key)
+	after, err := l.reconcileSafely(ctx, key)
 	switch {
 	case err != nil:
-		l.queue.addAll(l.turns.give(key)) // the others need not wait for it
+		l.queue.addAll(l.limiter.Release(key)) // the others need not wait for it
 		l.queue.retry(key)
 	case after > 0:
 		queue.AddAfter(key, after) // what has failed before has not worked yet: its back-off goes on
@@ -196,27 +196,27 @@ func (l *Loop) next(ctx context.Context, queue workqueue.TypedRateLimitingInterf
 	return true
 }
 
-// survive handles one workload, and makes an error of a fault in the handling, so that it concerns this workload only.
-func (l *Loop) survive(ctx context.Context, key workload.Key) (after time.Duration, err error) {
+// reconcileSafely handles one workload, and makes an error of a fault in the handling, so that it concerns this workload only.
+func (l *Loop) reconcileSafely(ctx context.Context, key workload.Key) (after time.Duration, err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			err = fmt.Errorf("%s: panic: %v", key, fault)
 			l.metrics.panics.Inc()
-			l.options.Log.Error("a fault in inpod, please report it: this workload waits, the others go on",
+			l.options.Log.Error("recovered from panic, will retry this workload; please report it",
 				"workload", key, "panic", fault, "stack", string(debug.Stack()))
 		}
 	}()
-	return l.look(ctx, key)
+	return l.reconcile(ctx, key)
 }
 
-// look handles one workload. It returns when to look again, 0 for not before something changes.
-func (l *Loop) look(ctx context.Context, key workload.Key) (time.Duration, error) {
+// reconcile handles one workload. It returns when to reconcile again, 0 for not before something changes.
+func (l *Loop) reconcile(ctx context.Context, key workload.Key) (time.Duration, error) {
 	edited := l.queue.wasEdited(key)
-	w, exists := l.options.World.Workload(key)
+	w, exists := l.options.Cache.Workload(key)
 	if !exists {
 		l.drop(key)
 		l.forget(key)
-		l.queue.addAll(l.turns.gone(key))
+		l.queue.addAll(l.limiter.Forget(key))
 		return 0, nil
 	}
 	s := l.begin(key, w)
@@ -224,35 +224,35 @@ func (l *Loop) look(ctx context.Context, key workload.Key) (time.Duration, error
 	if settling > 0 && !edited {
 		return settling, nil // what a source is between two writes of one change is not concluded from
 	}
-	unsettled := max(settling, l.options.World.Unsteady(key.Namespace))
+	unsettled := max(settling, l.options.Cache.StaleFor(key.Namespace))
 	if s.stale(w, time.Now()) {
-		return soonest(unsettled, staleWait), nil // our own last write is not in the picture yet
+		return soonest(unsettled, staleWait), nil // our own last write is not cached yet
 	}
-	left, next := l.turns.seen(key, w.View.Rolling, time.Now())
+	left, next := l.limiter.seen(key, w.View.Rolling, time.Now())
 	l.queue.addAll(next)
 	after, err := l.decide(ctx, w, s, unsettled)
 	return soonest(after, left), err
 }
 
-// decide decides on one workload, acts and reports. It returns when to look again.
+// decide decides on one workload, acts and reports. It returns when to reconcile again.
 func (l *Loop) decide(ctx context.Context, w observe.Workload, s *state, unsettled time.Duration) (after time.Duration, err error) {
 	key := w.View.Key
 	in, persisted := l.gather(w, s)
 	if unsettled > 0 {
-		after, err := l.early(ctx, w, s, in, persisted, unsettled)
+		after, err := l.recordBeforeSettled(ctx, w, s, in, persisted, unsettled)
 		return soonest(after, unsettled), err
 	}
 	decision := l.options.Decide(in)
 	l.metrics.decided(decision)
 	began := time.Now()
-	defer func() { l.options.Compat.Looked(decision, err, time.Since(began)) }()
-	patience := l.patience(w, s, decision)
+	defer func() { l.options.Compat.Reconciled(decision, err, time.Since(began)) }()
+	patience := l.missingGrace(w, s, decision)
 	early := patience > 0
 	idle, until := l.idle(w, s, in, decision)
 	patience = soonest(patience, until)
 	l.report(w, s, decision, remarks{early: early, shared: s.overwritten(w, persisted), idle: idle})
 	if decision.Action != decide.Rollout {
-		l.queue.addAll(l.turns.give(key))
+		l.queue.addAll(l.limiter.Release(key))
 	}
 	switch decision.Action {
 	case decide.Rollout:
@@ -281,10 +281,10 @@ func (l *Loop) decide(ctx context.Context, w observe.Workload, s *state, unsettl
 	return soonest(after, decision.After, patience), err
 }
 
-// early looks at a workload whose sources have not settled. Nothing is rolled yet. But what its pods take up by an edit of
-// the template is noted at once: before the sources have settled they may have other content again, and nobody could tell
-// any more what the pods have.
-func (l *Loop) early(ctx context.Context, w observe.Workload, s *state, in decide.Input, persisted bool, unsettled time.Duration) (time.Duration, error) {
+// recordBeforeSettled handles a workload whose sources have not settled. Nothing is rolled yet. But what its pods take
+// up by an edit of the template is noted at once: before the sources have settled they may have other content again,
+// and nobody would know any more what the pods have.
+func (l *Loop) recordBeforeSettled(ctx context.Context, w observe.Workload, s *state, in decide.Input, persisted bool, unsettled time.Duration) (time.Duration, error) {
 	if settled := in.Now.Add(unsettled); in.NotBefore.Before(settled) {
 		in.NotBefore = settled
 	}
@@ -306,15 +306,15 @@ func soonest(waits ...time.Duration) time.Duration {
 	return least
 }
 
-// gather collects what a decision depends on. persisted tells that the workload carries a baseline.
+// gather collects what a decision depends on. persisted reports that the workload carries a baseline.
 func (l *Loop) gather(w observe.Workload, s *state) (in decide.Input, persisted bool) {
 	now := time.Now()
 	in = decide.Input{
-		Workload: w.View, Policy: w.Policy, Sealer: l.options.Sealer, Options: l.options.Rules,
+		Workload: w.View, Policy: w.Policy, Digester: l.options.Digester, Options: l.options.Rules,
 		Now: now, NotBefore: s.notBefore(now),
 	}
 	in.Baseline, persisted = l.baseline(w, s)
-	in.HasBaseline = persisted || s.provisional != nil
+	in.HasBaseline = persisted || s.pendingBaseline != nil
 	if w.View.Stray {
 		in.HasBaseline, in.Ask = s.stray != nil, s.stray == nil
 		if in.HasBaseline {
@@ -322,11 +322,11 @@ func (l *Loop) gather(w observe.Workload, s *state) (in decide.Input, persisted 
 		}
 	}
 	scopes := decide.Wanted(w.View, w.Policy, in.Baseline, func(kind source.Kind) []source.Ref {
-		return l.options.World.Sources(kind, w.View.Key.Namespace)
+		return l.options.Cache.Sources(kind, w.View.Key.Namespace)
 	})
 	for _, scope := range scopes {
-		snapshot := l.options.World.Source(scope.Ref)
-		in.Uses = append(in.Uses, source.Use{Scope: scope, Snapshot: snapshot, Unseen: in.Options.Unseen(scope.Ref.Kind, snapshot) || snapshot == nil && l.options.World.Unseen(scope.Ref.Kind)})
+		snapshot := l.options.Cache.Source(scope.Ref)
+		in.Uses = append(in.Uses, source.SourceState{Usages: scope, Snapshot: snapshot, Unseen: in.Options.Unseen(scope.Ref.Kind, snapshot) || snapshot == nil && l.options.Cache.Unseen(scope.Ref.Kind)})
 	}
 	if l.options.InPlace != nil {
 		in.InPlace = l.options.InPlace.State(w.View, w.Policy.Injected, l.target(in))

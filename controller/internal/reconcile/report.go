@@ -23,7 +23,7 @@ const (
 	EventReloaded          = "ReloadedInPlace"
 	EventWebhook           = "WebhookCalled"
 	EventResumed           = "Resumed"
-	EventShared            = "AnotherInstallation"
+	EventShared            = "ConflictingInstallation"
 	EventInvalidAnnotation = "InvalidAnnotation"
 	EventNeverRenewed      = "NeverRenewed"
 	EventNothingMatches    = "NothingMatches"
@@ -33,7 +33,7 @@ const (
 const maxMessage = 1024
 
 func (l *Loop) event(w observe.Workload, kind, reason, message string) {
-	l.options.Tell(l.about(w), kind, reason, bounded(message))
+	l.options.Emit(l.about(w), kind, reason, bounded(message))
 }
 
 // about is what the events of a workload are about.
@@ -61,28 +61,28 @@ func (l *Loop) stateOf(about *corev1.ObjectReference, kind, reason, message stri
 		l.options.State(about, kind, reason, message, bounded(message))
 		return
 	}
-	l.options.Tell(about, kind, reason, bounded(message))
+	l.options.Emit(about, kind, reason, bounded(message))
 }
 
 // remarks are what there is to say besides a decision.
 type remarks struct {
-	// early tells that the decision is early to tell, and is left for later.
+	// early reports whether it is too early to report the decision, which is left for later.
 	early bool
-	// shared tells that another installation follows the workload.
+	// shared reports whether another installation follows the workload.
 	shared bool
 	// idle is what the workload asks for and nothing matches.
 	idle []string
 }
 
-// report tells what the user should know of a decision before anything is done, each thing once.
+// report reports what the user should know of a decision before anything is done, each thing once.
 func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision, more remarks) {
-	told := map[string]bool{}
+	reported := map[string]bool{}
 	if decision.Action == decide.Reload {
-		maps.Copy(told, s.told) // what was said of this content may be heard again: it is tried again and again
+		maps.Copy(reported, s.reported) // what was said of this content may be heard again: it is tried again and again
 	}
 	first := func(reason, matter, message string) bool {
-		told[matter] = true
-		if s.told[matter] {
+		reported[matter] = true
+		if s.reported[matter] {
 			return false
 		}
 		l.options.Log.Warn("a workload needs attention", "workload", w.View.Key, "reason", reason, "message", message)
@@ -108,35 +108,35 @@ func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision, mo
 		state(EventNeverRenewed, message)
 	}
 	if more.shared {
-		warn(EventShared, EventShared, "Another installation of inpod follows this workload too and has replaced the annotation "+annotation.Observed+
+		warn(EventShared, EventShared, "Another installation of inpod follows this workload too and has replaced the annotation "+annotation.Baseline+
 			": both may roll it. Limit one of them, by namespaces or by annotation keys")
 	}
 	if decision.Warning && decision.Action == decide.None && !more.early {
 		matter := cmp.Or(decision.Matter, decision.Message)
-		if isReload(decision.Reason) && !s.told[matter] {
+		if isReload(decision.Reason) && !s.reported[matter] {
 			l.alert(w, decision, "reloaded in place", string(decision.Reason), decision.Message, false)
 		}
 		warn(string(decision.Reason), matter, decision.Message)
 	}
-	if decision.Reason.PutOff() && decision.Reason != decide.NotifyOnly {
-		l.tell(w, s, decision, told)
+	if decision.Reason.Deferred() && decision.Reason != decide.NotifyOnly {
+		l.reportOnce(w, s, decision, reported)
 	}
-	s.told = told
+	s.reported = reported
 	l.options.Log.Debug("decided", "workload", w.View.Key, "action", decision.Action, "reason", decision.Reason,
 		"causes", causesOf(decision))
 }
 
-// isReload tells of a warning that a reload did not work, or that nobody knows.
+// isReload reports whether a warning is about a reload that did not work, or whose result is not known.
 func isReload(reason decide.Reason) bool {
 	switch reason {
-	case decide.ReloadRejected, decide.RestartNeeded, decide.ReloadFailed, decide.ReplyUnknown, decide.OutOfReach:
+	case decide.ReloadRejected, decide.RestartNeeded, decide.ReloadFailed, decide.SidecarNotUnderstood, decide.SidecarUnreachable:
 		return true
 	default:
 		return false
 	}
 }
 
-// rolled tells that a rollout was accepted.
+// rolled reports whether a rollout was accepted.
 func (l *Loop) rolled(w observe.Workload, decision decide.Decision) {
 	said, reason := "rolled", EventRolled
 	if l.options.Rules.Webhook {
@@ -150,7 +150,7 @@ func (l *Loop) rolled(w observe.Workload, decision decide.Decision) {
 	if l.options.Rules.Webhook {
 		log.Info("handed over to the webhook")
 	} else {
-		log.Info("rolled")
+		log.Info("rollout started")
 	}
 	l.event(w, corev1.EventTypeNormal, reason, decision.Message)
 	l.alert(w, decision, said, reason, decision.Message, true)
@@ -161,7 +161,7 @@ func (l *Loop) refused(w observe.Workload, decision decide.Decision, err error) 
 	if decision.Action == decide.Rollout {
 		l.metrics.rolled(w.View.Key.Kind, decision.Reason, false)
 	}
-	l.options.Log.Warn("a write failed and will be tried again", "workload", w.View.Key, "action", decision.Action, "error", err)
+	l.options.Log.Warn("write failed, will retry", "workload", w.View.Key, "action", decision.Action, "error", err)
 	message := refusal(w.View, decision.Action, l.options.Rules.Webhook) + ": " + err.Error()
 	l.event(w, corev1.EventTypeWarning, EventFailed, message)
 	if decision.Action == decide.Rollout {
@@ -176,7 +176,7 @@ func refusal(view workload.View, action decide.Action, byWebhook bool) string {
 	case decide.Resume:
 		what = "The workload could not be resumed"
 	case decide.Recreate:
-		return fmt.Sprintf("Job %s could not be created again and will be tried again; Job %s keeps its manifest", view.Job.StandIn.Name, view.Key.Name)
+		return fmt.Sprintf("Job %s could not be created again and will be tried again; Job %s keeps its manifest", view.Job.Placeholder.Name, view.Key.Name)
 	case decide.None, decide.Reload:
 	case decide.Rollout:
 		what = "The rolling update could not be started"
@@ -187,7 +187,7 @@ func refusal(view workload.View, action decide.Action, byWebhook bool) string {
 	return what + " and will be tried again"
 }
 
-// alert tells people who do not look at events.
+// alert informs people who do not read events.
 func (l *Loop) alert(w observe.Workload, decision decide.Decision, action, reason, message string, success bool) {
 	if l.options.Alert == nil {
 		return

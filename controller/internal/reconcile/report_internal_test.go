@@ -11,7 +11,7 @@ func TestARefusalIsASentence(t *testing.T) {
 	t.Parallel()
 	view := workload.View{
 		Key: workload.Key{Kind: "Job", Namespace: "shop", Name: "import-0f3a"},
-		Job: &workload.Job{StandIn: &workload.StandIn{Name: "import"}},
+		Job: &workload.Job{Placeholder: &workload.Placeholder{Name: "import"}},
 	}
 	for name, tc := range map[string]struct {
 		action    decide.Action

@@ -14,10 +14,10 @@ import (
 	"inpod.dev/inpod/internal/objtest"
 )
 
-// adopted is a town with workloads that were adopted long ago, and a loop that runs.
-func adopted(t *testing.T, names ...string) *town {
+// withBaseline is a cluster with workloads that got a baseline long ago, and a loop that runs.
+func withBaseline(t *testing.T, names ...string) *fakeCluster {
 	t.Helper()
-	w := newTown(t)
+	w := newFakeCluster(t)
 	w.apply(objtest.ConfigMap("a", "k", "0"), objtest.ConfigMap("b", "k", "0"))
 	for _, name := range names {
 		w.apply(auto(name, "a", "b"))
@@ -25,7 +25,7 @@ func adopted(t *testing.T, names ...string) *town {
 	w.lead()
 	time.Sleep(time.Minute)
 	if n := len(w.done()); n != len(names) {
-		t.Fatalf("%d writes for the adoption of %d workloads: %v", n, len(names), w.done())
+		t.Fatalf("%d writes for the baselines of %d workloads: %v", n, len(names), w.done())
 	}
 	w.set(func() { w.writes, w.start = nil, time.Now() })
 	return w
@@ -34,7 +34,7 @@ func adopted(t *testing.T, names ...string) *town {
 func TestAChangeRollsOnceAfterTheSettleTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := adopted(t, "web")
+		w := withBaseline(t, "web")
 		w.apply(objtest.ConfigMap("a", "k", "1"))
 		time.Sleep(time.Hour)
 		if diff := cmp.Diff([]time.Duration{settle}, w.rolled("web")); diff != "" {
@@ -43,7 +43,7 @@ func TestAChangeRollsOnceAfterTheSettleTime(t *testing.T) {
 		if diff := cmp.Diff([]string{"rolled web"}, w.done()); diff != "" {
 			t.Errorf("writes (-want +got):\n%s", diff)
 		}
-		if diff := cmp.Diff([]string{"Normal Reloaded web: Rolling update started: ConfigMap a changed (k)"}, w.told()); diff != "" {
+		if diff := cmp.Diff([]string{"Normal Reloaded web: Rolling update started: ConfigMap a changed (k)"}, w.reported()); diff != "" {
 			t.Errorf("events (-want +got):\n%s", diff)
 		}
 	})
@@ -53,7 +53,7 @@ func TestAChangeRollsOnceAfterTheSettleTime(t *testing.T) {
 func TestWhatWasChangedTogetherIsOneRolloutAlsoAfterAnOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := adopted(t, "web")
+		w := withBaseline(t, "web")
 		w.set(func() { w.unsteady = time.Second })
 		w.apply(objtest.ConfigMap("a", "k", "1"))
 		time.Sleep(5 * time.Second)
@@ -75,7 +75,7 @@ func TestEditsInARowAreOneRollout(t *testing.T) {
 		"both at once":                       {[]time.Duration{0, 0}, []time.Duration{2 * time.Second}},
 		"the second one restarts the window": {[]time.Duration{0, 1500 * time.Millisecond}, []time.Duration{3500 * time.Millisecond}},
 		"the window is used up":              {[]time.Duration{0, 3 * time.Second}, []time.Duration{2 * time.Second, 5 * time.Second}},
-		"each time anew": {
+		"each time again": {
 			[]time.Duration{0, time.Hour, time.Hour + 1500*time.Millisecond},
 			[]time.Duration{2 * time.Second, time.Hour + 3500*time.Millisecond},
 		},
@@ -87,7 +87,7 @@ func TestEditsInARowAreOneRollout(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := adopted(t, "web")
+				w := withBaseline(t, "web")
 				for i, at := range c.edits {
 					time.Sleep(time.Until(w.start.Add(at)))
 					w.apply(objtest.ConfigMap([]string{"a", "b"}[i%2], "k", strconv.Itoa(i+1)))
@@ -105,7 +105,7 @@ func TestEditsInARowAreOneRollout(t *testing.T) {
 func TestAnEditOfTheWorkloadWaitsForTheSourcesToSettle(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := adopted(t, "web")
+		w := withBaseline(t, "web")
 		w.apply(objtest.ConfigMap("a", "k", "1"))
 		time.Sleep(time.Second)
 		w.apply(objtest.Deployment("web", objtest.Annotation("reloader.stakater.com/auto", "1"),
@@ -120,7 +120,7 @@ func TestAnEditOfTheWorkloadWaitsForTheSourcesToSettle(t *testing.T) {
 func TestATemplateThatWasEditedAfterTheSourceIsNotRolledAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := adopted(t, "web")
+		w := withBaseline(t, "web")
 		w.apply(objtest.ConfigMap("a", "k", "1"), objtest.Deployment("web", objtest.Annotation("reloader.stakater.com/auto", "true"),
 			objtest.EnvFrom(objtest.CM("a")), objtest.EnvFrom(objtest.CM("b")), objtest.Var("VERSION", "2")))
 		time.Sleep(time.Hour)
@@ -134,16 +134,16 @@ func TestATemplateThatWasEditedAfterTheSourceIsNotRolledAgain(t *testing.T) {
 func TestAUsageThatCameWithAnEditWhoseSourceChangedAtOnceIsRolled(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		apply func(*town, metav1.Object)
+		apply func(*fakeCluster, metav1.Object)
 		want  []string
 	}{
-		"edited after the template": {func(w *town, edited metav1.Object) {
+		"edited after the template": {func(w *fakeCluster, edited metav1.Object) {
 			w.apply(edited, objtest.ConfigMap("c", "k", "1"))
 		}, []string{"recorded web", "rolled web"}},
-		"edited before the template": {func(w *town, edited metav1.Object) {
+		"edited before the template": {func(w *fakeCluster, edited metav1.Object) {
 			w.apply(objtest.ConfigMap("c", "k", "1"), edited)
 		}, []string{"recorded web"}},
-		"made after the template": {func(w *town, edited metav1.Object) {
+		"made after the template": {func(w *fakeCluster, edited metav1.Object) {
 			w.remove(configMap("c"))
 			w.apply(edited, objtest.ConfigMap("c", "k", "1"))
 		}, []string{"recorded web"}},
@@ -151,7 +151,7 @@ func TestAUsageThatCameWithAnEditWhoseSourceChangedAtOnceIsRolled(t *testing.T) 
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := adopted(t, "web")
+				w := withBaseline(t, "web")
 				w.apply(objtest.ConfigMap("c", "k", "0"))
 				time.Sleep(time.Minute)
 				c.apply(w, auto("web", "a", "b", "c"))
@@ -171,7 +171,7 @@ func TestOneSourceRollsAllWhoUseIt(t *testing.T) {
 		for i := range 200 {
 			names = append(names, "web-"+strconv.Itoa(i))
 		}
-		w := adopted(t, names...)
+		w := withBaseline(t, names...)
 		w.apply(objtest.ConfigMap("a", "k", "1"))
 		time.Sleep(time.Hour)
 		got := w.done()
@@ -191,7 +191,7 @@ func TestOneSourceRollsAllWhoUseIt(t *testing.T) {
 func TestAChangeThatIsTakenBackRollsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := adopted(t, "web")
+		w := withBaseline(t, "web")
 		w.apply(objtest.ConfigMap("a", "k", "1"))
 		time.Sleep(time.Second)
 		w.apply(objtest.ConfigMap("a", "k", "0"))
@@ -229,7 +229,7 @@ func TestNothingIsConcludedBeforeSourcesHaveSettled(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := newTown(t, func(o *reconcile.Options) { o.Rules.OnCreate = false })
+				w := newFakeCluster(t, func(o *reconcile.Options) { o.Rules.OnCreate = false })
 				w.apply(append(tc.before, tc.web)...)
 				w.lead()
 				time.Sleep(time.Hour)
@@ -251,7 +251,7 @@ func TestNothingIsConcludedBeforeSourcesHaveSettled(t *testing.T) {
 func TestAChangeDuringAWriteIsSeenAfterIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := adopted(t, "web")
+		w := withBaseline(t, "web")
 		w.set(func() { w.answers = 5 * time.Second })
 		w.apply(objtest.ConfigMap("a", "k", "1"))
 		time.Sleep(settle + time.Second)
@@ -267,7 +267,7 @@ func TestAChangeDuringAWriteIsSeenAfterIt(t *testing.T) {
 func TestAChangeThatASlowWriteCarriesIsRecorded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := adopted(t, "web")
+		w := withBaseline(t, "web")
 		w.set(func() { w.takes = 5 * time.Second })
 		w.apply(objtest.ConfigMap("a", "k", "1"))
 		time.Sleep(settle + time.Second)
@@ -279,11 +279,11 @@ func TestAChangeThatASlowWriteCarriesIsRecorded(t *testing.T) {
 	})
 }
 
-// The picture shows our own write later than the answer to it: what is decided meanwhile would be decided again.
-func TestWhatIsNotInThePictureYetIsNotWrittenTwice(t *testing.T) {
+// The cache shows our own write later than the answer to it: what is decided meanwhile would be decided again.
+func TestWhatIsNotInTheCacheYetIsNotWrittenTwice(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := adopted(t, "web")
+		w := withBaseline(t, "web")
 		w.set(func() { w.lag = 7 * time.Second })
 		w.apply(objtest.ConfigMap("a", "k", "1"))
 		time.Sleep(settle + time.Second)
@@ -295,11 +295,11 @@ func TestWhatIsNotInThePictureYetIsNotWrittenTwice(t *testing.T) {
 	})
 }
 
-// A change that comes while our own write is not in the picture yet is handled when it is.
-func TestAChangeWhileThePictureIsBehindIsNotLost(t *testing.T) {
+// A change that comes while our own write is not cached yet is handled when it is.
+func TestAChangeWhileTheCacheIsBehindIsNotLost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := adopted(t, "web")
+		w := withBaseline(t, "web")
 		w.set(func() { w.lag = 7 * time.Second })
 		w.apply(objtest.ConfigMap("a", "k", "1"))
 		time.Sleep(settle + time.Second)
@@ -315,7 +315,7 @@ func TestAChangeWhileThePictureIsBehindIsNotLost(t *testing.T) {
 func TestALowerResourceVersionDoesNotStopAWorkloadForEver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := adopted(t, "web")
+		w := withBaseline(t, "web")
 		w.set(func() { w.version = 1_000_000 })
 		w.apply(objtest.ConfigMap("a", "k", "1"))
 		time.Sleep(time.Hour)
@@ -332,7 +332,7 @@ func TestALowerResourceVersionDoesNotStopAWorkloadForEver(t *testing.T) {
 func TestNothingIsDoneForAWorkloadThatIsGone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := adopted(t, "web")
+		w := withBaseline(t, "web")
 		w.apply(objtest.ConfigMap("a", "k", "1"))
 		w.removeWorkload("web")
 		time.Sleep(time.Hour)
@@ -345,7 +345,7 @@ func TestNothingIsDoneForAWorkloadThatIsGone(t *testing.T) {
 func TestASettleTimeOfZeroRollsAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, func(o *reconcile.Options) { o.Queue = reconcile.NewQueue(reconcile.QueueOptions{}) })
+		w := newFakeCluster(t, func(o *reconcile.Options) { o.Queue = reconcile.NewQueue(reconcile.QueueOptions{}) })
 		w.apply(objtest.ConfigMap("a", "k", "0"), auto("web", "a"))
 		w.lead()
 		time.Sleep(time.Minute)

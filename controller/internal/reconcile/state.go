@@ -11,9 +11,9 @@ import (
 	"inpod.dev/inpod/internal/workload"
 )
 
-// staleWait is how long to wait for the watch to deliver our own last write. It arrives by itself and brings the key back
-// into the queue; this is for a watch that has just broken. After staleMax the picture counts as it is: resource versions
-// go back when a cluster is restored from a backup.
+// staleWait is how long to wait for the watch to deliver our own last write. It arrives by itself and brings the key
+// back into the queue; this is for a watch that has just broken. After staleMax the cache counts as it is: resource
+// versions go back when a cluster is restored from a backup.
 const (
 	staleWait = 5 * time.Second
 	staleMax  = time.Minute
@@ -28,36 +28,37 @@ const (
 	calm         = 10 * time.Minute
 )
 
-// state is what a leader remembers of one workload. Losing it costs an adoption that starts anew, or a warning that is
-// told again; nothing that has to survive is here. A key is handled by one worker at a time.
+// state is what a leader remembers of one workload. Losing it costs a baseline that waits again, or a warning that is
+// reported again; nothing that has to survive is here. A key is handled by one worker at a time.
 type state struct {
 	uid types.UID
 
-	// provisional is a baseline that waits to be written, for its turn or because it could not be, and replaces the
+	// pendingBaseline is a baseline that waits to be written, for the rate or because it could not be, and replaces the
 	// annotation that it takes the place of.
-	provisional *source.Baseline
-	replaces    string
-	// stray is the baseline of pods of which the workload is not known, which no object could carry. Without it they are asked.
+	pendingBaseline *source.Baseline
+	pendingReplaces string
+	// stray is the baseline of pods whose workload is not known, which no object could carry. Without it they are
+	// asked.
 	stray *source.Baseline
-	// slot is its turn.
-	slot time.Time
+	// baselineAt is when its baseline may be written.
+	baselineAt time.Time
 	// written is the resource version of our own last write, and writtenAt its time.
 	written   uint64
 	writtenAt time.Time
-	// ours is the baseline in that write.
-	ours *source.Baseline
+	// lastWritten is the baseline in that write.
+	lastWritten *source.Baseline
 	// missing is since when a source is missing.
 	missing time.Time
-	// conflicts are the writes in a row that met another state than the one in the picture.
+	// conflicts are the writes in a row that met another state than the one in the cache.
 	conflicts int
 	// idle is since when what the workload asks for matches nothing.
 	idle map[string]time.Time
-	// told are the warnings that were told.
-	told map[string]bool
-	// notified is the content that was told of where nothing is to be done.
+	// reported are the warnings that were reported.
+	reported map[string]bool
+	// notified is the content that was reported where nothing is to be done.
 	notified string
 
-	// busy is what was told of a Job that has to wait.
+	// busy is what was reported of a Job that has to wait.
 	busy     string
 	rollouts int
 	rolledAt time.Time
@@ -73,10 +74,10 @@ func (l *Loop) state(key workload.Key) *state {
 	return s
 }
 
-// resettle makes a workload settle whose sources were changed right before this replica began to lead: whoever makes several
+// restoreSettle makes a workload settle whose sources were changed right before this replica began to lead: whoever makes several
 // changes may be in the middle of it, and the replica that saw the first ones is gone.
-func (l *Loop) resettle(key workload.Key, now time.Time) {
-	w, exists := l.options.World.Workload(key)
+func (l *Loop) restoreSettle(key workload.Key, now time.Time) {
+	w, exists := l.options.Cache.Workload(key)
 	if !exists {
 		return
 	}
@@ -88,7 +89,7 @@ func (l *Loop) resettle(key workload.Key, now time.Time) {
 		}
 	}
 	for _, ref := range refs {
-		snapshot := l.options.World.Source(ref)
+		snapshot := l.options.Cache.Source(ref)
 		if snapshot == nil || snapshot.Changed.Time.IsZero() {
 			continue
 		}
@@ -103,18 +104,19 @@ func (l *Loop) resettle(key workload.Key, now time.Time) {
 	}
 }
 
-// stale tells whether a workload is in the picture as it was before our own last write.
+// stale reports whether a workload is in the cache as it was before our own last write.
 func (s *state) stale(w observe.Workload, now time.Time) bool {
 	return w.View.Version != 0 && w.View.Version < s.written && now.Sub(s.writtenAt) < staleMax
 }
 
-// begin returns the state of a workload for one look. A workload that was deleted and made again starts from nothing.
+// begin returns the state of a workload for one reconciliation. A workload that was deleted and made again starts from
+// nothing.
 func (l *Loop) begin(key workload.Key, w observe.Workload) *state {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.state(key)
 	if s.uid != w.View.UID {
-		if s.provisional != nil {
+		if s.pendingBaseline != nil {
 			l.metrics.pending.Dec()
 		}
 		*s = state{uid: w.View.UID}
@@ -125,16 +127,16 @@ func (l *Loop) begin(key workload.Key, w observe.Workload) *state {
 func (l *Loop) forget(key workload.Key) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if s, ok := l.states[key]; ok && s.provisional != nil {
+	if s, ok := l.states[key]; ok && s.pendingBaseline != nil {
 		l.metrics.pending.Dec()
 	}
 	delete(l.states, key)
 	l.queue.forget(key)
 }
 
-// patience returns how long to wait before a missing source is told of: who applies several objects at once may just not
-// have come to it.
-func (l *Loop) patience(w observe.Workload, s *state, decision decide.Decision) time.Duration {
+// missingGrace returns how long to wait before a missing source is reported: a tool that applies several objects may
+// not have created it yet.
+func (l *Loop) missingGrace(w observe.Workload, s *state, decision decide.Decision) time.Duration {
 	if decision.Reason != decide.SourceMissing {
 		s.missing = time.Time{}
 		return 0

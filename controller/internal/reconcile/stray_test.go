@@ -17,8 +17,8 @@ import (
 	"inpod.dev/inpod/internal/workload"
 )
 
-// stray puts pods of which the workload is not known into the town, and returns their key.
-func (w *town) stray() workload.Key {
+// stray puts pods whose workload is not known into the cluster, and returns their key.
+func (w *fakeCluster) stray() workload.Key {
 	key := workload.Key{Kind: "ReplicaSet.apps", Namespace: objtest.Namespace, Name: "web"}
 	policy, _ := annotation.Read(annotation.DefaultKeys(), nil, nil)
 	policy.Injected = true
@@ -55,16 +55,16 @@ func TestPodsOfAnUnknownWorkloadAreReloadedAndReported(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				pods := &sidecars{verdict: tc.first}
-				w := newTown(t, func(o *reconcile.Options) { o.InPlace = pods })
+				w := newFakeCluster(t, func(o *reconcile.Options) { o.InPlace = pods })
 				w.apply(objtest.ConfigMap("a", "k", "0"))
 				time.Sleep(time.Hour)
 				key := w.stray()
 				w.lead()
 				time.Sleep(2 * settle)
-				w.wake(key, observe.WorkloadChanged) // as the campaign does when there is a verdict
+				w.wake(key, observe.WorkloadChanged) // as the reload task does when there is a verdict
 				time.Sleep(time.Minute)
-				if n := len(w.told()); n > 0 && tc.first != decide.Rejected {
-					t.Errorf("told of what is as it was: %q", w.told())
+				if n := len(w.reported()); n > 0 && tc.first != decide.Rejected {
+					t.Errorf("reported what is as it was: %q", w.reported())
 				}
 				pods.say(tc.then)
 				w.apply(objtest.ConfigMap("a", "k", "1"))
@@ -72,13 +72,13 @@ func TestPodsOfAnUnknownWorkloadAreReloadedAndReported(t *testing.T) {
 				time.Sleep(time.Minute)
 				w.wake(key, observe.WorkloadChanged)
 				time.Sleep(time.Minute)
-				if diff := cmp.Diff(tc.want, w.told()); diff != "" {
+				if diff := cmp.Diff(tc.want, w.reported()); diff != "" {
 					t.Errorf("events (-want +got):\n%s", diff)
 				}
 				if got := w.done(); len(got) > 0 {
 					t.Errorf("writes: %q", got)
 				}
-				if n := w.metric("inpod_adoptions_pending"); n != 0 {
+				if n := w.metric("inpod_baselines_pending"); n != 0 {
 					t.Errorf("%v are said to wait for their baseline", n)
 				}
 			})
@@ -91,7 +91,7 @@ func TestNothingIsWrittenOfPodsOfAnUnknownWorkload(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		pods := &sidecars{verdict: decide.Failed}
-		w := newTown(t, func(o *reconcile.Options) { o.InPlace, o.Rules.NotifyOnly = pods, true })
+		w := newFakeCluster(t, func(o *reconcile.Options) { o.InPlace, o.Rules.NotifyOnly = pods, true })
 		w.apply(objtest.ConfigMap("a", "k", "0"))
 		key := w.stray()
 		w.lead()

@@ -36,7 +36,7 @@ func only(name string, err error) func(workload.Key) error {
 func TestARefusalConcernsOneWorkload(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := adopted(t, "bad", "good")
+		w := withBaseline(t, "bad", "good")
 		w.set(func() {
 			w.refuse = only("bad", apierrors.NewForbidden(deployments, "bad", errors.New(`admission webhook "policy" denied the request`)))
 			w.tries = map[string]int{}
@@ -51,12 +51,12 @@ func TestARefusalConcernsOneWorkload(t *testing.T) {
 		if n := w.tried("bad"); n < 8 || n > 15 {
 			t.Errorf("%d attempts in 10 minutes", n)
 		}
-		told := slices.Compact(w.told())
+		reported := slices.Compact(w.reported())
 		want := `Warning ReloadFail bad: The rolling update could not be started and will be tried again: `
-		if !slices.ContainsFunc(told, func(e string) bool {
+		if !slices.ContainsFunc(reported, func(e string) bool {
 			return strings.HasPrefix(e, want) && strings.Contains(e, `admission webhook "policy" denied the request`)
 		}) {
-			t.Errorf("the refusal is not told: %q", told)
+			t.Errorf("the refusal is not reported: %q", reported)
 		}
 		w.set(func() { w.refuse = nil })
 		time.Sleep(2 * time.Minute)
@@ -67,7 +67,7 @@ func TestARefusalConcernsOneWorkload(t *testing.T) {
 }
 
 // What is written after a time of failures is the content of then, not of the first attempt.
-func TestARetryDecidesAnew(t *testing.T) {
+func TestARetryDecidesAgain(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		then string
@@ -80,7 +80,7 @@ func TestARetryDecidesAnew(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := adopted(t, "web")
+				w := withBaseline(t, "web")
 				w.set(func() { w.refuse = only("web", apierrors.NewInternalError(errors.New("away"))) })
 				w.apply(objtest.ConfigMap("a", "k", "1"))
 				time.Sleep(time.Minute)
@@ -95,18 +95,18 @@ func TestARetryDecidesAnew(t *testing.T) {
 	}
 }
 
-// A workload that keeps being refused does not start its back-off anew with each edit of a source.
+// A workload that keeps being refused does not start its back-off again with each edit of a source.
 func TestEditsDoNotResetTheBackOffOfAFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := adopted(t, "web")
+		w := withBaseline(t, "web")
 		w.set(func() { w.refuse = only("web", apierrors.NewInternalError(errors.New("away"))) })
 		w.apply(objtest.ConfigMap("a", "k", "1"))
 		time.Sleep(10 * time.Minute)
 		before := w.tried("web")
 		w.apply(objtest.ConfigMap("a", "k", "2"))
 		time.Sleep(time.Second)
-		w.apply(objtest.ConfigMap("a", "k", "3")) // the first look finds that it is too early
+		w.apply(objtest.ConfigMap("a", "k", "3")) // the first decision finds that it is too early
 		time.Sleep(time.Minute)
 		if more := w.tried("web") - before; more > 2 {
 			t.Errorf("%d attempts in the minute after an edit, although the last ten minutes of attempts failed", more)
@@ -115,18 +115,18 @@ func TestEditsDoNotResetTheBackOffOfAFailure(t *testing.T) {
 }
 
 // A workload that never is as the watch says would wait in silence.
-func TestConflictsWithoutEndAreTold(t *testing.T) {
+func TestConflictsWithoutEndAreReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := adopted(t, "web")
+		w := withBaseline(t, "web")
 		w.set(func() {
 			w.refuse = only("web", apierrors.NewConflict(deployments, "web", errors.New("it is never what it was")))
 		})
 		w.apply(objtest.ConfigMap("a", "k", "1"))
 		time.Sleep(5 * time.Minute)
 		const want = "Warning ReloadFail web: The rolling update could not be started and will be tried again: "
-		if !slices.ContainsFunc(w.told(), func(e string) bool { return strings.HasPrefix(e, want) && strings.Contains(e, "never what it was") }) {
-			t.Errorf("told %q", w.told())
+		if !slices.ContainsFunc(w.reported(), func(e string) bool { return strings.HasPrefix(e, want) && strings.Contains(e, "never what it was") }) {
+			t.Errorf("reported %q", w.reported())
 		}
 		w.set(func() { w.refuse = nil })
 		time.Sleep(5 * time.Minute)
@@ -136,10 +136,10 @@ func TestConflictsWithoutEndAreTold(t *testing.T) {
 	})
 }
 
-func TestAConflictIsTriedAgainAndNotTold(t *testing.T) {
+func TestAConflictIsRetriedAndNotReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := adopted(t, "web")
+		w := withBaseline(t, "web")
 		w.set(func() {
 			w.refuse = func(workload.Key) error {
 				w.refuse = nil
@@ -148,7 +148,7 @@ func TestAConflictIsTriedAgainAndNotTold(t *testing.T) {
 		})
 		w.apply(objtest.ConfigMap("a", "k", "1"))
 		time.Sleep(time.Minute)
-		if diff := cmp.Diff([]string{"Normal Reloaded web: Rolling update started: ConfigMap a changed (k)"}, w.told()); diff != "" {
+		if diff := cmp.Diff([]string{"Normal Reloaded web: Rolling update started: ConfigMap a changed (k)"}, w.reported()); diff != "" {
 			t.Errorf("events (-want +got):\n%s", diff)
 		}
 	})
@@ -157,12 +157,12 @@ func TestAConflictIsTriedAgainAndNotTold(t *testing.T) {
 func TestAWorkloadThatIsNotThereAnyMoreIsNotTriedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := adopted(t, "web")
+		w := withBaseline(t, "web")
 		w.set(func() { w.refuse, w.tries = only("web", apierrors.NewNotFound(deployments, "web")), map[string]int{} })
 		w.apply(objtest.ConfigMap("a", "k", "1"))
 		time.Sleep(time.Hour)
-		if n := w.tried("web"); n != 1 || len(w.told()) > 0 {
-			t.Errorf("%d attempts, events %q; want one and none", n, w.told())
+		if n := w.tried("web"); n != 1 || len(w.reported()) > 0 {
+			t.Errorf("%d attempts, events %q; want one and none", n, w.reported())
 		}
 	})
 }
@@ -170,7 +170,7 @@ func TestAWorkloadThatIsNotThereAnyMoreIsNotTriedAgain(t *testing.T) {
 func TestAPanicConcernsOneWorkload(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := adopted(t, "bad", "good")
+		w := withBaseline(t, "bad", "good")
 		w.set(func() {
 			w.decide = func(in decide.Input) decide.Decision {
 				if in.Workload.Key.Name == "bad" {
@@ -199,7 +199,7 @@ func TestAPanicConcernsOneWorkload(t *testing.T) {
 func TestAFlappingSourceIsRolledLessAndLess(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := adopted(t, "web", "calm")
+		w := withBaseline(t, "web", "calm")
 		w.apply(auto("calm", "b"))
 		stop := time.Now().Add(6 * time.Hour)
 		for i := 0; time.Now().Before(stop); i++ {
@@ -212,8 +212,8 @@ func TestAFlappingSourceIsRolledLessAndLess(t *testing.T) {
 		if n := len(w.rolled("calm")); n > 0 {
 			t.Errorf("%d rollouts of a workload that does not use the source", n)
 		}
-		if !slices.ContainsFunc(w.told(), func(e string) bool { return strings.HasPrefix(e, "Warning BackOff web: Rollout put off until") }) {
-			t.Errorf("the back-off is not told: %q", w.told())
+		if !slices.ContainsFunc(w.reported(), func(e string) bool { return strings.HasPrefix(e, "Warning BackOff web: Rollout delayed until") }) {
+			t.Errorf("the back-off is not reported: %q", w.reported())
 		}
 		// The last content is rolled when the time has come.
 		w.apply(objtest.ConfigMap("a", "k", "last"))
@@ -228,16 +228,16 @@ func TestAFlappingSourceIsRolledLessAndLess(t *testing.T) {
 			time.Sleep(settle)
 			synctest.Wait()
 			if n := len(w.rolled("web")); n != before+1+i {
-				t.Errorf("after an hour of calm change %d is still put off", i+1)
+				t.Errorf("after an hour of calm change %d is still deferred", i+1)
 			}
 		}
 	})
 }
 
-func TestWarningsAreToldOnce(t *testing.T) {
+func TestWarningsAreReportedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t)
+		w := newFakeCluster(t)
 		w.apply(objtest.ConfigMap("a", "k", "0"), objtest.Deployment("web", objtest.Annotation("reloader.stakater.com/auto", "maybe"),
 			objtest.Annotation("configmap.reloader.stakater.com/reload", "a,[")))
 		w.lead()
@@ -247,16 +247,16 @@ func TestWarningsAreToldOnce(t *testing.T) {
 			w.queue.Enqueue(deployment("web"), "SourceChanged")
 			time.Sleep(time.Minute)
 		}
-		told := w.told()
+		reported := w.reported()
 		for _, what := range []string{"auto", "reload: "} {
 			n := 0
-			for _, e := range told {
+			for _, e := range reported {
 				if strings.HasPrefix(e, "Warning InvalidAnnotation web") && strings.Contains(e, what) {
 					n++
 				}
 			}
 			if n != 1 {
-				t.Errorf("the problem of %s was told %d times, want once: %q", what, n, told)
+				t.Errorf("the problem of %s was reported %d times, want once: %q", what, n, reported)
 			}
 		}
 		if n := len(w.rolled("web")); n != 3 {
@@ -265,9 +265,9 @@ func TestWarningsAreToldOnce(t *testing.T) {
 	})
 }
 
-func TestAMissingSourceIsToldWhenItStaysAway(t *testing.T) {
+func TestAMissingSourceIsReportedWhenItStaysAway(t *testing.T) {
 	t.Parallel()
-	missing := "Warning SourceMissing web: Not rolled: new pods would need ConfigMap c, which does not exist. Create it, or mark its use as optional"
+	missing := "Warning SourceMissing web: Not rolled: new pods would need ConfigMap c, which does not exist. Create it, or set optional on its use"
 	for name, c := range map[string]struct {
 		after time.Duration
 		want  []string
@@ -278,12 +278,12 @@ func TestAMissingSourceIsToldWhenItStaysAway(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := adopted(t)
+				w := withBaseline(t)
 				w.apply(auto("web", "c"))
 				time.Sleep(c.after)
 				w.apply(objtest.ConfigMap("c", "k", "1"))
 				time.Sleep(time.Hour)
-				if diff := cmp.Diff(c.want, w.told()); diff != "" {
+				if diff := cmp.Diff(c.want, w.reported()); diff != "" {
 					t.Errorf("events (-want +got):\n%s", diff)
 				}
 				if diff := cmp.Diff([]string{"recorded web"}, w.done()); diff != "" {
@@ -298,7 +298,7 @@ func TestAMissingSourceIsToldWhenItStaysAway(t *testing.T) {
 func TestASourceThatComesBackRollsOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := adopted(t, "web")
+		w := withBaseline(t, "web")
 		w.remove(configMap("a"))
 		time.Sleep(time.Hour)
 		if got := w.done(); len(got) > 0 {
@@ -315,16 +315,16 @@ func TestASourceThatComesBackRollsOnce(t *testing.T) {
 func TestLongMessagesFitIntoAnEvent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := adopted(t, "web")
+		w := withBaseline(t, "web")
 		for i, long := range []string{strings.Repeat("ä", 2000), "x" + strings.Repeat("ä", 2000)} {
 			w.set(func() { w.events, w.refuse = nil, only("web", errors.New(long)) })
 			w.apply(objtest.ConfigMap("a", "k", string(rune('1'+i))))
 			time.Sleep(settle + time.Millisecond)
-			told := w.told()
-			if len(told) != 1 {
-				t.Fatalf("%d events, want 1", len(told))
+			reported := w.reported()
+			if len(reported) != 1 {
+				t.Fatalf("%d events, want 1", len(reported))
 			}
-			if _, message, _ := strings.Cut(told[0], "web: "); len(message) > 1024 || !strings.HasSuffix(message, "ä…") {
+			if _, message, _ := strings.Cut(reported[0], "web: "); len(message) > 1024 || !strings.HasSuffix(message, "ä…") {
 				t.Errorf("a message of %d bytes that ends with %q", len(message), message[len(message)-10:])
 			}
 		}
@@ -336,7 +336,7 @@ func TestAlerts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var got []string
-		w := newTown(t, func(o *reconcile.Options) {
+		w := newFakeCluster(t, func(o *reconcile.Options) {
 			o.Alert = func(m alert.Message) {
 				mu.Lock()
 				defer mu.Unlock()

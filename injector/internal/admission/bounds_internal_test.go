@@ -155,8 +155,8 @@ func FuzzElements(f *testing.F) {
 		if strings.Contains(text, "fieldsV1") {
 			return // what is below it is left out
 		}
-		if made, counted := membersOf(value), elements([]byte(text)); made > counted {
-			t.Errorf("%q has %d members and elements, counted %d", text, made, counted)
+		if created, counted := membersOf(value), elements([]byte(text)); created > counted {
+			t.Errorf("%q has %d members and elements, counted %d", text, created, counted)
 		}
 	})
 }

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"inpod.dev/inpod/internal/certs"
+	"inpod.dev/inpod/injector/internal/certs"
 )
 
 // serveTestCertificate has a certificate that signs itself served, by the way that cert-manager's comes.

@@ -14,7 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"inpod.dev/inpod/injector/internal/admission"
-	"inpod.dev/inpod/internal/certs"
+	"inpod.dev/inpod/injector/internal/certs"
 )
 
 // serveReviews runs a server on all loopback addresses until the test ends, and returns its port.

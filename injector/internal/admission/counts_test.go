@@ -25,7 +25,7 @@ func TestWhatIsCounted(t *testing.T) {
 		want[string(reason)] = 0
 	}
 	delete(want, string(inject.Injected))
-	want[string(inject.NotAsked)] = 1
+	want[string(inject.NotRequested)] = 1
 	if diff := cmp.Diff(want, w.counters(t, "inpod_injection_skips_total")); diff != "" {
 		t.Errorf("skips (-want +got):\n%s", diff)
 	}

@@ -204,7 +204,8 @@ func TestTheFirstListOfLimitsIsBounded(t *testing.T) {
 	})
 }
 
-// What is kept is bounded: a cluster with more of them than fit has namespaces of which nothing is known, and works as without.
+// What is kept is bounded: a cluster with more of them than fit has namespaces that are not known, and works as
+// without.
 func TestTooManyLimitsAreNotKnown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

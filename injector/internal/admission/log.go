@@ -15,12 +15,12 @@ const (
 	linesPerSecond = 1
 	linesAtOnce    = 20
 	timesDetails   = 50
-	// maxMessages bounds the messages that are told apart. They are constants, and fewer.
+	// maxMessages bounds the messages that are distinguished. They are constants, and fewer.
 	maxMessages = 64
 )
 
-// Limited returns a log of which callers can make only so much: each message has a limit of its own, so that nobody hides what
-// matters behind nonsense. A line says how many of its kind were left out before it.
+// Limited returns a log that callers can fill only so far: each message has a limit of its own, so that nobody hides
+// what matters behind nonsense. A line says how many of its kind were left out before it.
 func Limited(log *slog.Logger) *slog.Logger {
 	return slog.New(limitedHandler{log.Handler(), &lines{messages: newRows[string, *message](maxMessages)}})
 }

@@ -44,7 +44,8 @@ var errUnknown = errors.New("it did not exist a moment ago")
 // namespace, and a bound for all of them, whoever asks.
 type Namespaces struct {
 	client kubernetes.Interface
-	// news are questions about namespaces of which nothing is known, reads are those about others, and under has places for both.
+	// news are questions about namespaces that are not known, reads are those about others, and under has places for
+	// both.
 	news, reads *questions
 	under       *pool
 
@@ -132,7 +133,7 @@ func (n *Namespaces) ask(ctx context.Context, caller, name string, last defaults
 	if !budget.allow(share{caller: caller}, time.Now()) {
 		return nil, fmt.Errorf("%s asks about too many namespaces", caller)
 	}
-	// A place is waited for before others are told that somebody asks: nobody waits for the place of another caller.
+	// A place is waited for before others learn that somebody asks: nobody waits for the place of another caller.
 	done, err := n.under.take(ctx, caller, 1)
 	if err != nil {
 		return nil, err
@@ -209,7 +210,7 @@ func (n *Namespaces) last(name string) defaults {
 	return absent
 }
 
-// IsSystem tells the namespaces of Kubernetes itself.
+// IsSystem reports whether a namespace is Kubernetes' own.
 func IsSystem(namespace string) bool {
 	switch namespace {
 	case metav1.NamespaceSystem, metav1.NamespacePublic, "kube-node-lease":

@@ -28,7 +28,7 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 
 	"inpod.dev/inpod/injector/internal/admission"
-	"inpod.dev/inpod/internal/certs"
+	"inpod.dev/inpod/injector/internal/certs"
 )
 
 func namespace(annotations map[string]string) *corev1.Namespace {
@@ -96,7 +96,7 @@ func TestSystemNamespaces(t *testing.T) {
 	}
 }
 
-// A server that was told to stop answers on for as long as it is called, and is not ready meanwhile.
+// A server that was asked to stop answers on for as long as it is called, and is not ready meanwhile.
 func TestTheServerDrains(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	drain := 300 * time.Millisecond
@@ -318,7 +318,7 @@ func TestNamespacesAreNotReadWithoutABound(t *testing.T) {
 }
 
 // However many namespaces are made up, those that exist are remembered.
-func TestMadeUpNamespacesPushNobodyOut(t *testing.T) {
+func TestInventedNamespacesPushNobodyOut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		isAway := false

@@ -30,20 +30,20 @@ const (
 	// everyTry says that one try in so many goes without the sidecar where that was refused too: something else is the matter,
 	// and it may be over next time.
 	everyTry = 3
-	// forgotten is the time without a review after which an owner begins anew; controllers wait 1,000 s at most.
+	// forgotten is the time without a review after which an owner begins again; controllers wait 1,000 s at most.
 	forgotten = 20 * time.Minute
-	// lookEvery is how often an owner is looked at, at most.
-	lookEvery = time.Second
-	// lookTimeout leaves the API server time to wait for the answer.
-	lookTimeout = time.Second
+	// checkEvery is how often an owner is checked, at most.
+	checkEvery = time.Second
+	// checkTimeout leaves the API server time to wait for the answer.
+	checkTimeout = time.Second
 	// recent is how old an event may be, beyond the time of the attempt that it is about: clocks differ, and events have whole
 	// seconds.
 	recent = 3 * time.Second
 	// maxOwners bounds the owners that are remembered.
 	maxOwners = 4096
-	// looksPerSecond and looksAtOnce bound what one caller can make the API server be asked about owners; see questions.
-	looksPerSecond = 100
-	looksAtOnce    = 200
+	// checksPerSecond and checksAtOnce bound what one caller can make the API server be asked about owners; see questions.
+	checksPerSecond = 100
+	checksAtOnce    = 200
 	// longestUID, longestName and longestKind bound what is remembered of an owner. The API server makes UIDs of 36 characters, and
 	// takes no longer names and kinds.
 	longestUID  = 64
@@ -67,9 +67,10 @@ const failedCreate = "FailedCreate"
 //	ReplicaSet, ReplicationController   the condition ReplicaFailure, which their controller sets while a pod cannot be made
 //	any other owner                     the events FailedCreate about it since the last review
 //
-// What is remembered bounds these questions, and says for how long it has been so and what has helped. It is lost with the
-// process, which costs an attempt. It belongs to who asks, and to the owner by all of its names: a review that somebody else
-// posts, or that has the UID of one owner and the name of another, tells nothing of the owner that it names.
+// What is remembered bounds these questions, and says for how long it has been so and what has helped. It is lost with
+// the process, which costs an attempt. It belongs to who asks, and to the owner by all of its names: a review that
+// somebody else posts, or that has the UID of one owner and the name of another, says nothing about the owner that it
+// names.
 type Refusals struct {
 	client    kubernetes.Interface
 	questions *questions
@@ -90,7 +91,7 @@ type ownerKey struct {
 // NewRefusals returns one that has seen no review yet.
 func NewRefusals(client kubernetes.Interface) *Refusals {
 	return &Refusals{
-		client: client, questions: newQuestions(allowance{looksPerSecond, looksAtOnce}), under: newPool(places),
+		client: client, questions: newQuestions(allowance{checksPerSecond, checksAtOnce}), under: newPool(places),
 		owners: newRows[ownerKey, *attempts](maxOwners),
 	}
 }
@@ -102,7 +103,7 @@ var (
 
 // evidence is what the API server has of an owner whose pods are refused; its zero value for nothing.
 type evidence struct {
-	// since tells one row of refusals from another one.
+	// since distinguishes one row of refusals from another one.
 	since string
 	// text is what was said against the pods.
 	text string
@@ -112,12 +113,12 @@ type evidence struct {
 
 // attempts are the reviews of one owner.
 type attempts struct {
-	asked, looked time.Time
-	evidence      evidence
+	asked, checked time.Time
+	evidence       evidence
 	// seen is when the evidence was first seen.
 	seen time.Time
-	// began is when the try began that is under way, without tells that it goes without the sidecar, pods is how many there were
-	// then, and tries counts them.
+	// began is when the try began that is under way, without reports that it goes without the sidecar, pods is how many
+	// there were then, and tries counts them.
 	began   time.Time
 	without bool
 	pods    int32
@@ -127,14 +128,14 @@ type attempts struct {
 	why  string
 }
 
-// learn takes in what a look has shown.
+// learn takes in what a check has shown.
 func (a *attempts) learn(found evidence, now time.Time) {
-	a.looked = now
+	a.checked = now
 	if a.without && (found.since != a.evidence.since || found.pods > a.pods) {
 		a.rest, a.why = now.Add(resting), a.evidence.text
 	}
 	if found.since != a.evidence.since {
-		*a = attempts{asked: a.asked, looked: now, seen: now, rest: a.rest, why: a.why}
+		*a = attempts{asked: a.asked, checked: now, seen: now, rest: a.rest, why: a.why}
 	}
 	a.evidence = found
 }
@@ -158,8 +159,8 @@ func (a *attempts) try(now time.Time) string {
 }
 
 // Of returns what the API server has against the pods of the owner of a pod, where this one is better made without the
-// sidecar; "" else, also where nothing is known. The caller is who posted the review. hasLimits tells that quotas are known:
-// then the injection has made sure that the sidecar fits, and a quota that is exceeded is not its matter.
+// sidecar; "" else, also where nothing is known. The caller is who posted the review. hasLimits reports that quotas are
+// known: then the injection has made sure that the sidecar fits, and a quota that is exceeded is not its matter.
 func (r *Refusals) Of(ctx context.Context, caller, namespace string, pod *corev1.Pod, hasLimits bool) string {
 	owner, ok := ownerOf(caller, namespace, pod)
 	if !ok {
@@ -168,9 +169,9 @@ func (r *Refusals) Of(ctx context.Context, caller, namespace string, pod *corev1
 	previous, done := r.review(owner, time.Now())
 	if done != nil {
 		defer done()
-		ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+		ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 		defer cancel()
-		found, err := r.look(ctx, owner, previous)
+		found, err := r.check(ctx, owner, previous)
 		if err != nil {
 			return "" // nothing is known
 		}
@@ -200,8 +201,8 @@ func ownerOf(caller, namespace string, pod *corev1.Pod) (owner ownerKey, ok bool
 	return ownerKey{share{caller, namespace}, ref.APIVersion, ref.Kind, ref.Name, ref.UID}, true
 }
 
-// review notes that a pod of an owner is asked about. It returns when the last one was, and what is to be called after a look at
-// the owner; nil where it is not looked at.
+// review notes that a pod of an owner is asked about. It returns when the last one was, and what is to be called after
+// a check of the owner; nil where it is not checked.
 func (r *Refusals) review(owner ownerKey, now time.Time) (previous time.Time, done func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -211,13 +212,13 @@ func (r *Refusals) review(owner ownerKey, now time.Time) (previous time.Time, do
 		return time.Time{}, nil
 	}
 	previous, a.asked = a.asked, now
-	if now.Sub(a.looked) < lookEvery || !r.questions.allow(owner.share, now) {
+	if now.Sub(a.checked) < checkEvery || !r.questions.allow(owner.share, now) {
 		return previous, nil
 	}
 	if _, ok := r.under.try(owner.caller, 1); !ok {
 		return previous, nil
 	}
-	a.looked = now // who is asked about meanwhile does not look as well
+	a.checked = now // who is asked about meanwhile does not look as well
 	return previous, func() { r.under.give(owner.caller, 1) }
 }
 
@@ -229,8 +230,8 @@ func (r *Refusals) learn(owner ownerKey, found evidence, now time.Time) {
 	}
 }
 
-// look asks the API server about an owner. Where another object has its name, nothing is known.
-func (r *Refusals) look(ctx context.Context, owner ownerKey, since time.Time) (evidence, error) {
+// check asks the API server about an owner. Where another object has its name, nothing is known.
+func (r *Refusals) check(ctx context.Context, owner ownerKey, since time.Time) (evidence, error) {
 	var uid types.UID
 	var pods int32
 	var conditions []metav1.Condition

@@ -157,7 +157,7 @@ func until(d time.Duration, before, after func(bool) string) func(bool) string {
 	}
 }
 
-func TestAPodThatIsRefusedWithTheSidecarIsMadeWithoutIt(t *testing.T) {
+func TestAPodThatIsRefusedWithTheSidecarIsCreatedWithoutIt(t *testing.T) {
 	t.Parallel()
 	nothing := always("")
 	for name, tc := range map[string]struct {
@@ -201,7 +201,7 @@ func TestAPodThatIsRefusedWithTheSidecarIsMadeWithoutIt(t *testing.T) {
 }
 
 // What is refused either way is no reason to leave the sidecar out for good: most attempts are made with it.
-func TestMostAttemptsAreMadeWithTheSidecarWhereNothingHelps(t *testing.T) {
+func TestMostAttemptsHaveTheSidecarWhereNothingHelps(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		with, all := 0, 0
@@ -313,7 +313,7 @@ func TestForgedReviewsKeepNobodyFromBeingHelped(t *testing.T) {
 }
 
 // However many owners others make up, what is known of one stays.
-func TestMadeUpOwnersPushNobodyOut(t *testing.T) {
+func TestInventedOwnersPushNobodyOut(t *testing.T) {
 	t.Parallel()
 	for name, who := range map[string]struct{ caller, namespace string }{
 		"of another caller":              {"10.0.0.9", "shop"},

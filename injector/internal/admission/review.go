@@ -55,7 +55,7 @@ type Handler struct {
 	// Refused returns what the API server has against pods of the same owner with the sidecar, [Refusals.Of]; "" for nothing. A nil
 	// function knows nothing.
 	Refused func(ctx context.Context, caller, namespace string, pod *corev1.Pod, hasLimits bool) string
-	// Excluded tells namespaces whose pods are never touched.
+	// Excluded reports whether the pods of a namespace are never touched.
 	Excluded func(namespace string) bool
 	Metrics  *Metrics
 	Log      *slog.Logger

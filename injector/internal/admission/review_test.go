@@ -168,10 +168,10 @@ func TestWhoIsInjected(t *testing.T) {
 	}{
 		"a pod that asks":                       {path: admission.PathPods, pod: asks, wantPatch: true, wantReason: inject.Injected},
 		"a silent pod in a namespace that asks": {path: admission.PathNamespaces, pod: silent(), wantPatch: true, wantReason: inject.Injected},
-		"a silent pod in another namespace":     {path: admission.PathPods, pod: silent(), wantReason: inject.NotAsked},
+		"a silent pod in another namespace":     {path: admission.PathPods, pod: silent(), wantReason: inject.NotRequested},
 		"a pod of the system":                   {path: admission.PathPods, pod: asks, change: func(r *admissionv1.AdmissionRequest) { r.Namespace = "kube-system" }},
 		"a pod with a bad value gets the record": {
-			path: admission.PathPods, pod: strings.Replace(asks, "http://", "htp://", 1), wantPatch: true, wantReason: inject.BadAnnotation,
+			path: admission.PathPods, pod: strings.Replace(asks, "http://", "htp://", 1), wantPatch: true, wantReason: inject.InvalidAnnotation,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 // share says whose a row is: a caller's, for pods of a namespace.
 type share struct{ caller, namespace string }
 
-// rows remember things up to a size. When there is no room, the caller that has most gives up a row of the namespace of which it
-// has most: the one that was used longest ago. So whoever makes things up pushes out its own.
+// rows remember things up to a size. When there is no room, the caller that has most gives up a row of the namespace
+// for which it has most: the one that was used longest ago. So whoever makes things up pushes out its own.
 type rows[K comparable, V any] struct {
 	limit, size int
 	at          map[K]*list.Element

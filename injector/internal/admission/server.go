@@ -39,8 +39,8 @@ type Server struct {
 	Address string
 	TLS     *tls.Config
 	Handler http.Handler
-	// Drain is how long the server goes on after it was told to stop. Endpoints and API servers hear of the stop at the
-	// same time as it does, and until they have, they call.
+	// Drain is how long the server goes on after it was asked to stop. Endpoints and API servers hear of the stop at
+	// the same time as it does, and until they have, they call.
 	Drain time.Duration
 	Log   *slog.Logger
 

@@ -59,7 +59,7 @@ func TestChartHasEverySettingWithItsDefault(t *testing.T) {
 	}
 }
 
-// sameText tells whether a setting reads the same from two texts: 72h and 72h0m0s.
+// sameText reports whether a setting reads the same from two texts: 72h and 72h0m0s.
 func sameText(name, a, b string) bool {
 	read := func(text string) string {
 		var c Config

@@ -1,5 +1,5 @@
 // Package config decides what the injector was asked to do: it turns flags, environment and a configuration file into
-// one typed, validated [Config], or into an error that tells the user what to write instead.
+// one typed, validated [Config], or into an error that says what to write instead.
 //
 //	flag  >  environment  >  --config file  >  default
 //
@@ -15,8 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"inpod.dev/inpod/internal/annotation"
-	"inpod.dev/inpod/internal/confirm"
 	"inpod.dev/inpod/internal/logging"
+	"inpod.dev/inpod/internal/sidecarapi"
 )
 
 // NativeSidecars says whether native sidecars are used.
@@ -72,7 +72,7 @@ type Webhook struct {
 	ReadLimits       bool
 	LimitsNamespaces []string
 	OnRefusal        OnRefusal
-	Drain            time.Duration // how long it goes on after it was told to stop, until nobody calls any more
+	Drain            time.Duration // how long it goes on after it was asked to stop, until nobody calls any more
 }
 
 // Certificates says who issues the certificate of the webhook.
@@ -153,7 +153,7 @@ func Default() Config {
 		Sidecar: Sidecar{
 			PullPolicy: corev1.PullIfNotPresent, Native: NativeAuto,
 			CPURequest: resource.MustParse("5m"), MemoryRequest: resource.MustParse("16Mi"), MemoryLimit: resource.MustParse("64Mi"),
-			Capabilities: annotation.CapabilitiesAsNeeded, StatusPort: confirm.DefaultPort,
+			Capabilities: annotation.CapabilitiesAsNeeded, StatusPort: sidecarapi.DefaultPort,
 		},
 		Election:        Election{LeaseName: "inpod-injector"},
 		Log:             Log{Format: logging.FormatText, Level: slog.LevelInfo},

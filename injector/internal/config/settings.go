@@ -57,7 +57,7 @@ func webhookTable(c *Config) []settings.Setting {
 		w.Setting("on-refusal", settings.OneOf(&c.Webhook.OnRefusal, "WHAT", nil, WithoutSidecar, Retry),
 			"what to do where the API server refuses pods with the sidecar: without-sidecar makes them without it; retry changes nothing"),
 		w.Setting("drain", settings.Duration(&c.Webhook.Drain), "how long to go on answering after the order to stop, until nobody calls any more"),
-		w.Setting("client-authority-file", settings.Text(&c.Clients.AuthorityFile, "FILE"), "refuse callers without a certificate of the authorities in this file, in PEM; the API server has to be told to show one"),
+		w.Setting("client-authority-file", settings.Text(&c.Clients.AuthorityFile, "FILE"), "refuse callers without a certificate of the authorities in this file, in PEM; the API server has to be configured to show one"),
 		w.Setting("client-names", settings.Names(&c.Clients.Names, "NAME,…"), "of these, only those whose certificate has one of these names, as common name or DNS name"),
 
 		s.Setting("certificate-secret", settings.Text(&c.Certificates.Secret, "NAME"), "Secret in the namespace of the injector with the authority and the certificate, which all replicas share"),

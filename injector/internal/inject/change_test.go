@@ -17,7 +17,7 @@ import (
 )
 
 // What the API server makes of the patch is what Apply says, whatever the pod has already.
-func TestThePatchMakesTheChange(t *testing.T) {
+func TestThePatchAppliesTheChange(t *testing.T) {
 	t.Parallel()
 	pods := examples(t)
 	plain, _ := nginx()

@@ -26,13 +26,13 @@ const ContainerName = "inpod"
 
 // Options are what an injection depends on besides the pod.
 type Options struct {
-	// Namespace is that of the pod, Defaults its annotations, and NamespaceAsks tells that its label asks for the
+	// Namespace is that of the pod, Defaults its annotations, and NamespaceAsks reports that its label asks for the
 	// sidecar in every pod.
 	Namespace     string
 	Defaults      map[string]string
 	NamespaceAsks bool
 
-	// Server is the version of the API server, for messages, and NativeSidecars tells that it has them.
+	// Server is the version of the API server, for messages, and NativeSidecars reports that it has them.
 	Server         string
 	NativeSidecars bool
 
@@ -48,7 +48,7 @@ type Options struct {
 	// Refused is what the API server has against pods of the same owner with the sidecar, "" for nothing.
 	Refused    string
 	StatusPort int32
-	// ConfirmKey is the public key with which the sidecar seals what it tells the controller, "" for none.
+	// ConfirmKey is the public key with which the sidecar encrypts what it reports to the controller, "" for none.
 	ConfirmKey string
 }
 
@@ -146,7 +146,7 @@ func (s *skip) about(keys ...string) *skip {
 func (p *plan) skipped(s *skip) (Change, Report) {
 	report := Report{Reason: s.reason, Message: s.message, ByPod: p.ask.ByPod}
 	report.Record = annotation.Record{Reason: string(s.reason), Message: s.message, Keys: s.keys}
-	if s.reason.Quiet() || !p.ask.ByPod && s.reason.Expected() && s.reason != OnlyFrozen {
+	if s.reason.Quiet() || !p.ask.ByPod && s.reason.Expected() && s.reason != OnlyFrozenUsages {
 		return Change{}, report
 	}
 	report.Record.Message = cut(s.message)

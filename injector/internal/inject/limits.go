@@ -103,15 +103,15 @@ func inScope(scope corev1.ScopedResourceSelectorRequirement, spec *corev1.PodSpe
 			return class == "", true
 		}
 	case corev1.ResourceQuotaScopeCrossNamespacePodAffinity:
-		return looksIntoNamespaces(spec.Affinity), true
+		return readsNamespaces(spec.Affinity), true
 	case corev1.ResourceQuotaScopeVolumeAttributesClass:
 		return false, true // of claims, and no pod matches it
 	}
 	return false, false
 }
 
-// looksIntoNamespaces reports whether where a pod is placed depends on pods of other namespaces.
-func looksIntoNamespaces(a *corev1.Affinity) bool {
+// readsNamespaces reports whether where a pod is placed depends on pods of other namespaces.
+func readsNamespaces(a *corev1.Affinity) bool {
 	if a == nil {
 		return false
 	}

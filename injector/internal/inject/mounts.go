@@ -38,8 +38,8 @@ func pickMounts(p *plan) *skip {
 	return nil
 }
 
-// runsPrograms tells that the sidecar starts programs of the application. They have to find what the application has, or
-// they would look at another configuration.
+// runsPrograms reports whether the sidecar starts programs of the application. They have to find what the application
+// has, or they would look at another configuration.
 func (p *plan) runsPrograms() bool { return p.inApp && (p.trigger.image != "" || p.trigger.explains) }
 
 // showsAPIToken reports whether a mount is of the volume that holds the pod's token for the API server, and nothing of its
@@ -98,7 +98,7 @@ func (p *plan) arguments(home string) []string {
 	// What is in the environment may be the application's, whose image or ConfigMaps may set INPOD_ variables.
 	args = append(args, "--state-file="+home+"/state", "--listen-address=:"+decimal(p.port), "--ignore-environment")
 	if p.options.ConfirmKey != "" {
-		args = append(args, "--confirm-key="+p.options.ConfirmKey)
+		args = append(args, "--controller-key="+p.options.ConfirmKey)
 	}
 	for i := range args {
 		args[i] = strings.ReplaceAll(args[i], "$", "$$")

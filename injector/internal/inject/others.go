@@ -55,8 +55,8 @@ func authored(pod *corev1.Pod) map[string]bool {
 	return found
 }
 
-// containerOf reads the key of a container in a list of managed fields, in the one form that the API server writes. ok is false for
-// another form, of which nothing is known.
+// containerOf reads the key of a container in a list of managed fields, in the one form that the API server writes. ok
+// is false for another form, which is not known.
 func containerOf(key []byte) (name []byte, isContainer, ok bool) {
 	if !bytes.HasPrefix(key, []byte("k:")) {
 		return nil, false, true

@@ -95,17 +95,17 @@ func TestContainersOfOtherInjectors(t *testing.T) {
 		want       inject.Reason
 		wantTarget string
 	}{
-		"one that was added behind":                  {[]change{behind, wrote(update, containers, "web")}, inject.Injected, "web"},
-		"one that was added in front":                {[]change{before, wrote(update, containers, "web")}, inject.Injected, "web"},
-		"one that was added as a native sidecar":     {[]change{native, wrote(update, containers, "web")}, inject.Injected, "web"},
-		"a pod that was applied":                     {[]change{behind, wrote(apply, containers, "web")}, inject.Injected, "web"},
-		"a pod with two managers":                    {[]change{behind, wrote(apply, "f:other"), wrote(update, containers, "web")}, inject.Injected, "web"},
-		"an application that mounts nothing":         {[]change{behind, envOnly, wrote(update, containers, "web")}, inject.NothingUsed, ""},
-		"two that the author wrote, and one added":   {[]change{second, behind, wrote(update, containers, "web", "second")}, inject.AmbiguousContainer, ""},
-		"a proxy that the author wrote":              {[]change{behind, wrote(update, containers, "web", "proxy")}, inject.AmbiguousContainer, ""},
-		"a native proxy that the author wrote":       {[]change{native, wrote(update, containers, "web"), wrote(update, "f:initContainers", "proxy")}, inject.AmbiguousContainer, ""},
-		"a pod of which nobody knows who wrote what": {[]change{behind}, inject.AmbiguousContainer, ""},
-		"managed fields that cannot be read":         {[]change{behind, wrote(update, containers, "web"), wroteNonsense}, inject.AmbiguousContainer, ""},
+		"one that was added behind":                {[]change{behind, wrote(update, containers, "web")}, inject.Injected, "web"},
+		"one that was added in front":              {[]change{before, wrote(update, containers, "web")}, inject.Injected, "web"},
+		"one that was added as a native sidecar":   {[]change{native, wrote(update, containers, "web")}, inject.Injected, "web"},
+		"a pod that was applied":                   {[]change{behind, wrote(apply, containers, "web")}, inject.Injected, "web"},
+		"a pod with two managers":                  {[]change{behind, wrote(apply, "f:other"), wrote(update, containers, "web")}, inject.Injected, "web"},
+		"an application that mounts nothing":       {[]change{behind, envOnly, wrote(update, containers, "web")}, inject.NothingUsed, ""},
+		"two that the author wrote, and one added": {[]change{second, behind, wrote(update, containers, "web", "second")}, inject.AmbiguousContainer, ""},
+		"a proxy that the author wrote":            {[]change{behind, wrote(update, containers, "web", "proxy")}, inject.AmbiguousContainer, ""},
+		"a native proxy that the author wrote":     {[]change{native, wrote(update, containers, "web"), wrote(update, "f:initContainers", "proxy")}, inject.AmbiguousContainer, ""},
+		"a pod without a record of who wrote what": {[]change{behind}, inject.AmbiguousContainer, ""},
+		"managed fields that cannot be read":       {[]change{behind, wrote(update, containers, "web"), wroteNonsense}, inject.AmbiguousContainer, ""},
 		"managed fields with blanks, and brackets in strings": {
 			[]change{behind, wroteRaw(` { "f:metadata" : {"f:labels":{"f:\"}{":{}}} , "f:spec" : { "f:containers" : { "k:{\"name\":\"web\"}" : {"f:args":[1,"]"]} } } } `)}, inject.Injected, "web",
 		},

@@ -106,7 +106,7 @@ func TestWhoGetsCapabilities(t *testing.T) {
 		"root":                             {[]change{user(0)}, "KILL"},
 		"a user that the image decides":    {nil, "KILL"},
 		"another user":                     {[]change{user(101)}, ""},
-		"root, told by URL":                {append(byURL, user(0)), ""},
+		"root, reloaded by URL":            {append(byURL, user(0)), ""},
 		"root by annotation":               {[]change{user(101), annotated("inpod.dev/sidecar-run-as-user", "0")}, "KILL"},
 		"the image, which may not be root": {[]change{may(corev1.SecurityContext{RunAsNonRoot: new(true)})}, ""},
 		"a command of root":                {[]change{user(0), command}, usual},

@@ -11,13 +11,13 @@ type Reason = injection.Reason
 // The reasons, by the names that this package uses.
 const (
 	Injected                = injection.Injected
-	NotAsked                = injection.NotAsked
+	NotRequested            = injection.NotRequested
 	AlreadyInjected         = injection.AlreadyInjected
-	BadAnnotation           = injection.BadAnnotation
+	InvalidAnnotation       = injection.InvalidAnnotation
 	MirrorPod               = injection.MirrorPod
 	WindowsPod              = injection.WindowsPod
 	NothingUsed             = injection.NothingUsed
-	OnlyFrozen              = injection.OnlyFrozen
+	OnlyFrozenUsages        = injection.OnlyFrozenUsages
 	NoSuchContainer         = injection.NoSuchContainer
 	AmbiguousContainer      = injection.AmbiguousContainer
 	NoTrigger               = injection.NoTrigger
@@ -27,7 +27,7 @@ const (
 	RootForbidden           = injection.RootForbidden
 	ApplicationImageRefused = injection.ApplicationImageRefused
 	NativeUnsupported       = injection.NativeUnsupported
-	WouldNotFinish          = injection.WouldNotFinish
+	WouldBlockCompletion    = injection.WouldBlockCompletion
 	HostNetwork             = injection.HostNetwork
 	PortTaken               = injection.PortTaken
 	PathNotMounted          = injection.PathNotMounted
@@ -45,12 +45,12 @@ const (
 // Reasons lists every reason in a fixed order.
 func Reasons() []Reason { return injection.Reasons() }
 
-// Report is what came of a pod and why. It is all that log, event, metric and annotation tell.
+// Report is what came of a pod and why. It is all that log, event, metric and annotation report.
 type Report struct {
 	Reason Reason
 	// Message is a sentence for people; "" when the pod was injected.
 	Message string
-	// ByPod tells that the pod itself asks, rather than its namespace.
+	// ByPod reports whether the pod itself asks, rather than its namespace.
 	ByPod bool
 	// Record is what the annotation of the pod says.
 	Record annotation.Record

@@ -34,7 +34,7 @@ const (
 type amount struct {
 	request, limit       resource.Quantity
 	fixRequest, fixLimit bool
-	bytes                bool // of which there are no fractions
+	bytes                bool // without fractions
 }
 
 // amounts are those of all resources.
@@ -455,7 +455,7 @@ func refusal(item Range, name corev1.ResourceName, request, limit resource.Quant
 	return ""
 }
 
-// isGuaranteed tells whether every container has its requests equal to its limits, as the kubelet sees it.
+// isGuaranteed reports whether every container has its requests equal to its limits, as the kubelet sees it.
 func (p *plan) isGuaranteed() bool {
 	for _, containers := range [][]corev1.Container{p.spec.Containers, p.spec.InitContainers} {
 		for i := range containers {

@@ -161,7 +161,7 @@ func TestWhatTheSidecarAsksFor(t *testing.T) {
 		"a quota of a scope that is not understood only makes a limit": {
 			changes: []change{asUser(), allows(inject.Limits{Quotas: []inject.Quota{quota("1", "1", "limits.cpu", "Newer")}})}, want: "cpu 10m-100m, memory 16Mi-64Mi",
 		},
-		"a quota of pods that look into other namespaces": {
+		"a quota of pods that read other namespaces": {
 			changes: []change{asUser(), allows(inject.Limits{Quotas: []inject.Quota{quota("4", "3970m", "limits.cpu", corev1.ResourceQuotaScopeCrossNamespacePodAffinity)}}), spec(func(s *corev1.PodSpec) {
 				s.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{
 					{Weight: 1, PodAffinityTerm: corev1.PodAffinityTerm{TopologyKey: "zone", Namespaces: []string{"other"}}},
@@ -169,7 +169,7 @@ func TestWhatTheSidecarAsksFor(t *testing.T) {
 			})},
 			want: "cpu 10m-30m, memory 16Mi-64Mi", note: "30m of limits.cpu left",
 		},
-		"a quota of pods that look into other namespaces, which this one does not": {
+		"a quota of pods that read other namespaces, which this one does not": {
 			changes: []change{asUser(), allows(inject.Limits{Quotas: []inject.Quota{quota("1", "1", "limits.cpu", corev1.ResourceQuotaScopeCrossNamespacePodAffinity)}}), spec(func(s *corev1.PodSpec) {
 				s.Affinity = &corev1.Affinity{PodAffinity: &corev1.PodAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{TopologyKey: "zone"}}}}
 			})},

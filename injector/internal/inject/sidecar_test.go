@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"inpod.dev/inpod/injector/internal/inject"
-	"inpod.dev/inpod/internal/confirm"
+	"inpod.dev/inpod/internal/sidecarapi"
 )
 
 // Injector and sidecar are two programs: what one writes the other has to understand. The sidecar answers wrong usage
@@ -24,7 +24,7 @@ func TestTheSidecarUnderstandsItsArguments(t *testing.T) {
 	}
 	o := options()
 	var err error
-	if o.ConfirmKey, err = confirm.PublicKey(make([]byte, 32)); err != nil {
+	if o.ConfirmKey, err = sidecarapi.PublicKey(make([]byte, 32)); err != nil {
 		t.Fatal(err)
 	}
 	pods := examples(t)
@@ -48,7 +48,7 @@ func TestTheSidecarUnderstandsItsArguments(t *testing.T) {
 			t.Parallel()
 			args := []string{"--once"}
 			for _, arg := range sidecarOf(injected).Args {
-				// Nothing on this machine is to be watched or told.
+				// Nothing on this machine is to be watched or reloaded.
 				arg = strings.NewReplacer("--watch=/", "--watch=/nowhere/", "--trust-bundle=/", "--trust-bundle=/nowhere/", "--ignore=/", "--ignore=/nowhere/").Replace(arg)
 				args = append(args, strings.ReplaceAll(arg, "$$", "$"))
 			}

@@ -136,9 +136,9 @@ func TestEveryReason(t *testing.T) {
 		texts   []string // all of them in the message
 	}{
 		"a pod as it should be": {want: inject.Injected},
-		"nobody asks":           {changes: []change{without("inpod.dev/inject")}, want: inject.NotAsked},
+		"nobody asks":           {changes: []change{without("inpod.dev/inject")}, want: inject.NotRequested},
 		"the pod opts out of what its namespace asks": {
-			changes: []change{annotated("inpod.dev/inject", "disabled"), given(func(o *inject.Options) { o.NamespaceAsks = true })}, want: inject.NotAsked,
+			changes: []change{annotated("inpod.dev/inject", "disabled"), given(func(o *inject.Options) { o.NamespaceAsks = true })}, want: inject.NotRequested,
 		},
 		"the namespace asks": {
 			changes: []change{without("inpod.dev/inject"), given(func(o *inject.Options) { o.NamespaceAsks = true })}, want: inject.Injected,
@@ -146,12 +146,12 @@ func TestEveryReason(t *testing.T) {
 		"a sidecar written by hand": {
 			changes: []change{spec(func(s *corev1.PodSpec) { s.InitContainers = []corev1.Container{{Name: "inpod"}} })}, want: inject.AlreadyInjected,
 		},
-		"a bad value": {changes: []change{annotated("inpod.dev/settle", "soon")}, want: inject.BadAnnotation, texts: []string{"inpod.dev/settle", `"soon"`}},
+		"a bad value": {changes: []change{annotated("inpod.dev/settle", "soon")}, want: inject.InvalidAnnotation, texts: []string{"inpod.dev/settle", `"soon"`}},
 		"two bad values": {
 			changes: []change{annotated("inpod.dev/settle", "soon", "inpod.dev/status-port", "0")},
-			want:    inject.BadAnnotation, texts: []string{"inpod.dev/settle", "; ", "inpod.dev/status-port"},
+			want:    inject.InvalidAnnotation, texts: []string{"inpod.dev/settle", "; ", "inpod.dev/status-port"},
 		},
-		"an unknown preset": {changes: []change{annotated("inpod.dev/preset", "nginks")}, want: inject.BadAnnotation, texts: []string{`"nginks"`, "haproxy"}},
+		"an unknown preset": {changes: []change{annotated("inpod.dev/preset", "nginks")}, want: inject.InvalidAnnotation, texts: []string{`"nginks"`, "haproxy"}},
 		"a mirror pod":      {changes: []change{annotated(corev1.MirrorPodAnnotationKey, "x")}, want: inject.MirrorPod},
 		"Windows by its own word": {
 			changes: []change{spec(func(s *corev1.PodSpec) { s.OS = &corev1.PodOS{Name: corev1.Windows} })}, want: inject.WindowsPod,
@@ -177,11 +177,11 @@ func TestEveryReason(t *testing.T) {
 		"a CSI volume that nobody names":        {changes: []change{csi("csi.spiffe.io")}, want: inject.NothingUsed, texts: []string{"inpod.dev/watch"}},
 		"a CSI volume that is named":            {changes: []change{csi("csi.spiffe.io"), annotated(watch, "/etc/nginx/conf.d")}, want: inject.Injected},
 		"a file of a CSI volume that is named":  {changes: []change{csi("csi.spiffe.io"), annotated(watch, "/etc/nginx/conf.d/tls/svid.pem")}, want: inject.Injected},
-		"a relative path to watch":              {changes: []change{annotated(watch, "conf.d")}, want: inject.BadAnnotation, texts: []string{watch, `"conf.d"`, "whole paths"}},
-		"the root to watch":                     {changes: []change{annotated(watch, "/")}, want: inject.BadAnnotation, texts: []string{watch, `"/"`}},
-		"a path to watch that leads outwards":   {changes: []change{annotated(watch, "/etc/nginx/conf.d/../../passwd")}, want: inject.BadAnnotation, texts: []string{watch}},
-		"a path to watch twice":                 {changes: []change{annotated(watch, "/etc/nginx/conf.d, /etc/nginx/conf.d/")}, want: inject.BadAnnotation, texts: []string{watch, "twice"}},
-		"a list to watch with a hole":           {changes: []change{annotated(watch, "/etc/nginx/conf.d,,/x")}, want: inject.BadAnnotation, texts: []string{watch, `""`}},
+		"a relative path to watch":              {changes: []change{annotated(watch, "conf.d")}, want: inject.InvalidAnnotation, texts: []string{watch, `"conf.d"`, "whole paths"}},
+		"the root to watch":                     {changes: []change{annotated(watch, "/")}, want: inject.InvalidAnnotation, texts: []string{watch, `"/"`}},
+		"a path to watch that leads outwards":   {changes: []change{annotated(watch, "/etc/nginx/conf.d/../../passwd")}, want: inject.InvalidAnnotation, texts: []string{watch}},
+		"a path to watch twice":                 {changes: []change{annotated(watch, "/etc/nginx/conf.d, /etc/nginx/conf.d/")}, want: inject.InvalidAnnotation, texts: []string{watch, "twice"}},
+		"a list to watch with a hole":           {changes: []change{annotated(watch, "/etc/nginx/conf.d,,/x")}, want: inject.InvalidAnnotation, texts: []string{watch, `""`}},
 		"a path to watch that nobody mounts":    {changes: []change{annotated(watch, "/etc/tls")}, want: inject.PathNotMounted, texts: []string{watch, "/etc/tls", "container web"}},
 		"a path to watch beside a mount":        {changes: []change{annotated(watch, "/etc/nginx/conf.d2")}, want: inject.PathNotMounted, texts: []string{watch}},
 		"a path to watch in a pod with nothing": {changes: []change{csi("x"), annotated(watch, "/etc/tls")}, want: inject.PathNotMounted, texts: []string{watch, "/etc/tls"}},
@@ -223,18 +223,18 @@ func TestEveryReason(t *testing.T) {
 		},
 		"a certificate of the pod by subPath": {
 			changes: []change{mounting(certificate()), web(func(c *corev1.Container) { c.VolumeMounts[0].SubPath = "pod.pem" })},
-			want:    inject.OnlyFrozen, texts: []string{"container web", "volume conf (podCertificate)", "/etc/nginx/conf.d", "as a whole"},
+			want:    inject.OnlyFrozenUsages, texts: []string{"container web", "volume conf (podCertificate)", "/etc/nginx/conf.d", "as a whole"},
 		},
-		"only a subPath": {changes: []change{subPath}, want: inject.OnlyFrozen, texts: []string{"rolled out"}},
+		"only a subPath": {changes: []change{subPath}, want: inject.OnlyFrozenUsages, texts: []string{"rolled out"}},
 		"only an init container": {
 			changes: []change{spec(func(s *corev1.PodSpec) {
 				s.InitContainers = []corev1.Container{{Name: "init", VolumeMounts: s.Containers[0].VolumeMounts}}
 				s.Containers[0].VolumeMounts = nil
-			})}, want: inject.OnlyFrozen,
+			})}, want: inject.OnlyFrozenUsages,
 		},
 		"a container that mounts nothing live is named": {
 			changes: []change{another(corev1.Container{Name: "other"}), subPath, annotated("inpod.dev/reload-container", "web")},
-			want:    inject.OnlyFrozen, texts: []string{"container web"},
+			want:    inject.OnlyFrozenUsages, texts: []string{"container web"},
 		},
 		"a container that does not exist": {
 			changes: []change{annotated("inpod.dev/reload-container", "wbe")}, want: inject.NoSuchContainer, texts: []string{`"wbe"`, "web"},
@@ -295,12 +295,12 @@ func TestEveryReason(t *testing.T) {
 		},
 		"an ordinary container in a Job": {
 			changes: []change{classic, spec(func(s *corev1.PodSpec) { s.RestartPolicy = corev1.RestartPolicyOnFailure })},
-			want:    inject.WouldNotFinish, texts: []string{"OnFailure"},
+			want:    inject.WouldBlockCompletion, texts: []string{"OnFailure"},
 		},
 		"an old cluster, in a Job": {
 			changes: []change{
 				given(func(o *inject.Options) { o.NativeSidecars = false }), spec(func(s *corev1.PodSpec) { s.RestartPolicy = corev1.RestartPolicyNever }),
-			}, want: inject.WouldNotFinish,
+			}, want: inject.WouldBlockCompletion,
 		},
 		"an ordinary container elsewhere": {
 			changes: []change{classic, spec(func(s *corev1.PodSpec) { s.RestartPolicy = corev1.RestartPolicyAlways })}, want: inject.Injected,
@@ -450,7 +450,7 @@ func byRequest() []change {
 	return []change{without("inpod.dev/preset"), annotated("inpod.dev/reload-url", "http://127.0.0.1:8080/-/reload")}
 }
 
-// apiAccess mounts the token as the API server does (plugin/pkg/admission/serviceaccount), with what it is told.
+// apiAccess mounts the token as the API server does (plugin/pkg/admission/serviceaccount), with what it is given.
 func apiAccess() change {
 	return spec(func(s *corev1.PodSpec) {
 		s.Volumes = append(s.Volumes, corev1.Volume{Name: "kube-api-access-x", VolumeSource: corev1.VolumeSource{
@@ -509,12 +509,12 @@ func TestWhatIsRecordedWhereANamespaceAsks(t *testing.T) {
 		want       bool
 	}{
 		"a mistake is recorded":                   {[]change{nobodyElse, asks, without("inpod.dev/preset")}, inject.NoTrigger, true},
-		"a pod that is always rolled is recorded": {[]change{nobodyElse, asks, web(func(c *corev1.Container) { c.VolumeMounts[0].SubPath = "default.conf" })}, inject.OnlyFrozen, true},
+		"a pod that is always rolled is recorded": {[]change{nobodyElse, asks, web(func(c *corev1.Container) { c.VolumeMounts[0].SubPath = "default.conf" })}, inject.OnlyFrozenUsages, true},
 		"a pod with nothing to reload is left as it is": {
 			[]change{nobodyElse, asks, spec(func(s *corev1.PodSpec) { s.Volumes, s.Containers[0].VolumeMounts = nil, nil })}, inject.NothingUsed, false,
 		},
-		"a pod that opts out is left as it is":  {[]change{annotated("inpod.dev/inject", "disabled"), asks}, inject.NotAsked, false},
-		"a pod of another namespace is left so": {[]change{nobodyElse}, inject.NotAsked, false},
+		"a pod that opts out is left as it is":  {[]change{annotated("inpod.dev/inject", "disabled"), asks}, inject.NotRequested, false},
+		"a pod of another namespace is left so": {[]change{nobodyElse}, inject.NotRequested, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -529,12 +529,12 @@ func TestWhatIsRecordedWhereANamespaceAsks(t *testing.T) {
 }
 
 // What a pod says of itself may be long, and the record repeats it. Kubernetes refuses a pod with too many bytes of annotations.
-func TestARecordNeverMakesAPodTooLarge(t *testing.T) {
+func TestARecordNeverGrowsAPodTooLarge(t *testing.T) {
 	t.Parallel()
 	pod, o := nginx(annotated("inpod.dev/preset", strings.Repeat("ä", 100_000)))
 	added, report := inject.Inject(pod, o)
 	record, err := annotation.ParseRecord(added.Annotations[annotation.InjectionRecord])
-	if err != nil || report.Reason != inject.BadAnnotation || len(record.Message) > 1000 || !strings.HasSuffix(record.Message, "…") || !utf8.ValidString(record.Message) {
+	if err != nil || report.Reason != inject.InvalidAnnotation || len(record.Message) > 1000 || !strings.HasSuffix(record.Message, "…") || !utf8.ValidString(record.Message) {
 		t.Errorf("%s, %v: %d bytes", report.Reason, err, len(record.Message))
 	}
 	for name, c := range map[string]change{"a mistake": without("inpod.dev/preset"), "an injection": func(*corev1.Pod, *inject.Options) {}} {

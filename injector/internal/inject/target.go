@@ -75,10 +75,10 @@ func (p *plan) nothingLive() *skip {
 	}
 	if i := slices.IndexFunc(rotations, func(r source.Rotation) bool { return r.Frozen && (p.target == nil || r.Container == p.target.Name) }); i >= 0 {
 		r := rotations[i]
-		return because(OnlyFrozen, "container %s mounts volume %s (%s) at %s with subPath, where the kubelet never renews it; mount the volume as a whole",
+		return because(OnlyFrozenUsages, "container %s mounts volume %s (%s) at %s with subPath, where the kubelet never renews it; mount the volume as a whole",
 			r.Container, r.Volume, r.Kind, r.Path)
 	}
-	return because(OnlyFrozen, "%s takes its ConfigMaps and Secrets as environment, by subPath or before it runs, so that nothing changes while it runs; "+
+	return because(OnlyFrozenUsages, "%s takes its ConfigMaps and Secrets as environment, by subPath or before it runs, so that nothing changes while it runs; "+
 		"changes are rolled out", where)
 }
 

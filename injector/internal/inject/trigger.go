@@ -5,11 +5,11 @@ import (
 	"inpod.dev/inpod/internal/preset"
 )
 
-// trigger is how the application is told to reload, and what that needs.
+// trigger is how the application is made to reload, and what that needs.
 type trigger struct {
 	text      string // for people
 	signal    bool   // a signal is sent
-	processes bool   // the processes of the application are looked at
+	processes bool   // the processes of the application are read
 	image     string // why the application's own programs are needed, "" when they are not
 	validates bool   // a program of the application has to accept the content first
 	explains  bool   // a program of the application says what is wrong with a bad file, if it can be had
@@ -21,7 +21,7 @@ func pickTrigger(p *plan) *skip {
 	if ask.Preset != "" {
 		var err error
 		if row, err = preset.ByName(ask.Preset); err != nil {
-			return because(BadAnnotation, "annotation %spreset: %v", annotation.Domain, err).about(annotation.Domain + "preset")
+			return because(InvalidAnnotation, "annotation %spreset: %v", annotation.Domain, err).about(annotation.Domain + "preset")
 		}
 		if row.Refusal != "" {
 			return because(PresetRefused, "%s is not reloaded: %s", row.Name, row.Refusal)
@@ -36,7 +36,7 @@ func pickTrigger(p *plan) *skip {
 	case ask.Signal != "":
 		t.text, t.signal = "signal "+ask.Signal, true
 	case ask.Preset == "":
-		return because(NoTrigger, "nothing says how the application is told to reload; set one of %[1]spreset, %[1]sreload-signal, %[1]sreload-url and %[1]sreload-command",
+		return because(NoTrigger, "nothing says how the application is made to reload; set one of %[1]spreset, %[1]sreload-signal, %[1]sreload-url and %[1]sreload-command",
 			annotation.Domain)
 	default:
 		t.signal = row.Signals()

@@ -138,7 +138,7 @@ func bundleFiles(v *corev1.Volume) []string {
 	return files
 }
 
-// splitKeys tells the keys that can stand in a list on the command line from those with what separates them there.
+// splitKeys separates the keys that can stand in a list on the command line from those with what separates them there.
 func splitKeys(keys []string) (plain, odd []string) {
 	for _, key := range keys {
 		if strings.ContainsAny(key, ",:") {
@@ -153,7 +153,8 @@ func splitKeys(keys []string) (plain, odd []string) {
 // podFile is a file that says something of the pod itself.
 type podFile struct {
 	path string
-	// barred tells that it is never watched: a token, or all annotations of the pod, of which inpod writes some itself.
+	// barred reports whether it is never watched: a token, or all annotations of the pod, since inpod writes some
+	// itself.
 	barred bool
 }
 

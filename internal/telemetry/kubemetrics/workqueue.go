@@ -30,7 +30,7 @@ func NewQueueProvider(registerer prometheus.Registerer) *QueueProvider {
 	counter := func(name, help string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "inpod_workqueue_" + name, Help: help}, label)
 	}
-	// 1 ms to about 65 s: an item that waits for its turn takes milliseconds, one that waits for the API takes seconds.
+	// 1 ms to about 65 s: an item that waits in line takes milliseconds, one that waits for the API takes seconds.
 	histogram := func(name, help string) *prometheus.HistogramVec {
 		return prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "inpod_workqueue_" + name, Help: help, Buckets: prometheus.ExponentialBuckets(0.001, 4, 9),

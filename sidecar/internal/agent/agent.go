@@ -1,4 +1,4 @@
-// Package agent decides when the application is told about new content, and keeps what came of it.
+// Package agent decides when the application is reloaded with new content, and keeps what came of it.
 //
 // It sees a channel of states and a Trigger, nothing else: no file, no process, no network.
 //
@@ -16,13 +16,13 @@ import (
 	"inpod.dev/inpod/sidecar/internal/digest"
 )
 
-// Agent tells one application. Trigger, Log, Now and Timing must be set.
+// Agent reloads one application. Trigger, Log, Now and Timing must be set.
 type Agent struct {
 	Trigger Trigger
 	// Memory may be nil.
 	Memory Memory
-	// Certain asks for a reload where nothing tells whether the application has the first content. Otherwise it is taken
-	// to have it, and asked again.
+	// Certain asks for a reload where nothing reports whether the application has the first content. Otherwise it is
+	// taken to have it, and asked again.
 	Certain bool
 	Log     *slog.Logger
 	Now     func() time.Time
@@ -68,7 +68,7 @@ type Status struct {
 	LastTook time.Duration
 	// Tried is true when Last is about the content in State, and not about an older one.
 	Tried bool
-	// Assumed is true when the application is only taken to have the content, since nothing has told so yet.
+	// Assumed is true when the application is only taken to have the content, since nothing has shown so yet.
 	Assumed bool
 	// AppliedAt is the end of the last attempt that was applied.
 	AppliedAt time.Time
@@ -154,10 +154,10 @@ func (a *Agent) act(ctx context.Context) {
 }
 
 // whyAssumed is how it is in every new pod: the sidecar starts before the application, which then reads what is there.
-const whyAssumed = "nothing tells, so it is taken to have it"
+const whyAssumed = "nothing shows it, so it is taken to have it"
 
 // Start takes the first state and finds out whether the application has it: by what was recorded, else by comparing
-// when the content changed with when the application read its configuration. Nobody is told anything yet.
+// when the content changed with when the application read its configuration. Nothing is triggered yet.
 func (a *Agent) Start(ctx context.Context, first digest.State) (pending bool) {
 	a.machine.timing = a.Timing
 	a.seen = a.Now()
@@ -174,7 +174,7 @@ func (a *Agent) Start(ctx context.Context, first digest.State) (pending bool) {
 		pending, why = true, "another content is recorded"
 	}
 	if why == whyAssumed && a.Certain {
-		pending, why = true, "nothing tells whether the application has it"
+		pending, why = true, "nothing reports whether the application has it"
 	}
 	a.machine.start(first, pending, a.Now())
 	a.has, a.hasKnown = first, !pending
@@ -221,7 +221,7 @@ func (a *Agent) startInVain(ctx context.Context, first digest.State) (pending bo
 	return true
 }
 
-// ask asks again what nothing told at the start: an application that has started since then can be compared with the
+// ask asks again what was not known at the start: an application that has started since then can be compared with the
 // content. That matters when it was there all the time and could not be seen, and to who wants it confirmed.
 func (a *Agent) ask(ctx context.Context) {
 	at, known := a.Trigger.LoadedAt(ctx)
@@ -235,7 +235,7 @@ func (a *Agent) ask(ctx context.Context) {
 		a.machine.doubt(a.Now())
 		a.hasKnown = false
 	}
-	a.Log.InfoContext(ctx, "known now when the application read its configuration", "at", at, "pending", a.machine.pending())
+	a.Log.InfoContext(ctx, "determined when the application loaded its configuration", "at", at, "pending", a.machine.pending())
 }
 
 // loadMargin is by how much the application must have started after the content came to be: the times of files lag behind
@@ -366,7 +366,7 @@ func (a *Agent) conclude(ctx context.Context, outcome Outcome) {
 	case outcome.Result == Applied:
 		a.has, a.hasKnown, a.suspect, a.restart = state, true, nil, digest.Sum{}
 		a.record(ctx, state.Sum)
-	case outcome.Told:
+	case outcome.Triggered:
 		a.doubt(a.attempted.Files)
 		a.record(ctx, digest.Sum{})
 	case outcome.Result == NeedsRestart:

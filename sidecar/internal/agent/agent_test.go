@@ -14,17 +14,17 @@ import (
 	"inpod.dev/inpod/sidecar/internal/digest"
 )
 
-// recorder is a trigger that remembers what it was told, and when.
+// recorder is a trigger that remembers what it was called with, and when.
 type recorder struct {
-	told     []digest.Sum
-	at       []time.Time
-	changes  []agent.Change
-	takes    time.Duration
-	outcomes []agent.Outcome // used up one by one, then applied
-	mu       sync.Mutex      // guards answers, which tests give while the agent runs
-	answers  []agent.Outcome // to Ask
-	asked    []time.Time
-	loadedAt time.Time
+	triggered []digest.Sum
+	at        []time.Time
+	changes   []agent.Change
+	takes     time.Duration
+	outcomes  []agent.Outcome // used up one by one, then applied
+	mu        sync.Mutex      // guards answers, which tests give while the agent runs
+	answers   []agent.Outcome // to Ask
+	asked     []time.Time
+	loadedAt  time.Time
 	// startedAt is the age of the process, that of loadedAt when it is zero.
 	startedAt time.Time
 	there     bool      // it is known that the application is there, if not more
@@ -32,7 +32,7 @@ type recorder struct {
 }
 
 func (r *recorder) Reload(ctx context.Context, c agent.Change) agent.Outcome {
-	r.told, r.at, r.changes = append(r.told, c.State.Sum), append(r.at, time.Now()), append(r.changes, c)
+	r.triggered, r.at, r.changes = append(r.triggered, c.State.Sum), append(r.at, time.Now()), append(r.changes, c)
 	select {
 	case <-time.After(r.takes):
 	case <-ctx.Done():
@@ -51,7 +51,7 @@ func (r *recorder) Ask(context.Context, agent.Change) agent.Outcome {
 	defer r.mu.Unlock()
 	r.asked = append(r.asked, time.Now())
 	if len(r.answers) == 0 {
-		return agent.Outcome{Result: agent.Late, Told: true}
+		return agent.Outcome{Result: agent.Late, Triggered: true}
 	}
 	next := r.answers[0]
 	r.answers = r.answers[1:]
@@ -142,8 +142,8 @@ func TestSettles(t *testing.T) {
 		send(state(2)) // a second volume, or the rest of an edit
 		last := time.Now()
 		pass(10 * time.Second)
-		if len(r.told) != 1 || r.told[0] != state(2).Sum {
-			t.Fatalf("told %d times, want once with the last content", len(r.told))
+		if len(r.triggered) != 1 || r.triggered[0] != state(2).Sum {
+			t.Fatalf("triggered %d times, want once with the last content", len(r.triggered))
 		}
 		if waited := r.at[0].Sub(last); waited != 500*time.Millisecond {
 			t.Errorf("waited %v after the last change, want 500 ms", waited)
@@ -162,7 +162,7 @@ func TestSettlesNotForever(t *testing.T) {
 			pass(200 * time.Millisecond)
 		}
 		if len(r.at) == 0 || r.at[0].Sub(begin) != 5*time.Second {
-			t.Errorf("told at %v after %v, want after 5 s of unrest", r.at, begin)
+			t.Errorf("triggered at %v after %v, want after 5 s of unrest", r.at, begin)
 		}
 	})
 }
@@ -177,13 +177,13 @@ func TestChangeDuringReloadIsSeenOnceAfter(t *testing.T) {
 		send(state(2))
 		send(state(3))
 		pass(time.Minute)
-		if len(r.told) != 2 || r.told[1] != state(3).Sum {
-			t.Errorf("told %d times, want twice, the second time with the newest", len(r.told))
+		if len(r.triggered) != 2 || r.triggered[1] != state(3).Sum {
+			t.Errorf("triggered %d times, want twice, the second time with the newest", len(r.triggered))
 		}
 	})
 }
 
-func TestChangedBackTellsNobody(t *testing.T) {
+func TestChangedBackTriggersNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{}
@@ -191,8 +191,8 @@ func TestChangedBackTellsNobody(t *testing.T) {
 		send(state(1))
 		send(state(0))
 		pass(time.Minute)
-		if len(r.told) != 0 || a.Status().Pending {
-			t.Errorf("told %d times, status %+v; want nothing to do", len(r.told), a.Status())
+		if len(r.triggered) != 0 || a.Status().Pending {
+			t.Errorf("triggered %d times, status %+v; want nothing to do", len(r.triggered), a.Status())
 		}
 	})
 }
@@ -250,13 +250,13 @@ func TestMissingFilesHold(t *testing.T) {
 		a, send := run(t, r, nil, state(0))
 		send(state(1, "/v/gone"))
 		pass(time.Hour)
-		if len(r.told) != 0 || a.Status().Phase != "held" {
-			t.Fatalf("told %d times, phase %s; want held", len(r.told), a.Status().Phase)
+		if len(r.triggered) != 0 || a.Status().Phase != "held" {
+			t.Fatalf("triggered %d times, phase %s; want held", len(r.triggered), a.Status().Phase)
 		}
 		send(state(2))
 		pass(time.Second)
-		if len(r.told) != 1 {
-			t.Errorf("told %d times once complete, want once", len(r.told))
+		if len(r.triggered) != 1 {
+			t.Errorf("triggered %d times once complete, want once", len(r.triggered))
 		}
 	})
 }
@@ -266,15 +266,15 @@ func TestStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		now := time.Now()
 		cases := map[string]struct {
-			memory   *memory
-			loadedAt time.Time
-			wantTold int
+			memory        *memory
+			loadedAt      time.Time
+			wantTriggered int
 		}{
 			"nothing is known":                            {},
 			"the process is younger than the content":     {loadedAt: now.Add(time.Hour)},
-			"the process is older than the content":       {loadedAt: now.Add(-time.Hour), wantTold: 1},
+			"the process is older than the content":       {loadedAt: now.Add(-time.Hour), wantTriggered: 1},
 			"the content is recorded as applied":          {memory: &memory{recorded: true, sum: state(1).Sum}, loadedAt: now.Add(-time.Hour)},
-			"another content is recorded":                 {memory: &memory{recorded: true, sum: state(9).Sum}, wantTold: 1},
+			"another content is recorded":                 {memory: &memory{recorded: true, sum: state(9).Sum}, wantTriggered: 1},
 			"another is recorded, but the process is new": {memory: &memory{recorded: true, sum: state(9).Sum}, loadedAt: now.Add(time.Hour)},
 		}
 		for name, tc := range cases {
@@ -285,8 +285,8 @@ func TestStart(t *testing.T) {
 			if tc.memory != nil {
 				a.Memory = tc.memory
 			}
-			if pending := a.Start(t.Context(), state(1)); pending != (tc.wantTold == 1) {
-				t.Errorf("%s: pending = %v, want %v", name, pending, tc.wantTold == 1)
+			if pending := a.Start(t.Context(), state(1)); pending != (tc.wantTriggered == 1) {
+				t.Errorf("%s: pending = %v, want %v", name, pending, tc.wantTriggered == 1)
 			}
 		}
 	})
@@ -299,8 +299,8 @@ func TestPendingAtStartIsAppliedOnceAndRecorded(t *testing.T) {
 		r := &recorder{}
 		run(t, r, m, state(1))
 		pass(time.Minute)
-		if len(r.told) != 1 || m.sum != state(1).Sum {
-			t.Errorf("told %d times, recorded %v", len(r.told), m.sum == state(1).Sum)
+		if len(r.triggered) != 1 || m.sum != state(1).Sum {
+			t.Errorf("triggered %d times, recorded %v", len(r.triggered), m.sum == state(1).Sum)
 		}
 	})
 }
@@ -320,7 +320,7 @@ func TestTroubleIsRecordedAsUnknown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{}
-		_, send := run(t, &recorder{outcomes: []agent.Outcome{{Result: agent.Failed, Told: true}}}, m, state(1))
+		_, send := run(t, &recorder{outcomes: []agent.Outcome{{Result: agent.Failed, Triggered: true}}}, m, state(1))
 		send(state(2))
 		pass(600 * time.Millisecond)
 		if m.sum != (digest.Sum{}) {
@@ -336,26 +336,26 @@ func TestMemoryThatFailsIsNoFailure(t *testing.T) {
 		a, send := run(t, r, &memory{fail: true}, state(0))
 		send(state(1))
 		pass(time.Minute)
-		if s := a.Status(); len(r.told) != 1 || s.Counts[agent.Applied] != 1 || s.Phase != "idle" {
-			t.Errorf("told %d times, status %+v", len(r.told), s)
+		if s := a.Status(); len(r.triggered) != 1 || s.Counts[agent.Applied] != 1 || s.Phase != "idle" {
+			t.Errorf("triggered %d times, status %+v", len(r.triggered), s)
 		}
 	})
 }
 
 func TestChangedBackAfterTrouble(t *testing.T) {
 	t.Parallel()
-	for name, told := range map[string]bool{"it was told, so it is told again": true, "it was never told": false} {
+	for name, triggered := range map[string]bool{"it was triggered, so it is triggered again": true, "it was never triggered": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				r := &recorder{outcomes: []agent.Outcome{{Result: agent.Rejected, Told: told}}}
+				r := &recorder{outcomes: []agent.Outcome{{Result: agent.Rejected, Triggered: triggered}}}
 				a, send := run(t, r, nil, state(0))
 				send(state(1))
 				pass(time.Second)
 				send(state(0))
 				pass(time.Second)
-				if again := len(r.told) == 2; again != told || a.Status().Pending {
-					t.Errorf("told %d times, pending %v", len(r.told), a.Status().Pending)
+				if again := len(r.triggered) == 2; again != triggered || a.Status().Pending {
+					t.Errorf("triggered %d times, pending %v", len(r.triggered), a.Status().Pending)
 				}
 			})
 		})

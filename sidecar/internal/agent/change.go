@@ -8,8 +8,8 @@ import (
 	"inpod.dev/inpod/sidecar/internal/digest"
 )
 
-// changeFrom describes what the application lacks: now, compared with what it has, and the files of which nobody knows
-// whether it has them. known says whether has is known.
+// changeFrom describes what the application lacks: now, compared with what it has, and the files that may or may not be
+// read: whether it has them. known says whether has is known.
 func changeFrom(has, now digest.State, known bool, suspect map[string]bool) Change {
 	change := Change{State: now, FilesUnknown: !known}
 	if !known {

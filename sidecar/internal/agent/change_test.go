@@ -52,19 +52,19 @@ func TestTheTriggerLearnsWhichFilesDiffer(t *testing.T) {
 			states: []digest.State{
 				before, folder(2, map[string]string{"a": "2", "b/c": "1", "key": "?"}), folder(3, map[string]string{"a": "1", "b/c": "2", "key": "?"}),
 			},
-			outcomes:  []agent.Outcome{{Result: agent.Failed, Final: true, Told: true}},
+			outcomes:  []agent.Outcome{{Result: agent.Failed, Final: true, Triggered: true}},
 			wantFiles: []string{"/v/a", "/v/b/c"},
 		},
 		"nobody knows what an application has of a file that came with a refused content and went": {
 			states:    []digest.State{before, folder(2, map[string]string{"a": "1", "b/c": "1", "key": "?", "d": "1"}), folder(3, map[string]string{"a": "2", "b/c": "1", "key": "?"})},
-			outcomes:  []agent.Outcome{{Result: agent.Rejected, Told: true}},
+			outcomes:  []agent.Outcome{{Result: agent.Rejected, Triggered: true}},
 			wantFiles: []string{"/v/a", "/v/d"},
 		},
 		"what is applied leaves no doubt": {
 			states: []digest.State{
 				before, folder(2, map[string]string{"a": "2", "b/c": "1"}), folder(3, map[string]string{"a": "1", "b/c": "1"}), folder(4, map[string]string{"a": "1", "b/c": "2"}),
 			},
-			outcomes:  []agent.Outcome{{Result: agent.NeedsRestart, Final: true, Told: true}, {Result: agent.Applied}},
+			outcomes:  []agent.Outcome{{Result: agent.NeedsRestart, Final: true, Triggered: true}, {Result: agent.Applied}},
 			wantFiles: []string{"/v/b/c"},
 		},
 		"nobody knows what an application has that started before the content changed": {

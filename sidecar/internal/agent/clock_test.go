@@ -36,8 +36,8 @@ func TestWhatClocksDoNotProveIsTriggered(t *testing.T) {
 				first := digest.Combine([]digest.Volume{{Path: tc.path, Sum: digest.Sum{1}, Changed: time.Now().Add(-tc.changed)}})
 				run(t, r, nil, first)
 				pass(time.Minute)
-				if len(r.told) != tc.wantTriggers {
-					t.Errorf("%d triggers, want %d", len(r.told), tc.wantTriggers)
+				if len(r.triggered) != tc.wantTriggers {
+					t.Errorf("%d triggers, want %d", len(r.triggered), tc.wantTriggers)
 				}
 			})
 		})

@@ -27,8 +27,8 @@ func TestDryRunIsNotApplied(t *testing.T) {
 				t.Error("it is recorded as applied")
 			}
 		}
-		if len(r.told) != 2 {
-			t.Errorf("%d attempts, want one for each content", len(r.told))
+		if len(r.triggered) != 2 {
+			t.Errorf("%d attempts, want one for each content", len(r.triggered))
 		}
 	})
 }
@@ -42,10 +42,10 @@ func TestCertaintyIsAskedFor(t *testing.T) {
 		certain  bool
 		want     bool
 	}{
-		"nothing tells":                          {memory: &memory{}, certain: true, want: true},
-		"nothing tells, and it may be assumed":   {memory: &memory{}},
-		"it is recorded":                         {memory: &memory{recorded: true, sum: state(0).Sum}, certain: true},
-		"the application has read it since then": {memory: &memory{}, loadedAt: at.Add(time.Hour), certain: true},
+		"nothing shows it":                        {memory: &memory{}, certain: true, want: true},
+		"nothing shows it, and it may be assumed": {memory: &memory{}},
+		"it is recorded":                          {memory: &memory{recorded: true, sum: state(0).Sum}, certain: true},
+		"the application has read it since then":  {memory: &memory{}, loadedAt: at.Add(time.Hour), certain: true},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -15,12 +15,12 @@ import (
 )
 
 func late(n int, then ...agent.Outcome) []agent.Outcome {
-	return append(slices.Repeat([]agent.Outcome{{Result: agent.Late, Told: true}}, n), then...)
+	return append(slices.Repeat([]agent.Outcome{{Result: agent.Late, Triggered: true}}, n), then...)
 }
 
 func TestALateAnswerIsAskedForAndTheTriggerNotRepeated(t *testing.T) {
 	t.Parallel()
-	applied := agent.Outcome{Result: agent.Applied, Proven: true, Told: true}
+	applied := agent.Outcome{Result: agent.Applied, Proven: true, Triggered: true}
 	for name, tc := range map[string]struct {
 		outcomes, answers []agent.Outcome // the first outcome is late
 		wait              time.Duration
@@ -41,11 +41,11 @@ func TestALateAnswerIsAskedForAndTheTriggerNotRepeated(t *testing.T) {
 			wantCounts: map[agent.Result]int64{agent.Late: 1, agent.Failed: 1},
 		},
 		"a refusal comes late, and is tried again as any refusal": {
-			answers: late(2, agent.Outcome{Result: agent.Rejected, Told: true}), wait: 25 * time.Second, wantTriggers: 1, want: agent.Rejected,
+			answers: late(2, agent.Outcome{Result: agent.Rejected, Triggered: true}), wait: 25 * time.Second, wantTriggers: 1, want: agent.Rejected,
 			wantPhase: "retrying", wantCounts: map[agent.Result]int64{agent.Late: 1, agent.Rejected: 1},
 		},
 		"the application ends late": {
-			answers: late(2, agent.Outcome{Result: agent.Died, Told: true}), outcomes: []agent.Outcome{applied}, wait: 20 * time.Second, wantTriggers: 2,
+			answers: late(2, agent.Outcome{Result: agent.Died, Triggered: true}), outcomes: []agent.Outcome{applied}, wait: 20 * time.Second, wantTriggers: 2,
 			want: agent.Applied, wantPhase: "idle", wantCounts: map[agent.Result]int64{agent.Late: 1, agent.Died: 1, agent.Applied: 1},
 		},
 	} {
@@ -57,8 +57,8 @@ func TestALateAnswerIsAskedForAndTheTriggerNotRepeated(t *testing.T) {
 				send(state(1))
 				pass(tc.wait)
 				s := a.Status()
-				if len(r.told) != tc.wantTriggers || s.Last.Result != tc.want || s.Phase != tc.wantPhase {
-					t.Errorf("%d triggers, %s, phase %s; want %d, %s, %s", len(r.told), s.Last.Result, s.Phase, tc.wantTriggers, tc.want, tc.wantPhase)
+				if len(r.triggered) != tc.wantTriggers || s.Last.Result != tc.want || s.Phase != tc.wantPhase {
+					t.Errorf("%d triggers, %s, phase %s; want %d, %s, %s", len(r.triggered), s.Last.Result, s.Phase, tc.wantTriggers, tc.want, tc.wantPhase)
 				}
 				for _, result := range agent.Results() {
 					if s.Counts[result] != tc.wantCounts[result] {
@@ -70,7 +70,7 @@ func TestALateAnswerIsAskedForAndTheTriggerNotRepeated(t *testing.T) {
 				}
 				send(state(2))
 				pass(2 * time.Minute)
-				if tc.want == agent.Failed && len(r.told) != 2 {
+				if tc.want == agent.Failed && len(r.triggered) != 2 {
 					t.Error("new content after a failure is not sent")
 				}
 			})
@@ -98,7 +98,7 @@ func TestNewContentWaitsForALateAnswerButNotForEver(t *testing.T) {
 				newer := time.Now()
 				send(state(2))
 				pass(2 * time.Minute)
-				if diff := cmp.Diff([]digest.Sum{state(1).Sum, state(2).Sum}, r.told); diff != "" {
+				if diff := cmp.Diff([]digest.Sum{state(1).Sum, state(2).Sum}, r.triggered); diff != "" {
 					t.Fatalf("triggers (-want +got):\n%s", diff)
 				}
 				if got := r.at[1].Sub(newer); got.Round(time.Second) != tc.wantAt {
@@ -118,8 +118,8 @@ func TestOneRunWaitsForALateAnswer(t *testing.T) {
 		r := &recorder{outcomes: late(1), answers: late(2, agent.Outcome{Result: agent.Applied})}
 		a := &agent.Agent{Trigger: r, Now: time.Now, Timing: agent.DefaultTiming(time.Second), Log: slog.New(slog.DiscardHandler)}
 		a.Start(t.Context(), state(1))
-		if out := a.Attempt(t.Context()); out.Result != agent.Applied || len(r.told) != 1 {
-			t.Errorf("%+v after %d triggers", out, len(r.told))
+		if out := a.Attempt(t.Context()); out.Result != agent.Applied || len(r.triggered) != 1 {
+			t.Errorf("%+v after %d triggers", out, len(r.triggered))
 		}
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -130,21 +130,21 @@ func TestOneRunWaitsForALateAnswer(t *testing.T) {
 	})
 }
 
-func TestAProcessThatNeedsARestartIsLookedForAndSentNothing(t *testing.T) {
+func TestAProcessThatNeedsARestartIsFoundAndSentNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{
-			outcomes: []agent.Outcome{{Result: agent.NeedsRestart, Told: true}}, answers: late(5, agent.Outcome{Result: agent.Applied, Proven: true}),
+			outcomes: []agent.Outcome{{Result: agent.NeedsRestart, Triggered: true}}, answers: late(5, agent.Outcome{Result: agent.Applied, Proven: true}),
 		}
 		a, send := run(t, r, nil, state(0))
 		send(state(1))
 		pass(20 * time.Second)
-		if s := a.Status(); s.Last.Result != agent.NeedsRestart || !s.Pending || s.Phase != "given up" || len(r.told) != 1 {
-			t.Errorf("%d triggers, %+v; want one that needs a restart", len(r.told), s)
+		if s := a.Status(); s.Last.Result != agent.NeedsRestart || !s.Pending || s.Phase != "given up" || len(r.triggered) != 1 {
+			t.Errorf("%d triggers, %+v; want one that needs a restart", len(r.triggered), s)
 		}
 		pass(time.Hour)
-		if s := a.Status(); s.Last.Result != agent.Applied || s.Pending || len(r.told) != 1 || len(r.asked) != 6 {
-			t.Errorf("%d triggers, asked %d times, %+v; want the new process seen", len(r.told), len(r.asked), s)
+		if s := a.Status(); s.Last.Result != agent.Applied || s.Pending || len(r.triggered) != 1 || len(r.asked) != 6 {
+			t.Errorf("%d triggers, asked %d times, %+v; want the new process seen", len(r.triggered), len(r.asked), s)
 		}
 		r.outcomes, r.answers = []agent.Outcome{{Result: agent.NeedsRestart}}, nil
 		send(state(2))

@@ -15,7 +15,7 @@ type Timing struct {
 	// an application rejects may become right by itself (a name that resolves later), but seldom soon. One that is not
 	// there yet may come at any moment, and looking for it costs little.
 	Retry, RetryMax, RejectedRetry, RejectedMax time.Duration
-	// Ask and AskMax bound the back-off of asking when the application read its configuration, while nothing tells.
+	// Ask and AskMax bound the back-off of asking when the application read its configuration, while nothing shows it.
 	Ask, AskMax time.Duration
 	// Late and LateMax bound the back-off of asking for the answer to an attempt that is late. After LateEnd without one
 	// the attempt counts as failed. Newer content waits LateNew for it, and then gets an attempt of its own.
@@ -48,7 +48,7 @@ const LateEnd = 10 * time.Minute
 type machine struct {
 	timing Timing
 	latest digest.State
-	// inUse is the sum that the application has, applying the one that it is being told about.
+	// inUse is the sum that the application has, applying the one that is being triggered.
 	inUse, applying digest.Sum
 	// tried is the sum that the last attempt was about, the zero sum before the first.
 	tried digest.Sum
@@ -89,7 +89,7 @@ func (m *machine) see(state digest.State, now time.Time) bool {
 	}
 	m.retryAt, m.never, m.wait, m.restart = time.Time{}, false, 0, false
 	if state.Sum == m.inUse {
-		m.first, m.last = time.Time{}, time.Time{} // changed back before anybody was told
+		m.first, m.last = time.Time{}, time.Time{} // changed back before anything was triggered
 		return false
 	}
 	if m.first.IsZero() {
@@ -102,7 +102,7 @@ func (m *machine) see(state digest.State, now time.Time) bool {
 // pending says whether the application lacks the latest content.
 func (m *machine) pending() bool { return m.latest.Sum != m.inUse }
 
-// held says whether the latest content is not fit to be applied: a wanted file is not there. Telling the application
+// held says whether the latest content is not fit to be applied: a wanted file is not there. Triggering the application
 // now would break it, and the file is likely on its way.
 func (m *machine) held() bool { return m.pending() && len(m.latest.Missing()) > 0 }
 
@@ -174,8 +174,8 @@ func (m *machine) end(outcome Outcome, now time.Time) {
 		}
 		return
 	}
-	if outcome.Told {
-		// Nobody knows what it has now: going back to the old content must be told as well. It also lets servers
+	if outcome.Triggered {
+		// Nobody knows what it has now: going back to the old content must be triggered as well. It also lets servers
 		// that report a failed reload take that back.
 		m.inUse = digest.Sum{}
 	}

@@ -22,9 +22,9 @@ const (
 	// Late means that the trigger was sent and no answer has come yet. The answer is asked for again, and the trigger is
 	// not sent again.
 	Late Result = "late"
-	// Failed means that the application could not be told.
+	// Failed means that the application could not be reloaded.
 	Failed Result = "failed"
-	// Died means that the application ended when it was told.
+	// Died means that the application ended when it was reloaded.
 	Died Result = "died"
 	// DryRun means that nothing stands against a reload, which was not asked for.
 	DryRun Result = "dry run"
@@ -47,9 +47,9 @@ type Outcome struct {
 	Proof string
 	// Final means that trying again with the same content cannot help.
 	Final bool
-	// Told means that the application was told, so that it may have the new content, or part of it, whatever Result
-	// says.
-	Told bool
+	// Triggered means that something was sent to the application, so that it may have the new content, or part of it,
+	// whatever Result says.
+	Triggered bool
 }
 
 // Change is content that the application is not known to have.
@@ -73,7 +73,7 @@ type Trigger interface {
 	// that started later. It sends no trigger.
 	Ask(ctx context.Context, change Change) Outcome
 	// LoadedAt is a time at which, or before which, the application last read its configuration; known is false while
-	// nothing is known of the application. The zero time is for one that is there, and of which only that is known. It
+	// nothing is known of the application. The zero time is for one that is there, and nothing more is known. It
 	// disturbs nothing.
 	LoadedAt(ctx context.Context) (at time.Time, known bool)
 	// StartedAt is when the process of the application started, whatever it has reloaded since; known is false where no

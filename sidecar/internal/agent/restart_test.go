@@ -22,7 +22,7 @@ func TestARestartOfTheSidecarForgetsNotWhatNeedsOne(t *testing.T) {
 		wantSent    int // after that start
 	}{
 		"the useless signal renewed the workers": {
-			outcome: agent.Outcome{Result: agent.NeedsRestart, Told: true, Final: true}, loaded: time.Second, started: time.Hour,
+			outcome: agent.Outcome{Result: agent.NeedsRestart, Triggered: true, Final: true}, loaded: time.Second, started: time.Hour,
 			want: agent.NeedsRestart, wantPending: true,
 		},
 		"nothing was sent": {
@@ -30,7 +30,7 @@ func TestARestartOfTheSidecarForgetsNotWhatNeedsOne(t *testing.T) {
 			want: agent.NeedsRestart, wantPending: true,
 		},
 		"the process has started since": {
-			outcome: agent.Outcome{Result: agent.NeedsRestart, Told: true, Final: true}, loaded: time.Second, started: time.Second,
+			outcome: agent.Outcome{Result: agent.NeedsRestart, Triggered: true, Final: true}, loaded: time.Second, started: time.Second,
 		},
 		"the content has changed since": {
 			outcome: agent.Outcome{Result: agent.NeedsRestart, Final: true}, edited: true, loaded: time.Hour, started: time.Hour,
@@ -53,9 +53,9 @@ func TestARestartOfTheSidecarForgetsNotWhatNeedsOne(t *testing.T) {
 				a, _ := run(t, next, m, content)
 				pass(time.Second)
 				s := a.Status()
-				if s.Pending != tc.wantPending || s.Last.Result != tc.want || len(next.told) != tc.wantSent || tc.wantPending && !s.Tried {
+				if s.Pending != tc.wantPending || s.Last.Result != tc.want || len(next.triggered) != tc.wantSent || tc.wantPending && !s.Tried {
 					t.Errorf("pending %v, %+v after %d triggers, tried %v; want pending %v, %q after %d",
-						s.Pending, s.Last, len(next.told), s.Tried, tc.wantPending, tc.want, tc.wantSent)
+						s.Pending, s.Last, len(next.triggered), s.Tried, tc.wantPending, tc.want, tc.wantSent)
 				}
 				if !tc.wantPending {
 					return
@@ -81,8 +81,8 @@ func TestOneRunSendsNothingForWhatNeedsARestart(t *testing.T) {
 		if !a.Start(t.Context(), state(1)) {
 			t.Error("the application is taken to have it")
 		}
-		if out := a.Attempt(t.Context()); out.Result != agent.NeedsRestart || len(r.told) != 0 {
-			t.Errorf("%+v after %d triggers, want none", out, len(r.told))
+		if out := a.Attempt(t.Context()); out.Result != agent.NeedsRestart || len(r.triggered) != 0 {
+			t.Errorf("%+v after %d triggers, want none", out, len(r.triggered))
 		}
 	})
 }

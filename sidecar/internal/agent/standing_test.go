@@ -31,12 +31,12 @@ func TestTriedIsAboutTheContentInState(t *testing.T) {
 		send(state(1))
 		want("settling", 1, true, false)
 		pass(550 * time.Millisecond)
-		want("being told", 1, true, false)
+		want("being triggered", 1, true, false)
 		go send(state(2)) // while the application takes up the other
 		pass(20 * time.Millisecond)
-		want("being told, with more to come", 1, true, false)
+		want("being triggered, with more to come", 1, true, false)
 		pass(40 * time.Millisecond)
-		want("told, and more has come", 2, true, false)
+		want("triggered, and more has come", 2, true, false)
 		pass(600 * time.Millisecond)
 		want("rejected", 2, true, true)
 		send(state(3))
@@ -50,14 +50,14 @@ func TestTriedIsAboutTheContentInState(t *testing.T) {
 }
 
 // In a new pod the sidecar starts first, and learns only later when the application read what is there.
-func TestAsksUntilSomethingTells(t *testing.T) {
+func TestAsksUntilThereIsAnAnswer(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		loadedAfter time.Duration // after the content came to be
-		wantTold    int
+		loadedAfter   time.Duration // after the content came to be
+		wantTriggered int
 	}{
 		"the application started later, and has it":     {loadedAfter: 3 * time.Second},
-		"the application was there before, and has not": {loadedAfter: -time.Hour, wantTold: 1},
+		"the application was there before, and has not": {loadedAfter: -time.Hour, wantTriggered: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -66,11 +66,11 @@ func TestAsksUntilSomethingTells(t *testing.T) {
 				a, _ := run(t, r, nil, state(0))
 				pass(10*time.Minute - time.Second)
 				if s := a.Status(); !s.Assumed || s.Pending || s.Counts[agent.Applied] != 0 {
-					t.Fatalf("while nothing tells: %+v", s)
+					t.Fatalf("while nothing shows it: %+v", s)
 				}
 				pass(62 * time.Second)
-				if s := a.Status(); s.Assumed || s.Pending || len(r.told) != tc.wantTold {
-					t.Errorf("once it is known: assumed %v, pending %v, told %d times; want %d", s.Assumed, s.Pending, len(r.told), tc.wantTold)
+				if s := a.Status(); s.Assumed || s.Pending || len(r.triggered) != tc.wantTriggered {
+					t.Errorf("once it is known: assumed %v, pending %v, triggered %d times; want %d", s.Assumed, s.Pending, len(r.triggered), tc.wantTriggered)
 				}
 			})
 		})
@@ -84,7 +84,7 @@ func TestNewContentEndsTheAssumption(t *testing.T) {
 		a, send := run(t, r, nil, state(0))
 		send(state(1))
 		if a.Status().Assumed {
-			t.Error("it is assumed to have what it was not told about")
+			t.Error("it is assumed to have what was not triggered")
 		}
 		send(state(0))
 		if !a.Status().Assumed {
@@ -92,8 +92,8 @@ func TestNewContentEndsTheAssumption(t *testing.T) {
 		}
 		send(state(1))
 		pass(time.Second)
-		if s := a.Status(); s.Assumed || len(r.told) != 1 {
-			t.Errorf("told %d times, assumed %v", len(r.told), s.Assumed)
+		if s := a.Status(); s.Assumed || len(r.triggered) != 1 {
+			t.Errorf("triggered %d times, assumed %v", len(r.triggered), s.Assumed)
 		}
 	})
 }
@@ -120,8 +120,8 @@ func TestRepeatedTroubleIsLoggedOnce(t *testing.T) {
 		pass(5 * time.Minute)
 		cancel()
 		<-done
-		if n := strings.Count(text.String(), "no such process"); n != 2 || len(r.told) < 20 {
-			t.Errorf("%d attempts for two contents left %d lines, want 2", len(r.told), n)
+		if n := strings.Count(text.String(), "no such process"); n != 2 || len(r.triggered) < 20 {
+			t.Errorf("%d attempts for two contents left %d lines, want 2", len(r.triggered), n)
 		}
 	})
 }

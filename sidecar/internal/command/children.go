@@ -13,8 +13,8 @@ import (
 
 // registry knows which children belong to os/exec, whose Wait must find their exit status.
 type registry struct {
-	adopt sync.Once
-	one   chan struct{}
+	takeOver sync.Once
+	one      chan struct{}
 
 	mu      sync.Mutex
 	running map[int]bool
@@ -24,7 +24,7 @@ var children = registry{one: make(chan struct{}, 1), running: map[int]bool{}} //
 
 // enter waits until no other command runs.
 func (r *registry) enter(ctx context.Context) (leave func(), err error) {
-	r.adopt.Do(becomeSubreaper)
+	r.takeOver.Do(becomeSubreaper)
 	select {
 	case <-ctx.Done():
 		return nil, ctx.Err()
@@ -128,13 +128,13 @@ func (e *ending) end(grace time.Duration) (left int) {
 }
 
 // until looks until nothing is left, or time is up.
-func (e *ending) until(limit time.Duration, look func() []proc) (left int) {
+func (e *ending) until(limit time.Duration, poll func() []proc) (left int) {
 	const pause, longest = 5 * time.Millisecond, 100 * time.Millisecond
 	over, again := time.NewTimer(limit), time.NewTimer(pause)
 	defer over.Stop()
 	defer again.Stop()
 	for wait := pause; ; wait = min(2*wait, longest) {
-		if left = len(look()); left == 0 {
+		if left = len(poll()); left == 0 {
 			return 0
 		}
 		again.Reset(wait)

@@ -4,7 +4,7 @@
 // and all descendants get SIGTERM, then SIGKILL: also those that left the group or the session. The kernel gives orphans
 // to this process (PR_SET_CHILD_SUBREAPER, or because it is PID 1), so they can be found, and are reaped when they end.
 //
-// What a command leaves running when it ends by itself is left alone: it may have been told to start a daemon.
+// What a command leaves running when it ends by itself is left alone: it may be meant to start a daemon.
 package command
 
 import (

@@ -15,10 +15,10 @@ import (
 	"strings"
 	"time"
 
-	"inpod.dev/inpod/internal/confirm"
 	"inpod.dev/inpod/internal/logging"
 	"inpod.dev/inpod/internal/reloadspec"
 	"inpod.dev/inpod/internal/settings"
+	"inpod.dev/inpod/internal/sidecarapi"
 	"inpod.dev/inpod/internal/version"
 	"inpod.dev/inpod/sidecar/internal/file"
 )
@@ -53,7 +53,7 @@ type Config struct {
 	StateFile             string
 	Listen                string
 	// Confirm is the controller's key, nil for none.
-	Confirm      *confirm.Key
+	Confirm      *sidecarapi.Key
 	LogFormat    logging.Format
 	LogLevel     slog.Level
 	Once, DryRun bool
@@ -150,7 +150,7 @@ func (r *reader) confirmation() {
 		return
 	}
 	var err error
-	if r.Confirm, err = confirm.ParseKey(r.confirm); err != nil {
+	if r.Confirm, err = sidecarapi.ParseKey(r.confirm); err != nil {
 		r.fail(flagConfirm, err)
 	}
 	switch {

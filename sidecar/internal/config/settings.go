@@ -6,10 +6,10 @@ import (
 	"strconv"
 	"time"
 
-	"inpod.dev/inpod/internal/confirm"
 	"inpod.dev/inpod/internal/logging"
 	"inpod.dev/inpod/internal/reloadspec"
 	"inpod.dev/inpod/internal/settings"
+	"inpod.dev/inpod/internal/sidecarapi"
 	"inpod.dev/inpod/internal/version"
 )
 
@@ -21,7 +21,7 @@ const (
 	general    settings.Section = "Program"
 )
 
-// Settings of which the name is used more than once.
+// Settings whose name is used more than once.
 const (
 	flagWatch   = "watch"
 	flagIgnore  = "ignore"
@@ -31,7 +31,7 @@ const (
 	flagURL     = "reload-url"
 	flagCommand = "reload-command"
 	flagHeaders = "reload-header-from"
-	flagConfirm = "confirm-key"
+	flagConfirm = "controller-key"
 )
 
 // texts are the settings as they are written: a Config, and what of it is still text.
@@ -48,7 +48,7 @@ func newTexts() *texts {
 		Method: "POST", Status: "200-299", Timeout: 30 * time.Second, Attempts: 3,
 		VerifyTimeout: 5 * time.Second, CommandTimeout: 30 * time.Second,
 		Settle: 500 * time.Millisecond, Poll: 3 * time.Second, Recheck: 30 * time.Second,
-		Listen: ":" + strconv.Itoa(confirm.DefaultPort), LogFormat: logging.FormatJSON,
+		Listen: ":" + strconv.Itoa(sidecarapi.DefaultPort), LogFormat: logging.FormatJSON,
 	}}
 }
 
@@ -121,7 +121,7 @@ func (t *texts) generalTable() []settings.Setting {
 	return []settings.Setting{
 		s.Setting("once", settings.Boolean(&t.Once), "look once, reload unless the application is known to have the content, and exit"),
 		s.Setting("dry-run", settings.Boolean(&t.DryRun), "do everything but the reload itself"),
-		s.Setting("listen-address", settings.Text(&t.Listen, "ADDRESS"), "address of /metrics, /healthz, /status and /confirm; off for none"),
+		s.Setting("listen-address", settings.Text(&t.Listen, "ADDRESS"), "address of /metrics, /healthz, /status and /query; off for none"),
 		s.Setting(flagConfirm, settings.Text(&t.confirm, "KEY"), "key of the controller that may ask which content was applied (/confirm); the injector writes it"),
 		s.Setting("log-format", settings.OneOf(&t.LogFormat, "FORMAT", nil, logging.Formats()...), "form of log lines: text or json"),
 		s.Setting("log-level", settings.Level(&t.LogLevel), "least level of log lines"),

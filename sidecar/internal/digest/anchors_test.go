@@ -34,14 +34,14 @@ func TestTheOrderOfTrustAnchorsIsNoChange(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			look := func(text string) digest.Tree {
-				tree, err := digest.Of(t.Context(), fstest.MapFS{"tls/ca.crt": file(text), "a": file("1")}, digest.Look{Anchors: tc.anchors, Keys: tc.keys})
+			scan := func(text string) digest.Tree {
+				tree, err := digest.Of(t.Context(), fstest.MapFS{"tls/ca.crt": file(text), "a": file("1")}, digest.Scan{Anchors: tc.anchors, Keys: tc.keys})
 				if err != nil {
 					t.Fatal(err)
 				}
 				return tree
 			}
-			before, after := look(tc.before), look(tc.after)
+			before, after := scan(tc.before), scan(tc.after)
 			if got := before.Sum == after.Sum; got != tc.wantSame {
 				t.Errorf("the same: %v, want %v", got, tc.wantSame)
 			}
@@ -53,7 +53,7 @@ func TestTheOrderOfTrustAnchorsIsNoChange(t *testing.T) {
 func TestADigestOfAnchorsIsThatOfTheirSet(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{"two": pemOf("two") + pemOf("one"), "none": ""} {
-		tree, err := digest.Of(t.Context(), fstest.MapFS{"ca.crt": file(text)}, digest.Look{Anchors: []string{"ca.crt"}})
+		tree, err := digest.Of(t.Context(), fstest.MapFS{"ca.crt": file(text)}, digest.Scan{Anchors: []string{"ca.crt"}})
 		if err != nil {
 			t.Fatal(err)
 		}

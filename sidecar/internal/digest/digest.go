@@ -1,10 +1,10 @@
-// Package digest decides whether two looks at a directory saw the same content.
+// Package digest decides whether two scans of a directory found the same content.
 //
 // It hashes the wanted files, framed so that no two different sets of files give the same input, and leaves out what
 // changes without meaning: service account tokens that the kubelet renews, the order of trust anchors, times and modes. It reads through an
 // io/fs.FS that the caller has confined (os.Root), and knows no clock and no watcher.
 //
-// A file is read again only when its metadata moved since the look before, or so shortly before it that a later write
+// A file is read again only when its metadata moved since the scan before, or so shortly before it that a later write
 // might not show in them. One of more than 64 MiB is never read, and counts by its metadata.
 package digest
 
@@ -38,45 +38,45 @@ const (
 // ErrTooLarge means that a tree has more entries or levels than anybody keeps configuration in.
 var ErrTooLarge = errors.New("more than 20000 entries or 32 levels; watch a smaller directory, or name the keys")
 
-// Tree is the result of one look.
+// Tree is the result of one scan.
 type Tree struct {
 	Sum Sum
-	// Changed is the newest status change time among what was looked at.
+	// Changed is the newest status change time among what was scanned.
 	Changed time.Time
 	// Files, Opaque, Large, Tokens, Outside and Missing are described at Volume.
 	Files, Opaque, Large, Tokens, Outside int
 	Missing                               []string
 	// Pseudo are the places that were passed over because Look.Pseudo said so.
 	Pseudo []string
-	// Entries are the files that were looked at, by their slash-separated paths, and directories that may not be read.
+	// Entries are the files that were scanned, by their slash-separated paths, and directories that may not be read.
 	Entries map[string]Entry
 	// Dirs are the directories that were entered, "." among them: where events must be asked for.
 	Dirs []string
-	// Known is for the next look at the same place.
+	// Known is for the next scan of the same place.
 	Known Known
 }
 
-// Look says what to look at, and what is known already. The zero value looks at everything.
-type Look struct {
-	// Keys are slash-separated paths. With keys only these are looked at, without the whole tree is.
+// Scan says what to look at, and what is known already. The zero value looks at everything.
+type Scan struct {
+	// Keys are slash-separated paths. With keys only these are scanned, without them the whole tree is.
 	Keys []string
 	// Anchors are slash-separated paths of files with trust anchors in no particular order: their sets of certificates count.
 	Anchors []string
-	// Known is of the look before at the same place, nil for the first.
+	// Known is of the scan before at the same place, nil for the first.
 	Known Known
-	// Now is the time of the look, on a clock that never goes back.
+	// Now is the time of the scan, on a clock that never goes back.
 	Now time.Time
 	// Pseudo reports whether something lies on a file system without files of its own, such as that of /proc. It is
 	// asked where another file system begins. Nil stands for no.
 	Pseudo func(name string) bool
 }
 
-// Of looks at fsys. It returns soon after ctx ends, unless the file system itself hangs.
+// Of scans fsys. It returns soon after ctx ends, unless the file system itself hangs.
 //
 // Names that start with ".." are the kubelet's own bookkeeping and are skipped. A symbolic link that leads to a file
 // inside fsys stands for that file; any other link stands for its text, so what it points to is never opened.
-func Of(ctx context.Context, fsys fs.FS, l Look) (Tree, error) {
-	w := &walker{ctx: ctx, fsys: fsys, look: l, content: sha256.New()}
+func Of(ctx context.Context, fsys fs.FS, l Scan) (Tree, error) {
+	w := &walker{ctx: ctx, fsys: fsys, scan: l, content: sha256.New()}
 	w.tree.Entries, w.tree.Known = map[string]Entry{}, Known{}
 	var err error
 	if len(l.Keys) == 0 {
@@ -105,7 +105,7 @@ const (
 type walker struct {
 	ctx     context.Context //nolint:containedctx // a walker lives for one call
 	fsys    fs.FS
-	look    Look
+	scan    Scan
 	content hash.Hash
 	tree    Tree
 	entries int
@@ -245,7 +245,7 @@ func (w *walker) link(name string, cause error) error {
 
 // pseudo reports whether name begins a file system without files of its own, and passes over it.
 func (w *walker) pseudo(name string, info fs.FileInfo) bool {
-	if w.look.Pseudo == nil || device(info) == w.device || !w.look.Pseudo(name) {
+	if w.scan.Pseudo == nil || device(info) == w.device || !w.scan.Pseudo(name) {
 		return false
 	}
 	w.frame(frameOther, name, nil)
@@ -309,9 +309,9 @@ func (w *walker) large(name string, now [metadataSize]byte) {
 // errGrows means that a file was small enough when it was opened, and is not any more.
 var errGrows = errors.New("too large to be read")
 
-// fileSum is the digest of one file, or that it is a token: from the look before, or by reading it.
+// fileSum is the digest of one file, or that it is a token: from the scan before, or by reading it.
 func (w *walker) fileSum(name string, info fs.FileInfo, wanted bool) (sum Sum, token bool, err error) {
-	now := w.look.Known.next(name, metadata(info), w.look.Now)
+	now := w.scan.Known.next(name, metadata(info), w.scan.Now)
 	if !now.fresh {
 		now.sum, now.token, err = w.read(name, info, wanted)
 		if err != nil {
@@ -329,9 +329,9 @@ func (w *walker) read(name string, info fs.FileInfo, wanted bool) (sum Sum, toke
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	if opened, err := f.Stat(); err != nil || !opened.Mode().IsRegular() {
-		return Sum{}, false, fs.ErrNotExist // replaced by something else meanwhile, which the next look finds
+		return Sum{}, false, fs.ErrNotExist // replaced by something else meanwhile, which the next scan finds
 	}
-	if slices.Contains(w.look.Anchors, name) {
+	if slices.Contains(w.scan.Anchors, name) {
 		text, err := io.ReadAll(io.LimitReader(until{w.ctx, f}, maxRead))
 		if err != nil {
 			return Sum{}, false, err

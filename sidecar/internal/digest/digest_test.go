@@ -21,7 +21,7 @@ func token(subject string) string {
 
 func of(t *testing.T, fsys fs.FS, keys ...string) digest.Tree {
 	t.Helper()
-	tree, err := digest.Of(t.Context(), fsys, digest.Look{Keys: keys})
+	tree, err := digest.Of(t.Context(), fsys, digest.Scan{Keys: keys})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +151,7 @@ func TestMissingAndDirs(t *testing.T) {
 	}
 }
 
-// closed is a file system of which one file may not be read.
+// closed is a file system with one file that may not be read.
 type closed struct{ fstest.MapFS }
 
 func (c closed) Open(name string) (fs.File, error) {

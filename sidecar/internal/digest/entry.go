@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Entry is what a look found of one file.
+// Entry is what a scan found of one file.
 type Entry struct {
 	Kind EntryKind
 	// Short is the first half of the SHA-256 of the content, of EntryFile only. It is not keyed and must not leave the

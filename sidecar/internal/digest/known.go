@@ -2,12 +2,12 @@ package digest
 
 import "time"
 
-// Known is what a look leaves to the next one: the digest of each file that was read, with its metadata.
+// Known is what a scan leaves to the next one: the digest of each file that was read, with its metadata.
 type Known map[string]known
 
 type known struct {
 	metadata [metadataSize]byte
-	// since is the time of the first look that found this metadata.
+	// since is the time of the first scan that found this metadata.
 	since time.Time
 	sum   Sum
 	token bool

@@ -49,7 +49,7 @@ func TestWhatIsKnownIsNotReadAgain(t *testing.T) {
 		wantRead []string
 		wantSame bool
 	}{
-		{name: "the first look reads everything", wantRead: []string{"a", "b", "token"}},
+		{name: "the first scan reads everything", wantRead: []string{"a", "b", "token"}},
 		{name: "what is written in the same moment may not show in the metadata", after: time.Millisecond, edit: map[string]*fstest.MapFile{"a": text("2", 0)}, wantRead: []string{"a", "b", "token"}},
 		{name: "a later look reads once more", after: 3 * time.Second, wantRead: []string{"a", "b", "token"}, wantSame: true},
 		{name: "from then on nothing is read", after: 4 * time.Second, wantSame: true},
@@ -61,7 +61,7 @@ func TestWhatIsKnownIsNotReadAgain(t *testing.T) {
 	for _, step := range steps {
 		maps.Copy(fsys.MapFS, step.edit)
 		fsys.names = nil
-		now, err := digest.Of(t.Context(), fsys, digest.Look{Known: before.Known, Now: begin.Add(step.after)})
+		now, err := digest.Of(t.Context(), fsys, digest.Scan{Known: before.Known, Now: begin.Add(step.after)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -124,7 +124,7 @@ func (f endlessFile) Read(p []byte) (int, error) {
 	return bytes.NewReader(make([]byte, math.MaxInt16)).Read(p)
 }
 
-func TestLookEndsWithItsContext(t *testing.T) {
+func TestScanEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	left := 5
@@ -136,11 +136,11 @@ func TestLookEndsWithItsContext(t *testing.T) {
 			t.Error("it goes on reading")
 			panic(io.ErrNoProgress)
 		}
-	}}, digest.Look{Keys: []string{"a"}})
+	}}, digest.Scan{Keys: []string{"a"}})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error = %v, want that it was canceled", err)
 	}
-	if _, err := digest.Of(ctx, fstest.MapFS{"a": file("1")}, digest.Look{}); !errors.Is(err, context.Canceled) {
+	if _, err := digest.Of(ctx, fstest.MapFS{"a": file("1")}, digest.Scan{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error = %v, want that it was canceled", err)
 	}
 }

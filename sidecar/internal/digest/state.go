@@ -37,7 +37,7 @@ type Volume struct {
 	Large int
 	// Tokens is the number of service account tokens that were left out.
 	Tokens int
-	// Outside is the number of wanted keys that are links to somewhere outside, of which only the link itself counts.
+	// Outside is the number of wanted keys that are links to somewhere outside, where only the link itself counts.
 	Outside int
 	// Missing are wanted keys that are not there, or the path itself.
 	Missing []string

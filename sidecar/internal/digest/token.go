@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// maxTokenSize bounds what is looked at as a token, in bytes. Tokens of the API server are about 1 KiB.
+// maxTokenSize bounds what is read as a token, in bytes. Tokens of the API server are about 1 KiB.
 const maxTokenSize = 16 << 10
 
 // isServiceAccountToken says whether text is a token that the kubelet renews by itself (at 80 % of its life, see

@@ -20,9 +20,9 @@ func TestWhatIsLeftOutChangesNothing(t *testing.T) {
 		return all
 	}
 	ignored := []string{"pod/labels", "gone"}
-	look := func(fsys fs.FS, keys ...string) digest.Sum {
+	scan := func(fsys fs.FS, keys ...string) digest.Sum {
 		t.Helper()
-		tree, err := digest.Of(t.Context(), digest.Without(fsys, ignored), digest.Look{Keys: keys})
+		tree, err := digest.Of(t.Context(), digest.Without(fsys, ignored), digest.Scan{Keys: keys})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,11 +41,11 @@ func TestWhatIsLeftOutChangesNothing(t *testing.T) {
 		"an ignored file below a wanted folder":           {with("pod/labels", "2"), []string{"pod"}, false},
 		"a file beside an ignored one in a wanted folder": {with("pod/name", "2"), []string{"pod"}, true},
 	} {
-		if got := look(base, tc.keys...) != look(tc.after, tc.keys...); got != tc.want {
+		if got := scan(base, tc.keys...) != scan(tc.after, tc.keys...); got != tc.want {
 			t.Errorf("%s: a change %t, want %t", name, got, tc.want)
 		}
 	}
-	tree, err := digest.Of(t.Context(), digest.Without(base, ignored), digest.Look{Keys: []string{"pod/labels"}})
+	tree, err := digest.Of(t.Context(), digest.Without(base, ignored), digest.Scan{Keys: []string{"pod/labels"}})
 	if diff := cmp.Diff([]string{"pod/labels"}, tree.Missing); err != nil || diff != "" {
 		t.Errorf("a key that is ignored too: %v (-want +got):\n%s", err, diff)
 	}

@@ -38,8 +38,8 @@ func Read(path string) ([]byte, error) {
 	return text, nil
 }
 
-// Check returns an error when there is something at path that Read refuses for what it is. What is not there yet, or may
-// not be looked at, is no error.
+// Check returns an error when there is something at path that Read refuses for what it is. What is not there yet, or
+// may not be read, is no error.
 func Check(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 	"inpod.dev/inpod/sidecar/internal/process"
 )
 
-// made is a process in a /proc made by a test.
-type made struct {
+// fakeProcess is a process in a /proc made by a test.
+type fakeProcess struct {
 	pid, parent             int
 	args                    string // separated by spaces
 	blocked, ignored, catch uint64
@@ -28,7 +28,7 @@ type made struct {
 }
 
 // proc writes the processes below a directory and returns a table of them.
-func proc(t *testing.T, all ...made) process.Table {
+func proc(t *testing.T, all ...fakeProcess) process.Table {
 	t.Helper()
 	root := t.TempDir()
 	put := func(path, text string) {
@@ -66,63 +66,63 @@ func mask(signals ...syscall.Signal) (m uint64) {
 // everything is what dumb-init catches, the JVM's signals among them.
 const everything = uint64(0x7ffbbeff)
 
-func TestProgramsThatOnlyStartAnotherAreLookedThrough(t *testing.T) {
+func TestWrappersAreSeenThrough(t *testing.T) {
 	t.Parallel()
 	hup, usr1, quit, interrupt := syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGQUIT, syscall.SIGINT
 	for name, tc := range map[string]struct {
-		all     []made
+		all     []fakeProcess
 		names   []string
 		signal  syscall.Signal
 		wantPID int
 	}{
 		"tini waits for signals with sigtimedwait, and the kernel shows it as one that would die": {
-			all: []made{{pid: 7, args: "tini -- python3 /opt/app.py"}, {pid: 8, parent: 7, args: "python3 /opt/app.py", catch: mask(usr1)}}, signal: usr1, wantPID: 8,
+			all: []fakeProcess{{pid: 7, args: "tini -- python3 /opt/app.py"}, {pid: 8, parent: 7, args: "python3 /opt/app.py", catch: mask(usr1)}}, signal: usr1, wantPID: 8,
 		},
 		"dumb-init starts a shell that starts the application": {
-			all: []made{
+			all: []fakeProcess{
 				{pid: 7, args: "/usr/bin/dumb-init bash -c x", catch: everything},
 				{pid: 8, parent: 7, args: "bash -c x", catch: mask(interrupt)},
 				{pid: 9, parent: 8, args: "python3 /opt/app.py", catch: mask(hup)},
 			}, signal: hup, wantPID: 9,
 		},
 		"an init has collected an orphan beside its own child": {
-			all: []made{{pid: 7, args: "catatonit -- app"}, {pid: 30, parent: 7, args: "app", start: 10}, {pid: 20, parent: 7, args: "orphan", start: 90}}, signal: hup, wantPID: 30,
+			all: []fakeProcess{{pid: 7, args: "catatonit -- app"}, {pid: 30, parent: 7, args: "app", start: 10}, {pid: 20, parent: 7, args: "orphan", start: 90}}, signal: hup, wantPID: 30,
 		},
-		"an init without a child is what there is": {all: []made{{pid: 7, args: "docker-init -- app"}}, signal: hup, wantPID: 7},
+		"an init without a child is what there is": {all: []fakeProcess{{pid: 7, args: "docker-init -- app"}}, signal: hup, wantPID: 7},
 		"a shell traps the signal, which it handles only after its foreground child has ended": {
-			all: []made{{pid: 7, args: "bash -c x", catch: mask(hup)}, {pid: 8, parent: 7, args: "python3 /opt/app.py", catch: mask(hup, interrupt)}}, signal: hup, wantPID: 8,
+			all: []fakeProcess{{pid: 7, args: "bash -c x", catch: mask(hup)}, {pid: 8, parent: 7, args: "python3 /opt/app.py", catch: mask(hup, interrupt)}}, signal: hup, wantPID: 8,
 		},
 		"a shell traps the signal and waits for a background child": {
-			all: []made{{pid: 7, args: "bash -c x", catch: mask(hup)}, {pid: 8, parent: 7, args: "app", catch: mask(hup), ignored: mask(quit, interrupt)}}, signal: hup, wantPID: 7,
+			all: []fakeProcess{{pid: 7, args: "bash -c x", catch: mask(hup)}, {pid: 8, parent: 7, args: "app", catch: mask(hup), ignored: mask(quit, interrupt)}}, signal: hup, wantPID: 7,
 		},
 		"a shell is the application, and calls others that do not handle the signal": {
-			all: []made{{pid: 7, args: "sh /app.sh", catch: mask(hup)}, {pid: 8, parent: 7, args: "sleep 1"}}, signal: hup, wantPID: 7,
+			all: []fakeProcess{{pid: 7, args: "sh /app.sh", catch: mask(hup)}, {pid: 8, parent: 7, args: "sleep 1"}}, signal: hup, wantPID: 7,
 		},
 		"a shell traps the signal, and its child may be in the background": {
-			all: []made{{pid: 7, args: "sh /entrypoint.sh", catch: mask(hup)}, {pid: 8, parent: 7, args: "app", catch: mask(hup, quit)}}, signal: hup, wantPID: 7,
+			all: []fakeProcess{{pid: 7, args: "sh /entrypoint.sh", catch: mask(hup)}, {pid: 8, parent: 7, args: "app", catch: mask(hup, quit)}}, signal: hup, wantPID: 7,
 		},
 		"a shell with job control puts background children into groups of their own": {
-			all: []made{{pid: 7, args: "bash -mc x", catch: mask(hup)}, {pid: 8, parent: 7, group: 8, args: "app", catch: mask(hup)}}, signal: hup, wantPID: 7,
+			all: []fakeProcess{{pid: 7, args: "bash -mc x", catch: mask(hup)}, {pid: 8, parent: 7, group: 8, args: "app", catch: mask(hup)}}, signal: hup, wantPID: 7,
 		},
 		"a shell with two children means neither": {
-			all: []made{{pid: 7, args: "sh -c x"}, {pid: 8, parent: 7, args: "a", catch: mask(hup)}, {pid: 9, parent: 7, args: "b", catch: mask(hup)}}, signal: hup, wantPID: 7,
+			all: []fakeProcess{{pid: 7, args: "sh -c x"}, {pid: 8, parent: 7, args: "a", catch: mask(hup)}, {pid: 9, parent: 7, args: "b", catch: mask(hup)}}, signal: hup, wantPID: 7,
 		},
 		"a shell without a trap runs commands of a moment": {
-			all: []made{{pid: 7, args: "sh /app.sh"}, {pid: 8, parent: 7, args: "sleep 1"}}, signal: hup, wantPID: 7,
+			all: []fakeProcess{{pid: 7, args: "sh /app.sh"}, {pid: 8, parent: 7, args: "sleep 1"}}, signal: hup, wantPID: 7,
 		},
 		"a shell starts a shell that starts the application": {
-			all: []made{
+			all: []fakeProcess{
 				{pid: 7, args: "sh /entrypoint.sh"}, {pid: 8, parent: 7, args: "sh -c x"}, {pid: 9, parent: 8, args: "app", catch: mask(hup)},
 			}, signal: hup, wantPID: 9,
 		},
 		"a request needs no signal, and the shell is as old as its child, or older": {
-			all: []made{{pid: 7, args: "sh -c x"}, {pid: 8, parent: 7, args: "app", catch: mask(hup)}}, wantPID: 7,
+			all: []fakeProcess{{pid: 7, args: "sh -c x"}, {pid: 8, parent: 7, args: "app", catch: mask(hup)}}, wantPID: 7,
 		},
 		"a shell that was named is meant itself": {
-			all: []made{{pid: 7, args: "bash -c x", catch: mask(hup)}, {pid: 8, parent: 7, args: "python3 a", catch: mask(hup)}}, names: []string{"bash"}, signal: hup, wantPID: 7,
+			all: []fakeProcess{{pid: 7, args: "bash -c x", catch: mask(hup)}, {pid: 8, parent: 7, args: "python3 a", catch: mask(hup)}}, names: []string{"bash"}, signal: hup, wantPID: 7,
 		},
 		"a server with workers is no shell": {
-			all: []made{{pid: 7, args: "app", catch: mask(hup)}, {pid: 8, parent: 7, args: "app", catch: mask(hup)}}, signal: hup, wantPID: 7,
+			all: []fakeProcess{{pid: 7, args: "app", catch: mask(hup)}, {pid: 8, parent: 7, args: "app", catch: mask(hup)}}, signal: hup, wantPID: 7,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -138,13 +138,13 @@ func TestProgramsThatOnlyStartAnotherAreLookedThrough(t *testing.T) {
 func TestTheUsersWordAboutASignalCounts(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		p                                       made
+		p                                       fakeProcess
 		wantAlone, wantByPreset, wantByUserSays string
 	}{
-		"a program that waits with sigtimedwait": {p: made{}, wantAlone: "killed by it", wantByPreset: "killed by it"},
-		"a program that ignores the signal":      {p: made{ignored: mask(syscall.SIGHUP)}, wantAlone: "ignores", wantByPreset: "ignores"},
-		"a Java program":                         {p: made{catch: 0x1005ccf, threads: 20}, wantAlone: "Java program"},
-		"a program of one thread is not Java":    {p: made{catch: everything}},
+		"a program that waits with sigtimedwait": {p: fakeProcess{}, wantAlone: "killed by it", wantByPreset: "killed by it"},
+		"a program that ignores the signal":      {p: fakeProcess{ignored: mask(syscall.SIGHUP)}, wantAlone: "ignores", wantByPreset: "ignores"},
+		"a Java program":                         {p: fakeProcess{catch: 0x1005ccf, threads: 20}, wantAlone: "Java program"},
+		"a program of one thread is not Java":    {p: fakeProcess{catch: everything}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -168,18 +168,18 @@ func TestTheUsersWordAboutASignalCounts(t *testing.T) {
 
 func TestPID1IsNeverSignaledAndSaidToBe(t *testing.T) {
 	t.Parallel()
-	_, err := proc(t, made{pid: 1, args: "nginx", catch: mask(syscall.SIGHUP)}).Meant(process.Selector{Names: []string{"nginx"}}, syscall.SIGHUP)
+	_, err := proc(t, fakeProcess{pid: 1, args: "nginx", catch: mask(syscall.SIGHUP)}).Meant(process.Selector{Names: []string{"nginx"}}, syscall.SIGHUP)
 	if !errors.Is(err, process.ErrRefused) || !strings.Contains(err.Error(), "PID 1 is never signaled") {
 		t.Errorf("error = %v, want that PID 1 is never signaled", err)
 	}
-	_, err = proc(t, made{pid: 1, args: "pause"}).Meant(process.Selector{Names: []string{"nginx"}}, syscall.SIGHUP)
+	_, err = proc(t, fakeProcess{pid: 1, args: "pause"}).Meant(process.Selector{Names: []string{"nginx"}}, syscall.SIGHUP)
 	if !errors.Is(err, process.ErrNotFound) {
 		t.Errorf("error = %v, want that there is no such process", err)
 	}
 }
 
 // The real ones, whose signal sets are what the tables above claim.
-func TestRealInitsAreLookedThrough(t *testing.T) {
+func TestRealInitsAreSeenThrough(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{"tini", "-s", "--"}, {"dumb-init"}} {
 		t.Run(args[0], func(t *testing.T) {

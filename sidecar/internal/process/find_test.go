@@ -36,13 +36,13 @@ func TestFind(t *testing.T) {
 			all: append(nginx[:3:3], process.Process{PID: 20, Parent: 1, Comm: "nginx"}),
 			s:   process.Selector{Names: []string{"nginx"}}, wantErr: process.ErrAmbiguous,
 		},
-		"two masters told apart by container": {
+		"two masters distinguished by container": {
 			all: []process.Process{
 				{PID: 10, Comm: "nginx", Container: "a"}, {PID: 20, Comm: "nginx", Container: "b"},
 			},
 			s: process.Selector{Names: []string{"nginx"}, Container: "b"}, wantPID: 20,
 		},
-		"two masters told apart by command line": {
+		"two masters distinguished by command line": {
 			all: []process.Process{
 				{PID: 10, Comm: "nginx", Args: []string{"nginx", "-c", "/a"}},
 				{PID: 20, Comm: "nginx", Args: []string{"nginx", "-c", "/b"}},

@@ -21,10 +21,10 @@ func (t Table) Blocked(pid int) (mask uint64, known bool) {
 // Idle reports whether p has taken a signal that it was sent and is done with it: it sleeps, the signal is not waiting to
 // be taken, and p blocks what it blocked before. A process without processor time is not idle: it is ready to run.
 func (t Table) Idle(ctx context.Context, p Process, signal syscall.Signal, blocked uint64) bool {
-	const looks, pause = 5, 40 * time.Millisecond
+	const checks, pause = 5, 40 * time.Millisecond
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
-	for range looks {
+	for range checks {
 		status, err := t.read(p.PID, "status")
 		if err != nil || !idle(status, signal, blocked) {
 			return false

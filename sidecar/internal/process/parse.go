@@ -104,7 +104,7 @@ func parseCmdline(text []byte) []string {
 }
 
 // containerMount is the kubelet's directory of one container, which is the source of its termination log mount:
-// ".../pods/UID/containers/NAME/HASH". It tells a container's name without asking the API server.
+// ".../pods/UID/containers/NAME/HASH". It gives a container's name without asking the API server.
 var containerMount = regexp.MustCompile(`/pods/[^/ ]+/containers/([^/ ]+)/[0-9a-f]+ `)
 
 // parseContainer reads the name of the container out of /proc/PID/mountinfo, "" when there is none.

@@ -79,8 +79,8 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
-// A shell blocks everything while it forks. Where the machine is so busy that it is stopped in the middle of that, each look
-// sees it blocking, and it dies of the signal once it may go on.
+// A shell blocks everything while it forks. Where the machine is so busy that it is stopped in the middle of that, each
+// check sees it blocking, and it dies of the signal once it may go on.
 func TestWhatIsBlockedCountsOnlyAtRest(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

@@ -1,5 +1,5 @@
-// Package process finds the process that has to be told about a new configuration, and decides whether a signal may be
-// sent to it.
+// Package process finds the process that has to reload a new configuration, and decides whether a signal may be sent to
+// it.
 //
 // It uses only what every user may read below /proc (stat, status, cmdline, comm, mountinfo), since a sidecar usually
 // runs as another user, or without the capability to read more.
@@ -54,7 +54,7 @@ type Table struct {
 	Boot func() (time.Duration, error)
 }
 
-// errGone says that a process ended while it was looked at.
+// errGone says that a process ended while it was read.
 var errGone = errors.New("the process is gone")
 
 // List returns all processes that can be signaled: not PID 1, not the kernel's own, not zombies.
@@ -128,8 +128,8 @@ func (t Table) Container(pid int) string {
 	return parseContainer(mounts)
 }
 
-// Children returns the living children of a process, of which only names, numbers and start times are filled in:
-// this is asked often while waiting for new workers.
+// Children returns the living children of a process, with names, numbers and start times alone: this is asked often
+// while waiting for new workers.
 func (t Table) Children(parent int) ([]Process, error) {
 	pids, err := t.pids()
 	if err != nil {

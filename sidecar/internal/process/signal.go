@@ -65,7 +65,7 @@ func signals() []namedSignal {
 // Assurance is whose word there is that a program handles a signal.
 type Assurance int
 
-// The assurances. A preset's counts where the kernel's tables cannot tell, the user's always: a program that takes a
+// The assurances. A preset's counts where the kernel's tables do not show it, the user's always: a program that takes a
 // signal with sigtimedwait (tini) looks as if it would die of it.
 const (
 	NoAssurance Assurance = iota
@@ -78,8 +78,8 @@ const (
 // The rule: unhandled and not blocked by any thread kills the process, ignored does nothing, and the Go, Java and .NET
 // runtimes show signals as handled that they do not handle. A signal that is blocked by a thread is taken with sigwait
 // by another (BIND); but some programs also block everything for a moment, as a shell does while it forks, so blocked
-// counts only when it stays so. On a busy machine that moment is long: a look at a process that blocks and does not rest
-// says nothing, and when many of them said nothing the signal is not sent.
+// counts only when it stays so. On a busy machine that moment is long: a check of a process that blocks and does not
+// rest says nothing, and when many of them said nothing the signal is not sent.
 func (t Table) Allowed(ctx context.Context, p Process, signal syscall.Signal, assured Assurance) error {
 	if assured == UserAssurance {
 		return nil
@@ -87,7 +87,7 @@ func (t Table) Allowed(ctx context.Context, p Process, signal syscall.Signal, as
 	const enough, most, pause = 10, 200, 10 * time.Millisecond
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
-	for look, sure := 1, 0; ; look++ {
+	for check, sure := 1, 0; ; check++ {
 		threads, err := t.masks(p.PID)
 		if err != nil {
 			return err
@@ -102,8 +102,8 @@ func (t Table) Allowed(ctx context.Context, p Process, signal syscall.Signal, as
 		switch {
 		case sure == enough:
 			return nil
-		case look == most:
-			return fmt.Errorf("%w: %s blocks SIG%s whenever it is looked at, and never rests, so it may die of it afterwards; if it "+
+		case check == most:
+			return fmt.Errorf("%w: %s blocks SIG%s whenever it is checked, and never rests, so it may die of it afterwards; if it "+
 				"waits for it in another way, say so (--signal-handled)", ErrRefused, p, SignalName(signal))
 		}
 		select {
@@ -115,10 +115,10 @@ func (t Table) Allowed(ctx context.Context, p Process, signal syscall.Signal, as
 	}
 }
 
-// judge says from one look whether signal may be sent, and whether it is only allowed for being blocked.
+// judge says from one check whether signal may be sent, and whether it is only allowed for being blocked.
 func judge(p Process, threads []Masks, signal syscall.Signal, assured bool) (blocked bool, err error) {
 	if runtime := hiddenBy(p, threads); runtime != "" && !assured {
-		return false, fmt.Errorf("%w: %s is a %s program, of which the kernel cannot tell whether it handles SIG%s or dies of it; "+
+		return false, fmt.Errorf("%w: %s is a %s program, and the kernel cannot know whether it handles SIG%s or dies of it; "+
 			"use a preset, or say that it does (--signal-handled)", ErrRefused, p, runtime, SignalName(signal))
 	}
 	return verdict(p, threads, signal)
@@ -177,7 +177,7 @@ func hiddenBy(p Process, threads []Masks) string {
 	return ""
 }
 
-// Send signals p, and nobody else: the number is bound to a pidfd first, then p is looked at again.
+// Send signals p, and nobody else: the number is bound to a pidfd first, then p is checked again.
 func (t Table) Send(p Process, signal syscall.Signal) error {
 	if p.PID <= 1 {
 		return fmt.Errorf("%w: PID %d is never signaled", ErrRefused, p.PID)

@@ -33,7 +33,7 @@ func dotsAt(text string, at int) int {
 	return 0
 }
 
-// dots are another character that looks as Cut does, and is as long.
+// dots are another character that has the shape of Cut, and is as long.
 const dots = "⋯"
 
 // markerBefore is the length of dots or asterisks that end at a position, 0 for none.

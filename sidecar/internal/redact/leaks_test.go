@@ -23,7 +23,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"inpod.dev/inpod/internal/confirm"
+	"inpod.dev/inpod/internal/sidecarapi"
 	"inpod.dev/inpod/sidecar/internal/agent"
 	"inpod.dev/inpod/sidecar/internal/digest"
 	"inpod.dev/inpod/sidecar/internal/process"
@@ -187,7 +187,7 @@ func (c *secretCase) quoted(value string) string {
 		value = string(runes[:to])
 		if to >= 4 {
 			shown := string(runes[to-4 : to])
-			if telling(shown) == 4 && !alike(shown) && !strings.Contains(pemLines, shown) {
+			if revealing(shown) == 4 && !alike(shown) && !strings.Contains(pemLines, shown) {
 				c.abbreviated = append(c.abbreviated, shown+cut)
 			}
 		}
@@ -289,7 +289,7 @@ func (c *secretCase) run(t *testing.T, server *echo) map[string]string {
 func shownOf(t *testing.T, r *reload.Reloader, dir string) map[string]string {
 	t.Helper()
 	var logged, plain bytes.Buffer
-	state, err := (&watch.Watcher{Targets: []watch.Target{{Path: dir}}, Log: r.Log}).Look(t.Context())
+	state, err := (&watch.Watcher{Targets: []watch.Target{{Path: dir}}, Log: r.Log}).Scan(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,7 +309,7 @@ func shownOf(t *testing.T, r *reload.Reloader, dir string) map[string]string {
 	page, reply := pages(t, a)
 	shown := map[string]string{
 		"the outcome": out.Message + "\n" + out.Proof + "\n" + out.Trigger,
-		"the log":     line.Message + "\n" + line.Proof + "\n" + line.Trigger, "the log as text": plain.String(), "/status": page, "/confirm": reply,
+		"the log":     line.Message + "\n" + line.Proof + "\n" + line.Trigger, "the log as text": plain.String(), "/status": page, "/query": reply,
 	}
 	if !strings.Contains(reply, "500") && !strings.Contains(reply, "exit status 1") {
 		t.Errorf("the controller is not shown what happened: %q", reply)
@@ -317,15 +317,15 @@ func shownOf(t *testing.T, r *reload.Reloader, dir string) map[string]string {
 	return shown
 }
 
-// pages are what /status and /confirm say of an agent.
+// pages are what /status and /query say of an agent.
 func pages(t *testing.T, a *agent.Agent) (page, reply string) {
 	t.Helper()
 	key := bytes.Repeat([]byte{7}, 32)
-	text, err := confirm.PublicKey(key)
+	text, err := sidecarapi.PublicKey(key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	public, err := confirm.ParseKey(text)
+	public, err := sidecarapi.ParseKey(text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -341,7 +341,7 @@ func pages(t *testing.T, a *agent.Agent) (page, reply string) {
 		t.Fatal(err)
 	}
 	page = body.Last.Message + "\n" + body.Last.Proof + "\n" + body.Last.Trigger + "\n" + answer.Body.String()
-	request, err := confirm.NewRequest(nil)
+	request, err := sidecarapi.NewRequest(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -350,8 +350,8 @@ func pages(t *testing.T, a *agent.Agent) (page, reply string) {
 		t.Fatal(err)
 	}
 	answer = httptest.NewRecorder()
-	handler.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, confirm.Path, bytes.NewReader(question)))
-	opened, err := confirm.Open(key, request.Nonce, answer.Body.Bytes())
+	handler.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, sidecarapi.Path, bytes.NewReader(question)))
+	opened, err := sidecarapi.Open(key, request.Nonce, answer.Body.Bytes())
 	if err != nil {
 		t.Fatal(err, answer.Body.String())
 	}
@@ -403,7 +403,7 @@ var common = strings.Join(redact.CommonWords(), " ")
 
 // excused reports whether a part of a value is none: it is in common words, or little but spaces and quotes.
 func excused(part string) bool {
-	if telling(part) < 4 || strings.ContainsFunc(part, unicode.IsControl) || strings.Contains(part, "  ") {
+	if revealing(part) < 4 || strings.ContainsFunc(part, unicode.IsControl) || strings.Contains(part, "  ") {
 		return true // a row of spaces counts as one
 	}
 	if alike(part) {
@@ -418,14 +418,14 @@ func excused(part string) bool {
 	return true
 }
 
-// alike reports whether a part of a value is the same character again and again, such as dots, which tells nothing.
+// alike reports whether a part of a value is the same character again and again, such as dots, which reveals nothing.
 func alike(part string) bool {
 	c, _ := utf8.DecodeRuneInString(part)
 	return strings.Trim(part, string(c)) == "" && !unicode.IsLetter(c) && !unicode.IsDigit(c)
 }
 
-// telling counts the characters that are neither spaces nor quotes, nor stand for what is no character.
-func telling(part string) int {
+// revealing counts the characters that are neither spaces nor quotes, nor stand for what is no character.
+func revealing(part string) int {
 	n := 0
 	for _, c := range part {
 		if !unicode.IsSpace(c) && !strings.ContainsRune("\"'`\\‘’“”«»", c) && !unicode.Is(unicode.Cf, c) && !unicode.IsControl(c) &&

@@ -97,7 +97,7 @@ func readLevel(level reading, do func(reading)) {
 	readPlain(level, do)
 	decoded(level, squeeze(level, isNothing), func(g reading) {
 		g.wide = true
-		if g.from == nil { // a secret, of which only the whole is encoded
+		if g.from == nil { // a secret, which is encoded as a whole only
 			readPlain(g, do)
 			return
 		}
@@ -123,7 +123,7 @@ func readPlain(level reading, do func(reading)) {
 		spaced, _ := oneSpace(form)
 		do(fold(spaced))
 	}
-	if bytes.ContainsAny(level.bytes, quotes) { // of which a value may consist
+	if bytes.ContainsAny(level.bytes, quotes) { // a value may consist of them
 		do(fold(squeeze(level, isSpace)))
 	}
 	if spaced, some := oneSpace(level); some {

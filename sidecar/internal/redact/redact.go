@@ -21,7 +21,7 @@ import (
 // Redacted stands in the place of what was taken out.
 const Redacted = "[redacted]"
 
-// Cut ends a text of which the rest is missing. What stands before it may be a part of a value.
+// Cut ends a text whose rest is missing. What stands before it may be a part of a value.
 const Cut = "…"
 
 const (
@@ -276,17 +276,17 @@ func first(runs []run, k uint64) (at int, found bool) {
 // trivial reports whether a run says nothing: it is the same character again and again, as in a line of dashes, or little
 // but spaces and quotes, or holds what separates two things that do not belong together.
 func trivial(b []byte) bool {
-	same, telling := true, 0
+	same, telltale := true, 0
 	for _, c := range b {
 		switch {
 		case c < ' ':
 			return true
 		case strings.IndexByte(" \"'`\\", c) < 0:
-			telling++
+			telltale++
 		}
 		same = same && c == b[0]
 	}
-	return telling < cutLen || same && !isAlnum(b[0])
+	return telltale < cutLen || same && !isAlnum(b[0])
 }
 
 func (r *Redactor) hide(at run, length int, decoded bool) {
@@ -444,7 +444,7 @@ func inPath(c byte) bool {
 	return isAlnum(c) || c >= utf8.RuneSelf || strings.IndexByte("._-/+%=\\&", c) >= 0
 }
 
-// widen hides the rest of each word of which a part is hidden, beyond a cut as well, and an escape that was cut.
+// widen hides the rest of each word that is partly hidden, beyond a cut as well, and an escape that was cut.
 func (r *Redactor) widen() {
 	for i := 0; i < len(r.text); i++ {
 		if !r.hidden[i] {
@@ -525,7 +525,7 @@ func isWord(c rune) bool {
 	return unicode.IsLetter(c) || unicode.IsDigit(c) || unicode.IsMark(c) || c == '_' || c == '-'
 }
 
-// showNames shows a common word, or the name of a file, that is all there is to a place: it tells nothing.
+// showNames shows a common word, or the name of a file, that is all there is to a place: it reveals nothing.
 func (r *Redactor) showNames() {
 	for i := 0; i < len(r.text); i++ {
 		if !r.hidden[i] {
@@ -535,15 +535,15 @@ func (r *Redactor) showNames() {
 		for to < len(r.text) && r.hidden[to] {
 			to++
 		}
-		if r.tellsNothing(r.text[i:to]) {
+		if r.revealsNothing(r.text[i:to]) {
 			r.set(i, to, false)
 		}
 		i = to
 	}
 }
 
-// tellsNothing reports whether a text is a legible word, perhaps with small words of grammar beside it.
-func (r *Redactor) tellsNothing(text string) bool {
+// revealsNothing reports whether a text is a legible word, perhaps with small words of grammar beside it.
+func (r *Redactor) revealsNothing(text string) bool {
 	const around, most = ":;,=.\"'`", 4
 	words, names := 0, 0
 	for word := range strings.FieldsSeq(strings.ToLower(text)) {

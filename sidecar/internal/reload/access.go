@@ -74,7 +74,7 @@ func serverOf(text string) (name string, ok bool) {
 
 // fetch reads a page of the application for a proof.
 func (r *Reloader) fetch(ctx context.Context, url string) ([]byte, error) {
-	const patience = 2 * time.Second // a look that takes longer is one of many
+	const patience = 2 * time.Second // a scan that takes longer is one of many
 	e := r.Plan.Access.Page(url)
 	if e.Attempts = 1; e.Timeout == 0 || e.Timeout > patience {
 		e.Timeout = patience

@@ -77,8 +77,8 @@ func (c *call) ended() bool {
 	}
 }
 
-// Call makes the request and waits for the answer: a good status is Applied, a refusal of the content Rejected, what did
-// not reach the reload at all Failed, and Late a request without an answer, of which nobody knows what came of it.
+// Call makes the request and waits for the answer: a good status is Applied, a refusal of the content Rejected, what
+// did not reach the reload at all Failed, and Late a request without an answer, when it is not known what came of it.
 func (e *Endpoint) Call(ctx context.Context) agent.Outcome {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -89,7 +89,7 @@ func (e *Endpoint) Call(ctx context.Context) agent.Outcome {
 }
 
 func (e *Endpoint) unanswered() agent.Outcome {
-	return agent.Outcome{Result: agent.Late, Told: true, Message: fmt.Sprintf("%s: no answer within %s; it is not sent again", e, e.Timeout)}
+	return agent.Outcome{Result: agent.Late, Triggered: true, Message: fmt.Sprintf("%s: no answer within %s; it is not sent again", e, e.Timeout)}
 }
 
 // exchange sends the request and judges the answer.
@@ -105,14 +105,14 @@ func (e *Endpoint) check(ctx context.Context, progress func(time.Duration)) (out
 		message := fmt.Sprintf("%s: %v", e, unwrapURL(err))
 		if sent {
 			return agent.Outcome{
-				Result: agent.Late, Told: true, Message: message + ": the request was sent, and what came of it is not known",
+				Result: agent.Late, Triggered: true, Message: message + ": the request was sent, and what came of it is not known",
 			}, false
 		}
 		return agent.Outcome{Result: agent.Failed, Message: message}, false
 	}
 	defer func() { _ = response.Body.Close() }()
 	out = e.judge(response)
-	out.Told = true
+	out.Triggered = true
 	return out, refusedCaller(response)
 }
 
@@ -185,7 +185,7 @@ func (e *Endpoint) once(ctx context.Context, headers map[string]string, progress
 	return response, false, nil
 }
 
-// notOurs marks the words of an error that may quote what the other side sent, such as a line that is no HTTP.
+// notOurs encloses the words of an error that may quote what the other side sent, such as a line that is no HTTP.
 func notOurs(err error) error {
 	if known(err) || quote(err.Error()) == "" {
 		return err

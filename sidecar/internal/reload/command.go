@@ -51,8 +51,8 @@ func clip(text string) string {
 	if len(joined) <= limit {
 		return joined
 	}
-	if telling := slices.DeleteFunc(lines, quiet); len(telling) > 0 {
-		joined = strings.TrimSpace(strings.Join(telling, "; "))
+	if useful := slices.DeleteFunc(lines, quiet); len(useful) > 0 {
+		joined = strings.TrimSpace(strings.Join(useful, "; "))
 	}
 	if len(joined) > limit {
 		joined = strings.ToValidUTF8(joined[:limit], "") + "…"

@@ -48,7 +48,7 @@ func TestClip(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("loading a module\n", 50) + "FATAL: line 7\n"
 	if got := clip(long); got != "FATAL: line 7" {
-		t.Errorf("got %q, want the telling line", got)
+		t.Errorf("got %q, want the useful line", got)
 	}
 	if got := clip("a\x1b[31m\nb\n"); got != "a; [31m; b" {
 		t.Errorf("got %q, want one line without control characters", got)

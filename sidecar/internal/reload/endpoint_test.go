@@ -37,7 +37,7 @@ func TestAnswers(t *testing.T) {
 		"busy for good":                     {statuses: []int{503}, want: "failed", attempts: 2},
 		"a redirect is not followed":        {statuses: []int{302}, want: "failed", attempts: 1},
 		"only what is listed is good":       {statuses: []int{200}, list: "204", want: "failed", attempts: 1},
-		"a listed status that looks bad":    {statuses: []int{500}, list: "200-299,500", want: "applied", attempts: 1},
+		"a listed status that seems bad":    {statuses: []int{500}, list: "200-299,500", want: "applied", attempts: 1},
 		"a listed redirect":                 {statuses: []int{302}, list: "302", want: "applied", attempts: 1},
 		"a refusal is not asked once again": {statuses: []int{422, 200}, want: "rejected", attempts: 1},
 	}

@@ -20,7 +20,7 @@ type changedFiles struct {
 	change   agent.Change
 	named    *mentions // nil where the preset does not know how the server's configuration begins
 	opened   *opens    // nil where that cannot be seen
-	looks    int64     // how many looks there had been when the files began to be seen
+	scans    int64     // how many looks there had been when the files began to be seen
 }
 
 // filesOf is nil where nothing is to be judged: no process, or nothing is known of the server's files. Where nobody knows
@@ -87,7 +87,7 @@ func (c *changedFiles) needingRestart() string {
 
 func and(message, more string) string { return strings.TrimPrefix(message+"; "+more, "; ") }
 
-// listed joins sentences, of which a few are enough.
+// listed joins sentences; a few are enough.
 func listed(all []string) string {
 	const most = 3
 	if len(all) > most {
@@ -125,20 +125,20 @@ func (c *changedFiles) who() string {
 // watch begins to see who opens the files.
 func (c *changedFiles) watch() {
 	if c != nil {
-		c.looks = c.countLooks()
+		c.scans = c.countScans()
 		c.opened = watchOpens(c.change.Files)
 	}
 }
 
-func (c *changedFiles) countLooks() int64 {
-	if c.reloader.Looks == nil {
+func (c *changedFiles) countScans() int64 {
+	if c.reloader.Scans == nil {
 		return 0
 	}
-	return c.reloader.Looks()
+	return c.reloader.Scans()
 }
 
 // disturbed reports whether the sidecar itself may have opened files since.
-func (c *changedFiles) disturbed() bool { return c.looks%2 != 0 || c.countLooks() != c.looks }
+func (c *changedFiles) disturbed() bool { return c.scans%2 != 0 || c.countScans() != c.scans }
 
 func (c *changedFiles) close() {
 	if c != nil && c.opened != nil {
@@ -198,7 +198,7 @@ func (c *changedFiles) afterKnown(out agent.Outcome) agent.Outcome {
 		return out
 	}
 	return agent.Outcome{
-		Result: agent.NeedsRestart, Trigger: out.Trigger, Proof: "not read", Final: true, Told: out.Told,
+		Result: agent.NeedsRestart, Trigger: out.Trigger, Proof: "not read", Final: true, Triggered: out.Triggered,
 		Message: fmt.Sprintf("%s reloaded, and read none of what changed (%s), nor does its configuration name it: "+
 			"it is used when the container starts, if at all", c.who(), listed(unread)),
 	}

@@ -27,7 +27,7 @@ func written(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-// running is a process with these arguments, of which some files of a folder changed.
+// running is a process with these arguments, when some files of a folder changed.
 func running(dir string, args []string, changed ...string) server {
 	s := server{watched: []string{dir}, dir: filepath.Join(dir, "no-proc")}
 	s.Process = process.Process{Comm: args[0]}

@@ -111,8 +111,8 @@ func TestAReloadIsJudgedByTheFilesThatChanged(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			looks := int64(0)
-			r.Looks = func() int64 { return looks }
+			scans := int64(0)
+			r.Scans = func() int64 { return scans }
 			files := r.filesOf(&target, change)
 			out, done := files.before()
 			if done != (tc.wantBefore != "") || out.Result != tc.wantBefore || done && !strings.Contains(out.Message, tc.wantMessage) {
@@ -135,7 +135,7 @@ func TestAReloadIsJudgedByTheFilesThatChanged(t *testing.T) {
 				}
 			}
 			if tc.disturbed {
-				looks += 2
+				scans += 2
 			}
 			out = files.after(agent.Outcome{Result: agent.Applied, Proven: true, Message: "sent"})
 			out.Message = r.scrub(out.Message)
@@ -182,10 +182,10 @@ func TestADatabaseVouchesForTheFilesThatItReads(t *testing.T) {
 		unknown    bool
 		wantProven bool
 	}{
-		"a file that it reads":                              {files: []string{"a.conf"}, wantProven: true},
-		"a file that it does not read":                      {files: []string{"b.conf"}},
-		"any file, of which it reads all":                   {files: []string{"a.conf"}, unknown: true, wantProven: true},
-		"any file, of which there is one that nobody reads": {files: []string{"a.conf", "b.conf"}, unknown: true},
+		"a file that it reads":                        {files: []string{"a.conf"}, wantProven: true},
+		"a file that it does not read":                {files: []string{"b.conf"}},
+		"any file, and it reads all of them":          {files: []string{"a.conf"}, unknown: true, wantProven: true},
+		"any file, and one of them that nobody reads": {files: []string{"a.conf", "b.conf"}, unknown: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

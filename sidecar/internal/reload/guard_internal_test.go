@@ -19,7 +19,7 @@ func TestTheGuardOfAServerThatIsNotSeenLetsAMissingFilePass(t *testing.T) {
 		r := &Reloader{Plan: Plan{Row: row}, Log: slog.New(slog.DiscardHandler)}
 		c := &changedFiles{reloader: r, change: agent.Change{Files: []string{t.TempDir() + "/gone.conf"}}}
 		if c.needed(c.change.Files[0]) {
-			t.Errorf("%s: a file is needed of which nothing is known", name)
+			t.Errorf("%s: a file is needed that is not known", name)
 		}
 	}
 }

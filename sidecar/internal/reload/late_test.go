@@ -42,7 +42,7 @@ func TestAServerThatIsThrottledIsLate(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if out := r.Reload(t.Context(), changed()); out.Result != agent.Late || !out.Told {
+		if out := r.Reload(t.Context(), changed()); out.Result != agent.Late || !out.Triggered {
 			t.Fatalf("%+v, want late", out)
 		}
 		if out := r.Ask(t.Context(), changed()); out.Result != agent.Late {
@@ -104,7 +104,7 @@ func TestASlowReloadIsAskedForAndNotRepeated(t *testing.T) {
 			if tc.row.Proof.Success != "" {
 				r.Plan.Row.Proof.URL = s.URL + "/metrics"
 			}
-			if out := r.Reload(t.Context(), changed()); out.Result != agent.Late || !out.Told {
+			if out := r.Reload(t.Context(), changed()); out.Result != agent.Late || !out.Triggered {
 				t.Fatalf("%+v, want late", out)
 			}
 			if out := r.Ask(t.Context(), changed()); out.Result != agent.Late {
@@ -193,7 +193,7 @@ func TestAnAttemptThatSendsNothingLeavesTheOneBeforeOpen(t *testing.T) {
 			}
 			row := r.Plan.Row
 			r.Plan.Row.Validators = [][]string{{"false"}}
-			if out := r.Reload(t.Context(), changed()); out.Result != agent.Rejected || out.Told {
+			if out := r.Reload(t.Context(), changed()); out.Result != agent.Rejected || out.Triggered {
 				t.Fatalf("%+v, want rejected before anything is sent", out)
 			}
 			r.Plan.Row = row
@@ -260,11 +260,11 @@ func TestARequestThatMayHaveBeenSeenIsNotRepeated(t *testing.T) {
 	}))
 	defer server.Close()
 	e := reload.Endpoint{URL: server.URL, Timeout: 10 * time.Second, Attempts: 3}
-	if out := e.Call(t.Context()); out.Result != agent.Late || !out.Told || calls.Load() != 1 {
+	if out := e.Call(t.Context()); out.Result != agent.Late || !out.Triggered || calls.Load() != 1 {
 		t.Errorf("%+v after %d requests, want late after one", out, calls.Load())
 	}
 	server.Close()
-	if out := e.Call(t.Context()); out.Result != agent.Failed || out.Told {
+	if out := e.Call(t.Context()); out.Result != agent.Failed || out.Triggered {
 		t.Errorf("%+v, want failed: nobody is there", out)
 	}
 }
@@ -274,7 +274,7 @@ func TestARequiredProofMakesTheUnprovenAFailure(t *testing.T) {
 	r := start(t, alone)
 	r.Plan.RequireProof = true
 	out := r.Reload(t.Context(), changed())
-	if out.Result != agent.Failed || !out.Final || !out.Told || !strings.Contains(out.Message, "which is alive: not proven") ||
+	if out.Result != agent.Failed || !out.Final || !out.Triggered || !strings.Contains(out.Message, "which is alive: not proven") ||
 		!strings.Contains(out.Message, "verify-url") {
 		t.Errorf("%+v, want failed for good, with what was sent, what was seen and what to do", out)
 	}

@@ -115,7 +115,7 @@ func pgbouncerThat(ini func(value string) string, greeting func(string) string) 
 		speaksPostgres(t, filepath.Join(dir, ".s.PGSQL.6432"), words, func(string) ([][]string, string) { return nil, "" })
 		write(t, dir+"/token", strings.ReplaceAll(ini(value), "DIR", dir))
 		s := r.server(&process.Process{PID: 7, Args: []string{"pgbouncer", dir + "/token"}}, agent.Change{Files: []string{dir + "/token"}})
-		return &pgbouncer{server: s, workDir: dir, main: dir + "/token", wrongLooks: looksUntilSettled}
+		return &pgbouncer{server: s, workDir: dir, main: dir + "/token", wrongAnswers: answersUntilSettled}
 	}
 }
 

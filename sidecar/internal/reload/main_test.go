@@ -76,7 +76,7 @@ func serve(mode string) error {
 	return nil
 }
 
-// work listens at the port that it was given, until it is told to let go of it.
+// work listens at the port that it was given, until a signal makes it let go of it.
 func work() error {
 	const port = 3
 	stop := make(chan os.Signal, 1)

@@ -60,7 +60,7 @@ func (r *Reloader) unseen(watched []string) []string {
 	return first
 }
 
-// mentionsFrom reads a configuration that begins with files of which the sidecar sees what the server does.
+// mentionsFrom reads a configuration that begins with files that the sidecar sees as the server does.
 func (r *Reloader) mentionsFrom(files []string, first ...string) *mentions {
 	m := r.newMentions(files)
 	for _, file := range first {
@@ -294,8 +294,7 @@ func (m *mentions) keyOf(words []string, i int) string {
 // keyword is a word that may be a key, and is no path.
 var keyword = regexp.MustCompile(`^@?[a-z_]+$`)
 
-// variable notes files of which a word with a variable, of which the value is not known here, may be the path: those that
-// end like it.
+// variable notes files whose path may be a word with a variable whose value is not known here: those that end like it.
 func (m *mentions) variable(word, by string) {
 	_, end, ok := strings.Cut(word, "$")
 	if i := strings.IndexByte(end, '/'); ok && i >= 0 && len(end) > i+1 {

@@ -13,7 +13,7 @@ import (
 	"inpod.dev/inpod/internal/preset"
 )
 
-// metrics are the two gauges by which a server tells how its last reload went.
+// metrics are the two gauges by which a server reports how its last reload went.
 type metrics struct {
 	success, time float64
 }
@@ -33,7 +33,7 @@ func (r *Reloader) readMetrics(ctx context.Context) (metrics, error) {
 }
 
 // newMetrics sees a time that moved as yes, and a success that fell to 0 as no. A success that was 0 before and stays
-// so may be the old failure or a new one: only time tells.
+// so may be the old failure or a new one: only time shows it.
 func (r *Reloader) newMetrics(a *attempt, before metrics) func(context.Context) verdict {
 	return func(ctx context.Context) verdict {
 		now, err := r.readMetrics(ctx)

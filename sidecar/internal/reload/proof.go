@@ -10,8 +10,8 @@ import (
 	"inpod.dev/inpod/sidecar/internal/process"
 )
 
-// The time between two looks for a proof: short at first, when most reloads are over, and longer then, since a look may
-// cost the application a page of metrics.
+// The time between two checks for a proof: short at first, when most reloads are over, and longer then, since a check
+// may cost the application a page of metrics.
 const (
 	proofInterval    = 50 * time.Millisecond
 	proofIntervalMax = 400 * time.Millisecond
@@ -32,7 +32,7 @@ const proofChecked = "new workers, and its own check"
 // the check is not believed any more.
 const reading = 30 * time.Second
 
-// verdict of one look.
+// verdict of one check.
 type verdict int
 
 const (
@@ -42,7 +42,7 @@ const (
 	no
 )
 
-// attempt is a trigger of which it is found out what it did.
+// attempt is a trigger whose result is determined.
 type attempt struct {
 	target  *process.Process
 	trigger string
@@ -50,9 +50,9 @@ type attempt struct {
 	// looks for the proof called name, nil when there is none to be seen.
 	witness witness
 	// files judge what was applied by the files that changed; nil where they say nothing.
-	files *changedFiles
-	look  func(context.Context) verdict
-	name  string
+	files      *changedFiles
+	proofCheck func(context.Context) verdict
+	name       string
 	// begun is when the trigger was sent, bootTime the same as time since boot.
 	begun    time.Time
 	bootTime time.Duration
@@ -65,8 +65,8 @@ type attempt struct {
 	lost     string
 	// overlaps says that an attempt before this one had not been answered, so that what is seen may be its doing.
 	overlaps bool
-	// last is the last look's verdict, said what the verify URL last answered, unverified that it was no, and denied that it
-	// does not answer to this caller.
+	// last is the last check's verdict, said what the verify URL last answered, unverified that it was no, and denied
+	// that it does not answer to this caller.
 	last               verdict
 	said               string
 	unverified, denied bool
@@ -86,33 +86,33 @@ func (r *Reloader) prepare(ctx context.Context, target *process.Process, change 
 		}
 		a.name = string(proof.Kind)
 	} else {
-		r.lookFor(ctx, a)
+		r.findProof(ctx, a)
 	}
 	a.begun, r.open = r.Now(), a
 	return a, agent.Outcome{}, false
 }
 
-// lookFor finds out what can be looked for as a proof.
-func (r *Reloader) lookFor(ctx context.Context, a *attempt) {
+// findProof finds out what can be looked for as a proof.
+func (r *Reloader) findProof(ctx context.Context, a *attempt) {
 	proof, target := r.Plan.Row.Proof, a.target
 	a.bootTime, _ = r.Table.SinceBoot()
 	switch {
 	case proof.Kind == preset.ProofWorkers && target != nil:
 		if workers, ok := r.workers(*target); ok {
-			a.look = r.newWorkers(*target, workers, a.bootTime)
+			a.proofCheck = r.newWorkers(*target, workers, a.bootTime)
 			a.blocked, a.masked = r.Table.Blocked(target.PID)
 		}
 	case proof.Kind == preset.ProofMetrics:
 		if before, err := r.readMetrics(ctx); err == nil {
-			a.look = r.newMetrics(a, before)
+			a.proofCheck = r.newMetrics(a, before)
 		}
 	case proof.Kind == preset.ProofField:
 		if before, err := r.readField(ctx); err == nil {
-			a.look = r.newField(before)
+			a.proofCheck = r.newField(before)
 		}
 	}
 	switch {
-	case a.look != nil:
+	case a.proofCheck != nil:
 		a.name = string(proof.Kind)
 	case r.Plan.Signal != 0:
 		a.name = string(preset.ProofAlive)
@@ -152,7 +152,7 @@ func (r *Reloader) await(ctx context.Context, a *attempt) agent.Outcome {
 		}
 		select {
 		case <-ctx.Done():
-			return agent.Outcome{Result: agent.Failed, Told: true, Trigger: a.trigger, Message: "stopped while waiting for a proof"}
+			return agent.Outcome{Result: agent.Failed, Triggered: true, Trigger: a.trigger, Message: "stopped while waiting for a proof"}
 		case <-timer.C:
 			interval = min(interval+proofInterval, proofIntervalMax)
 			timer.Reset(interval)
@@ -170,7 +170,7 @@ func (r *Reloader) ask(ctx context.Context, a *attempt) agent.Outcome {
 
 func (r *Reloader) close(ctx context.Context, a *attempt, out agent.Outcome) agent.Outcome {
 	r.open = nil
-	out.Told, out.Trigger = true, a.trigger
+	out.Triggered, out.Trigger = true, a.trigger
 	out = a.files.after(out)
 	a.files.close()
 	return r.explain(ctx, a.target, out)
@@ -253,8 +253,8 @@ func (r *Reloader) overlap(ctx context.Context) bool {
 		return true
 	case e.call != nil && e.take(e.call.outcome): // refused
 	case e.witness != nil && e.witness.after(ctx).verdict != wait:
-	case e.witness == nil && e.look != nil && e.look(ctx) == yes:
-	case e.witness == nil && e.look == nil && e.answered:
+	case e.witness == nil && e.proofCheck != nil && e.proofCheck(ctx) == yes:
+	case e.witness == nil && e.proofCheck == nil && e.answered:
 	default:
 		return true
 	}
@@ -262,13 +262,13 @@ func (r *Reloader) overlap(ctx context.Context) bool {
 	return false
 }
 
-// see is the verdict of one look. Without a proof to look for, the answer counts.
+// see is the verdict of one check. Without a proof to look for, the answer counts.
 func (r *Reloader) see(ctx context.Context, a *attempt) verdict {
 	switch {
 	case a.overlaps && a.call != nil:
 		return wait // what is seen is the doing of the attempt before, as long as this one has no answer
-	case a.look != nil:
-		return a.look(ctx)
+	case a.proofCheck != nil:
+		return a.proofCheck(ctx)
 	case a.call != nil || a.lost != "":
 		return wait
 	}
@@ -277,7 +277,7 @@ func (r *Reloader) see(ctx context.Context, a *attempt) verdict {
 
 // proves reports whether what was looked for shows that the application has the content of this attempt.
 func (r *Reloader) proves(a *attempt) bool {
-	if a.look == nil {
+	if a.proofCheck == nil {
 		return a.answered && r.Plan.Row.Proof.Kind == preset.ProofAnswer
 	}
 	return !a.overlaps || a.answered
@@ -319,7 +319,7 @@ func (r *Reloader) verify(ctx context.Context, a *attempt, out agent.Outcome) (a
 	ctx, cancel := context.WithTimeout(ctx, e.Timeout)
 	defer cancel()
 	answer, denied := e.check(ctx, func(time.Duration) {})
-	a.said, a.unverified, a.denied = answer.Message, answer.Told && answer.Result != agent.Late, denied
+	a.said, a.unverified, a.denied = answer.Message, answer.Triggered && answer.Result != agent.Late, denied
 	if answer.Result != agent.Applied {
 		return agent.Outcome{}, false
 	}
@@ -336,7 +336,7 @@ func (r *Reloader) linger(target *process.Process) time.Duration {
 	return max(least, r.Plan.Row.Linger)
 }
 
-// late is the outcome without a proof in time: late, unless something else tells that there will be none.
+// late is the outcome without a proof in time: late, unless something else reports that there will be none.
 func (r *Reloader) late(ctx context.Context, a *attempt) agent.Outcome {
 	switch {
 	case a.denied: // which is not a matter of time
@@ -354,7 +354,7 @@ func (r *Reloader) late(ctx context.Context, a *attempt) agent.Outcome {
 		}
 		return r.close(ctx, a, out)
 	}
-	out := agent.Outcome{Result: agent.Late, Told: true, Trigger: a.trigger, Proof: a.name}
+	out := agent.Outcome{Result: agent.Late, Triggered: true, Trigger: a.trigger, Proof: a.name}
 	waiting := fmt.Sprintf("no proof (%s) within %s", a.name, r.Plan.VerifyTimeout)
 	switch {
 	case a.lost != "":
@@ -386,8 +386,8 @@ func (r *Reloader) refused(ctx context.Context, a *attempt) bool {
 	if r.Plan.Row.BadFile != preset.Keeps || a.witness != nil || a.last != wait || a.call != nil || a.target == nil {
 		return false
 	}
-	if r.Plan.Row.Proof.Masked && a.masked && a.look != nil {
-		return r.Table.Idle(ctx, *a.target, r.Plan.Signal, a.blocked) && a.look(ctx) == wait // what it did meanwhile counts
+	if r.Plan.Row.Proof.Masked && a.masked && a.proofCheck != nil {
+		return r.Table.Idle(ctx, *a.target, r.Plan.Signal, a.blocked) && a.proofCheck(ctx) == wait // what it did meanwhile counts
 	}
 	return r.askWhy(ctx, a.target) != ""
 }

@@ -31,7 +31,7 @@ func (b *bind) after(context.Context) finding {
 	return unproven(string(preset.ProofAlive), "named says only in its log what it made of its files")
 }
 
-// pairNames are a certificate and its key of which one is the file, as far as their names tell: "x.crt" and "x.key".
+// pairNames are a certificate and its key, where one is the file, as far as their names show: "x.crt" and "x.key".
 func pairNames(file string) (cert, key string, ok bool) {
 	ext := filepath.Ext(file)
 	stem := strings.TrimSuffix(file, ext)

@@ -12,9 +12,9 @@ import (
 	"strconv"
 	"strings"
 
+	"inpod.dev/inpod/internal/pgwire"
 	"inpod.dev/inpod/internal/preset"
 	"inpod.dev/inpod/sidecar/internal/agent"
-	"inpod.dev/inpod/sidecar/internal/pgwire"
 	"inpod.dev/inpod/sidecar/internal/process"
 )
 
@@ -27,12 +27,12 @@ type pgbouncer struct {
 	ini           iniFile
 	at            pgwire.Address
 	unasked       error
-	wrongLooks    int
+	wrongAnswers  int
 }
 
-// looksUntilSettled is how many questions in a row must find the same difference: the first may be answered before the
+// answersUntilSettled is how many questions in a row must find the same difference: the first may be answered before the
 // signal is dealt with.
-const looksUntilSettled = 4
+const answersUntilSettled = 4
 
 func newPgbouncer(s server, table process.Table) *pgbouncer {
 	p := &pgbouncer{server: s, workDir: table.Directory(s.Process)}
@@ -108,7 +108,7 @@ func (p *pgbouncer) file(name string) string {
 }
 
 // listFault finds what pgbouncer refuses in a list: then it keeps the old one, and says so in its log only. A user list
-// has lines of "name" "password"; of access rules only the first word is looked at.
+// has lines of "name" "password"; of access rules only the first word counts.
 func (p *pgbouncer) listFault(name, file string) error {
 	text, err := p.read(file)
 	if err != nil {
@@ -140,7 +140,7 @@ func (p *pgbouncer) after(ctx context.Context) finding {
 		return unproven(string(preset.ProofAlive), "pgbouncer's console lets in only the user that it runs as: "+theirs(said.Message))
 	}
 	if err != nil {
-		if p.wrongLooks++; p.wrongLooks < looksUntilSettled {
+		if p.wrongAnswers++; p.wrongAnswers < answersUntilSettled {
 			return finding{}
 		}
 		return unproven(string(preset.ProofAlive), "pgbouncer could not be asked: "+theirs(err.Error()))
@@ -154,7 +154,7 @@ func (p *pgbouncer) after(ctx context.Context) finding {
 	if found.result == agent.Applied && found.proven {
 		return found
 	}
-	if p.wrongLooks++; p.wrongLooks < looksUntilSettled {
+	if p.wrongAnswers++; p.wrongAnswers < answersUntilSettled {
 		return finding{}
 	}
 	return found

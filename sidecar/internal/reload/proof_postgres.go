@@ -11,9 +11,9 @@ import (
 	"path/filepath"
 	"strings"
 
+	"inpod.dev/inpod/internal/pgwire"
 	"inpod.dev/inpod/internal/preset"
 	"inpod.dev/inpod/sidecar/internal/agent"
-	"inpod.dev/inpod/sidecar/internal/pgwire"
 )
 
 // postgres asks PostgreSQL itself: which files it reads, what is wrong in them, what waits for a restart, and which
@@ -62,7 +62,7 @@ func (p *postgres) find() error {
 	return nil
 }
 
-// ask connects anew for each time: a connection sees the settings of the moment when it was made.
+// ask connects again for each time: a connection sees the settings of the moment when it was made.
 func (p *postgres) ask(ctx context.Context, questions func(*pgwire.Conn) error) error {
 	err := errors.New("it listens nowhere")
 	for _, at := range p.at {
@@ -76,7 +76,7 @@ func (p *postgres) ask(ctx context.Context, questions func(*pgwire.Conn) error) 
 	return err
 }
 
-// dial connects as a role that needs no password: the usual superuser, or the one that the official image was told.
+// dial connects as a role that needs no password: the usual superuser, or the one that the official image was given.
 func (p *postgres) dial(ctx context.Context, at pgwire.Address) (*pgwire.Conn, error) {
 	roles := []string{"postgres"}
 	if other := p.environment("POSTGRES_USER"); other != "" {
@@ -187,7 +187,7 @@ func (p *postgres) faults(c *pgwire.Conn) ([]fault, error) {
 	return append(append(all, hba...), ident...), nil
 }
 
-// table are the faults of a file of which the server has a view, and whether it has one.
+// table are the faults of a file that the server has a view of, and whether it has one.
 func (p *postgres) table(c *pgwire.Conn, file, view string) (faults []fault, shown bool) {
 	const noSuchTable = "42P01" // pg_ident_file_mappings came with version 15
 	rows, err := c.Query("SELECT line_number, error FROM pg_catalog." + view + " WHERE error IS NOT NULL")
@@ -285,7 +285,7 @@ func (p *postgres) waiting(c *pgwire.Conn) ([]string, error) {
 	return names, nil
 }
 
-// covered says whether each file that differs is one of which the server was asked.
+// covered says whether the server was asked about each file that differs.
 func (p *postgres) covered() finding {
 	good := finding{verdict: yes, result: agent.Applied, proven: true}
 	if !p.superuser {

@@ -8,7 +8,7 @@
 //	      ▼ look for the proof: workers, metrics, status field, verify URL; or only for life
 //	  applied, proven or not | rejected | late | failed | died
 //	                                       │
-//	                                       └─► Ask looks again, without a trigger
+//	                                       └─► Ask checks again, without a trigger
 //
 // It does not know when to reload, nor what changed.
 package reload
@@ -28,7 +28,7 @@ import (
 	"inpod.dev/inpod/sidecar/internal/process"
 )
 
-// Plan is how one application is told. It comes from New, which fills it from a preset and the user's settings.
+// Plan is how one application is reloaded. It comes from New, which fills it from a preset and the user's settings.
 type Plan struct {
 	// Preset is the name of the row it began with, "" without one.
 	Preset string
@@ -62,9 +62,9 @@ type Reloader struct {
 	Log   *slog.Logger
 	// Secrets are the watched paths. The content of those that may hold a Secret is taken out of messages.
 	Secrets []string
-	// Looks counts the beginnings and ends of the looks at the watched files, of which opening a file is not the
-	// application's; nil when nobody looks.
-	Looks func() int64
+	// Scans counts the beginnings and ends of the scans of the watched files, which open files that the application
+	// does not; nil when nobody looks.
+	Scans func() int64
 	// Pod is the name of the pod, "" outside of one.
 	Pod string
 
@@ -143,7 +143,7 @@ func (r *Reloader) reload(ctx context.Context, change agent.Change) agent.Outcom
 	r.Log.DebugContext(ctx, "triggering a reload", "trigger", a.trigger)
 	out = r.fire(ctx, a)
 	out.Trigger = a.trigger
-	if out.Told {
+	if out.Triggered {
 		r.earlier = nil
 	}
 	if out.Result != agent.Applied && out.Result != agent.Late {
@@ -202,7 +202,7 @@ func (r *Reloader) fire(ctx context.Context, a *attempt) agent.Outcome {
 		if err := r.Table.Send(*a.target, r.Plan.Signal); err != nil {
 			return failed(err)
 		}
-		return agent.Outcome{Result: agent.Applied, Told: true}
+		return agent.Outcome{Result: agent.Applied, Triggered: true}
 	case r.Plan.URL != nil:
 		a.call = r.Plan.URL.begin(ctx)
 		out, ended := a.call.wait(ctx, r.Plan.URL.Timeout)
@@ -220,12 +220,12 @@ func (r *Reloader) command(ctx context.Context) agent.Outcome {
 	result := run(ctx, r.Plan.Command, "", r.Plan.CommandTimeout)
 	switch {
 	case result.err == nil:
-		return agent.Outcome{Result: agent.Applied, Proof: proofExit, Told: true}
+		return agent.Outcome{Result: agent.Applied, Proof: proofExit, Triggered: true}
 	case result.exited:
-		return agent.Outcome{Result: agent.Rejected, Proof: proofExit, Message: result.String(), Told: true}
+		return agent.Outcome{Result: agent.Rejected, Proof: proofExit, Message: result.String(), Triggered: true}
 	}
 	out := failed(result.err)
-	out.Told = true // it may have done anything
+	out.Triggered = true // it may have done anything
 	return out
 }
 
@@ -295,7 +295,7 @@ func (r *Reloader) trigger(target *process.Process) string {
 	return r.describe(target)
 }
 
-// describe says in a few words how the application is told.
+// describe says in a few words how the application is reloaded.
 func (r *Reloader) describe(target *process.Process) string {
 	switch {
 	case r.Plan.Signal != 0 && target != nil:
@@ -312,7 +312,7 @@ func failed(err error) agent.Outcome {
 }
 
 func died(a *attempt) agent.Outcome {
-	return agent.Outcome{Result: agent.Died, Told: true, Trigger: a.trigger, Message: fmt.Sprintf("%s ended after %s", a.target, a.trigger)}
+	return agent.Outcome{Result: agent.Died, Triggered: true, Trigger: a.trigger, Message: fmt.Sprintf("%s ended after %s", a.target, a.trigger)}
 }
 
 // Reachable returns an error when the process to be signaled is not there, or several could be meant. A URL or a command
@@ -325,7 +325,7 @@ func (r *Reloader) Reachable() error {
 	return err
 }
 
-// How says in a few words how the application is told, before any process has been seen.
+// How says in a few words how the application is reloaded, before any process has been seen.
 func (r *Reloader) How() string {
 	if r.Plan.Signal != 0 {
 		return fmt.Sprintf("send SIG%s to %s", process.SignalName(r.Plan.Signal), r.Plan.Process)

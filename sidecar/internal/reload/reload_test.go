@@ -98,7 +98,7 @@ func TestSignal(t *testing.T) {
 		"workers stay as they are, and the master is done with the signal":    {script: refuses, row: masked, want: agent.Rejected, wantText: "kept its old"},
 		"workers stay as they are, and the server says that the file is bad":  {script: refuses, row: bad, want: agent.Rejected, wantText: "bad line 7"},
 		"workers stay as they are, and the server says that the file is good": {script: refuses, row: good, want: agent.Late, wantText: "nothing is sent again"},
-		"workers stay as they are, and nothing tells why":                     {script: refuses, row: workers, want: agent.Late, wantText: "asked for again"},
+		"workers stay as they are, and nothing shows why":                     {script: refuses, row: workers, want: agent.Late, wantText: "asked for again"},
 		"no workers in time, may be anything":                                 {script: refuses, row: exits, want: agent.Late, wantText: "no proof"},
 		"one more worker of a pool that grows proves nothing":                 {script: grows, row: workers, want: agent.Applied, wantProof: "new workers beside old ones", wantText: "not proven"},
 		"a new worker that may still be reading proves nothing":               {script: grows, row: reads, want: agent.Applied, wantProof: "new workers beside old ones", wantText: "not proven"},
@@ -143,8 +143,8 @@ func TestSignal(t *testing.T) {
 				t.Errorf("%+v, want %s by %q with %q", out, tc.want, tc.wantProof, tc.wantText)
 			}
 			sent := tc.wantText != "no workers" && tc.script != deaf
-			if out.Told != sent || strings.HasPrefix(out.Trigger, "SIGHUP to ") != sent {
-				t.Errorf("told = %v, trigger %q; want %v", out.Told, out.Trigger, sent)
+			if out.Triggered != sent || strings.HasPrefix(out.Trigger, "SIGHUP to ") != sent {
+				t.Errorf("triggered = %v, trigger %q; want %v", out.Triggered, out.Trigger, sent)
 			}
 		})
 	}
@@ -176,7 +176,7 @@ func TestNothingIsSentWhenItIsNotNeededOrNotWise(t *testing.T) {
 			r := start(t, dies)
 			r.Plan.Row, r.Plan.DryRun = tc.row, tc.dry
 			out := r.Reload(t.Context(), agent.Change{State: tc.state, Seen: tc.seen})
-			if out.Result != tc.want || !strings.Contains(out.Message, tc.wantText) || out.Final != tc.wantFinal || out.Told {
+			if out.Result != tc.want || !strings.Contains(out.Message, tc.wantText) || out.Final != tc.wantFinal || out.Triggered {
 				t.Errorf("%+v, want %s with %q", out, tc.want, tc.wantText)
 			}
 			if _, err := r.Table.Meant(r.Plan.Process, r.Plan.Signal); err != nil {
@@ -204,13 +204,13 @@ func TestLoadedAtIsTheAgeOfTheWorkers(t *testing.T) {
 	r.Plan.Row = preset.Preset{Proof: preset.Proof{Kind: preset.ProofWorkers}, BadFile: preset.Keeps}
 	r.Plan.VerifyTimeout = patience.Usual
 	time.Sleep(300 * time.Millisecond)
-	told := time.Now()
+	reported := time.Now()
 	if out := r.Reload(t.Context(), changed()); out.Result != agent.Applied {
 		t.Fatalf("%+v", out)
 	}
 	patience.Await(t, "the old worker is gone, and the new one has read the configuration", func() bool {
 		at, known := r.LoadedAt(t.Context())
-		return known && at.After(told.Add(-50*time.Millisecond)) // start times have a resolution of 10 ms
+		return known && at.After(reported.Add(-50*time.Millisecond)) // start times have a resolution of 10 ms
 	})
 }
 
@@ -263,14 +263,14 @@ func TestProofFromMetricsAndFields(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var told atomic.Bool
+			var reported atomic.Bool
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				value := "1"
-				if told.Load() {
+				if reported.Load() {
 					value = tc.after
 				}
 				if r.URL.Path == "/reload" {
-					told.Store(true)
+					reported.Store(true)
 					return
 				}
 				fmt.Fprintf(w, `{"count": %s}`, value)
@@ -309,7 +309,7 @@ func TestVerifyURL(t *testing.T) {
 		if want == agent.Applied {
 			r.Plan.VerifyTimeout = patience.Usual
 		}
-		if out := r.Reload(t.Context(), changed()); out.Result != want || !out.Told || out.Final != (want == agent.Failed) {
+		if out := r.Reload(t.Context(), changed()); out.Result != want || !out.Triggered || out.Final != (want == agent.Failed) {
 			t.Errorf("%s: %+v, want %s", path, out, want)
 		}
 	}

@@ -10,17 +10,17 @@ import (
 	"inpod.dev/inpod/sidecar/internal/redact"
 )
 
-// Servers quote what they do not understand, and a message goes into logs and events. So what a server said is marked
+// Servers quote what they do not understand, and a message goes into logs and events. So what a server said is enclosed
 // as such, and scrub takes the content of Secrets out of it.
 //
-// The marks are control characters, of which clip leaves none in what it is given.
+// The delimiters are control characters; clip leaves none in what it is given.
 const (
 	beginQuote = "\x02"
 	endQuote   = "\x03"
 )
 
-// quote marks the words of somebody else. They are cut to a fit length after values have been taken out of them, since a
-// part of a value is harder to know than the whole.
+// quote encloses the words of somebody else. They are cut to a fit length after values have been taken out of them,
+// since a part of a value is harder to know than the whole.
 func quote(text string) string {
 	if strings.TrimFunc(text, func(c rune) bool { return c <= ' ' || c == 0x7f }) == "" {
 		return ""
@@ -28,16 +28,16 @@ func quote(text string) string {
 	return beginQuote + strings.NewReplacer(beginQuote, "\n", endQuote, "\n").Replace(text) + endQuote
 }
 
-// sentence is what this package says in words of its own: constants become one by themselves, and all else by theirs, so
-// that nothing of a file or an answer gets into it without the marks.
+// sentence is what this package says in words of its own: constants become one by themselves, and all else by theirs,
+// so that nothing of a file or an answer gets into it without the delimiters.
 type sentence string
 
-// theirs marks the words of somebody else, and what a file says, within a sentence.
+// theirs encloses the words of somebody else, and what a file says, within a sentence.
 func theirs(text string) sentence { return sentence(quote(text)) }
 
 const withheld = "[withheld: it may quote a Secret, which this sidecar may not read and so cannot take out; the application's own log has it]"
 
-// scrub takes the marks out of a message, and out of what they mark every value that stands in a Secret.
+// scrub takes the delimiters out of a message, and out of what they enclose every value that stands in a Secret.
 func (r *Reloader) scrub(message string) string {
 	var own, said []string // own[0] said[0] own[1] said[1] ...
 	for {

@@ -37,15 +37,15 @@ func TestScrub(t *testing.T) {
 		r             Reloader
 		message, want string
 	}{
-		"a watched directory":   {Reloader{Secrets: []string{secret}}, "rejected: " + quote("no hunter2hunter2!"), "rejected: no [redacted]!"},
-		"a watched file":        {Reloader{Secrets: []string{password}}, quote("no hunter2hunter2!") + " and more", "no [redacted]! and more"},
-		"twice":                 {Reloader{Secrets: []string{secret}}, quote("hunter2hunter2") + "; " + quote("hunter2hunter2"), "[redacted]; [redacted]"},
-		"a ConfigMap's content": {Reloader{Secrets: []string{disk}}, quote(`unknown directive "nonsense"`), `unknown directive "nonsense"`},
-		"what a header is":      {Reloader{Plan: plan}, quote("not for Bearer t0ken-of-mine"), "not for [redacted]"},
-		"our own words":         {Reloader{Secrets: []string{secret}}, "send SIGHUP to hunter2hunter2 (PID 7)", "send SIGHUP to hunter2hunter2 (PID 7)"},
-		"what cannot be read":   {Reloader{Secrets: []string{secret, large}}, "rejected: " + quote("no hunter2hunter2!"), "rejected: " + withheld},
-		"marks of their own":    {Reloader{}, quote("a\x03b\x02c"), "a; b; c"},
-		"nothing said":          {Reloader{Secrets: []string{secret}}, "failed" + quote(" \n"), "failed"},
+		"a watched directory":     {Reloader{Secrets: []string{secret}}, "rejected: " + quote("no hunter2hunter2!"), "rejected: no [redacted]!"},
+		"a watched file":          {Reloader{Secrets: []string{password}}, quote("no hunter2hunter2!") + " and more", "no [redacted]! and more"},
+		"twice":                   {Reloader{Secrets: []string{secret}}, quote("hunter2hunter2") + "; " + quote("hunter2hunter2"), "[redacted]; [redacted]"},
+		"a ConfigMap's content":   {Reloader{Secrets: []string{disk}}, quote(`unknown directive "nonsense"`), `unknown directive "nonsense"`},
+		"what a header is":        {Reloader{Plan: plan}, quote("not for Bearer t0ken-of-mine"), "not for [redacted]"},
+		"our own words":           {Reloader{Secrets: []string{secret}}, "send SIGHUP to hunter2hunter2 (PID 7)", "send SIGHUP to hunter2hunter2 (PID 7)"},
+		"what cannot be read":     {Reloader{Secrets: []string{secret, large}}, "rejected: " + quote("no hunter2hunter2!"), "rejected: " + withheld},
+		"delimiters of their own": {Reloader{}, quote("a\x03b\x02c"), "a; b; c"},
+		"nothing said":            {Reloader{Secrets: []string{secret}}, "failed" + quote(" \n"), "failed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -46,7 +46,7 @@ func (r *Reloader) validate(ctx context.Context, target *process.Process) (out a
 	case result.err == nil:
 		return agent.Outcome{}, false
 	case result.exited && strings.Contains(result.output, "chroot: permission denied") && !r.Plan.Row.MustValidate:
-		return agent.Outcome{}, false // named-checkconf -t is for root only, and has not looked at the file
+		return agent.Outcome{}, false // named-checkconf -t is for root only, and has not read the file
 	case result.exited:
 		return agent.Outcome{Result: agent.Rejected, Proof: "validator", Message: result.String()}, true
 	}

@@ -155,7 +155,7 @@ func (s server) differing() []string {
 	return s.change.Files
 }
 
-// environment is the value of one variable that the process was started with. Others are not looked at.
+// environment is the value of one variable that the process was started with. Others are not read.
 func (s server) environment(name string) string {
 	text, err := os.ReadFile(filepath.Join(s.dir, "environ"))
 	if err != nil {

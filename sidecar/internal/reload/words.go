@@ -11,7 +11,7 @@ import (
 
 // explain adds the application's own words to a rejection that came without any, or says where they are.
 func (r *Reloader) explain(ctx context.Context, target *process.Process, out agent.Outcome) agent.Outcome {
-	if out.Result == agent.Rejected && out.Told && r.takesParts() {
+	if out.Result == agent.Rejected && out.Triggered && r.takesParts() {
 		out.Message = and(out.Message, "what it took up before the mistake is in use, and the rest is as it was")
 	}
 	silent := out.Result == agent.Rejected && out.Proof != proofAnswer && out.Proof != proofExit

@@ -27,7 +27,7 @@ func TestARejectionSaysWhereAPartIsInUse(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := &Reloader{Plan: Plan{Row: row}}
-			out := r.explain(t.Context(), nil, agent.Outcome{Result: agent.Rejected, Proof: proofAnswer, Message: r.keptOld(), Told: tc.sent})
+			out := r.explain(t.Context(), nil, agent.Outcome{Result: agent.Rejected, Proof: proofAnswer, Message: r.keptOld(), Triggered: tc.sent})
 			if got := strings.Contains(out.Message, "is in use"); got != tc.want || tc.want && strings.Contains(out.Message, "kept its old") {
 				t.Errorf("%q, want a part in use: %v", out.Message, tc.want)
 			}

@@ -62,7 +62,7 @@ func (r *Reloader) newWorkers(master process.Process, before map[worker]bool, si
 	}
 }
 
-// listening are those workers of which it is known that they listen at a port.
+// listening returns the workers that are known to listen at a port.
 func (r *Reloader) listening(workers map[worker]bool) map[worker]bool {
 	found := map[worker]bool{}
 	for w := range workers {
@@ -85,8 +85,8 @@ func (r *Reloader) handedOver(old, fresh, listened map[worker]bool) bool {
 	return len(r.listening(fresh)) > 0
 }
 
-// masterReads reports whether the master is known to have read the configuration before it started a worker, by the version
-// that it left in its environment when it started itself anew. Only a reload starts one then.
+// masterReads reports whether the master is known to have read the configuration before it started a worker, by the
+// version that it left in its environment when it started itself again. Only a reload starts one then.
 func (r *Reloader) masterReads(master process.Process) bool {
 	proof := r.Plan.Row.Proof
 	for _, pair := range r.variables(&master) {

@@ -4,7 +4,7 @@ import (
 	"flag"
 	"testing"
 
-	"inpod.dev/inpod/internal/telemetry/metricsdoc"
+	"inpod.dev/inpod/internal/metricstest"
 )
 
 var update = flag.Bool("update", false, "write the table into docs/metrics.md")
@@ -12,7 +12,7 @@ var update = flag.Bool("update", false, "write the table into docs/metrics.md")
 func TestMetricsAreDocumented(t *testing.T) {
 	t.Parallel()
 	_, body := get(t, "/metrics")
-	if err := metricsdoc.Compare("../../../docs/metrics.md", "sidecar", metricsdoc.Parse(body), *update); err != nil {
+	if err := metricstest.Compare("../../../docs/metrics.md", "sidecar", metricstest.Parse(body), *update); err != nil {
 		t.Error(err)
 	}
 }

@@ -119,7 +119,7 @@ func (w *Watcher) showMode() {
 	w.mode.Store(&m)
 }
 
-// follow asks for events of exactly the directories that the last look went through. It reports whether another look is
+// follow asks for events of exactly the directories that the last scan went through. It reports whether another scan is
 // needed: files may have come to a directory before its watch did, and a directory may have gone.
 func (w *Watcher) follow(ctx context.Context) (again bool) {
 	if w.fs == nil {
@@ -159,15 +159,15 @@ func (w *Watcher) follow(ctx context.Context) (again bool) {
 	return again || w.gone
 }
 
-// want lists what to watch for the last looks.
+// want lists what to watch for the last scans.
 func (w *Watcher) want() {
 	w.wanted, w.links = map[string]bool{}, map[string]bool{}
-	for _, l := range w.looks {
+	for _, l := range w.scans {
 		for _, dir := range l.dirs {
 			w.wanted[dir] = true // every event counts
 		}
 	}
-	for _, l := range w.looks {
+	for _, l := range w.scans {
 		for _, link := range l.links {
 			w.links[link] = true
 			if dir := filepath.Dir(link); !w.wanted[dir] {

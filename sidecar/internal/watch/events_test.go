@@ -21,13 +21,13 @@ func opened(t *testing.T, targets ...Target) *Watcher {
 	w := &Watcher{Targets: targets, Log: slog.New(slog.DiscardHandler), Poll: time.Second, Recheck: time.Hour}
 	w.openEvents(t.Context())
 	t.Cleanup(w.closeEvents)
-	if err := w.lookAll(t.Context(), false); err != nil {
+	if err := w.scanAll(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 	return w
 }
 
-// A directory that goes between the look and the watch says nothing about inotify.
+// A directory that goes between the scan and the watch says nothing about inotify.
 func TestDirectoryThatGoesMeanwhile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -46,13 +46,13 @@ func TestDirectoryThatGoesMeanwhile(t *testing.T) {
 		t.Errorf("mode = %+v with %d errors, want inotify with the directory that is left", mode, w.Errors())
 	}
 	if w.interval() != w.Poll {
-		t.Errorf("the next look is in %s, want soon", w.interval())
+		t.Errorf("the next scan is in %s, want soon", w.interval())
 	}
 	if err := w.report(t.Context(), make(chan digest.State, 1), true); err != nil {
 		t.Fatal(err)
 	}
 	if w.gone || w.interval() != w.Recheck {
-		t.Error("it is still missed after another look")
+		t.Error("it is still missed after another scan")
 	}
 }
 
@@ -117,12 +117,12 @@ func TestTriesBecomeRare(t *testing.T) {
 	}
 }
 
-func TestLookReturnsWhenTheContextEnds(t *testing.T) {
+func TestScanReturnsWhenTheContextEnds(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	w := &Watcher{Targets: []Target{{Path: t.TempDir()}}}
-	if _, err := w.Look(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := w.Scan(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("error = %v, want that it was canceled", err)
 	}
 }

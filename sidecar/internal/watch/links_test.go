@@ -98,7 +98,7 @@ func settle(t *testing.T, w *watch.Watcher, out <-chan digest.State) {
 // reaches waits until what is there now is reported.
 func reaches(t *testing.T, w *watch.Watcher, out <-chan digest.State) {
 	t.Helper()
-	want, err := (&watch.Watcher{Targets: w.Targets}).Look(t.Context())
+	want, err := (&watch.Watcher{Targets: w.Targets}).Scan(t.Context())
 	must(t, err)
 	if len(want.Missing()) > 0 {
 		t.Fatalf("missing: %v", want.Missing())
@@ -139,7 +139,7 @@ func TestFileSystemsOfTheKernel(t *testing.T) {
 			t.Errorf("%s: error = %v, want that it is refused", path, err)
 		}
 	}
-	state, err := (&watch.Watcher{Targets: []watch.Target{{Path: "/", Keys: []string{"proc/self/status", "proc/kmsg", "sys"}}}}).Look(t.Context())
+	state, err := (&watch.Watcher{Targets: []watch.Target{{Path: "/", Keys: []string{"proc/self/status", "proc/kmsg", "sys"}}}}).Scan(t.Context())
 	must(t, err)
 	if v := state.Volumes[0]; v.Files != 0 {
 		t.Errorf("%d files of the kernel were read", v.Files)
@@ -154,7 +154,7 @@ func TestPipesDoNotBlock(t *testing.T) {
 	makePipe(t, filepath.Join(dir, "pipe"))
 	must(t, os.Symlink("pipe", filepath.Join(dir, "link")))
 	for _, target := range []watch.Target{{Path: dir}, {Path: dir, Keys: []string{"pipe", "link"}}, {Path: filepath.Join(dir, "link")}} {
-		if _, err := (&watch.Watcher{Targets: []watch.Target{target}}).Look(t.Context()); err != nil {
+		if _, err := (&watch.Watcher{Targets: []watch.Target{target}}).Scan(t.Context()); err != nil {
 			t.Errorf("%v: %v", target, err)
 		}
 	}

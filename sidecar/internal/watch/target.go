@@ -28,22 +28,22 @@ type Target struct {
 	Anchors []string
 }
 
-// look is what one look at a target found.
-type look struct {
+// scan is what one scan of a target found.
+type scan struct {
 	volume digest.Volume
-	// dirs are the directories in which every event may be a change, links the single paths of which that is so.
+	// dirs are the directories in which every event may be a change, links the single paths for which that is so.
 	dirs, links []string
-	// real is the directory that was looked at, without links in its path, and link the text of "..data" in it.
+	// real is the directory that was scanned, without links in its path, and link the text of "..data" in it.
 	real, link string
-	// known saves the next look from reading what has not changed.
+	// known saves the next scan from reading what has not changed.
 	known digest.Known
 	// pseudo are the directories that were passed over since they have no files of their own.
 	pseudo []string
 }
 
-// at looks at a target. prev is the look before; with quick set, a volume of the kubelet is not looked at again where its
+// at scans a target. prev is the scan before; with quick set, a volume of the kubelet is not scanned again where its
 // "..data" link proves that it is the same.
-func (t Target) at(ctx context.Context, prev look, quick bool) (look, error) {
+func (t Target) at(ctx context.Context, prev scan, quick bool) (scan, error) {
 	const attempts = 3
 	for attempt := 1; ; attempt++ {
 		dir, keys, kind := t.Path, t.Keys, digest.KindFolder
@@ -52,10 +52,10 @@ func (t Target) at(ctx context.Context, prev look, quick bool) (look, error) {
 			t.Ignored, t.Anchors = nil, nil
 		}
 		way, err := resolve(dir)
-		found := look{}
+		found := scan{}
 		if err == nil {
-			found, err = t.look(ctx, way.real, keys, kind, prev, quick)
-			// Where a link was replaced meanwhile, this was a look at what is being removed.
+			found, err = t.scan(ctx, way.real, keys, kind, prev, quick)
+			// Where a link was replaced meanwhile, this was a scan of what is being removed.
 			if now, _ := resolve(dir); now.real != way.real && attempt < attempts {
 				continue
 			}
@@ -66,7 +66,7 @@ func (t Target) at(ctx context.Context, prev look, quick bool) (look, error) {
 			found, err = t.absent(prev), nil
 		}
 		if err != nil {
-			return look{}, fmt.Errorf("look at watched path %s: %w", t.Path, err)
+			return scan{}, fmt.Errorf("look at watched path %s: %w", t.Path, err)
 		}
 		found.links = way.links
 		if found.link == "" {
@@ -80,7 +80,7 @@ func (t Target) at(ctx context.Context, prev look, quick bool) (look, error) {
 var errAbsent = errors.New("not there")
 
 // behind adds what lies between the keys in a directory and their files: a key may be a link, or behind one.
-func (l *look) behind(dir string, keys []string) {
+func (l *scan) behind(dir string, keys []string) {
 	inside := func(path string) bool { return strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/") }
 	for _, key := range keys {
 		way, err := resolve(filepath.Join(dir, key))
@@ -95,29 +95,29 @@ func (l *look) behind(dir string, keys []string) {
 	}
 }
 
-// look looks at a target in a directory whose path has no links.
-func (t Target) look(ctx context.Context, dir string, keys []string, kind digest.Kind, prev look, quick bool) (look, error) {
+// scan looks at a target in a directory whose path has no links.
+func (t Target) scan(ctx context.Context, dir string, keys []string, kind digest.Kind, prev scan, quick bool) (scan, error) {
 	if prev.real != dir {
-		prev, quick = look{}, false
+		prev, quick = scan{}, false
 	}
 	root, err := os.OpenRoot(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return look{}, errAbsent
+		return scan{}, errAbsent
 	}
 	if err != nil {
-		return look{}, err
+		return scan{}, err
 	}
 	defer func() { _ = root.Close() }()
 	if err := t.refuse(root); err != nil {
-		return look{}, err
+		return scan{}, err
 	}
 	if link, err := root.Readlink(dataLink); err == nil {
 		return t.volume(ctx, root, dir, keys, link, prev, quick)
 	}
 	fsys := treeOf(root)
-	tree, err := digest.Of(ctx, digest.Without(fsys, t.Ignored), digest.Look{Keys: keys, Anchors: t.Anchors, Known: prev.known, Now: time.Now(), Pseudo: fsys.pseudo})
+	tree, err := digest.Of(ctx, digest.Without(fsys, t.Ignored), digest.Scan{Keys: keys, Anchors: t.Anchors, Known: prev.known, Now: time.Now(), Pseudo: fsys.pseudo})
 	if err != nil {
-		return look{}, err
+		return scan{}, err
 	}
 	found := t.result(kind, dir, tree, "")
 	found.known = tree.Known
@@ -138,7 +138,7 @@ func (t Target) refuse(root *os.Root) error {
 
 // volume looks at a directory written by the kubelet. The generation that "..data" points to is opened once, so that
 // a swap in the middle cannot mix two generations.
-func (t Target) volume(ctx context.Context, root *os.Root, dir string, keys []string, link string, prev look, quick bool) (look, error) {
+func (t Target) volume(ctx context.Context, root *os.Root, dir string, keys []string, link string, prev scan, quick bool) (scan, error) {
 	const attempts = 3
 	for attempt := 1; ; attempt++ {
 		if quick && prev.link == link && len(prev.volume.Missing) == 0 {
@@ -151,25 +151,25 @@ func (t Target) volume(ctx context.Context, root *os.Root, dir string, keys []st
 		}
 		now, linkErr := root.Readlink(dataLink)
 		if linkErr != nil || now == link || attempt == attempts {
-			return look{}, err
+			return scan{}, err
 		}
 		link, quick = now, false
 	}
 }
 
-func (t Target) generation(ctx context.Context, root *os.Root, dir string, keys []string, link string) (look, error) {
+func (t Target) generation(ctx context.Context, root *os.Root, dir string, keys []string, link string) (scan, error) {
 	swapped, err := root.Lstat(dataLink)
 	if err != nil {
-		return look{}, err
+		return scan{}, err
 	}
 	generation, err := root.OpenRoot(link)
 	if err != nil {
-		return look{}, err
+		return scan{}, err
 	}
 	defer func() { _ = generation.Close() }()
-	tree, err := digest.Of(ctx, digest.Without(treeOf(generation), t.Ignored), digest.Look{Keys: keys, Anchors: t.Anchors})
+	tree, err := digest.Of(ctx, digest.Without(treeOf(generation), t.Ignored), digest.Scan{Keys: keys, Anchors: t.Anchors})
 	if err != nil {
-		return look{}, err
+		return scan{}, err
 	}
 	found := t.result(digest.KindVolume, dir, tree, link)
 	found.dirs = []string{dir}
@@ -178,8 +178,8 @@ func (t Target) generation(ctx context.Context, root *os.Root, dir string, keys 
 	return found, nil
 }
 
-func (t Target) result(kind digest.Kind, dir string, tree digest.Tree, link string) look {
-	found := look{link: link, real: dir, pseudo: tree.Pseudo, volume: digest.Volume{
+func (t Target) result(kind digest.Kind, dir string, tree digest.Tree, link string) scan {
+	found := scan{link: link, real: dir, pseudo: tree.Pseudo, volume: digest.Volume{
 		Path: t.Path, Kind: kind, Sum: tree.Sum, Changed: tree.Changed,
 		Files: tree.Files, Opaque: tree.Opaque, Large: tree.Large, Tokens: tree.Tokens, Outside: tree.Outside,
 		Keys: t.Keys, Ignored: t.Ignored, Entries: tree.Entries,
@@ -197,10 +197,10 @@ func (t Target) result(kind digest.Kind, dir string, tree digest.Tree, link stri
 	return found
 }
 
-func (t Target) absent(prev look) look {
+func (t Target) absent(prev scan) scan {
 	volume := digest.Volume{Path: t.Path, Kind: prev.volume.Kind, Missing: []string{t.Path}, Keys: t.Keys, Ignored: t.Ignored}
 	if volume.Kind == "" {
 		volume.Kind = digest.KindFolder
 	}
-	return look{volume: volume}
+	return scan{volume: volume}
 }

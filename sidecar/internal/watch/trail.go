@@ -60,8 +60,8 @@ func resolve(path string) (trail, error) {
 	return t, nil
 }
 
-// tree is the file system below an os.Root, of which no file blocks when it is opened: a pipe would, until somebody
-// writes to it.
+// tree is the file system below an os.Root, where no file blocks when it is opened: a pipe would, until somebody writes
+// to it.
 type tree struct {
 	inner interface {
 		fs.StatFS

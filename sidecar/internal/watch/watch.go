@@ -1,6 +1,6 @@
 // Package watch reports the content of directories whenever it may have changed.
 //
-// Events are hints, content is the truth: any event leads to a fresh look, no event type is trusted, and a slow
+// Events are hints, content is the truth: any event leads to a fresh scan, no event type is trusted, and a slow
 // re-check looks even when nothing was heard.
 //
 //	inotify ──┐
@@ -29,9 +29,9 @@ import (
 	"inpod.dev/inpod/sidecar/internal/digest"
 )
 
-// gather is how long events are collected before a look: one swap by the kubelet makes five events, and the first
-// of them come before the new content is visible. It doubles up to gatherMax while looks find nothing new, so that a
-// log file written into a watched folder does not cost a look per line.
+// gather is how long events are collected before a scan: one swap by the kubelet makes five events, and the first of
+// them come before the new content is visible. It doubles up to gatherMax while looks find nothing new, so that a log
+// file written into a watched folder does not cost a scan per line.
 const (
 	gather    = 20 * time.Millisecond
 	gatherMax = time.Second
@@ -49,7 +49,7 @@ type Watcher struct {
 	mode    atomic.Pointer[Mode]
 	errors  atomic.Int64
 	steps   atomic.Int64
-	looks   []look
+	scans   []scan
 	fs      *fsnotify.Watcher
 	trouble trouble
 	// wanted are the directories to watch, added those that are watched. links are the paths that count in directories
@@ -85,9 +85,9 @@ func (w *Watcher) Mode() Mode {
 // Errors is the number of looks and watches that failed. It may be called at any time.
 func (w *Watcher) Errors() int64 { return w.errors.Load() }
 
-// Look looks once at everything, without watching.
-func (w *Watcher) Look(ctx context.Context) (digest.State, error) {
-	if err := w.lookAll(ctx, false); err != nil {
+// Scan looks once at everything, without watching.
+func (w *Watcher) Scan(ctx context.Context) (digest.State, error) {
+	if err := w.scanAll(ctx, false); err != nil {
 		return digest.State{}, err
 	}
 	return w.state(), nil
@@ -107,8 +107,8 @@ func (w *Watcher) Run(ctx context.Context, out chan digest.State) error {
 		w.closeEvents()
 		w.mode.Store(&Mode{Polling: true, Reason: "stopped"})
 	}()
-	// What cannot be looked at is reported and looked at again: a sidecar that ends makes its pod unready. Only a mistake
-	// that no time heals ends it.
+	// What cannot be read is reported and scanned again: a sidecar that ends makes its pod unready. Only a mistake that
+	// no time heals ends it.
 	if err := w.check(ctx, out, false); hopeless(err) {
 		return err
 	}
@@ -130,7 +130,7 @@ func (w *Watcher) Run(ctx context.Context, out chan digest.State) error {
 			w.Log.DebugContext(ctx, "file event", "path", event.Name, "op", event.Op.String())
 			w.heard(ctx, out, events)
 		case err := <-failures:
-			// An overflow loses events; a look finds what they would have said.
+			// An overflow loses events; a scan finds what they would have said.
 			w.errors.Add(1)
 			w.Log.WarnContext(ctx, "inotify failed", "error", err)
 			_ = w.check(ctx, out, false)
@@ -141,7 +141,7 @@ func (w *Watcher) Run(ctx context.Context, out chan digest.State) error {
 	}
 }
 
-// heard is the look that an event asked for.
+// heard is the scan that an event asked for.
 func (w *Watcher) heard(ctx context.Context, out chan digest.State, events <-chan fsnotify.Event) {
 	w.drain(ctx, events)
 	before := w.last.Sum
@@ -151,7 +151,7 @@ func (w *Watcher) heard(ctx context.Context, out chan digest.State, events <-cha
 	}
 }
 
-// tick is the look that no event asked for.
+// tick is the scan that no event asked for.
 func (w *Watcher) tick(ctx context.Context, out chan digest.State) {
 	if w.fs == nil {
 		w.retry(ctx)
@@ -166,7 +166,7 @@ func (w *Watcher) tick(ctx context.Context, out chan digest.State) {
 	switch {
 	case w.pending():
 		w.trust(ctx)
-		_ = w.check(ctx, out, false) // the event may be of something that came after the look
+		_ = w.check(ctx, out, false) // the event may be of something that came after the scan
 	case known:
 		w.giveUp(ctx, "inotify said nothing about a change that a re-check found")
 		w.trouble.trial = true
@@ -189,7 +189,7 @@ func (w *Watcher) pending() bool {
 	}
 }
 
-// drain takes all events of the moment, so that one swap leads to one look.
+// drain takes all events of the moment, so that one swap leads to one scan.
 func (w *Watcher) drain(ctx context.Context, events <-chan fsnotify.Event) {
 	w.pause = min(max(gather, 2*w.pause), gatherMax)
 	timer := time.NewTimer(w.pause)
@@ -224,9 +224,9 @@ func (w *Watcher) check(ctx context.Context, out chan digest.State, quick bool) 
 
 func (w *Watcher) report(ctx context.Context, out chan digest.State, quick bool) error {
 	const rounds = 3
-	first := w.looks == nil
+	first := w.scans == nil
 	for range rounds {
-		if err := w.lookAll(ctx, quick); err != nil {
+		if err := w.scanAll(ctx, quick); err != nil {
 			return err
 		}
 		if !w.follow(ctx) {
@@ -255,7 +255,7 @@ func (w *Watcher) report(ctx context.Context, out chan digest.State, quick bool)
 
 // warn says of what is watched that it is not compared by its content.
 func (w *Watcher) warn(ctx context.Context) {
-	for _, l := range w.looks {
+	for _, l := range w.scans {
 		if l.volume.Outside > 0 {
 			w.Log.WarnContext(ctx, "a watched link leads out of its directory, so only a change of the link itself is seen; "+
 				"watch what it points to as well", "path", l.volume.Path)
@@ -274,35 +274,35 @@ func (w *Watcher) warn(ctx context.Context) {
 // It may be called at any time.
 func (w *Watcher) Steps() int64 { return w.steps.Load() }
 
-// lookAll looks at every target. When the context ends it returns at once, even where a file system hangs.
-func (w *Watcher) lookAll(ctx context.Context, quick bool) error {
+// scanAll looks at every target. When the context ends it returns at once, even where a file system hangs.
+func (w *Watcher) scanAll(ctx context.Context, quick bool) error {
 	type answer struct {
-		looks []look
+		scans []scan
 		err   error
 	}
 	answers := make(chan answer, 1)
-	prev := w.looks
+	prev := w.scans
 	go func() {
 		w.steps.Add(1)
 		defer w.steps.Add(1)
-		looks, err := lookAt(ctx, w.Targets, prev, quick)
-		answers <- answer{looks, err}
+		scans, err := scanOne(ctx, w.Targets, prev, quick)
+		answers <- answer{scans, err}
 	}()
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
 	case a := <-answers:
 		if a.err == nil {
-			w.looks = a.looks
+			w.scans = a.scans
 		}
 		return a.err
 	}
 }
 
-func lookAt(ctx context.Context, targets []Target, before []look, quick bool) ([]look, error) {
-	looks := make([]look, len(targets))
+func scanOne(ctx context.Context, targets []Target, before []scan, quick bool) ([]scan, error) {
+	scans := make([]scan, len(targets))
 	for i, target := range targets {
-		var prev look
+		var prev scan
 		if before != nil {
 			prev = before[i]
 		}
@@ -313,24 +313,24 @@ func lookAt(ctx context.Context, targets []Target, before []look, quick bool) ([
 		if prev.volume.Sum == found.volume.Sum && !prev.volume.Changed.IsZero() {
 			found.volume.Changed = prev.volume.Changed // touched, not changed
 		}
-		looks[i] = found
+		scans[i] = found
 	}
-	return looks, nil
+	return scans, nil
 }
 
 func (w *Watcher) state() digest.State {
-	volumes := make([]digest.Volume, len(w.looks))
-	for i, l := range w.looks {
+	volumes := make([]digest.Volume, len(w.scans))
+	for i, l := range w.scans {
 		volumes[i] = l.volume
 	}
 	return digest.Combine(volumes)
 }
 
 func (w *Watcher) interval() time.Duration {
-	if w.fs == nil || w.looks == nil || w.trouble.trial || w.gone || w.unreadable != "" {
+	if w.fs == nil || w.scans == nil || w.trouble.trial || w.gone || w.unreadable != "" {
 		return w.Poll
 	}
-	for _, l := range w.looks {
+	for _, l := range w.scans {
 		if len(l.volume.Missing) > 0 {
 			return w.Poll // what is not there cannot be watched
 		}

@@ -208,12 +208,12 @@ func TestEditsOfFolder(t *testing.T) {
 			write(t, filepath.Join(dir, "sub", "b"), "1")
 			w := &watch.Watcher{Targets: []watch.Target{{Path: dir}}}
 			out := start(t, w)
-			before, err := (&watch.Watcher{Targets: w.Targets}).Look(t.Context())
+			before, err := (&watch.Watcher{Targets: w.Targets}).Scan(t.Context())
 			must(t, err)
 			edit(t, dir)
 			for { // an edit of several steps may be reported in several steps
 				state := next(t, out)
-				want, err := (&watch.Watcher{Targets: w.Targets}).Look(t.Context())
+				want, err := (&watch.Watcher{Targets: w.Targets}).Scan(t.Context())
 				must(t, err)
 				if state.Sum == want.Sum && state.Sum != before.Sum {
 					return
@@ -271,7 +271,7 @@ func TestDirectoryThatComesLater(t *testing.T) {
 	}
 }
 
-// A sidecar that ends makes its pod unready, so it waits until there is something to be looked at.
+// A sidecar that ends makes its pod unready, so it waits until there is something to scan.
 func TestTroubleAtTheStartHeals(t *testing.T) {
 	t.Parallel()
 	parent := filepath.Join(t.TempDir(), "parent")
@@ -330,7 +330,7 @@ func TestLatestStateWins(t *testing.T) {
 		v.swap(t, map[string]string{"a": fmt.Sprint("x", i)})
 		time.Sleep(60 * time.Millisecond)
 	}
-	want, err := (&watch.Watcher{Targets: w.Targets}).Look(t.Context())
+	want, err := (&watch.Watcher{Targets: w.Targets}).Scan(t.Context())
 	must(t, err)
 	for got := next(t, out); got.Sum != want.Sum; { // on a slow machine the last swap may still be on its way
 		got = next(t, out)

@@ -15,7 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"inpod.dev/inpod/e2e/cluster/internal/ui"
+	"inpod.dev/inpod/e2e/cluster/internal/progress"
 )
 
 // Program is a main package, in a module of its own if it needs other modules.
@@ -28,14 +28,14 @@ type Program struct {
 	VersionOf string
 	// LinkVersion names variables that are set to the version when linking.
 	LinkVersion []string
-	// Links are further names of the program, for programs that look at the name they are called by.
+	// Links are further names of the program, for programs that read the name they are called by.
 	Links []string
 }
 
 // Builder builds programs into a cache.
 type Builder struct {
 	Cache string
-	Print *ui.Printer
+	Print *progress.Printer
 }
 
 // Path returns the file of a program, and builds it if it is not in the cache.
@@ -168,7 +168,8 @@ func collect(output io.Reader, compiled *atomic.Int64) []string {
 	return problems
 }
 
-// isPackage tells `golang.org/x/net/http2` from `# golang.org/x/net/http2`, `./main.go:3:1: …` and `go: downloading …`.
+// isPackage distinguishes `golang.org/x/net/http2` from `# golang.org/x/net/http2`, `./main.go:3:1: …` and `go:
+// downloading …`.
 func isPackage(line string) bool {
 	return line != "" && !strings.ContainsAny(line, " :#")
 }

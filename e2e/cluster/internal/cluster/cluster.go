@@ -15,37 +15,37 @@ import (
 	"time"
 
 	"inpod.dev/inpod/e2e/cluster/internal/build"
-	"inpod.dev/inpod/e2e/cluster/internal/machine"
+	"inpod.dev/inpod/e2e/cluster/internal/daemon"
+	"inpod.dev/inpod/e2e/cluster/internal/host"
 	"inpod.dev/inpod/e2e/cluster/internal/node"
-	"inpod.dev/inpod/e2e/cluster/internal/place"
-	"inpod.dev/inpod/e2e/cluster/internal/procs"
-	"inpod.dev/inpod/e2e/cluster/internal/ui"
+	"inpod.dev/inpod/e2e/cluster/internal/paths"
+	"inpod.dev/inpod/e2e/cluster/internal/progress"
 )
 
 // Cluster is the cluster of one checkout on this machine.
 type Cluster struct {
-	place  place.Place
-	print  *ui.Printer
-	table  procs.Table
-	netns  machine.Namespace
-	groups machine.Groups
-	traces machine.Traces
+	place  paths.Place
+	print  *progress.Printer
+	table  daemon.Table
+	netns  host.Namespace
+	groups host.Groups
+	traces host.Traces
 	again  restarts
 }
 
 // New returns the cluster of a place, whether it runs or not.
-func New(p place.Place, printer *ui.Printer) (*Cluster, error) {
-	groups, err := machine.NewGroups(p.ID)
+func New(p paths.Place, printer *progress.Printer) (*Cluster, error) {
+	groups, err := host.NewGroups(p.ID)
 	if err != nil {
 		return nil, err
 	}
 	return &Cluster{
 		place:  p,
 		print:  printer,
-		table:  procs.Table{Dir: p.Path("pids"), Proc: "/proc"},
-		netns:  machine.Namespace{File: p.Netns()},
+		table:  daemon.Table{Dir: p.Path("pids"), Proc: "/proc"},
+		netns:  host.Namespace{File: p.Netns()},
 		groups: groups,
-		traces: machine.Traces{Place: p, Groups: groups, Proc: "/proc"},
+		traces: host.Traces{Place: p, Groups: groups, Proc: "/proc"},
 	}, nil
 }
 
@@ -70,7 +70,7 @@ func (c *Cluster) await(ctx context.Context, check func(context.Context) error, 
 			if _, running := c.table.Running(component); running {
 				continue
 			}
-			daemon, ok := c.again.next(component)
+			process, ok := c.again.next(component)
 			if !ok {
 				return c.failure(component, errors.New("it ended"))
 			}
@@ -78,7 +78,7 @@ func (c *Cluster) await(ctx context.Context, check func(context.Context) error, 
 			if component == node.Forwarder {
 				_, err = c.startForwarder(ctx) // it needs a new listener
 			} else {
-				err = c.launch(daemon)
+				err = c.launch(process)
 			}
 			if err != nil {
 				return err

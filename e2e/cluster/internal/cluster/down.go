@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"inpod.dev/inpod/e2e/cluster/internal/machine"
+	"inpod.dev/inpod/e2e/cluster/internal/host"
 )
 
 // Down removes the cluster and everything that it left on the machine, and then looks whether anything is left. It
@@ -85,8 +85,8 @@ func (c *Cluster) Leftovers() ([]string, error) {
 	return left, nil
 }
 
-// stopProcesses kills everything until a look finds nothing. Nothing is asked politely: the data is thrown away, and
-// the kubelet would take minutes to end its pods. The daemons that start others may start one more between the look and
+// stopProcesses kills everything until nothing is found. Nothing is asked politely: the data is thrown away, and the
+// kubelet would take minutes to end its pods. The daemons that start others may start one more between the look and
 // their death, therefore the repetition.
 func (c *Cluster) stopProcesses() error {
 	deadline := time.Now().Add(patience)
@@ -105,7 +105,7 @@ func (c *Cluster) stopProcesses() error {
 	}
 }
 
-// unmount removes the mounts in the state folder. Lazily: a look by somebody else at one of them must not keep it.
+// unmount removes the mounts in the state folder. Lazily: access by somebody else to one of them must not keep it.
 func (c *Cluster) unmount() {
 	for range 10 { // mounts may lie on top of each other
 		mounts, err := c.traces.Mounts()
@@ -124,7 +124,7 @@ func (c *Cluster) restoreMachine() error {
 	if err != nil || len(others) > 1 {
 		return err
 	}
-	return machine.RestoreKernelSettings(c.place.Path("kernel-settings"))
+	return host.RestoreKernelSettings(c.place.Path("kernel-settings"))
 }
 
 // removeFiles removes the state folder and what lies elsewhere, the state folder last: while it exists, another attempt

@@ -11,9 +11,9 @@ import (
 	"path/filepath"
 	"strings"
 
+	"inpod.dev/inpod/e2e/cluster/internal/daemon"
 	"inpod.dev/inpod/e2e/cluster/internal/forward"
 	"inpod.dev/inpod/e2e/cluster/internal/node"
-	"inpod.dev/inpod/e2e/cluster/internal/procs"
 )
 
 // ForwardCommand is the hidden subcommand that the forwarder runs.
@@ -22,7 +22,7 @@ const ForwardCommand = "forward-connections"
 // startForwarder starts the process that carries connections from the machine's loopback device to the API server, and
 // returns its port. The port stays the same over repairs, so that a kubeconfig that somebody copied stays valid.
 func (c *Cluster) startForwarder(ctx context.Context) (string, error) {
-	c.again.add(procs.Daemon{Name: node.Forwarder})
+	c.again.add(daemon.Daemon{Name: node.Forwarder})
 	portFile := c.place.Path("forwarder-port")
 	remembered, _ := os.ReadFile(portFile)
 	port := strings.TrimSpace(string(remembered))
@@ -33,11 +33,11 @@ func (c *Cluster) startForwarder(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	daemon := procs.Daemon{
+	process := daemon.Daemon{
 		Name: node.Forwarder,
 		Args: c.netns.Enter(program, ForwardCommand, net.JoinHostPort(node.Address, node.APIPort)),
 	}
-	if err := c.endStrays(daemon); err != nil { // before the port is needed
+	if err := c.endStrays(process); err != nil { // before the port is needed
 		return "", err
 	}
 	listener, port, err := forward.Listen(ctx, port)
@@ -49,8 +49,8 @@ func (c *Cluster) startForwarder(ctx context.Context) (string, error) {
 		return "", err
 	}
 	c.print.Step("%s: starting on 127.0.0.1:%s", node.Forwarder, port)
-	daemon.Files = []*os.File{listener}
-	return port, c.launch(daemon)
+	process.Files = []*os.File{listener}
+	return port, c.launch(process)
 }
 
 // copyOfMyself puts this program into the state folder. What `go run` starts is gone when it ends, and a process with a

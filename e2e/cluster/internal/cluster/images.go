@@ -100,7 +100,7 @@ func (c *Cluster) loadRecipes(ctx context.Context, recipes []image.Recipe) error
 }
 
 // loader loads archives into the node and notes for each name from which content it came: containerd knows digests of
-// manifests, of which an archive has none.
+// manifests, and an archive has none.
 type loader struct {
 	cluster *Cluster
 	present []string

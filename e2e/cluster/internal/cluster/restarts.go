@@ -4,14 +4,14 @@ import (
 	"sync"
 	"time"
 
-	"inpod.dev/inpod/e2e/cluster/internal/procs"
+	"inpod.dev/inpod/e2e/cluster/internal/daemon"
 )
 
-// restarts allows each component a few more attempts. A process that was killed a moment ago may still look alive, and one
-// that looks dead may still hold its port: a big process takes a while to go, thread by thread.
+// restarts allows each component a few more attempts. A process that was killed a moment ago may still look alive, and
+// one that seems dead may still hold its port: a big process takes a while to go, thread by thread.
 type restarts struct {
 	mu      sync.Mutex
-	daemons map[string]procs.Daemon
+	daemons map[string]daemon.Daemon
 	used    map[string]int
 }
 
@@ -20,27 +20,27 @@ const (
 	restartPause = 700 * time.Millisecond
 )
 
-func (r *restarts) add(daemon procs.Daemon) {
+func (r *restarts) add(process daemon.Daemon) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.daemons == nil {
-		r.daemons, r.used = map[string]procs.Daemon{}, map[string]int{}
+		r.daemons, r.used = map[string]daemon.Daemon{}, map[string]int{}
 	}
-	r.daemons[daemon.Name] = daemon
+	r.daemons[process.Name] = process
 }
 
 // next returns a component to start again, after a pause, unless its attempts are used up.
-func (r *restarts) next(name string) (procs.Daemon, bool) {
+func (r *restarts) next(name string) (daemon.Daemon, bool) {
 	r.mu.Lock()
-	daemon, known := r.daemons[name]
+	process, known := r.daemons[name]
 	if known {
 		r.used[name]++
 	}
 	used := r.used[name]
 	r.mu.Unlock()
 	if !known || used > attempts {
-		return procs.Daemon{}, false
+		return daemon.Daemon{}, false
 	}
 	time.Sleep(restartPause)
-	return daemon, true
+	return process, true
 }

@@ -26,8 +26,8 @@ func (c *Cluster) removeSockets() error {
 			problems = append(problems, err)
 		}
 	}
-	// Shims that died before this containerd was started are in no record any more. A socket without a listener is of no
-	// use to anybody, unless its maker is about to listen.
+	// Shims that died before this containerd was started are in no record any more. A socket without a listener is of
+	// no use to anybody, unless its owner is about to listen.
 	sockets, err := filepath.Glob(filepath.Join(shimSockets, "*"))
 	problems = append(problems, err)
 	for _, socket := range sockets {

@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"text/tabwriter"
 
-	"inpod.dev/inpod/e2e/cluster/internal/api"
+	"inpod.dev/inpod/e2e/cluster/internal/kubeapi"
 	"inpod.dev/inpod/e2e/cluster/internal/node"
 )
 
@@ -70,12 +70,12 @@ func (c *Cluster) checks() []check {
 	}
 }
 
-func (c *Cluster) client() (*api.Client, error) {
+func (c *Cluster) client() (*kubeapi.Client, error) {
 	port, err := os.ReadFile(c.place.Path("forwarder-port"))
 	if err != nil {
 		return nil, errors.New("was not started yet")
 	}
-	return api.New("https://127.0.0.1:"+strings.TrimSpace(string(port)), c.place.Path("pki"))
+	return kubeapi.New("https://127.0.0.1:"+strings.TrimSpace(string(port)), c.place.Path("pki"))
 }
 
 func (c *Cluster) printPods(ctx context.Context, out io.Writer) {

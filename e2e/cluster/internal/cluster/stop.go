@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"time"
 
-	"inpod.dev/inpod/e2e/cluster/internal/procs"
+	"inpod.dev/inpod/e2e/cluster/internal/daemon"
 )
 
 // Stop ends components and leaves them so, until Up or Restart: an outage that lasts as long as a test wants.
@@ -61,7 +61,7 @@ func (c *Cluster) stopAll(components []string) error {
 
 // stopOne ends a component. They are all made to survive a crash, so one that takes its time, as the API server does with
 // open watches, is killed.
-func (c *Cluster) stopOne(record procs.Record) error {
+func (c *Cluster) stopOne(record daemon.Record) error {
 	for _, end := range []struct {
 		signal syscall.Signal
 		within time.Duration
@@ -78,24 +78,24 @@ func (c *Cluster) stopOne(record procs.Record) error {
 
 // endStrays ends what runs with a daemon's command line although no record says so: a starter that was killed between
 // the start of a process and the writing of its record leaves that, and it would hold the daemon's port.
-func (c *Cluster) endStrays(daemon procs.Daemon) error {
-	strays := c.table.Find(daemon.Args)
+func (c *Cluster) endStrays(process daemon.Daemon) error {
+	strays := c.table.Find(process.Args)
 	if len(strays) == 0 {
 		return nil
 	}
-	c.print.Step("%s: ending process %v, which an interrupted start left", daemon.Name, strays)
+	c.print.Step("%s: ending process %v, which an interrupted start left", process.Name, strays)
 	for _, pid := range strays {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return err
 		}
 	}
-	if !within(patience, func() bool { return len(c.table.Find(daemon.Args)) == 0 }) {
-		return fmt.Errorf("%s: process %v of an interrupted start does not end", daemon.Name, strays)
+	if !within(patience, func() bool { return len(c.table.Find(process.Args)) == 0 }) {
+		return fmt.Errorf("%s: process %v of an interrupted start does not end", process.Name, strays)
 	}
 	return nil
 }
 
-// within looks again and again until something is so, or the time is over.
+// within checks again and again until something is so, or the time is over.
 func within(limit time.Duration, done func() bool) bool {
 	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if done() {

@@ -9,11 +9,11 @@ import (
 	"syscall"
 	"time"
 
-	"inpod.dev/inpod/e2e/cluster/internal/api"
 	"inpod.dev/inpod/e2e/cluster/internal/build"
-	"inpod.dev/inpod/e2e/cluster/internal/machine"
+	"inpod.dev/inpod/e2e/cluster/internal/daemon"
+	"inpod.dev/inpod/e2e/cluster/internal/host"
+	"inpod.dev/inpod/e2e/cluster/internal/kubeapi"
 	"inpod.dev/inpod/e2e/cluster/internal/node"
-	"inpod.dev/inpod/e2e/cluster/internal/procs"
 )
 
 // patience is how long a part may take to become ready, or to end. An idle machine needs seconds, and a slow one gets
@@ -22,7 +22,7 @@ const patience = 10 * time.Minute
 
 // Up makes the cluster run, from whatever state it is in.
 func (c *Cluster) Up(ctx context.Context) error {
-	if err := machine.Install(ctx, c.print); err != nil {
+	if err := host.Install(ctx, c.print); err != nil {
 		return err
 	}
 	built, err := c.buildPrograms(ctx)
@@ -105,7 +105,7 @@ func (c *Cluster) prepare(ctx context.Context, wanted node.Node) error {
 	if err := wanted.WriteFiles(); err != nil {
 		return err
 	}
-	return machine.SaveKernelSettings(c.place.Path("kernel-settings"))
+	return host.SaveKernelSettings(c.place.Path("kernel-settings"))
 }
 
 // snapshotter is how containerd stacks image layers: an overlay cannot lie on another overlay, which a folder inside
@@ -134,8 +134,8 @@ func (c *Cluster) start(component node.Component) error {
 	if err != nil {
 		return err
 	}
-	daemon := procs.Daemon{Name: component.Name, Args: c.netns.Enter(component.Args...), Version: version}
-	c.again.add(daemon) // also if it runs: it may be about to die
+	process := daemon.Daemon{Name: component.Name, Args: c.netns.Enter(component.Args...), Version: version}
+	c.again.add(process) // also if it runs: it may be about to die
 	record, running := c.table.Running(component.Name)
 	switch {
 	case running && record.Version == version:
@@ -148,17 +148,17 @@ func (c *Cluster) start(component node.Component) error {
 	default:
 		c.print.Step("%s: starting", component.Name)
 	}
-	return c.launch(daemon)
+	return c.launch(process)
 }
 
-func (c *Cluster) launch(daemon procs.Daemon) error {
-	if err := c.endStrays(daemon); err != nil {
+func (c *Cluster) launch(process daemon.Daemon) error {
+	if err := c.endStrays(process); err != nil {
 		return err
 	}
-	daemon.Log = c.place.Log(daemon.Name)
-	daemon.Joined = c.groups.Join
-	if err := c.table.Start(daemon); err != nil {
-		return c.failure(daemon.Name, err)
+	process.Log = c.place.Log(process.Name)
+	process.Joined = c.groups.Join
+	if err := c.table.Start(process); err != nil {
+		return c.failure(process.Name, err)
 	}
 	return nil
 }
@@ -177,7 +177,7 @@ func versionOf(component node.Component) (string, error) {
 }
 
 // connect makes the API server reachable from outside and writes the kubeconfigs.
-func (c *Cluster) connect(ctx context.Context, wanted node.Node) (*api.Client, error) {
+func (c *Cluster) connect(ctx context.Context, wanted node.Node) (*kubeapi.Client, error) {
 	port, err := c.startForwarder(ctx)
 	if err != nil {
 		return nil, err
@@ -189,7 +189,7 @@ func (c *Cluster) connect(ctx context.Context, wanted node.Node) (*api.Client, e
 	if err := wanted.WriteKubeconfig(c.insideKubeconfig(), "admin", wanted.APIURL); err != nil {
 		return nil, err
 	}
-	return api.New(server, c.place.Path("pki"))
+	return kubeapi.New(server, c.place.Path("pki"))
 }
 
 // insideKubeconfig is for a shell inside the network namespace, where the forwarder's port is not.

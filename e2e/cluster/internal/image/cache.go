@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"inpod.dev/inpod/e2e/cluster/internal/build"
-	"inpod.dev/inpod/e2e/cluster/internal/ui"
+	"inpod.dev/inpod/e2e/cluster/internal/progress"
 )
 
 // Recipe is an image that can be made here.
@@ -52,7 +52,7 @@ func Nginx(name string) (Recipe, error) {
 const format = "1"
 
 // Archive returns the archive of an image, and makes it if it is not in the cache.
-func (r Recipe) Archive(ctx context.Context, cache string, printer *ui.Printer) (string, error) {
+func (r Recipe) Archive(ctx context.Context, cache string, printer *progress.Printer) (string, error) {
 	config, err := json.Marshal(r.Config)
 	if err != nil {
 		return "", err

@@ -11,16 +11,16 @@ import (
 	"strings"
 	"testing"
 
-	"inpod.dev/inpod/e2e/cluster/internal/place"
+	"inpod.dev/inpod/e2e/cluster/internal/paths"
 )
 
 func testNode(t *testing.T, checkout string) Node {
 	t.Helper()
-	return New(place.Of(checkout, t.TempDir(), "/cache"), "/cache/kube", "overlayfs")
+	return New(paths.Of(checkout, t.TempDir(), "/cache"), "/cache/kube", "overlayfs")
 }
 
-// Everything a component is told has to lie in the cluster's own folder: that is what keeps two clusters apart, and what
-// a clean-up finds them by.
+// Everything in a component's settings has to lie in the cluster's own folder: that is what keeps two clusters apart,
+// and what a clean-up finds them by.
 func TestEveryPathIsInTheStateFolder(t *testing.T) {
 	t.Parallel()
 	n := testNode(t, "/src/one")
@@ -131,7 +131,7 @@ func TestKubeconfigHoldsEverythingItNeeds(t *testing.T) {
 }
 
 // What a webhook gets to trust is the authority of what the API server shows it.
-func TestWebhooksAreToldWhomToTrust(t *testing.T) {
+func TestWebhooksKnowWhomToTrust(t *testing.T) {
 	t.Parallel()
 	n := testNode(t, "/src/one")
 	if err := n.WriteFiles(); err != nil {

@@ -16,7 +16,7 @@ import (
 var files embed.FS
 
 // WriteFiles makes the folders, certificates and configuration files of the cluster. What is there and still right
-// stays: certificates are never made anew, because every token and kubeconfig in use depends on them.
+// stays: certificates are never made again, because every token and kubeconfig in use depends on them.
 func (n Node) WriteFiles() error {
 	for _, dir := range []string{"conf/cni", "pki", "logs/pods", "etcd", "kubelet", "containerd", "run", "runc", "cni", "pids"} {
 		if err := os.MkdirAll(n.Path(dir), 0o755); err != nil {

@@ -3,7 +3,7 @@
 // It decides and renders; it starts nothing and knows nothing of the machine it runs on.
 package node
 
-import "inpod.dev/inpod/e2e/cluster/internal/place"
+import "inpod.dev/inpod/e2e/cluster/internal/paths"
 
 // Addresses inside the cluster's network namespace. They are the same for every cluster: the namespace has no way in or
 // out, so two clusters cannot meet.
@@ -27,7 +27,7 @@ const (
 
 // Node is everything that the files and command lines are rendered from.
 type Node struct {
-	Place place.Place
+	Place paths.Place
 	// Kube is the program that holds all Kubernetes programs and etcd.
 	Kube string
 	// Snapshotter is the containerd plugin that stacks image layers.
@@ -37,7 +37,7 @@ type Node struct {
 }
 
 // New returns the node of a place.
-func New(p place.Place, kube, snapshotter string) Node {
+func New(p paths.Place, kube, snapshotter string) Node {
 	return Node{Place: p, Kube: kube, Snapshotter: snapshotter, APIURL: "https://" + Address + ":" + APIPort}
 }
 

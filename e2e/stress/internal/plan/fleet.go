@@ -51,9 +51,9 @@ type Workload struct {
 	Kind Kind
 	Name string
 	Form Form
-	// Runs tells that it has a pod; of the others the template alone is rolled.
+	// Runs reports whether it has a pod; of the others the template alone is rolled.
 	Runs bool
-	// Shared tells that it also uses the ConfigMap that several share, through envFrom.
+	// Shared reports whether it also uses the ConfigMap that several share, through envFrom.
 	Shared bool
 }
 
@@ -86,7 +86,7 @@ func (w Workload) Key() string {
 	return "value"
 }
 
-// Uses tells whether a key of a source reaches the pods.
+// Uses reports whether a key of a source reaches the pods.
 func (w Workload) Uses(s Source, key string) bool {
 	switch s {
 	case w.Secret():

@@ -14,8 +14,8 @@ const (
 	pace = 800 * time.Millisecond
 	// apart is the least time between two bursts on one workload, so that they are two settled changes.
 	apart = 7 * time.Second
-	// most is how many bursts a workload gets that is rolled: the controller rolls a workload ten times, and puts it off from
-	// then on until it was left alone for ten minutes, which rest is longer than.
+	// most is how many bursts a workload gets that is rolled: the controller rolls a workload ten times, and delays it
+	// from then on until it was left alone for ten minutes, which rest is longer than.
 	most = 8
 	rest = 11 * time.Minute
 	// spread is the longest time between two bursts on such a workload that a long run asks for.
@@ -68,7 +68,7 @@ type Plan struct {
 
 // New makes the plan of a seed for a time, with or without faults.
 func New(seed uint64, length time.Duration, breaks bool) Plan {
-	m := maker{
+	m := builder{
 		random: rand.New(rand.NewPCG(seed, seed)), content: map[Source]map[string]string{},
 		last: map[string]time.Duration{}, bursts: map[string]int{},
 		apart: max(apart, min(spread, length/most-30*time.Second)),
@@ -112,8 +112,8 @@ func (p Plan) key(s Source) string {
 	return "value"
 }
 
-// maker is a plan in the making.
-type maker struct {
+// builder builds a plan.
+type builder struct {
 	random  *rand.Rand
 	plan    Plan
 	content map[Source]map[string]string
@@ -125,18 +125,18 @@ type maker struct {
 	bursts map[string]int
 }
 
-func (m *maker) changes(length time.Duration) {
+func (m *builder) changes(length time.Duration) {
 	// Bursts have between one and three changes: an even pace makes them come to an end together.
 	changes := int(length / pace)
-	for made := 0; made < changes; {
-		at := pace * time.Duration(made)
+	for done := 0; done < changes; {
+		at := pace * time.Duration(done)
 		w, found := m.pick(at)
 		if !found { // in a long run there are moments in which all rest
-			made++
+			done++
 			continue
 		}
-		burst := Burst{At: at, Changes: m.burst(w, at, changes-made)}
-		made += len(burst.Changes)
+		burst := Burst{At: at, Changes: m.burst(w, at, changes-done)}
+		done += len(burst.Changes)
 		for _, name := range m.concerned(w, burst) {
 			if at-m.last[name] >= rest {
 				m.bursts[name] = 0
@@ -148,8 +148,8 @@ func (m *maker) changes(length time.Duration) {
 	}
 }
 
-// pick chooses a workload that was not changed a moment ago. The refused one has its turn when each refusal begins.
-func (m *maker) pick(at time.Duration) (Workload, bool) {
+// pick chooses a workload that was not changed a moment ago. The refused one is chosen when each refusal begins.
+func (m *builder) pick(at time.Duration) (Workload, bool) {
 	var free []Workload
 	for _, w := range m.plan.Workloads {
 		if !m.free(w, at) {
@@ -167,7 +167,7 @@ func (m *maker) pick(at time.Duration) (Workload, bool) {
 }
 
 // free reports whether a workload may be changed again. One that is never rolled may be so as often as one likes.
-func (m *maker) free(w Workload, at time.Duration) bool {
+func (m *builder) free(w Workload, at time.Duration) bool {
 	since := at - m.last[w.Name]
 	if w.Form == InPlace {
 		return since >= apart
@@ -175,8 +175,8 @@ func (m *maker) free(w Workload, at time.Duration) bool {
 	return since >= m.apart && m.bursts[w.Name] < most || since >= rest
 }
 
-// due tells that a refusal is under way and the refused workload was not changed since it began.
-func (m *maker) due(at time.Duration) bool {
+// due reports whether a refusal is under way and the refused workload was not changed since it began.
+func (m *builder) due(at time.Duration) bool {
 	return slices.ContainsFunc(m.plan.Faults, func(f Fault) bool {
 		const begun = 3 * time.Second
 		return f.What == Refusal && at >= f.At+begun && at < f.At+f.For && m.last[m.plan.Refused] < f.At+begun
@@ -184,7 +184,7 @@ func (m *maker) due(at time.Duration) bool {
 }
 
 // burst makes the changes of one burst, at most so many.
-func (m *maker) burst(w Workload, at time.Duration, atMost int) []Change {
+func (m *builder) burst(w Workload, at time.Duration, atMost int) []Change {
 	sources := w.Sources()
 	first := sources[m.random.IntN(len(sources))]
 	if first == Shared() && !m.sharedIsFree(at) {
@@ -216,7 +216,7 @@ func (m *maker) burst(w Workload, at time.Duration, atMost int) []Change {
 	return list[:min(atMost, len(list))]
 }
 
-func (m *maker) change(s Source) Change {
+func (m *builder) change(s Source) Change {
 	m.counter++
 	value, content := strconv.Itoa(m.counter), maps.Clone(m.content[s])
 	c := Change{Op: Edit, Source: s, Key: m.plan.key(s), Pause: m.pause()}
@@ -245,7 +245,7 @@ func (m *maker) change(s Source) Change {
 }
 
 // edit makes an edit of a change that was made last.
-func (m *maker) edit(c Change) Change {
+func (m *builder) edit(c Change) Change {
 	content := maps.Clone(c.Content)
 	c.Op, c.Key = Edit, m.plan.key(c.Source)
 	content[c.Key] = strconv.Itoa(m.counter)
@@ -253,17 +253,17 @@ func (m *maker) edit(c Change) Change {
 	return c
 }
 
-func (m *maker) pause() time.Duration { return time.Duration(m.random.IntN(250)) * time.Millisecond }
+func (m *builder) pause() time.Duration { return time.Duration(m.random.IntN(250)) * time.Millisecond }
 
-// sharedIsFree tells whether none of the workloads that share a source were changed a moment ago, or too often.
-func (m *maker) sharedIsFree(at time.Duration) bool {
+// sharedIsFree reports whether none of the workloads that share a source were changed a moment ago, or too often.
+func (m *builder) sharedIsFree(at time.Duration) bool {
 	return !slices.ContainsFunc(m.plan.Workloads, func(w Workload) bool {
 		return w.Shared && !m.free(w, at)
 	})
 }
 
 // concerned are the workloads that a burst was about, whether their pods see something of it or not.
-func (m *maker) concerned(w Workload, b Burst) []string {
+func (m *builder) concerned(w Workload, b Burst) []string {
 	names := map[string]bool{w.Name: true}
 	for _, c := range b.Changes {
 		for _, user := range m.plan.Users(c) {

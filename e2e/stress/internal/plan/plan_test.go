@@ -66,7 +66,7 @@ func TestAPlanIsWhatItPromises(t *testing.T) {
 		}
 		for _, w := range p.Workloads {
 			if n := count[w.Name]; n > 10 && w.Form != plan.InPlace {
-				t.Errorf("seed %d: %s has %d bursts, and is put off after ten rollouts", seed, w.Name, n)
+				t.Errorf("seed %d: %s has %d bursts, and is deferred after ten rollouts", seed, w.Name, n)
 			}
 		}
 		faults := map[plan.What]int{}

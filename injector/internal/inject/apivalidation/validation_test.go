@@ -13,8 +13,6 @@ import (
 	"sync"
 	"testing"
 
-	"inpod.dev/inpod/injector/internal/inject"
-	"inpod.dev/inpod/internal/annotation"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -28,6 +26,9 @@ import (
 	"k8s.io/pod-security-admission/api"
 	"k8s.io/pod-security-admission/policy"
 	"sigs.k8s.io/yaml"
+
+	"inpod.dev/inpod/injector/internal/inject"
+	"inpod.dev/inpod/internal/annotation"
 )
 
 // faults is what an API server would say to the creation of a pod, "" for nothing.

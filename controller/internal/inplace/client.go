@@ -1,0 +1,321 @@
+package inplace
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"inpod.dev/inpod/controller/internal/observe"
+	"inpod.dev/inpod/internal/sidecarapi"
+)
+
+// askTimeout bounds one question: the sidecar answers in under a millisecond.
+const askTimeout = 3 * time.Second
+
+// Client asks sidecars over HTTP whether they have applied what they should.
+type Client struct {
+	ways []Way
+	key  []byte
+}
+
+// NewAsker returns an asker that opens replies with the key of all digests. It reaches sidecars by the first way that
+// works. Its connections are not kept: a question is rare, and pods are many.
+func NewAsker(digestKey []byte, ways ...Way) *Client { return &Client{ways: ways, key: digestKey} }
+
+// Question is what the sidecar of a pod is asked about.
+type Question struct {
+	// Files are the digests that files should have, by their paths.
+	Files map[string]string
+	// Mounts are the paths of mounts; the question is since when they are as they are.
+	Mounts []string
+}
+
+// Status returns what the sidecar of a pod says of files and mounts. More files than one question may have take several; the
+// application has the content if it has had it at each of them. An [UnreachableError] says that nothing was heard of it, a
+// [NotUnderstoodError] that what was heard says nothing of the pod.
+func (a *Client) Status(ctx context.Context, pod observe.Pod, want Question) (sidecarapi.Response, error) {
+	all := sidecarapi.Response{Files: map[string]string{}}
+	for i, files := range questions(want.Files) {
+		question := part{files: files}
+		if i == 0 {
+			question.mounts = want.Mounts
+		}
+		reply, err := a.ask(ctx, pod, question)
+		if err != nil {
+			return sidecarapi.Response{}, err
+		}
+		maps.Copy(all.Files, reply.Files)
+		reply.Files = all.Files
+		if i > 0 {
+			reply.Mounts = all.Mounts
+		}
+		if i > 0 && (all.Result != reply.Result || all.Changes != reply.Changes || all.Attempts != reply.Attempts || !all.Started.Equal(reply.Started)) {
+			reply.Result = sidecarapi.Pending // it moved on between two questions
+		}
+		if all.Changed.After(reply.Changed) {
+			reply.Changed = all.Changed
+		}
+		all = reply
+	}
+	return all, nil
+}
+
+// part is what one request asks about.
+type part struct{ files, mounts []string }
+
+// questions divides files into parts as large as one question may be; there is at least one.
+func questions(want map[string]string) [][]string {
+	const room = sidecarapi.MaxRequest - 8<<10 // less the rest of the question, which is mostly mounts
+	all := [][]string{nil}
+	size := 0
+	for _, file := range slices.Sorted(maps.Keys(want)) {
+		quoted, _ := json.Marshal(file) // text always marshals
+		last := len(all) - 1
+		if size += len(quoted) + len(","); size > room || len(all[last]) == sidecarapi.MaxFiles {
+			all, last, size = append(all, nil), last+1, len(quoted)
+		}
+		all[last] = append(all[last], file)
+	}
+	return all
+}
+
+// headStart is how long a way may take to connect before the next is tried beside it. A network that drops what it does not let
+// through would cost each question the whole of [askTimeout] otherwise.
+const headStart = 300 * time.Millisecond
+
+// ask asks one question, by one way after the other while nothing is heard of the sidecar. The first that hears of it ends the
+// others.
+func (a *Client) ask(ctx context.Context, pod observe.Pod, question part) (sidecarapi.Response, error) {
+	if len(a.ways) == 1 {
+		return a.askBy(ctx, a.ways[0], pod, question)
+	}
+	type answer struct {
+		way   int
+		reply sidecarapi.Response
+		err   error
+	}
+	attempts, end := context.WithCancel(ctx)
+	defer end()
+	answers, slow := make(chan answer, len(a.ways)), make(chan struct{}, len(a.ways))
+	started, open := 0, 0
+	next := func() {
+		if way := started; way < len(a.ways) {
+			started, open = started+1, open+1
+			go func() { // ends with ctx, or with this question
+				reply, err := a.askBy(attempts, a.ways[way].slowly(func() { slow <- struct{}{} }), pod, question)
+				answers <- answer{way, reply, err}
+			}()
+		}
+	}
+	failed := make([]*UnreachableError, len(a.ways))
+	var foreign *NotUnderstoodError // by the first way that heard one
+	for next(); open > 0; {
+		select {
+		case <-slow:
+			next()
+		case got := <-answers:
+			open--
+			closed, unreachable := errors.AsType[*UnreachableError](got.err)
+			unknown, notUnderstood := errors.AsType[*NotUnderstoodError](got.err)
+			switch {
+			case ctx.Err() != nil:
+				return got.reply, got.err
+			case unreachable:
+				failed[got.way] = closed
+			case notUnderstood && !unknown.encrypted: // another way may lead past what has answered
+				if foreign == nil {
+					foreign = unknown
+				}
+			default:
+				return got.reply, got.err
+			}
+			next()
+		}
+	}
+	if foreign != nil {
+		return sidecarapi.Response{}, foreign
+	}
+	var all *UnreachableError // in the order of the ways, so that the words are the same each time
+	for _, one := range failed {
+		all = all.and(one)
+	}
+	return sidecarapi.Response{}, all
+}
+
+func (a *Client) askBy(ctx context.Context, way Way, pod observe.Pod, about part) (sidecarapi.Response, error) {
+	question, err := sidecarapi.NewRequest(about.files, about.mounts...)
+	if err != nil {
+		return sidecarapi.Response{}, fmt.Errorf("asking pod %s: %w", pod.Name, err)
+	}
+	body, err := json.Marshal(question)
+	if err != nil {
+		return sidecarapi.Response{}, fmt.Errorf("asking pod %s: %w", pod.Name, err)
+	}
+	leave, err := way.enter(ctx, pod)
+	if err != nil {
+		return sidecarapi.Response{}, fmt.Errorf("asking pod %s: %w", pod.Name, err)
+	}
+	defer leave()
+	ctx, cancel := context.WithTimeout(ctx, way.timeout)
+	defer cancel()
+	response, err := way.post(ctx, pod, body)
+	if err != nil {
+		return sidecarapi.Response{}, way.unreachable(pod, why(err))
+	}
+	defer func() { _ = response.Body.Close() }()
+	answer, err := io.ReadAll(io.LimitReader(response.Body, sidecarapi.MaxReply+1))
+	if err != nil {
+		return sidecarapi.Response{}, way.unreachable(pod, why(err))
+	}
+	if response.StatusCode != http.StatusOK {
+		return sidecarapi.Response{}, way.refused(pod, response.StatusCode, answer)
+	}
+	reply, err := sidecarapi.Open(a.key, question.Nonce, answer)
+	unknown, is := errors.AsType[*sidecarapi.NotUnderstoodError](err)
+	kind := response.Header.Get("Content-Type")
+	switch {
+	case err == nil:
+		return reply, nil
+	case kind != "" && kind != encryptedType:
+		return sidecarapi.Response{}, way.unreachable(pod, fmt.Sprintf("something else answers, with %.40q", kind))
+	case is:
+		return sidecarapi.Response{}, way.notUnderstood(pod, NotUnderstoodError{
+			Why: unknown.Why, Version: unknown.Version, Advice: "If the sidecar is newer than the controller, upgrade the controller.", encrypted: true,
+		})
+	case errors.Is(err, sidecarapi.ErrEncrypted):
+		return sidecarapi.Response{}, way.notUnderstood(pod, NotUnderstoodError{
+			Why: "it cannot be decrypted", encrypted: true,
+			Advice: "If the installation's key was replaced after the pod was made, kubectl rollout restart makes pods with the key of now.",
+		})
+	}
+	return reply, err
+}
+
+// encryptedType is the content type of encrypted replies.
+const encryptedType = "application/octet-stream"
+
+// refused makes an error of an answer that is no reply. Proxies of meshes and load balancers have answers of their own, which
+// say nothing of the sidecar. An answer that nobody is known to give is not understood: the sidecar may be of another version, or
+// something else may listen in its place.
+func (w Way) refused(pod observe.Pod, status int, answer []byte) error {
+	said, isSidecars := sidecarapi.Sentence(answer)
+	switch {
+	case isSidecars && said == sidecarapi.SaysTooMany:
+		closed := w.unreachable(pod, answered(status, answer))
+		closed.Advice = "Something asks this sidecar many times a second."
+		return closed
+	case isSidecars:
+		return errors.New("the sidecar " + answered(status, answer))
+	case status >= http.StatusMultipleChoices && status < http.StatusBadRequest, slices.Contains([]int{
+		http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired, http.StatusBadGateway, http.StatusServiceUnavailable,
+		http.StatusGatewayTimeout,
+	}, status):
+		return w.unreachable(pod, "something else "+answered(status, answer))
+	}
+	return w.notUnderstood(pod, NotUnderstoodError{
+		Why: "what listens there " + answered(status, answer),
+		Advice: "If that is another program, give the sidecar a port of its own with inpod.dev/status-port; " +
+			"if the sidecar is newer than the controller, upgrade the controller.",
+	})
+}
+
+// UnreachableError says that nothing was heard of a sidecar: whether the pod has the content is not known. Its text is the same
+// for the same cause at each attempt.
+type UnreachableError struct {
+	// Place is where the sidecar was looked for, such as "at 10.0.0.1:27467".
+	Place string
+	// Why is what came of it, such as "connection refused".
+	Why string
+	// Advice is a sentence about the way out.
+	Advice string
+}
+
+func (e *UnreachableError) Error() string {
+	return fmt.Sprintf("the sidecar cannot be reached %s: %s", e.Place, e.Why)
+}
+
+// NotUnderstoodError says that what answers for a sidecar is not understood: whether the pod has the content is not known. Its
+// text is the same for the same cause at each attempt.
+type NotUnderstoodError struct {
+	// Place is where the sidecar was asked, such as "at 10.0.0.1:27467".
+	Place string
+	// Why is what is not understood.
+	Why string
+	// Version is that of the sidecar, "" if it does not say.
+	Version string
+	// Advice is a sentence about the way out.
+	Advice string
+
+	encrypted bool // the answer was a reply for this installation, so that no other way leads to another one
+}
+
+func (e *NotUnderstoodError) Error() string {
+	if e.Version != "" {
+		return fmt.Sprintf("what answers %s is not understood: %s; it is a sidecar of version %s", e.Place, e.Why, e.Version)
+	}
+	return fmt.Sprintf("what answers %s is not understood: %s", e.Place, e.Why)
+}
+
+// and returns what two ways came to.
+func (e *UnreachableError) and(next *UnreachableError) *UnreachableError {
+	if e == nil {
+		return next
+	}
+	return &UnreachableError{
+		Place: e.Place, Why: fmt.Sprintf("%s, nor %s: %s", e.Why, next.Place, next.Why), Advice: e.Advice + " " + next.Advice,
+	}
+}
+
+// why names the cause of a failed request in words that do not change from one attempt to the next, as an error's text with
+// the port of the connection does.
+func why(err error) string {
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		return "no answer in time"
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return "the connection was closed without an answer"
+	}
+	// Errors of the network quote nothing of what was received, and the API server says what it says; others may quote.
+	_, network := errors.AsType[*net.OpError](err)
+	_, said := errors.AsType[saidError](err)
+	if !network && !said && strings.Contains(err.Error(), "HTTP") {
+		return "what answers does not speak HTTP, as the TLS of a mesh does not"
+	}
+	cause := err
+	for next := errors.Unwrap(cause); next != nil; next = errors.Unwrap(cause) {
+		cause = next
+	}
+	const enough = 300
+	return cut(cause.Error(), enough)
+}
+
+// cut shortens a text to so many bytes.
+func cut(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
+}
+
+// answered says that an answer is no reply. Its words are passed on where a sidecar or the proxy of a mesh has them. Where
+// something else listens, such as the application itself, they may hold what is in a secret, and the text goes into events.
+func answered(status int, answer []byte) string {
+	if said, ok := sidecarapi.Sentence(answer); ok {
+		return fmt.Sprintf("answers %d: %s", status, said)
+	}
+	for _, said := range []string{"RBAC: access denied", "upstream connect error", "no healthy upstream", "upstream request timeout"} {
+		if bytes.HasPrefix(bytes.TrimSpace(answer), []byte(said)) {
+			return fmt.Sprintf("answers %d: %q", status, said)
+		}
+	}
+	return fmt.Sprintf("answers %d, in words that are withheld: they may be the application's, and quote a secret", status)
+}

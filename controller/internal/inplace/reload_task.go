@@ -1,0 +1,535 @@
+package inplace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/controller/internal/observe"
+	"inpod.dev/inpod/internal/sidecarapi"
+	"inpod.dev/inpod/internal/source"
+	"inpod.dev/inpod/internal/workload"
+)
+
+const (
+	// firstPause and lastPause bound the time between two rounds.
+	firstPause = 250 * time.Millisecond
+	lastPause  = 5 * time.Second
+	// slowPause is the time between two rounds after a bad verdict: an application may accept later what it rejects now.
+	slowPause = 30 * time.Second
+	// firstNudge and lastNudge bound the time until a pod whose kubelet has not brought the content is nudged again.
+	firstNudge = 2 * time.Second
+	lastNudge  = 30 * time.Second
+	// patience is how long a sidecar that cannot reload its application may go on trying.
+	patience = 20 * time.Second
+	// gathering is how long pods without a sidecar may turn out to be ones that the cache did not have yet.
+	gathering = 5 * time.Second
+	// atOnce bounds the questions under way at the same time for one workload.
+	atOnce = 16
+	// firstKnock and lastKnock bound the time until a workload is tried again whose sidecars cannot be reached, and
+	// knocks is how many of its pods are tried then: that may go on for days.
+	firstKnock = 5 * time.Second
+	lastKnock  = 30 * time.Second
+	knocks     = 3
+	// rotationPatience is how long a pod holds up the others whose driver has not brought it what others have: it goes
+	// through the pods every two minutes unless configured otherwise.
+	rotationPatience = 10 * time.Minute
+	// closedNudges is how often a pod is nudged whose sidecar cannot be reached, or is not understood: enough for a kubelet that was
+	// not up to date.
+	closedNudges = 3
+)
+
+// reloadTask makes the pods of one workload take up one content.
+type reloadTask struct {
+	reloader *Reloader
+	key      workload.Key
+	target   string
+	uses     []source.SourceState // all that the workload uses
+	causes   []decide.Cause       // what changed of it
+	since    time.Time            // when the content was first wanted; zero if nobody saw that
+	stop     context.CancelFunc
+	started  time.Time
+
+	// These are used by run alone.
+	pods         map[string]*podReload // by UID
+	lackingSince time.Time             // since when there are fewer pods with the sidecar than pods
+	leaving      bool                  // they may be as many as there are pods, with those that end
+	reached      bool                  // a sidecar of the workload has answered in the last round
+	knocked      int                   // pods that were tried while none could be reached
+	outdatedAt   time.Time             // since when a pod needs a restart
+
+	mu      sync.Mutex
+	current decide.InPlace
+}
+
+// podReload is what is known of one pod.
+type podReload struct {
+	pod       observe.Pod
+	state     podState
+	concerned bool // it has something of what changed
+	unrotated bool // its driver has not brought it yet
+	message   string
+	reply     sidecarapi.Response // the last one, without its files
+	answered  bool                // in this round
+	nudges    int
+	nudgeAt   time.Time // when to nudge again
+	failingAt time.Time // since when it fails
+	runningAt time.Time // since when it runs, as far as the reload task has seen
+	askedAt   time.Time // when it was asked last
+}
+
+func (c *reloadTask) state() decide.InPlace {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.current
+}
+
+// run goes on until every pod has confirmed or ctx ends.
+func (c *reloadTask) run(ctx context.Context) {
+	pause, knock := firstPause, firstKnock
+	for ctx.Err() == nil {
+		c.round(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		state := c.aggregate(time.Now())
+		c.announce(state)
+		if state.Verdict == decide.Confirmed {
+			return
+		}
+		pause = min(pause*3/2, lastPause)
+		wait := pause
+		switch {
+		case state.Verdict == decide.Unreachable:
+			wait, knock, pause = knock, min(2*knock, lastKnock), firstPause
+		case state.Verdict != decide.Unknown || !state.Sidecar:
+			wait = slowPause
+		default:
+			knock = firstKnock
+		}
+		if !sleep(ctx, wait) {
+			return
+		}
+	}
+}
+
+// announce notes the state, and asks for a decision if it is another one.
+func (c *reloadTask) announce(state decide.InPlace) {
+	c.mu.Lock()
+	before := c.current
+	c.current = state
+	c.mu.Unlock()
+	if before.Verdict != state.Verdict {
+		c.reloader.metrics.verdict(state)
+	}
+	if before != state {
+		c.reloader.options.Enqueue(c.key)
+	}
+}
+
+// round asks every pod that has not confirmed. Where no sidecar could be reached it asks a few first.
+func (c *reloadTask) round(ctx context.Context) {
+	c.refreshPods(time.Now())
+	for _, state := range c.pods {
+		state.answered = false
+	}
+	open := c.podsThat(func(s *podReload) bool { return s.state != confirmed })
+	if c.state().Verdict == decide.Unreachable {
+		few := c.few(open)
+		c.checkAll(ctx, few)
+		if c.reached = anyAnswered(few); !c.reached {
+			return
+		}
+		c.reopen(open, time.Now())
+	}
+	c.checkAll(ctx, open)
+	if c.reached = anyAnswered(open); !c.reached && slices.ContainsFunc(open, isClosed) {
+		// Those that have confirmed say whether it is the one pod, or that none can be reached any more. What was heard before
+		// does not count: another process would not know of it.
+		done := c.few(c.podsThat(func(s *podReload) bool { return s.state == confirmed && s.pod.Address != "" && !s.pod.Lost }))
+		c.greet(ctx, done)
+		c.reached = anyAnswered(done)
+	}
+}
+
+// reopen gives all pods their whole time again, since a sidecar answers of a workload whose sidecars could not be
+// reached.
+func (c *reloadTask) reopen(open []*podReload, now time.Time) {
+	for _, state := range open {
+		if !state.runningAt.IsZero() {
+			state.runningAt, state.nudgeAt = now, time.Time{}
+		}
+	}
+}
+
+// podsThat returns the pods for which is holds, sorted by name.
+func (c *reloadTask) podsThat(is func(*podReload) bool) []*podReload {
+	var all []*podReload
+	for _, state := range c.pods {
+		if is(state) {
+			all = append(all, state)
+		}
+	}
+	slices.SortFunc(all, func(a, b *podReload) int { return strings.Compare(a.pod.Name, b.pod.Name) })
+	return all
+}
+
+// few returns some of the pods, others each time.
+func (c *reloadTask) few(pods []*podReload) []*podReload {
+	if len(pods) <= knocks {
+		return pods
+	}
+	var some []*podReload
+	for range knocks {
+		some = append(some, pods[c.knocked%len(pods)])
+		c.knocked++
+	}
+	return some
+}
+
+func anyAnswered(pods []*podReload) bool {
+	return slices.ContainsFunc(pods, func(s *podReload) bool { return s.answered })
+}
+
+func isClosed(s *podReload) bool { return s.state == closed }
+
+// checkAll visits pods, a limited number at the same time.
+func (c *reloadTask) checkAll(ctx context.Context, pods []*podReload) {
+	each(pods, func(s *podReload) { c.checkPod(ctx, s) })
+}
+
+// greet finds out whether sidecars can be reached of pods that have confirmed.
+func (c *reloadTask) greet(ctx context.Context, pods []*podReload) {
+	each(pods, func(s *podReload) {
+		_, err := c.reloader.options.Ask(ctx, s.pod, Question{})
+		s.answered = isHeard(err)
+	})
+}
+
+func each(pods []*podReload, do func(*podReload)) {
+	var work sync.WaitGroup
+	slots := make(chan struct{}, atOnce)
+	for _, state := range pods {
+		slots <- struct{}{} // before there is a goroutine: pods are many
+		work.Go(func() {
+			defer func() { <-slots }()
+			do(state)
+		})
+	}
+	work.Wait()
+}
+
+// isHeard reports whether a sidecar has said something that is understood, though it may be no answer to the question.
+func isHeard(err error) bool {
+	_, unreachable := errors.AsType[*UnreachableError](err)
+	return !unreachable && !isNotUnderstood(err)
+}
+
+func isNotUnderstood(err error) bool {
+	_, is := errors.AsType[*NotUnderstoodError](err)
+	return is
+}
+
+// refreshPods takes over which pods there are, and notes whether some lack the sidecar.
+func (c *reloadTask) refreshPods(now time.Time) {
+	present := map[string]bool{}
+	ending := 0
+	for _, pod := range c.reloader.options.Cache.Pods(c.key) {
+		if pod.Over {
+			ending++
+			continue
+		}
+		id := string(pod.UID)
+		present[id] = true
+		if c.pods[id] == nil {
+			c.pods[id] = &podReload{state: waiting}
+		}
+		c.pods[id].pod = pod
+	}
+	for id := range c.pods {
+		if !present[id] {
+			delete(c.pods, id) // replaced: what came in its place has the content from its start, or is asked itself
+		}
+	}
+	w, exists := c.reloader.options.Cache.Workload(c.key)
+	switch missing := w.Pods - len(present); {
+	case exists && missing <= 0:
+		c.lackingSince = time.Time{}
+	case c.lackingSince.IsZero():
+		c.lackingSince = now
+		fallthrough
+	default:
+		c.leaving = missing <= ending // some kinds count pods that end, and replace them only then
+	}
+}
+
+// checkPod asks one pod, and nudges it if its kubelet has not brought the content.
+func (c *reloadTask) checkPod(ctx context.Context, s *podReload) {
+	now := time.Now()
+	want := expected(s.pod, c.uses, c.causes)
+	s.concerned = want.concerned
+	switch {
+	case want.beyond != source.Ref{}:
+		s.state = uncovered
+		s.message = fmt.Sprintf("its sidecar does not watch %s %s, which a container mounts", want.beyond.Kind, want.beyond.Name)
+		return
+	case !want.concerned:
+		s.state = confirmed // it has nothing of what changed
+		return
+	case !s.pod.Running || s.pod.Address == "":
+		s.state, s.message = waiting, "the pod does not run"
+		s.runningAt = time.Time{}
+		return
+	case s.pod.Lost:
+		s.state, s.message = waiting, "its node is not heard of"
+		s.runningAt = time.Time{}
+		return
+	}
+	if s.runningAt.IsZero() {
+		s.runningAt = now
+	}
+	s.askedAt = now
+	reply, err := c.reloader.options.Ask(ctx, s.pod, want.ask())
+	if s.answered = isHeard(err); s.state == unclear && !isNotUnderstood(err) {
+		s.runningAt, s.nudgeAt = now, time.Time{} // nobody knew whether it was late: it has its whole time again
+	}
+	if err != nil {
+		c.failedToAsk(ctx, s, err, now)
+		return
+	}
+	state, refreshed := evaluateReply(reply, want, c.age(time.Now()), s.pod.Started)
+	message := describe(reply, state, refreshed)
+	s.unrotated = false
+	if state == confirmed {
+		var why string
+		if state, why = evaluateMounts(&reply, want, s.pod.Started, now); state != confirmed {
+			message, s.unrotated = why, state == waiting && want.unrotated.Name != ""
+		}
+	}
+	s.state, s.message, s.reply = state, message, reply
+	s.reply.Files, s.reply.Mounts = nil, nil // a workload may have thousands of pods, and each of them hundreds of files
+	if s.unrotated {
+		s.runningAt = time.Time{} // its time begins when the driver has brought it
+	}
+	switch {
+	case state != failing:
+		s.failingAt = time.Time{}
+	case s.failingAt.IsZero() || s.comesUp(): // its time begins when it has come up
+		s.failingAt = now
+	}
+	if !refreshed {
+		c.nudge(ctx, s, now)
+	}
+}
+
+// failedToAsk notes that a sidecar has not said anything of use.
+func (c *reloadTask) failedToAsk(ctx context.Context, s *podReload, err error, now time.Time) {
+	s.state, s.message, s.failingAt = waiting, err.Error(), time.Time{}
+	unreachable, isClosed := errors.AsType[*UnreachableError](err)
+	unknown, isUnclear := errors.AsType[*NotUnderstoodError](err)
+	switch {
+	case isUnclear:
+		s.state, s.message = unclear, fmt.Sprintf("%s. %s", unknown, unknown.Advice)
+	case !isClosed:
+	case s.pod.SidecarDown:
+		s.message = "its sidecar does not run"
+	default:
+		s.state, s.message = closed, fmt.Sprintf("%s: %s. %s", unreachable.Place, unreachable.Why, unreachable.Advice)
+	}
+	if s.state == waiting || s.nudges < closedNudges {
+		c.nudge(ctx, s, now)
+	}
+}
+
+// age is how long ago the content came to be wanted. If that was before this replica led, any volume counts as new enough
+// once its kubelet has had the time for a nudge.
+func (c *reloadTask) age(now time.Time) time.Duration {
+	switch {
+	case !c.since.IsZero():
+		return now.Sub(c.since)
+	case now.Sub(c.started) < gathering:
+		return 0
+	}
+	return math.MaxInt64
+}
+
+// nudge patches the annotation of a pod when it is time to.
+func (c *reloadTask) nudge(ctx context.Context, s *podReload, now time.Time) {
+	if now.Before(s.nudgeAt) {
+		return
+	}
+	if c.isShared() && !c.reloader.shared.Allow() {
+		c.reloader.metrics.left()
+		s.nudgeAt = now.Add(firstNudge)
+		return
+	}
+	// An annotation that does not change makes no kubelet look: the number makes each nudge another one.
+	text := fmt.Sprintf("%s.%d", c.target, s.nudges)
+	s.nudgeAt = now.Add(min(firstNudge<<min(s.nudges, 8), lastNudge))
+	s.nudges++
+	if err := c.reloader.nudge(ctx, s.pod, text); err != nil && ctx.Err() == nil {
+		c.reloader.options.Log.Warn("a pod could not be nudged: its kubelet takes up to 90 s by itself",
+			"workload", c.key, "pod", s.pod.Name, "error", err)
+	}
+}
+
+// comesUp reports whether an application may not take part in a reload yet, since it has not been ready since it started. It has as
+// long as any pod may take. One that has died did take part.
+func (s *podReload) comesUp() bool { return s.pod.Starting && s.reply.Result != sidecarapi.Died }
+
+// isShared reports whether nothing but sources that are in no namespace has changed.
+func (c *reloadTask) isShared() bool {
+	return len(c.causes) > 0 && !slices.ContainsFunc(c.causes, func(cause decide.Cause) bool { return !cause.Ref.Kind.ClusterScoped() })
+}
+
+// aggregate makes one verdict of what the pods say. A rejection counts more than anything else, since a rollout would break what
+// works; a failure counts more than being late. That one pod is not understood counts more than that others are late: it may be
+// that all of them are of a version that this one does not know.
+func (c *reloadTask) aggregate(now time.Time) decide.InPlace {
+	all := c.podsThat(func(*podReload) bool { return true })
+	state := decide.InPlace{Sidecar: true}
+	first := func(verdict decide.Verdict, is func(*podReload) bool) bool {
+		at := slices.IndexFunc(all, is)
+		if at >= 0 {
+			state.Verdict, state.Message = verdict, all[at].message
+			state.Pod, state.Container = all[at].pod.Name, all[at].pod.Container
+		}
+		return at >= 0
+	}
+	// A round may take longer than a pod may: what counts is that the pod was asked when its time was over, not what the time is now.
+	overdue := func(s *podReload) bool {
+		return s.state != confirmed && !s.runningAt.IsZero() && s.askedAt.Sub(s.runningAt) >= c.reloader.options.Deadline
+	}
+	switch {
+	case first(decide.Rejected, func(s *podReload) bool { return s.state == rejected }):
+	case c.lacks(now):
+		state.Sidecar = false
+	case c.isOutdated(all, now) && first(decide.NeedsRestart, isOutdated):
+	case first(decide.Failed, func(s *podReload) bool {
+		return s.state == uncovered || s.state == failing && s.askedAt.Sub(s.failingAt) >= patience
+	}):
+	case first(decide.NotUnderstood, func(s *podReload) bool { return s.state == unclear && overdue(s) }):
+	case c.isOut(all, overdue) && first(decide.Unreachable, overdue):
+	case first(decide.Overdue, overdue):
+	case c.lackingSince.IsZero() && !slices.ContainsFunc(all, func(s *podReload) bool { return c.holdsUp(s, now) }) && heardOf(all):
+		return confirmation(all)
+	}
+	return state
+}
+
+// isOut reports whether no sidecar of the workload can be reached, and that nothing else is the matter with those that
+// are late.
+func (c *reloadTask) isOut(all []*podReload, overdue func(*podReload) bool) bool {
+	return !c.reached && !slices.ContainsFunc(all, func(s *podReload) bool { return overdue(s) && s.state != closed })
+}
+
+func isOutdated(s *podReload) bool { return s.state == outdated }
+
+// isOutdated reports whether pods need a restart, and that the others have had the time to say whether they accept the
+// content: a restart would break those that do not.
+func (c *reloadTask) isOutdated(all []*podReload, now time.Time) bool {
+	if !slices.ContainsFunc(all, isOutdated) {
+		c.outdatedAt = time.Time{}
+		return false
+	}
+	if c.outdatedAt.IsZero() {
+		c.outdatedAt = now
+	}
+	undecided := slices.ContainsFunc(all, func(s *podReload) bool { return s.state == waiting && !s.runningAt.IsZero() })
+	return !undecided || now.Sub(c.outdatedAt) >= patience
+}
+
+// heardOf reports whether a pod has confirmed, or that none is out of sight: of pods whose nodes are all lost nothing
+// is known.
+func heardOf(all []*podReload) bool {
+	return slices.ContainsFunc(all, hasTakenUp) ||
+		!slices.ContainsFunc(all, func(s *podReload) bool { return s.pod.Lost && s.state != confirmed })
+}
+
+// hasTakenUp reports whether a pod has confirmed something that it has.
+func hasTakenUp(s *podReload) bool { return s.concerned && s.state == confirmed }
+
+// confirmation is the verdict where nobody is waited for any more: how far that is known, and by what.
+func confirmation(all []*podReload) decide.InPlace {
+	state := decide.InPlace{Sidecar: true, Verdict: decide.Confirmed}
+	if !slices.ContainsFunc(all, hasTakenUp) {
+		state.Nothing = true
+		return state
+	}
+	state.Proven = true
+	lost, down, unrotated, doubted := 0, 0, 0, false
+	for _, s := range all {
+		switch {
+		case !s.concerned:
+		case s.state != confirmed && s.pod.Lost:
+			lost++
+		case s.state != confirmed && s.unrotated:
+			unrotated++
+		case s.state != confirmed:
+			down++
+		case s.reply.Result != sidecarapi.Applied:
+			state.Proven = state.Proven && !s.reply.Assumed
+		case state.Pod == "" || !doubted && !s.reply.Proven:
+			state.Pod, state.Container = s.pod.Name, s.pod.Container
+			state.Trigger, state.Proof, doubted = s.reply.Trigger, s.reply.Proof, !s.reply.Proven
+		}
+	}
+	state.Message = unasked(lost, down, unrotated)
+	state.Proven = state.Proven && !doubted && state.Message == ""
+	return state
+}
+
+// unasked says which pods could not be asked; "" for none.
+func unasked(lost, down, unrotated int) string {
+	var parts []string
+	say := func(n int, one, many string) {
+		switch n {
+		case 0:
+		case 1:
+			parts = append(parts, "1 pod could not be asked ("+one+")")
+		default:
+			parts = append(parts, fmt.Sprintf("%d pods could not be asked (%s)", n, many))
+		}
+	}
+	say(lost, "its node is not heard of", "their nodes are not heard of")
+	say(down, "it does not run", "they do not run")
+	say(unrotated, "its driver has not brought the new versions", "their drivers have not brought the new versions")
+	return strings.Join(parts, ", ")
+}
+
+// lacks reports whether pods lack the sidecar, and are not only unknown yet or about to be replaced.
+func (c *reloadTask) lacks(now time.Time) bool {
+	limit := gathering
+	if c.leaving {
+		limit = c.reloader.options.Deadline
+	}
+	return !c.lackingSince.IsZero() && now.Sub(c.lackingSince) >= limit
+}
+
+// holdsUp reports whether the others have to wait for a pod. One that has not even started by the deadline reads the
+// content when it does.
+func (c *reloadTask) holdsUp(s *podReload, now time.Time) bool {
+	limit := c.reloader.options.Deadline
+	if s.unrotated {
+		limit = max(limit, rotationPatience)
+	}
+	return s.state != confirmed && (!s.runningAt.IsZero() || now.Sub(c.started) < limit)
+}
+
+// sleep reports whether d passed before ctx ended.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

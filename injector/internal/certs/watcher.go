@@ -1,0 +1,143 @@
+package certs
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+)
+
+// Objects names what the replicas share.
+type Objects struct {
+	Namespace     string // of the Secret
+	Secret        string
+	Configuration string // the MutatingWebhookConfiguration
+}
+
+// Watcher is what every replica does: it serves the certificate in the Secret as it comes, and knows whether the API
+// servers are made to trust it.
+type Watcher struct {
+	objects Objects
+	served  *Served
+	log     *slog.Logger
+
+	secrets        cache.SharedIndexInformer
+	configurations cache.SharedIndexInformer
+	// changed wakes the leader when one of the two was changed; one entry is enough, since it looks at both.
+	changed chan struct{}
+}
+
+// NewWatcher returns a follower that has seen nothing yet.
+func NewWatcher(client kubernetes.Interface, objects Objects, log *slog.Logger, registerer prometheus.Registerer) *Watcher {
+	one := func(name string) informers.SharedInformerOption {
+		return informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+			o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()
+		})
+	}
+	namespaced := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace(objects.Namespace), one(objects.Secret))
+	global := informers.NewSharedInformerFactoryWithOptions(client, 0, one(objects.Configuration))
+	return &Watcher{
+		objects: objects, served: NewServed(registerer), log: log, changed: make(chan struct{}, 1),
+		secrets:        namespaced.Core().V1().Secrets().Informer(),
+		configurations: global.Admissionregistration().V1().MutatingWebhookConfigurations().Informer(),
+	}
+}
+
+// Served is what this replica serves.
+func (f *Watcher) Served() *Served { return f.served }
+
+// Run follows until ctx ends.
+func (f *Watcher) Run(ctx context.Context) error {
+	for _, informer := range []cache.SharedIndexInformer{f.secrets, f.configurations} {
+		_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc:    func(any) { f.refresh() },
+			UpdateFunc: func(_, _ any) { f.refresh() },
+			DeleteFunc: func(any) { f.refresh() },
+		})
+		if err != nil {
+			return fmt.Errorf("watch Secret and webhook configuration: %w", err)
+		}
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f.configurations.RunWithContext(ctx)
+	}()
+	f.secrets.RunWithContext(ctx)
+	<-done
+	return nil
+}
+
+// refresh takes what is in the Secret now and wakes the leader.
+func (f *Watcher) refresh() {
+	if secret := f.secret(); secret != nil {
+		changed, err := f.served.set(secret.Data[keyLeafCert], secret.Data[keyLeafKey])
+		switch {
+		case err != nil:
+			f.log.Warn("cannot use the certificate in the Secret; the last good one is served on", "secret", f.objects.Namespace+"/"+f.objects.Secret, "error", err)
+		case changed:
+			f.log.Info("serving a certificate", "from", "Secret "+f.objects.Namespace+"/"+f.objects.Secret, "expires", f.served.Leaf().NotAfter)
+		}
+	}
+	select {
+	case f.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (f *Watcher) secret() *corev1.Secret {
+	object, exists, err := f.secrets.GetStore().GetByKey(f.objects.Namespace + "/" + f.objects.Secret)
+	if secret, ok := object.(*corev1.Secret); err == nil && exists && ok {
+		return secret
+	}
+	return nil
+}
+
+func (f *Watcher) configuration() *admissionv1.MutatingWebhookConfiguration {
+	object, exists, err := f.configurations.GetStore().GetByKey(f.objects.Configuration)
+	if configuration, ok := object.(*admissionv1.MutatingWebhookConfiguration); err == nil && exists && ok {
+		return configuration
+	}
+	return nil
+}
+
+// Check is for readiness: nil when there is a certificate that the API servers are made to trust.
+func (f *Watcher) Check() error {
+	if err := f.served.Check(); err != nil {
+		return err
+	}
+	configuration := f.configuration()
+	if configuration == nil {
+		return fmt.Errorf("there is no MutatingWebhookConfiguration %s, so nobody calls the webhook; install it with the chart", f.objects.Configuration)
+	}
+	leaf := f.served.Leaf()
+	for _, webhook := range configuration.Webhooks {
+		if err := trusted(leaf, webhook.ClientConfig.CABundle); err != nil {
+			return fmt.Errorf("the caBundle of webhook %s does not cover the certificate that is served: %w", webhook.Name, err)
+		}
+	}
+	return nil
+}
+
+// trusted asks what an API server asks that has this caBundle.
+func trusted(leaf *x509.Certificate, bundle []byte) error {
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(bundle) {
+		return errors.New("it is empty; the leader fills it")
+	}
+	_, err := leaf.Verify(x509.VerifyOptions{
+		Roots: roots, CurrentTime: time.Now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	})
+	return err
+}

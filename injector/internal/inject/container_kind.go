@@ -1,0 +1,59 @@
+package inject
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"inpod.dev/inpod/internal/annotation"
+)
+
+// pickKind prefers a native sidecar: an init container that keeps running starts before the application, ends after
+// it, and does not keep a Job from finishing (KEP-753). A server that does not know them drops the restart policy, and
+// the pod would wait for an init container that never ends.
+func pickKind(p *plan) *skip {
+	p.native = p.options.NativeSidecars
+	if choice := p.ask.Native; choice != nil {
+		if *choice && !p.options.NativeSidecars {
+			return because(NativeUnsupported, "%snative-sidecar is true, and the API server is %s: native sidecars need 1.29, and that the injector may use them",
+				annotation.Domain, p.options.Server)
+		}
+		p.native = *choice
+	}
+	if policy := p.spec.RestartPolicy; !p.native && policy != "" && policy != corev1.RestartPolicyAlways {
+		return because(WouldBlockCompletion, "the pod has restartPolicy: %s, and an ordinary container that runs on would keep it from ever finishing; "+
+			"use a native sidecar", policy)
+	}
+	return nil
+}
+
+// pickPort finds the port of the status page. On the network of the node it would be in the way of others, so there
+// somebody has to choose it.
+func pickPort(p *plan) *skip {
+	p.port = p.ask.StatusPort
+	if p.port == 0 {
+		if p.spec.HostNetwork {
+			return because(HostNetwork, "the pod uses the network of its node; choose a port that is free there with %sstatus-port", annotation.Domain)
+		}
+		p.port = p.options.StatusPort
+	}
+	taken := func(port corev1.ContainerPort) bool {
+		return port.ContainerPort == p.port && port.Protocol != corev1.ProtocolUDP && port.Protocol != corev1.ProtocolSCTP
+	}
+	for _, c := range p.running() {
+		if slices.ContainsFunc(c.Ports, taken) {
+			return because(PortTaken, "container %s uses port %d, where the sidecar would serve its status; choose another one with %sstatus-port",
+				c.Name, p.port, annotation.Domain)
+		}
+	}
+	return nil
+}
+
+// ports declares the status port, so that scrapes and the controller find it.
+func (p *plan) ports() []corev1.ContainerPort {
+	port := corev1.ContainerPort{Name: ContainerName, ContainerPort: p.port, Protocol: corev1.ProtocolTCP}
+	if p.spec.HostNetwork {
+		port.HostPort = p.port
+	}
+	return []corev1.ContainerPort{port}
+}

@@ -1,8 +1,0 @@
-//go:build presets
-
-package presettest
-
-// dataApps are the databases, name servers, brokers and monitors of the matrix.
-func dataApps() []app {
-	return []app{postgresApp(), pgbouncerApp(), natsApp(), bindApp(), unboundApp(), dnsmasqApp(), mqttApp(), prometheusApp(), alertmanagerApp(), blackboxApp()}
-}
