@@ -221,7 +221,8 @@ func known(err error) bool {
 // client makes a client of its own for each call: reloads are rare, and idle connections and their buffers are not
 // free in a program of a few megabytes.
 func (e *Endpoint) client(sent *atomic.Bool, progress func(time.Duration)) (client *retryablehttp.Client, target string, err error) {
-	dialer := &net.Dialer{Timeout: e.Timeout}
+	// A connection serves one request, whose time is bounded: probes would find nothing that the bound does not.
+	dialer := &net.Dialer{Timeout: e.Timeout, KeepAlive: -1}
 	transport := &http.Transport{
 		DisableKeepAlives: true, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, DialContext: dialer.DialContext,
 		TLSHandshakeTimeout: e.Timeout,

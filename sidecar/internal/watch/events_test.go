@@ -21,6 +21,7 @@ func opened(t *testing.T, targets ...Target) *Watcher {
 	w := &Watcher{Targets: targets, Log: slog.New(slog.DiscardHandler), Poll: time.Second, Recheck: time.Hour}
 	w.openEvents(t.Context())
 	t.Cleanup(w.closeEvents)
+	t.Cleanup(w.endScans)
 	if err := w.scanAll(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
@@ -48,6 +49,7 @@ func TestDirectoryThatGoesMeanwhile(t *testing.T) {
 	if w.interval() != w.Poll {
 		t.Errorf("the next scan is in %s, want soon", w.interval())
 	}
+	t.Cleanup(w.endScans)
 	if err := w.report(t.Context(), make(chan digest.State, 1), true); err != nil {
 		t.Fatal(err)
 	}

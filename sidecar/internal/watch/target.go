@@ -56,8 +56,10 @@ func (t Target) at(ctx context.Context, prev scan, quick bool) (scan, error) {
 		if err == nil {
 			found, err = t.scan(ctx, way.real, keys, kind, prev, quick)
 			// Where a link was replaced meanwhile, this was a scan of what is being removed.
-			if now, _ := resolve(dir); now.real != way.real && attempt < attempts {
-				continue
+			if len(way.links) > 0 && attempt < attempts {
+				if now, _ := resolve(dir); now.real != way.real {
+					continue
+				}
 			}
 		} else if errors.Is(err, fs.ErrNotExist) {
 			err = errAbsent
@@ -108,11 +110,12 @@ func (t Target) scan(ctx context.Context, dir string, keys []string, kind digest
 		return scan{}, err
 	}
 	defer func() { _ = root.Close() }()
-	if err := t.refuse(root); err != nil {
-		return scan{}, err
-	}
+	// A file system of the kernel has no such link, so a volume needs no check for one.
 	if link, err := root.Readlink(dataLink); err == nil {
 		return t.volume(ctx, root, dir, keys, link, prev, quick)
+	}
+	if err := t.refuse(root); err != nil {
+		return scan{}, err
 	}
 	fsys := treeOf(root)
 	tree, err := digest.Of(ctx, digest.Without(fsys, t.Ignored), digest.Scan{Keys: keys, Anchors: t.Anchors, Known: prev.known, Now: time.Now(), Pseudo: fsys.pseudo})

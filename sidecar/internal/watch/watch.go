@@ -50,6 +50,7 @@ type Watcher struct {
 	errors  atomic.Int64
 	steps   atomic.Int64
 	scans   []scan
+	jobs    chan scanJob
 	fs      *fsnotify.Watcher
 	trouble trouble
 	// wanted are the directories to watch, added those that are watched. links are the paths that count in directories
@@ -85,8 +86,17 @@ func (w *Watcher) Mode() Mode {
 // Errors is the number of looks and watches that failed. It may be called at any time.
 func (w *Watcher) Errors() int64 { return w.errors.Load() }
 
+// endScans ends the goroutine that scans, at once or after a scan that hangs.
+func (w *Watcher) endScans() {
+	if w.jobs != nil {
+		close(w.jobs)
+		w.jobs = nil
+	}
+}
+
 // Scan looks once at everything, without watching.
 func (w *Watcher) Scan(ctx context.Context) (digest.State, error) {
+	defer w.endScans()
 	if err := w.scanAll(ctx, false); err != nil {
 		return digest.State{}, err
 	}
@@ -104,6 +114,7 @@ func hopeless(err error) bool {
 func (w *Watcher) Run(ctx context.Context, out chan digest.State) error {
 	w.openEvents(ctx)
 	defer func() {
+		w.endScans()
 		w.closeEvents()
 		w.mode.Store(&Mode{Polling: true, Reason: "stopped"})
 	}()
@@ -274,28 +285,49 @@ func (w *Watcher) warn(ctx context.Context) {
 // It may be called at any time.
 func (w *Watcher) Steps() int64 { return w.steps.Load() }
 
-// scanAll looks at every target. When the context ends it returns at once, even where a file system hangs.
+// scanAll scans every target. When the context ends it returns at once, even where a file system hangs.
 func (w *Watcher) scanAll(ctx context.Context, quick bool) error {
-	type answer struct {
-		scans []scan
-		err   error
+	if w.jobs == nil {
+		w.jobs = make(chan scanJob)
+		go w.scan(w.jobs)
 	}
-	answers := make(chan answer, 1)
-	prev := w.scans
-	go func() {
-		w.steps.Add(1)
-		defer w.steps.Add(1)
-		scans, err := scanOne(ctx, w.Targets, prev, quick)
-		answers <- answer{scans, err}
-	}()
+	job := scanJob{ctx: ctx, before: w.scans, quick: quick, done: make(chan scanResult, 1)}
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case a := <-answers:
-		if a.err == nil {
-			w.scans = a.scans
+	case w.jobs <- job:
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case found := <-job.done:
+		if found.err == nil {
+			w.scans = found.scans
 		}
-		return a.err
+		return found.err
+	}
+}
+
+// scanJob is one scan.
+type scanJob struct {
+	ctx    context.Context //nolint:containedctx // it is a part of what is asked for
+	before []scan
+	quick  bool
+	done   chan scanResult
+}
+
+type scanResult struct {
+	scans []scan
+	err   error
+}
+
+// scan runs scans one after the other. A goroutine for each would grow its stack each time, a tenth of the cost of a scan.
+func (w *Watcher) scan(jobs <-chan scanJob) {
+	for job := range jobs {
+		w.steps.Add(1)
+		scans, err := scanOne(job.ctx, w.Targets, job.before, job.quick)
+		w.steps.Add(1)
+		job.done <- scanResult{scans, err}
 	}
 }
 
