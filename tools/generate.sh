@@ -13,7 +13,7 @@ done <<'END'
 ./controller/internal/act TestPatches
 ./injector TestMetricsAreDocumented
 ./injector/internal/admission TestThePatch
-./injector/internal/inject TestGolden
+./internal/inject TestGolden
 ./internal/annotation TestTheTableOfKeysIsDocumented
 ./internal/preset TestDocs
 ./sidecar/internal/status TestMetricsAreDocumented

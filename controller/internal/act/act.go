@@ -15,8 +15,8 @@ import (
 	"k8s.io/client-go/metadata"
 
 	"inpod.dev/inpod/controller/internal/config"
-	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/decide"
 	"inpod.dev/inpod/internal/source"
 	"inpod.dev/inpod/internal/workload"
 )

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"inpod.dev/inpod/controller/internal/alert"
-	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/internal/decide"
 	"inpod.dev/inpod/internal/workload"
 )
 

@@ -13,7 +13,7 @@ import (
 	"inpod.dev/inpod/controller/internal/act"
 	"inpod.dev/inpod/controller/internal/alert"
 	"inpod.dev/inpod/controller/internal/config"
-	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/internal/decide"
 	"inpod.dev/inpod/internal/source"
 	"inpod.dev/inpod/internal/workload"
 )

@@ -12,8 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/decide"
 	"inpod.dev/inpod/internal/workload"
 )
 

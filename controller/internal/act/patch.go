@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"inpod.dev/inpod/controller/internal/config"
-	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/decide"
 	"inpod.dev/inpod/internal/workload"
 )
 

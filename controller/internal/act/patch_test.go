@@ -16,8 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 
 	"inpod.dev/inpod/controller/internal/config"
-	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/decide"
 	obj "inpod.dev/inpod/internal/objtest"
 	"inpod.dev/inpod/internal/source"
 	"inpod.dev/inpod/internal/workload"

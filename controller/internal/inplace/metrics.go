@@ -3,7 +3,7 @@ package inplace
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/internal/decide"
 )
 
 type metrics struct {

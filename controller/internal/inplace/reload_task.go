@@ -10,8 +10,8 @@ import (
 	"sync"
 	"time"
 
-	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/controller/internal/observe"
+	"inpod.dev/inpod/internal/decide"
 	"inpod.dev/inpod/internal/sidecarapi"
 	"inpod.dev/inpod/internal/source"
 	"inpod.dev/inpod/internal/workload"

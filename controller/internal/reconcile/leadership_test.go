@@ -13,8 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"inpod.dev/inpod/controller/internal/alert"
-	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/controller/internal/reconcile"
+	"inpod.dev/inpod/internal/decide"
 	"inpod.dev/inpod/internal/objtest"
 	"inpod.dev/inpod/internal/telemetry/kubemetrics"
 	"inpod.dev/inpod/internal/workload"

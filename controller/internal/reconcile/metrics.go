@@ -3,7 +3,7 @@ package reconcile
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/internal/decide"
 )
 
 // metrics are those of the loop. Labels are closed sets.

@@ -3,7 +3,7 @@ package reconcile
 import (
 	"testing"
 
-	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/internal/decide"
 	"inpod.dev/inpod/internal/workload"
 )
 

@@ -10,8 +10,8 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"k8s.io/client-go/util/workqueue"
 
-	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/controller/internal/reloader"
+	"inpod.dev/inpod/internal/decide"
 	"inpod.dev/inpod/internal/source"
 	"inpod.dev/inpod/internal/telemetry/kubemetrics"
 	"inpod.dev/inpod/internal/workload"

@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"inpod.dev/inpod/injector/internal/admission"
-	"inpod.dev/inpod/injector/internal/inject"
+	"inpod.dev/inpod/internal/inject"
 )
 
 // What the chart gives the injector, and what it has the runtime keep to.

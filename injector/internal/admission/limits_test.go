@@ -23,7 +23,7 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 
 	"inpod.dev/inpod/injector/internal/admission"
-	"inpod.dev/inpod/injector/internal/inject"
+	"inpod.dev/inpod/internal/inject"
 )
 
 func list(name corev1.ResourceName, amount string) corev1.ResourceList {

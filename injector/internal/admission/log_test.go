@@ -16,7 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"inpod.dev/inpod/injector/internal/admission"
-	"inpod.dev/inpod/injector/internal/inject"
+	"inpod.dev/inpod/internal/inject"
 )
 
 // failing is an API server's connection that is gone when the answer comes.

@@ -23,7 +23,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"inpod.dev/inpod/injector/internal/admission"
-	"inpod.dev/inpod/injector/internal/inject"
+	"inpod.dev/inpod/internal/inject"
 )
 
 var update = flag.Bool("update", false, "write the golden files")

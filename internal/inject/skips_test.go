@@ -9,8 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"inpod.dev/inpod/injector/internal/inject"
 	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/inject"
 )
 
 // change makes something else of a pod or of the options.

@@ -3,7 +3,7 @@ package decide_test
 import (
 	"testing"
 
-	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/internal/decide"
 	obj "inpod.dev/inpod/internal/objtest"
 	"inpod.dev/inpod/internal/source"
 )

@@ -5,8 +5,8 @@ import (
 	"time"
 	_ "time/tzdata"
 
-	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/decide"
 	obj "inpod.dev/inpod/internal/objtest"
 	"inpod.dev/inpod/internal/window"
 )

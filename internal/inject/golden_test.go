@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"sigs.k8s.io/yaml"
 
-	"inpod.dev/inpod/injector/internal/inject"
+	"inpod.dev/inpod/internal/inject"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -87,10 +87,10 @@ func TestGolden(t *testing.T) {
 			}
 			want, err := os.ReadFile(golden)
 			if err != nil {
-				t.Fatalf("%v; write it with: go test ./injector/internal/inject -update", err)
+				t.Fatalf("%v; write it with: go test ./internal/inject -update", err)
 			}
 			if diff := cmp.Diff(string(want), string(text)); diff != "" {
-				t.Errorf("the pod (-want +got); if this is right: go test ./injector/internal/inject -update\n%s", diff)
+				t.Errorf("the pod (-want +got); if this is right: go test ./internal/inject -update\n%s", diff)
 			}
 		})
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"inpod.dev/inpod/injector/internal/inject"
+	"inpod.dev/inpod/internal/inject"
 	"inpod.dev/inpod/internal/sidecarapi"
 )
 

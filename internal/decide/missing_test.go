@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/internal/decide"
 	obj "inpod.dev/inpod/internal/objtest"
 )
 

@@ -11,13 +11,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"inpod.dev/inpod/controller/internal/decide"
 	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/decide"
 	obj "inpod.dev/inpod/internal/objtest"
 )
 
 // root is the folder of the repository.
-const root = "../../../"
+const root = "../../"
 
 func page(t *testing.T, name string) string {
 	t.Helper()

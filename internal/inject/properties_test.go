@@ -9,8 +9,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
-	"inpod.dev/inpod/injector/internal/inject"
 	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/inject"
 )
 
 // violations is what keeps a pod from Pod Security "restricted", of what an injection could bring in.

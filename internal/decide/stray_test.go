@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"inpod.dev/inpod/controller/internal/decide"
+	"inpod.dev/inpod/internal/decide"
 	obj "inpod.dev/inpod/internal/objtest"
 	"inpod.dev/inpod/internal/source"
 )

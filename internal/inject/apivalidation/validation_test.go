@@ -27,8 +27,8 @@ import (
 	"k8s.io/pod-security-admission/policy"
 	"sigs.k8s.io/yaml"
 
-	"inpod.dev/inpod/injector/internal/inject"
 	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/inject"
 )
 
 // faults is what an API server would say to the creation of a pod, "" for nothing.

@@ -1,6 +1,6 @@
 // A test of what the injector makes, by Kubernetes' own validation. A module of its own, because the replace block below and
 // the requirements of Kubernetes must not reach any other module of the project.
-module inpod.dev/inpod/injector/internal/inject/apivalidation
+module inpod.dev/inpod/internal/inject/apivalidation
 
 go 1.26.0
 
@@ -90,7 +90,7 @@ require (
 	sigs.k8s.io/structured-merge-diff/v6 v6.4.2 // indirect
 )
 
-replace inpod.dev/inpod => ../../../..
+replace inpod.dev/inpod => ../../..
 
 replace (
 	k8s.io/api => k8s.io/api v0.37.2
