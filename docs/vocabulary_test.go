@@ -137,7 +137,8 @@ func newVocabulary() *vocabulary {
 // isAllowed reports whether an exception covers what stands at a place of a file.
 func (v *vocabulary) isAllowed(file string, src []byte, from, to int) bool {
 	for _, e := range v.except {
-		if e.file != "" && e.file != file && !(strings.HasSuffix(e.file, "/") && strings.HasPrefix(file, e.file)) {
+		inFolder := strings.HasSuffix(e.file, "/") && strings.HasPrefix(file, e.file)
+		if e.file != "" && e.file != file && !inFolder {
 			continue
 		}
 		start := bytes.LastIndexByte(src[:from], '\n') + 1

@@ -1,5 +1,5 @@
 // Package paths decides where everything of one cluster lies: the names and folders that belong to one checkout, and
-// and none of it can be another checkout's.
+// none of it can be another checkout's.
 //
 // Every path of a running cluster starts with Place.State, every name carries Place.ID. That is what makes it possible
 // to find what a crashed cluster left behind without any record of it.
