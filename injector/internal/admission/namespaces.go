@@ -21,8 +21,8 @@ const (
 	// milliseconds and one permission on one namespace, and a pod that is created right after its namespace was edited
 	// gets what was written.
 	freshness = time.Second
-	// namespaceTimeout leaves the API server time to wait for the answer.
-	namespaceTimeout = 2 * time.Second
+	// namespaceTimeout bounds a request whose review has its answer already, or gave up.
+	namespaceTimeout = 10 * time.Second
 	// maxDefaults bounds what is remembered of namespaces that exist, in bytes of their defaults and names, and maxAbsent those that
 	// do not.
 	maxDefaults = 8 << 20
@@ -138,11 +138,15 @@ func (n *Namespaces) ask(ctx context.Context, caller, name string, last defaults
 	if err != nil {
 		return nil, err
 	}
-	defer done()
 	under, isMine := n.begin(name)
-	if isMine {
-		n.read(ctx, caller, name, under)
+	if !isMine {
+		done()
+		return under, nil
 	}
+	go func() {
+		defer done()
+		n.read(context.WithoutCancel(ctx), caller, name, under)
+	}()
 	return under, nil
 }
 
@@ -165,7 +169,7 @@ func (n *Namespaces) begin(name string) (under *reading, isMine bool) {
 
 // read makes a request. It is not given up when the one that asks is gone: others may have joined.
 func (n *Namespaces) read(ctx context.Context, caller, name string, under *reading) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), namespaceTimeout)
+	ctx, cancel := context.WithTimeout(ctx, namespaceTimeout)
 	defer cancel()
 	at := time.Now()
 	namespace, err := n.client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})

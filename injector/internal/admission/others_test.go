@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
+	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -276,6 +277,31 @@ func TestOneRequestAtATimeForANamespace(t *testing.T) {
 				if asked, _ := api.count(); asked != 1 {
 					t.Errorf("%d requests", asked)
 				}
+			})
+		})
+	}
+}
+
+// Whatever is waited for, the answer comes while the API server still waits for it.
+func TestTheAnswerComesInTime(t *testing.T) {
+	t.Parallel()
+	for timeout, want := range map[string]time.Duration{"5s": 4 * time.Second, "2s": 1600 * time.Millisecond, "": 4 * time.Second, "-1s": 4 * time.Second, "1h": 4 * time.Second} {
+		t.Run("timeout "+timeout, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWebhook()
+				api := &slowAPI{takes: 8 * time.Second, answer: exists}
+				w.Defaults = admission.NewNamespaces(api.client(t)).Defaults
+				began := time.Now()
+				response := w.send(t, admission.PathPods+"?timeout="+timeout, request(asks, func(*admissionv1.AdmissionRequest) {}))
+				if took := time.Since(began); took != want || !response.Allowed || response.Patch != nil {
+					t.Errorf("after %s: allowed %v, patch %s; want an answer without a patch after %s", took, response.Allowed, response.Patch, want)
+				}
+				time.Sleep(10 * time.Second) // the request of the namespace goes on for those that come later
+				if response = w.send(t, admission.PathPods, request(asks, func(*admissionv1.AdmissionRequest) {})); response.Patch == nil {
+					t.Error("the next pod is not injected")
+				}
+				time.Sleep(10 * time.Second) // until the second request has ended, too
 			})
 		})
 	}

@@ -75,7 +75,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		caller = r.RemoteAddr
 	}
-	status, err := h.serve(w, r, caller, began)
+	// All waits together end while the API server still waits: each may be within its own bound, and their sum not.
+	ctx, cancel := context.WithTimeout(r.Context(), timeFor(r))
+	defer cancel()
+	status, err := h.serve(w, r.WithContext(ctx), caller, began)
 	if err == nil {
 		return
 	}
@@ -85,6 +88,18 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close") // its body is not read
 	}
 	http.Error(w, err.Error(), status)
+}
+
+// timeFor returns how long the answer to a request may take. An API server says in the parameter "timeout" how long it
+// waits, its webhook's timeoutSeconds (staging/src/k8s.io/apiserver/pkg/admission/plugin/webhook/mutating/dispatcher.go in
+// Kubernetes). A fifth of that is for the way and the handshake.
+func timeFor(r *http.Request) time.Duration {
+	const usual, longest = 5 * time.Second, 30 * time.Second // what the chart sets, and the most that Kubernetes accepts
+	waits, err := time.ParseDuration(r.URL.Query().Get("timeout"))
+	if err != nil || waits <= 0 || waits > longest {
+		waits = usual
+	}
+	return waits - waits/5
 }
 
 func (h *Handler) prepare() {
