@@ -68,7 +68,7 @@ func (k Keys) Table() []Key {
 	table := slices.Concat(k.whatIsFollowed(), k.whenItRolls(), []Key{
 		{
 			Name: k.Inject, At: AtTemplate | AsNamespaceLabel, Value: "`enabled`, `disabled`", Page: "injecting.md",
-			Meaning: "whether the pods get the sidecar. A workload that asks counts as `auto`, unless another annotation says what it follows",
+			Meaning: "whether the pods get the sidecar. A workload with `enabled` counts as `auto`, unless another annotation says what it follows",
 		},
 	})
 	for _, row := range injectionRows() {
@@ -94,7 +94,7 @@ func (k Keys) whatIsFollowed() []Key {
 	const names, anyObject = "names or regular expressions, separated by commas", AtWorkload | AtTemplate
 	table := []Key{{Name: k.Auto, At: anyObject, Value: isTrueValue, Meaning: "the workload follows every source that its pods use"}}
 	for _, kind := range source.Kinds() {
-		table = append(table, Key{Name: k.AutoKind[kind], At: anyObject, Value: isTrueValue, Meaning: "the same, for " + plural(kind) + " alone"})
+		table = append(table, Key{Name: k.AutoKind[kind], At: anyObject, Value: isTrueValue, Meaning: "the same, for " + plural(kind) + " only"})
 	}
 	for _, kind := range source.Kinds() {
 		table = append(table, Key{
@@ -125,11 +125,11 @@ func (k Keys) whenItRolls() []Key {
 		},
 		{
 			Name: k.PausePeriod, At: anyObject | AtNamespace, Value: durationValue, Page: pacing + "#pause-after-a-rollout",
-			Meaning: "the time between two rollouts. What changes in it is one rollout afterwards. It holds for every kind",
+			Meaning: "the minimum time between two rollouts. Changes within it become one rollout. The key counts for every kind of workload",
 		},
 		{
 			Name: k.Window, At: anyObject | AtNamespace, Value: "`Mon-Fri 22:00-04:00 Europe/Berlin`", Page: pacing + "#maintenance-windows",
-			Meaning: "the workload rolls in these hours only",
+			Meaning: "inpod rolls the workload in these hours only",
 		},
 		{
 			Name: k.NotifyOnly, At: anyObject | AtNamespace, Value: isTrueValue, Page: pacing + "#notify-only",
@@ -137,11 +137,11 @@ func (k Keys) whenItRolls() []Key {
 		},
 		{
 			Name: k.Settle, At: anyObject | AtNamespace, Value: durationValue, Page: pacing + "#settle",
-			Meaning: "the quiet time after the last edit, before inpod rolls or the sidecar reloads",
+			Meaning: "the quiet time after the last edit, before inpod rolls or the sidecar reloads. On a namespace: for the sidecar only",
 		},
 		{
 			Name: k.OnFailure, At: anyObject, Value: "`rollout`, `none`", Page: "decisions.md",
-			Meaning: "what follows a reload that failed: a rollout, or a Warning event alone",
+			Meaning: "what follows a failed reload: a rollout, or only a Warning event",
 		},
 	}
 }
@@ -150,12 +150,12 @@ func (k Keys) whenItRolls() []Key {
 func (k Keys) written() []Key {
 	return []Key{
 		{Name: Baseline, At: AtWorkload, Written: true, Value: "keyed digests of the content that its pods run with", Page: "adr/0001-baseline.md"},
-		{Name: Notified, At: AtWorkload, Written: true, Value: "a keyed digest of the change that was reported last, with `notify-only`", Page: "rollout-timing.md#notify-only"},
+		{Name: Notified, At: AtWorkload, Written: true, Value: "a keyed digest of the last change that inpod reported, with `notify-only`", Page: "rollout-timing.md#notify-only"},
 		{Name: k.PausedAt, At: AtWorkload, Written: true, Value: "the time of the last rollout, with a `pause-period`", Page: "rollout-timing.md#pause-after-a-rollout"},
-		{Name: Placeholder, At: AtWorkload, Written: true, Value: "on the suspended Job that keeps a Job's manifest while inpod recreates it: its labels and annotations", Page: "workload-kinds.md#jobs"},
+		{Name: Placeholder, At: AtWorkload, Written: true, Value: "the labels and annotations of a Job that inpod is recreating, on the suspended Job that keeps its manifest", Page: "workload-kinds.md#jobs"},
 		{Name: LastReloadedFrom, At: AtTemplate, Written: true, Value: "the source of the last rollout, with `--reload-strategy=annotations`", Page: "conformance.md#what-a-rollout-writes"},
 		{Name: InjectionRecord, At: AtPod, Written: true, Value: "what the injector added to the pod, or why it added nothing", Page: "injecting.md#what-is-added"},
-		{Name: Nudge, At: AtPod, Written: true, Value: "a text that changes, so that the kubelet refreshes the volumes of the pod at once", Page: "security.md#the-controller"},
+		{Name: Nudge, At: AtPod, Written: true, Value: "a changing text, which makes the kubelet refresh the volumes of the pod at once", Page: "security.md#the-controller"},
 		{Name: InjectedLabel, At: AsPodLabel, Written: true, Value: isTrueValue + ", on a pod with the sidecar", Page: "injecting.md#what-is-added"},
 		{Name: "reloader.stakater.com/meta-info", At: AsSourceLabel, Written: true, Value: "`reloader`, on the ConfigMap of `--meta-info`", Page: "conformance.md#operation"},
 	}
