@@ -68,7 +68,7 @@ func TestNamespacesAndSourcesAreSelectedByTheirLabels(t *testing.T) {
 	selected.Data["key"] = "2"
 	s.apply(selected)
 	s.rolled(before, app)
-	if variable, ok := s.state(app).Env("STAKATER_HEEDED_CONFIGMAP"); !ok || variable == "" {
+	if variable, ok := s.state(app).Env("STAKATER_SELECTED_CONFIGMAP"); !ok || variable == "" {
 		t.Error("it was not rolled for what is watched")
 	}
 
