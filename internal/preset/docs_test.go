@@ -48,31 +48,31 @@ func replaced(t *testing.T, in, name, text string) string {
 
 func table() string {
 	var b strings.Builder
-	b.WriteString("\n| preset | triggered by | asked before | proof | a bad file, unasked | not re-read |\n|---|---|---|---|---|---|\n")
+	b.WriteString("\n| preset | triggered by | checked before | proof | a bad file, unchecked | not re-read |\n|---|---|---|---|---|---|\n")
 	var refused strings.Builder
 	for _, p := range preset.All() {
 		if p.Refusal != "" {
 			fmt.Fprintf(&refused, "| `%s` | %s |\n", p.Name, p.Refusal)
 			continue
 		}
-		reported := "SIG" + p.Signal + " to `" + strings.Join(p.Processes, "` or `") + "`"
+		trigger := "SIG" + p.Signal + " to `" + strings.Join(p.Processes, "` or `") + "`"
 		if p.URL != "" {
-			reported = "POST `" + p.URL + "`"
+			trigger = "POST `" + p.URL + "`"
 		}
 		if p.BodyFrom != "" {
-			reported += " with the file `" + p.BodyFrom + "`"
+			trigger += " with the file `" + p.BodyFrom + "`"
 		}
-		asked := "–"
+		checked := "–"
 		if len(p.Validators) > 0 {
-			asked = "`" + strings.Join(p.Validators[0], " ") + "`"
+			checked = "`" + strings.Join(p.Validators[0], " ") + "`"
 			if p.MustValidate {
-				asked += ", always"
+				checked += ", always"
 			}
 		}
 		if p.Guard {
-			asked = strings.TrimPrefix(asked+"; ", "–; ") + "whether a file that it names is gone"
+			checked = strings.TrimPrefix(checked+"; ", "–; ") + "missing files"
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", p.Name, reported, asked, p.Proof.Kind, p.BadFile, p.NotReread)
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", p.Name, trigger, checked, p.Proof.Kind, p.BadFile, p.NotReread)
 	}
 	return b.String() + "\nRefused, with the reason:\n\n| preset | why |\n|---|---|\n" + refused.String() + "\n"
 }

@@ -28,7 +28,7 @@ func webServers() []Preset {
 				{Name: "static file", Directives: []string{"root", "alias"}, Effect: AtUse},
 				{Name: "certificate and key", Directives: []string{"ssl_certificate", "ssl_certificate_key"}, Effect: Reread},
 			},
-			NotReread: "what needs another binary or other command line flags",
+			NotReread: "settings that need another binary or other command line flags",
 		},
 		{
 			// Without -W, USR2 is ignored and USR1 ends it: so a process without workers is refused.
@@ -66,7 +66,7 @@ func webServers() []Preset {
 			// It answers well also when a certificate cannot be loaded.
 			Proof: Proof{Kind: ProofAnswer}, BadFile: Keeps, Guard: true,
 			Configuration: &Configuration{Includes: []string{"import"}, Comments: "#"}, // it begins with what is sent
-			NotReread:     "nothing; files that the Caddyfile imports are read by the server itself",
+			NotReread:     "nothing; the server itself reads the files that the Caddyfile imports",
 		},
 		{
 			Name: "squid", Processes: []string{"squid"}, Signal: "HUP",
@@ -98,7 +98,7 @@ func webServers() []Preset {
 			Files: []FileRule{
 				{Name: "static file", Directives: []string{"static-map", "static-map2", "check-static", "static-index"}, Effect: AtUse},
 			},
-			NotReread: "the application when it is loaded lazily; unknown keys are accepted in silence",
+			NotReread: "the application when it is loaded lazily; the server accepts unknown keys without a message",
 		},
 		{
 			// The master and its workers look the same, and HUP kills a worker: the parent is the one.
@@ -142,7 +142,7 @@ func dataAndNames() []Preset {
 			},
 			// It loads certificates while it reads its configuration. Credentials and folders of accounts it reads when it uses them.
 			Files:     []FileRule{{Name: "certificate and key", Directives: []string{"cert_file", "key_file", "ca_file"}, Effect: Reread}},
-			NotReread: "listen addresses, server and cluster name, and others: it refuses a reload as a whole when one of them differs",
+			NotReread: "listen addresses, server and cluster name, and others; the server refuses the whole reload when one of them differs",
 		},
 		{
 			// The signal tables show HUP as unhandled: BIND takes it with sigwait.
@@ -150,7 +150,7 @@ func dataAndNames() []Preset {
 			// -z loads the zones, too: of one that is bad, the server keeps the old content, and takes all others.
 			Grammar: new(namedGrammar()), Validators: [][]string{{"named-checkconf", "-z", "{-t=}", "{-c}"}},
 			Proof: Proof{Kind: ProofBind}, BadFile: Keeps,
-			NotReread: "what named was started with on its command line",
+			NotReread: "command line flags",
 		},
 		{
 			Name: "unbound", Processes: []string{"unbound"}, Signal: "HUP",
@@ -161,12 +161,12 @@ func dataAndNames() []Preset {
 				Name: "certificate and key", Globs: []string{"tls.crt", "tls.key", "*.pem"}, Effect: AtStart,
 				Reason: "Unbound 1.17 reads the certificate that it shows its clients only when it starts",
 			}},
-			NotReread: "interfaces (but with another port), certificate, chroot and user; the cache is emptied",
+			NotReread: "interfaces (except with another port), certificate, chroot and user; the cache is emptied",
 		},
 		{
 			Name: "dnsmasq", Processes: []string{"dnsmasq"}, Signal: "HUP",
 			Proof: Proof{Kind: ProofDnsmasq}, BadFile: Partly,
-			NotReread: "dnsmasq.conf and what it includes: only hosts, ethers, dhcp-hosts, dhcp-options, servers and resolv files are",
+			NotReread: "dnsmasq.conf and its includes; only hosts, ethers, dhcp-hosts, dhcp-options, servers and resolv files are re-read",
 		},
 		{
 			Name: "mosquitto", Processes: []string{"mosquitto"}, Signal: "HUP",
@@ -252,9 +252,9 @@ func observability() []Preset {
 }
 
 func refused() []Preset {
-	const roll = "; let the workload be rolled"
-	redis := "it re-reads redis.conf only when it starts: HUP is ignored and USR1 kills it" + roll
-	mysql := "it re-reads my.cnf only when it starts: HUP only flushes logs and tables" + roll
+	const roll = "; the workload must be rolled instead"
+	redis := "it reads redis.conf only when it starts; it ignores HUP, and USR1 kills it" + roll
+	mysql := "it reads my.cnf only when it starts; HUP only flushes logs and tables" + roll
 	return []Preset{
 		{Name: "redis", Refusal: redis},
 		{Name: "memcached", Refusal: "it has no configuration file, only arguments" + roll},
