@@ -43,15 +43,19 @@ func page() string {
 	var text strings.Builder
 	text.WriteString(`# Conformance
 
-What stakater/Reloader v1.4.21 has and does, and how it is here. *Same*: with the same name and result. *Better*: the same without a fault of it. *Different*: on purpose, with the reason.
-The last column names the tests that hold it; ` + "`go test ./controller`" + ` holds that they exist, and that this page is what the table in the package says.
+This page compares inpod with stakater/Reloader v1.4.21.
+*Same* means the same name and result.
+*Better* means the same without a fault of Reloader.
+*Different* means another result on purpose, with the reason.
+The last column names the tests that check it.
+` + "`go test ./controller`" + ` checks that they exist, and that this page matches the table in the package.
 `)
 	for _, s := range sections() {
 		fmt.Fprintf(&text, "\n## %s\n\n", s.title)
 		if s.intro != "" {
 			fmt.Fprintf(&text, "%s\n\n", s.intro)
 		}
-		text.WriteString("| what | is | how | held by |\n|---|---|---|---|\n")
+		text.WriteString("| what | is | how | tests |\n|---|---|---|---|\n")
 		for _, r := range s.rows {
 			fmt.Fprintf(&text, "| %s | %s | %s | %s |\n", r.what, r.is, r.how, strings.Join(r.by, ", "))
 		}
