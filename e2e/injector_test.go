@@ -39,6 +39,7 @@ func TestInjector(t *testing.T) {
 		"a URL":                              {level: restricted, run: aURL},
 		"a command with a validator":         {level: baseline, run: aCommandWithAValidator},
 		"secrets of mode 0400 and projected": {level: baseline, run: severalVolumes},
+		"a mount inside an emptyDir":         {level: baseline, run: aMountInsideAnEmptyDir},
 		"a bad annotation":                   {level: baseline, run: aBadAnnotation},
 		"a policy against capabilities":      {level: baseline, run: aPolicyAgainstCapabilities},
 		"a quota on limits":                  {level: baseline, run: aQuotaOnLimits},
@@ -175,6 +176,27 @@ func severalVolumes(s *space) {
 	if !strings.Contains(string(metrics), `inpod_sidecar_reloads_total{result="applied"} 1`+"\n") {
 		s.t.Errorf("not one reload:\n%s", metrics)
 	}
+	s.undisturbed(created)
+}
+
+// The validator of nginx sees what the application sees. The folder of a mount inside an emptyDir is missing when the sidecar
+// starts, before the application: the sidecar has to be able to make it.
+func aMountInsideAnEmptyDir(s *space) {
+	s.apply(configMap("site", "default.conf", site("first")), configMap("extra", "extra.txt", "first"))
+	pod := nginxPod("web", "preset", "nginx")
+	volume(ofConfigMap("extra"))(&pod.Spec)
+	web := &pod.Spec.Containers[0]
+	web.VolumeMounts[1].MountPath = "/srv/www/extra"
+	web.VolumeMounts = append(web.VolumeMounts, corev1.VolumeMount{Name: "www", MountPath: "/srv/www"})
+	pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: "www", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}})
+	created := s.create(pod)
+	if sidecarOf(created) == nil {
+		s.t.Fatalf("the record is %s; want the sidecar", s.record(created))
+	}
+	s.awaitPod("web", "ready", isReady)
+	s.apply(configMap("site", "default.conf", site("second")))
+	s.nudge("web", "second")
+	s.serves("web", "second")
 	s.undisturbed(created)
 }
 
