@@ -120,7 +120,7 @@ func TestASourceThatKeepsChangingIsDeferred(t *testing.T) {
 	}
 	before := s.rollouts()
 	s.apply(configMap("config", "key", "one too many"))
-	event, err := s.AwaitEvent(s.ctx, w, "", "too many lately", "ConfigMap config changed (key)")
+	event, err := s.AwaitEvent(s.ctx, w, "", "too many rollouts in a short time", "ConfigMap config changed (key)")
 	s.must(err)
 	if event.Type != corev1.EventTypeWarning {
 		t.Errorf("event %s has type %s, want Warning", event.Reason, event.Type)
