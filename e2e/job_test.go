@@ -122,7 +122,7 @@ func TestAChangeRecreatesAJob(t *testing.T) {
 		t.Errorf("the Job lost labels or annotations: %v, %v", second.Labels, second.Annotations)
 	}
 	w := framework.Workload{Kind: "Job", Namespace: s.ns, Name: "migrate"}
-	_, err = s.AwaitEvent(s.ctx, w, reloaded, "Job is made again: ConfigMap config changed (key)")
+	_, err = s.AwaitEvent(s.ctx, w, reloaded, "Recreation of the Job started: ConfigMap config changed (key)")
 	s.must(err)
 
 	s.apply(configMap("config", "key", "3"))

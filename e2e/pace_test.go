@@ -79,7 +79,7 @@ func TestWhatReloaderLeftPausedGoesOnAndWhatOthersPausedDoesNot(t *testing.T) {
 		annotated(s.keys.pausedAt, time.Now().UTC().Format(time.RFC3339))
 	theirs := deployment("theirs", uses...).idle().annotated(s.keys.auto, "true").annotated(s.keys.pausePeriod, "5s")
 	s.apply(left.paused(), theirs.paused())
-	_, err := s.AwaitEvent(s.ctx, left.in(s.ns), "Resumed", "pause-period of 5s is over")
+	_, err := s.AwaitEvent(s.ctx, left.in(s.ns), "Resumed", "has ended (pause-period: 5s)")
 	s.must(err)
 	d, err := s.Client.AppsV1().Deployments(s.ns).Get(s.ctx, "left", metav1.GetOptions{})
 	s.must(err)
@@ -102,7 +102,7 @@ func TestNotifyOnlyReportsAndRollsWhenItIsTakenAway(t *testing.T) {
 	s.hasBaseline(w)
 	before := s.rollouts()
 	s.apply(configMap("config", "key", "2"))
-	_, err := s.AwaitEvent(s.ctx, w, "NotifyOnly", "it would be rolled", "ConfigMap config changed (key)")
+	_, err := s.AwaitEvent(s.ctx, w, "NotifyOnly", "would start a rollout", "ConfigMap config changed (key)")
 	s.must(err)
 	s.onlyRolled(before)
 	if reported := s.events(w, "NotifyOnly"); len(reported) != 1 {

@@ -400,8 +400,8 @@ func TestACertificateThatIsNeverRenewedIsReported(t *testing.T) {
 			corev1.VolumeMount{Name: "tls", MountPath: "/etc/tls/file.pem", SubPath: "file.pem"})
 		s.apply(runtime.Object(d))
 		applied[name] = s.state(framework.Deployment(s.ns, name)).Generation
-		s.awaitEvent(name, "NeverRenewed", "Volume tls ("+map[string]string{"certificate": "podCertificate", "bundle": "clusterTrustBundle"}[name]+")",
-			"/etc/tls/file.pem", "container app", "Mount the volume as a whole")
+		s.awaitEvent(name, "NeverRenewed", "mounts volume tls ("+map[string]string{"certificate": "podCertificate", "bundle": "clusterTrustBundle"}[name]+")",
+			"/etc/tls/file.pem", "Container app", "Mount the volume as a whole")
 	}
 	s.restartController()
 	s.apply(configMap("marker", "key", "1"))

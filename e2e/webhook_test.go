@@ -38,7 +38,7 @@ func TestAWebhookIsCalledInsteadOfRolling(t *testing.T) {
 	before := s.rollouts()
 
 	s.apply(configMap("config", "key", "planted-value-2"))
-	_, err := s.AwaitEvent(s.ctx, app, "ReloadFail", "The webhook could not be called and will be tried again")
+	_, err := s.AwaitEvent(s.ctx, app, "ReloadFail", "Calling the webhook failed and will be retried")
 	s.must(err)
 	s.create(receiver)
 	_, err = s.AwaitEvent(s.ctx, app, "WebhookCalled", "Webhook called: ConfigMap config changed (key)")

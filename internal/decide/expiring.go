@@ -1,7 +1,6 @@
 package decide
 
 import (
-	"fmt"
 	"slices"
 
 	"inpod.dev/inpod/internal/source"
@@ -17,8 +16,7 @@ func (a *evaluation) expiring() []string {
 	var sentences []string
 	for _, r := range a.Workload.Frozen {
 		if !a.rollsFor(r.Ref) {
-			sentences = append(sentences, fmt.Sprintf("Volume %s (%s) is mounted with subPath at %s in container %s: the kubelet never renews it there, "+
-				"so that what it holds expires. Mount the volume as a whole, without subPath", r.Volume, r.Kind, r.Path, r.Container))
+			sentences = append(sentences, expiringMessage(r))
 		}
 	}
 	return sentences

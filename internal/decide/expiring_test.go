@@ -26,7 +26,7 @@ func TestWhatExpires(t *testing.T) {
 		options decide.Options
 		want    string // part of the only sentence, "" for none
 	}{
-		"a certificate by subPath":                   {parts: following(bySubPath("pod.pem")), want: "(podCertificate) is mounted with subPath at /mnt/0 in container app"},
+		"a certificate by subPath":                   {parts: following(bySubPath("pod.pem")), want: "Container app mounts volume volume-0 (podCertificate) with subPath at /mnt/0"},
 		"a bundle by subPath that nobody follows":    {parts: following(bySubPath("ca.crt")), options: decide.Options{Ignored: []source.Kind{source.ClusterTrustBundle}}, want: "(clusterTrustBundle)"},
 		"no word about a bundle that is rolled":      {parts: following(bySubPath("ca.crt"))},
 		"a workload that asks for the sidecar":       {parts: []obj.Part{obj.TemplateAnnotation(inject, "enabled"), bySubPath("pod.pem")}, want: "expires"},

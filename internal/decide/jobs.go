@@ -1,7 +1,6 @@
 package decide
 
 import (
-	"fmt"
 	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -38,15 +37,11 @@ func jobMayStart(a *evaluation) (Decision, bool) {
 		decision.Causes = a.changed
 		return decision, true
 	case cron != nil && cron.Policy == batchv1.ForbidConcurrent && len(cron.Active) > 0:
-		decision := a.holding(ConcurrencyForbidden, waits(cron.Active, a.changed))
+		decision := a.holding(ConcurrencyForbidden, concurrencyForbiddenMessage(cron.Active, a.changed))
 		decision.Warning = false
 		return decision, true
 	}
 	return Decision{}, false
-}
-
-func waits(jobs []string, causes []Cause) string {
-	return fmt.Sprintf("Job waits for %s, as concurrencyPolicy Forbid asks: %s", strings.Join(jobs, ", "), describe(causes))
 }
 
 // BusyError says that a CronJob which forbids two Jobs at a time has one that its status does not show: the API's own
@@ -58,5 +53,5 @@ func (e *BusyError) Error() string { return "still running: " + strings.Join(e.J
 
 // Instead is the decision that was to be made in place of this one.
 func (e *BusyError) Instead(of Decision) Decision {
-	return Decision{Action: None, Reason: ConcurrencyForbidden, Message: waits(e.Jobs, of.Causes), Causes: of.Causes}
+	return Decision{Action: None, Reason: ConcurrencyForbidden, Message: concurrencyForbiddenMessage(e.Jobs, of.Causes), Causes: of.Causes}
 }

@@ -35,7 +35,7 @@ func TestCronJobs(t *testing.T) {
 		"one that forbids two Jobs waits for the one that runs": {
 			parts: frozen(), objects: one(), edit: cron(workload.Cron{Policy: batchv1.ForbidConcurrent, Active: []string{"report-1"}}),
 			wantReason: decide.ConcurrencyForbidden, wantRecords: recorded,
-			wantMessage: "Job waits for report-1, as concurrencyPolicy Forbid asks: ConfigMap a changed (k)",
+			wantMessage: "Waiting for Job report-1 to finish (concurrencyPolicy: Forbid): ConfigMap a changed (k)",
 		},
 		"it goes on when none runs": {
 			parts: frozen(), objects: one(), edit: cron(workload.Cron{Policy: batchv1.ForbidConcurrent}),
@@ -66,7 +66,7 @@ func TestJobs(t *testing.T) {
 	recorded := []string{"ConfigMap a: k"}
 	checkAll(t, map[string]ruleCase{
 		"a change has it made again": {
-			parts: frozen(), objects: one(), edit: job(workload.Job{}), wantMessage: "Job is made again: ConfigMap a changed (k)",
+			parts: frozen(), objects: one(), edit: job(workload.Job{}), wantMessage: "Recreation of the Job started: ConfigMap a changed (k)",
 			wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: recorded,
 		},
 		"what has ended is not run again": {

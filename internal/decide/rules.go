@@ -3,7 +3,6 @@ package decide
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"inpod.dev/inpod/internal/source"
 )
@@ -48,7 +47,7 @@ func deleting(a *evaluation) (Decision, bool) {
 // was recorded stays until it can.
 func noTemplate(a *evaluation) (Decision, bool) {
 	decision := none(NoTemplate)
-	decision.Warning, decision.Message = true, "Not followed: "+a.Workload.Fault
+	decision.Warning, decision.Message = true, noTemplateMessage(a.Workload.Fault)
 	return decision, a.Workload.Fault != "" && a.Policy.Asks()
 }
 
@@ -76,8 +75,7 @@ func sourceMissing(a *evaluation) (Decision, bool) {
 	if len(missing) == 0 || a.reloadsBesides(gaps) {
 		return Decision{}, false
 	}
-	return a.holding(SourceMissing, fmt.Sprintf("Not rolled: new pods would need %s. Create it, or set optional on its use",
-		strings.Join(missing, ", "))), true
+	return a.holding(SourceMissing, sourceMissingMessage(missing)), true
 }
 
 // missing names what a new pod needs of the source and does not find.
@@ -88,7 +86,7 @@ func (u evaluated) missing() []string {
 	}
 	if u.Snapshot == nil {
 		if u.Usages.Required() {
-			return []string{name + ", which does not exist"}
+			return []string{missingSource(name)}
 		}
 		return nil
 	}
@@ -96,7 +94,7 @@ func (u evaluated) missing() []string {
 	if len(keys) == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("%s in %s", keyList(keys), name)}
+	return []string{missingKeys(keys, name)}
 }
 
 // firstSeen: nothing that the baseline covers has changed, and it does not cover everything.
@@ -136,8 +134,7 @@ func backOff(a *evaluation) (Decision, bool) {
 	if !a.NotBefore.After(a.Now) || a.staysInPlace() {
 		return Decision{}, false
 	}
-	decision := a.holding(BackOff, fmt.Sprintf("Rollout delayed until %s: too many rollouts in a short time (%s). Check whether two clients keep changing the same source",
-		a.NotBefore.UTC().Format("15:04:05 UTC"), describe(a.changed)))
+	decision := a.holding(BackOff, backOffMessage(a.NotBefore, a.changed))
 	decision.After = a.NotBefore.Sub(a.Now)
 	return decision, true
 }
@@ -192,49 +189,37 @@ func reloadInPlace(a *evaluation) (Decision, bool) {
 			decision.Reason = NothingToReload
 			return decision, true
 		}
-		decision.Message = fmt.Sprintf("Reloaded in place: %s%s", describe(a.changed), a.InPlace.evidence())
+		decision.Message = a.reloadConfirmedMessage()
 		return decision, true
 	case Rejected:
-		return a.holdingReload(ReloadRejected, fmt.Sprintf("Not rolled: the application in pod %s does not accept the new content and keeps the old: %s (%s)%s",
-			a.InPlace.Pod, cut(a.InPlace.Message, mostWords), describe(a.changed), a.logs())), true
+		return a.holdingReload(ReloadRejected, a.reloadRejectedMessage()), true
 	case NeedsRestart:
 		// No failure, so that on-failure does not speak of it: as with a variable, running containers never take it up.
-		return a.rollout(RestartNeeded, fmt.Sprintf("the application in pod %s does not take it up without a restart: %s", a.InPlace.Pod, cut(a.InPlace.Message, mostWords))), true
+		return a.rollout(RestartNeeded, a.InPlace.restartNeededNote()), true
 	case NotUnderstood:
-		return a.holdingReload(SidecarNotUnderstood, fmt.Sprintf("Not rolled, and not confirmed: for pod %s, %s %s"+
-			"It is asked again and again (%s)", a.InPlace.Pod, cut(a.InPlace.Message, mostWords), a.instead(), describe(a.changed))), true
+		return a.holdingReload(SidecarNotUnderstood, a.sidecarNotUnderstoodMessage()), true
 	case Unreachable:
-		return a.holdingReload(SidecarUnreachable, fmt.Sprintf("Not rolled, and not confirmed: no sidecar of its pods can be reached, such as that of pod %s %s %s"+
-			"It is asked again and again (%s)", a.InPlace.Pod, cut(a.InPlace.Message, mostWords), a.instead(), describe(a.changed))), true
+		return a.holdingReload(SidecarUnreachable, a.sidecarUnreachableMessage()), true
 	case Unknown, Failed, Overdue:
 	}
 	decision := Decision{Action: Reload, Reason: LiveChanged, Causes: a.changed, Baseline: a.baseline}
-	decision.Message = "Reloading in place: " + describe(a.changed)
+	decision.Message = a.liveChangedMessage()
 	return decision, true
-}
-
-// instead says how to have a workload rolled whose state is unknown.
-func (a *evaluation) instead() string {
-	if a.Workload.Stray {
-		return ""
-	}
-	return "--unreachable=rollout rolls instead. "
 }
 
 // failed is what follows a reload that has failed.
 func (a *evaluation) failed() Decision {
-	why := fmt.Sprintf("reload in pod %s failed: %s%s", a.InPlace.Pod, cut(a.InPlace.Message, mostWords), a.logs())
 	if a.Policy.NoRollout && !a.Workload.Stray {
-		return a.holdingReload(ReloadFailed, "Not rolled, as inpod.dev/on-failure asks: "+why)
+		return a.holdingReload(ReloadFailed, a.reloadFailedMessage())
 	}
-	return a.rollout(ReloadFailed, why)
+	return a.rollout(ReloadFailed, a.reloadFailedNote())
 }
 
 // liveChanged: running containers see the change, and nothing makes their applications take it up.
 func liveChanged(a *evaluation) (Decision, bool) {
 	note := ""
 	if a.Policy.Injected {
-		note = "the pods lack the sidecar that inpod.dev/inject asks for"
+		note = noSidecarNote()
 	}
 	return a.rollout(NoSidecar, note), true
 }
@@ -253,32 +238,12 @@ func (a *evaluation) onlyLive() bool {
 
 func (a *evaluation) rollout(reason Reason, note string) Decision {
 	if a.Workload.Stray {
-		message := "Not rolled, since the pods belong to nothing that inpod could roll: " + describe(a.changed)
-		if note != "" {
-			message += "; " + note
-		}
-		return a.holdingReload(reason, message)
+		return a.holdingReload(reason, a.strayMessage(note))
 	}
 	a.forgetDeleted()
-	decision := Decision{
+	return Decision{
 		Action: Rollout, Reason: reason, Causes: a.changed, Record: true, Baseline: a.baseline,
 		ConfigHashes: a.configHashes(), Stale: a.stale(), Pause: a.Policy.Pacing.PausePeriod > 0,
+		Message: a.rolloutMessage(note),
 	}
-	what := "Rolling update started: "
-	switch {
-	case a.Options.Webhook:
-		what = "Webhook called: "
-	case a.Workload.Cron != nil:
-		what = "Job started: "
-	case a.Workload.Job != nil:
-		what = "Job is made again: "
-	}
-	decision.Message = what + describe(a.changed)
-	if a.Workload.Restart {
-		decision.Message = "Restart of the pods started: " + describe(a.changed)
-	}
-	if note != "" {
-		decision.Message += "; " + note
-	}
-	return decision
 }

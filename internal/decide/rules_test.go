@@ -152,34 +152,34 @@ func TestRuleSourceMissing(t *testing.T) {
 	checkAll(t, map[string]ruleCase{
 		"a source does not exist, and the others get a baseline": {
 			parts: two, objects: one(), fresh: true, wantReason: decide.SourceMissing, wantWarning: true, wantRecord: true,
-			wantMessage: "Not rolled: new pods would need Secret b, which does not exist" + ending, wantRecords: []string{"ConfigMap a: k"},
+			wantMessage: "Rollout blocked: new pods need Secret b, which does not exist" + ending, wantRecords: []string{"ConfigMap a: k"},
 		},
 		"the only source does not exist": {
 			parts: frozen(), fresh: true, wantReason: decide.SourceMissing, wantWarning: true,
-			wantMessage: "Not rolled: new pods would need ConfigMap a, which does not exist" + ending,
+			wantMessage: "Rollout blocked: new pods need ConfigMap a, which does not exist" + ending,
 		},
 		"a source is deleted": {
 			parts: two, objects: []any{cm("a", "k", "1"), obj.Secret("b", "k", "1")}, wantReason: decide.SourceMissing, wantWarning: true,
-			wantMessage: "Not rolled: new pods would need Secret b, which does not exist" + ending, wantRecords: []string{"ConfigMap a: k", "Secret b: k"},
+			wantMessage: "Rollout blocked: new pods need Secret b, which does not exist" + ending, wantRecords: []string{"ConfigMap a: k", "Secret b: k"},
 			edit: func(w *fakeCluster) { w.remove(secRef("b")) },
 		},
 		"a source is deleted and another one changes: that stays to be done": {
 			parts: two, objects: []any{cm("a", "k", "1"), obj.Secret("b", "k", "1")}, wantReason: decide.SourceMissing, wantWarning: true,
-			wantMessage: "Not rolled: new pods would need Secret b, which does not exist" + ending, wantRecords: []string{"ConfigMap a: k", "Secret b: k"},
+			wantMessage: "Rollout blocked: new pods need Secret b, which does not exist" + ending, wantRecords: []string{"ConfigMap a: k", "Secret b: k"},
 			edit: func(w *fakeCluster) { change(w); w.remove(secRef("b")) },
 		},
 		"a key is removed": {
 			parts: frozen(), objects: one(), wantReason: decide.SourceMissing, wantWarning: true,
-			wantMessage: "Not rolled: new pods would need k in ConfigMap a" + ending, wantRecords: []string{"ConfigMap a: k"},
+			wantMessage: "Rollout blocked: new pods need k in ConfigMap a" + ending, wantRecords: []string{"ConfigMap a: k"},
 			edit: func(w *fakeCluster) { w.set(cm("a", "l", "1")) },
 		},
 		"a key of items was never there": {
 			parts: following(obj.Mount(obj.CM("a").Items("k", "l"))), objects: one(), fresh: true, wantReason: decide.SourceMissing, wantWarning: true, wantRecord: true,
-			wantMessage: "Not rolled: new pods would need l in ConfigMap a" + ending, wantRecords: []string{"ConfigMap a: k l"},
+			wantMessage: "Rollout blocked: new pods need l in ConfigMap a" + ending, wantRecords: []string{"ConfigMap a: k l"},
 		},
 		"a file at a subPath is removed": {
 			parts: following(obj.SubPath(obj.CM("a"), "k")), objects: one(), wantReason: decide.SourceMissing, wantWarning: true,
-			wantMessage: "Not rolled: new pods would need k in ConfigMap a" + ending, wantRecords: []string{"ConfigMap a: k"},
+			wantMessage: "Rollout blocked: new pods need k in ConfigMap a" + ending, wantRecords: []string{"ConfigMap a: k"},
 			edit: func(w *fakeCluster) { w.set(cm("a")) },
 		},
 		"a source that is optional may be missing": {
@@ -193,17 +193,17 @@ func TestRuleSourceMissing(t *testing.T) {
 		},
 		"one that is not followed stops a rollout": {
 			parts: beside, objects: one(), wantReason: decide.SourceMissing, wantWarning: true,
-			wantMessage: "Not rolled: new pods would need ConfigMap u, which does not exist" + ending, wantRecords: []string{"ConfigMap a: k"},
+			wantMessage: "Rollout blocked: new pods need ConfigMap u, which does not exist" + ending, wantRecords: []string{"ConfigMap a: k"},
 			edit: change,
 		},
 		"a key of one that is not followed stops a rollout": {
 			parts: beside, objects: []any{cm("a", "k", "1"), cm("u")}, wantReason: decide.SourceMissing, wantWarning: true,
-			wantMessage: "Not rolled: new pods would need x in ConfigMap u" + ending, wantRecords: []string{"ConfigMap a: k"},
+			wantMessage: "Rollout blocked: new pods need x in ConfigMap u" + ending, wantRecords: []string{"ConfigMap a: k"},
 			edit: change,
 		},
 		"a usage that is new meanwhile is recorded, so that its changes are seen later": {
 			parts: following(obj.Env(obj.CM("a"), "k")), objects: one(), wantReason: decide.SourceMissing, wantWarning: true, wantRecord: true,
-			wantMessage: "Not rolled: new pods would need k in ConfigMap a" + ending, wantRecords: []string{"ConfigMap a: k", "ConfigMap c: k"},
+			wantMessage: "Rollout blocked: new pods need k in ConfigMap a" + ending, wantRecords: []string{"ConfigMap a: k", "ConfigMap c: k"},
 			edit: func(w *fakeCluster) {
 				w.set(cm("a"), cm("c", "k", "1"))
 				w.edit(append(frozen(), obj.EnvFrom(obj.CM("c")))...)
@@ -407,7 +407,7 @@ func TestRuleTemplateCarries(t *testing.T) {
 		"what the template carries is recorded although another source is missing": {
 			parts: following(obj.Env(obj.CM("a"), "k"), obj.EnvFrom(obj.CM("b"))), objects: both,
 			wantReason: decide.SourceMissing, wantWarning: true, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "ConfigMap b: k"},
-			wantMessage: "Not rolled: new pods would need ConfigMap b, which does not exist. Create it, or set optional on its use",
+			wantMessage: "Rollout blocked: new pods need ConfigMap b, which does not exist. Create it, or set optional on its use",
 			edit:        func(w *fakeCluster) { edited(w); w.remove(cmRef("b")) },
 		},
 		"one that is not followed does not matter": {
@@ -456,7 +456,7 @@ func TestRuleBackOff(t *testing.T) {
 		},
 		"where a reload that failed leads to no rollout, nothing waits": {
 			parts: append(injected(obj.Mount(obj.CM("a"))), obj.Annotation(onFailure, "none")), objects: one(), wantReason: decide.ReloadFailed, wantWarning: true, wantRecords: a,
-			wantMessage: "Not rolled, as inpod.dev/on-failure asks: reload in pod web-1 failed: no",
+			wantMessage: "No rollout started (inpod.dev/on-failure: none): reload in pod web-1 failed: no",
 			edit:        failing(decide.Failed),
 		},
 		"the rollout for what needs a restart waits": {
@@ -465,18 +465,18 @@ func TestRuleBackOff(t *testing.T) {
 		},
 		"where nobody can be asked, nothing waits": {
 			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), wantReason: decide.SidecarUnreachable, wantWarning: true, wantRecords: a,
-			wantMessage: "Not rolled, and not confirmed: no sidecar of its pods can be reached, such as that of pod web-1 no " +
-				"--unreachable=rollout rolls instead. It is asked again and again (ConfigMap a changed (k))",
+			wantMessage: "Reload not confirmed, no rollout started: no sidecar of the pods can be reached, such as that of pod web-1 no " +
+				"inpod keeps asking (ConfigMap a changed (k)); set --unreachable=rollout to start a rollout instead",
 			edit: failing(decide.Unreachable),
 		},
 		"where a sidecar is not understood, nothing waits": {
 			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), wantReason: decide.SidecarNotUnderstood, wantWarning: true, wantRecords: a,
-			wantMessage: "Not rolled, and not confirmed: for pod web-1, no --unreachable=rollout rolls instead. It is asked again and again (ConfigMap a changed (k))",
+			wantMessage: "Reload not confirmed, no rollout started: pod web-1: no inpod keeps asking (ConfigMap a changed (k)); set --unreachable=rollout to start a rollout instead",
 			edit:        failing(decide.NotUnderstood),
 		},
 		"a rejected reload does not wait": {
 			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), wantReason: decide.ReloadRejected, wantWarning: true, wantRecords: a,
-			wantMessage: "Not rolled: the application in pod web-1 does not accept the new content and keeps the old: no (ConfigMap a changed (k))",
+			wantMessage: "Reload rejected, no rollout started: the application in pod web-1 keeps the old content: no (ConfigMap a changed (k))",
 			edit:        failing(decide.Rejected),
 		},
 		"a usage that is new meanwhile is recorded": {
@@ -564,10 +564,10 @@ func TestRuleReloadInPlace(t *testing.T) {
 			wantMessage: "Reloaded in place: ConfigMap a changed (k)" + message,
 		}
 	}
-	const outOfReach = "Not rolled, and not confirmed: no sidecar of its pods can be reached, such as that of pod web-1 nginx: unknown directive " +
-		"--unreachable=rollout rolls instead. It is asked again and again (ConfigMap a changed (k))"
-	const notUnderstood = "Not rolled, and not confirmed: for pod web-1, nginx: unknown directive --unreachable=rollout rolls instead. " +
-		"It is asked again and again (ConfigMap a changed (k))"
+	const outOfReach = "Reload not confirmed, no rollout started: no sidecar of the pods can be reached, such as that of pod web-1 nginx: unknown directive " +
+		"inpod keeps asking (ConfigMap a changed (k)); set --unreachable=rollout to start a rollout instead"
+	const notUnderstood = "Reload not confirmed, no rollout started: pod web-1: nginx: unknown directive " +
+		"inpod keeps asking (ConfigMap a changed (k)); set --unreachable=rollout to start a rollout instead"
 	checkAll(t, map[string]ruleCase{
 		"nothing is known yet": {
 			parts: parts, objects: one(), edit: said(decide.Unknown), wantAction: decide.Reload, wantReason: decide.LiveChanged, wantRecords: a,
@@ -592,11 +592,11 @@ func TestRuleReloadInPlace(t *testing.T) {
 			"; "+strings.Repeat("é", 75)+"…, "+strings.Repeat("x", 150)+"…"),
 		"an application never re-reads it": {
 			parts: parts, objects: one(), edit: said(decide.NeedsRestart), wantAction: decide.Rollout, wantReason: decide.RestartNeeded, wantRecord: true, wantRecords: a,
-			wantMessage: "Rolling update started: ConfigMap a changed (k); the application in pod web-1 does not take it up without a restart: nginx: unknown directive",
+			wantMessage: "Rolling update started: ConfigMap a changed (k); the application in pod web-1 needs a restart to use the new content: nginx: unknown directive",
 		},
 		"that is no failure, so that nothing leaves it alone": {
 			parts: none, objects: one(), edit: said(decide.NeedsRestart), wantAction: decide.Rollout, wantReason: decide.RestartNeeded, wantRecord: true, wantRecords: a,
-			wantMessage: "Rolling update started: ConfigMap a changed (k); the application in pod web-1 does not take it up without a restart: nginx: unknown directive",
+			wantMessage: "Rolling update started: ConfigMap a changed (k); the application in pod web-1 needs a restart to use the new content: nginx: unknown directive",
 		},
 		"nobody can be asked": {
 			parts: parts, objects: one(), edit: said(decide.Unreachable), wantReason: decide.SidecarUnreachable, wantWarning: true, wantRecords: a, wantMessage: outOfReach,
@@ -610,7 +610,7 @@ func TestRuleReloadInPlace(t *testing.T) {
 		},
 		"nobody can be asked, such workloads are to be rolled, and this one is to be left alone": {
 			parts: none, objects: one(), edit: rolls(said(decide.Unreachable)), wantReason: decide.ReloadFailed, wantWarning: true, wantRecords: a,
-			wantMessage: "Not rolled, as inpod.dev/on-failure asks: reload in pod web-1 failed: nginx: unknown directive",
+			wantMessage: "No rollout started (inpod.dev/on-failure: none): reload in pod web-1 failed: nginx: unknown directive",
 		},
 		"a sidecar is not understood": {
 			parts: parts, objects: one(), edit: said(decide.NotUnderstood), wantReason: decide.SidecarNotUnderstood, wantWarning: true, wantRecords: a, wantMessage: notUnderstood,
@@ -625,12 +625,12 @@ func TestRuleReloadInPlace(t *testing.T) {
 		"an application does not accept it, and its container is known": {
 			parts: parts, objects: one(), wantReason: decide.ReloadRejected, wantWarning: true, wantRecords: a,
 			edit: with(func(p *decide.InPlace) { p.Container = "app" }, said(decide.Rejected)),
-			wantMessage: "Not rolled: the application in pod web-1 does not accept the new content and keeps the old: nginx: unknown directive " +
-				"(ConfigMap a changed (k)); its own words: kubectl -n shop logs web-1 -c app",
+			wantMessage: "Reload rejected, no rollout started: the application in pod web-1 keeps the old content: nginx: unknown directive " +
+				"(ConfigMap a changed (k)); its log: kubectl -n shop logs web-1 -c app",
 		},
 		"an application does not accept it": {
 			parts: parts, objects: one(), edit: said(decide.Rejected), wantReason: decide.ReloadRejected, wantWarning: true, wantRecords: a,
-			wantMessage: "Not rolled: the application in pod web-1 does not accept the new content and keeps the old: nginx: unknown directive (ConfigMap a changed (k))",
+			wantMessage: "Reload rejected, no rollout started: the application in pod web-1 keeps the old content: nginx: unknown directive (ConfigMap a changed (k))",
 		},
 		"an application could not be reloaded": {
 			parts: parts, objects: one(), edit: said(decide.Failed), wantAction: decide.Rollout, wantReason: decide.ReloadFailed, wantRecord: true, wantRecords: a,
@@ -642,15 +642,15 @@ func TestRuleReloadInPlace(t *testing.T) {
 		},
 		"an application could not be reloaded, and that is to be left alone": {
 			parts: none, objects: one(), edit: said(decide.Failed), wantReason: decide.ReloadFailed, wantWarning: true, wantRecords: a,
-			wantMessage: "Not rolled, as inpod.dev/on-failure asks: reload in pod web-1 failed: nginx: unknown directive",
+			wantMessage: "No rollout started (inpod.dev/on-failure: none): reload in pod web-1 failed: nginx: unknown directive",
 		},
 		"a pod has not confirmed in time, and that is to be left alone": {
 			parts: none, objects: one(), edit: said(decide.Overdue), wantReason: decide.ReloadFailed, wantWarning: true, wantRecords: a,
-			wantMessage: "Not rolled, as inpod.dev/on-failure asks: reload in pod web-1 failed: nginx: unknown directive",
+			wantMessage: "No rollout started (inpod.dev/on-failure: none): reload in pod web-1 failed: nginx: unknown directive",
 		},
 		"a usage that is new meanwhile is recorded while a rejected change waits": {
 			parts: parts, objects: one(), wantReason: decide.ReloadRejected, wantWarning: true, wantRecord: true, wantRecords: []string{"ConfigMap a: k", "ConfigMap c: k"},
-			wantMessage: "Not rolled: the application in pod web-1 does not accept the new content and keeps the old: nginx: unknown directive (ConfigMap a changed (k))",
+			wantMessage: "Reload rejected, no rollout started: the application in pod web-1 keeps the old content: nginx: unknown directive (ConfigMap a changed (k))",
 			edit: func(w *fakeCluster) {
 				said(decide.Rejected)(w)
 				w.set(cm("c", "k", "1"))
@@ -670,7 +670,7 @@ func TestRuleLiveChanged(t *testing.T) {
 		},
 		"no sidecar, although it was asked for": {
 			parts: injected(obj.Mount(obj.CM("a"))), objects: one(), edit: change, wantAction: decide.Rollout, wantReason: decide.NoSidecar, wantRecord: true, wantRecords: a,
-			wantMessage: "Rolling update started: ConfigMap a changed (k); the pods lack the sidecar that inpod.dev/inject asks for",
+			wantMessage: "Rolling update started: ConfigMap a changed (k); the pods lack the sidecar that inpod.dev/inject requests",
 		},
 		"a verdict without a sidecar counts for nothing": {
 			parts: live(), objects: one(), wantAction: decide.Rollout, wantReason: decide.NoSidecar, wantRecord: true, wantRecords: a,

@@ -1,7 +1,6 @@
 package decide
 
 import (
-	"fmt"
 	"time"
 
 	"inpod.dev/inpod/internal/window"
@@ -17,8 +16,7 @@ func pausedByReloader(a *evaluation) (Decision, bool) {
 	if at, ok := a.resumes(); !ok || at.After(a.Now) {
 		return Decision{}, false
 	}
-	return Decision{Action: Resume, Reason: PausedByReloader, Message: fmt.Sprintf(
-		"Resumed: Reloader paused it at %s, and its pause-period of %s is over", clock(a.Policy.Pacing.PausedAt), a.Policy.Pacing.PausePeriod)}, true
+	return Decision{Action: Resume, Reason: PausedByReloader, Message: pausedByReloaderMessage(a.Policy.Pacing.PausedAt, a.Policy.Pacing.PausePeriod)}, true
 }
 
 // resumes returns when a pause of Reloader ends, which starts a rollout; ok is false if there is none or it does not end.
@@ -70,11 +68,7 @@ func notifyOnlyRule(a *evaluation) (Decision, bool) {
 	if !a.notifyOnly() {
 		return Decision{}, false
 	}
-	would := "be rolled"
-	if a.staysInPlace() {
-		would = "be reloaded in place"
-	}
-	return a.deferred(NotifyOnly, fmt.Sprintf("Notify only: it would %s, and is not: %s", would, describe(a.changed)), 0), true
+	return a.deferred(NotifyOnly, notifyOnlyMessage(a.staysInPlace(), a.changed), 0), true
 }
 
 // pausePeriod: it was rolled a moment ago, and wants its peace for a while. All that changes meanwhile is one rollout.
@@ -83,8 +77,7 @@ func pausePeriod(a *evaluation) (Decision, bool) {
 	if !until.After(a.Now) || a.staysInPlace() {
 		return Decision{}, false
 	}
-	return a.deferred(PausePeriod, fmt.Sprintf("Rollout delayed until %s by its pause-period of %s: %s",
-		clock(until), a.Policy.Pacing.PausePeriod, describe(a.changed)), until.Sub(a.Now)), true
+	return a.deferred(PausePeriod, pausePeriodMessage(until, a.Policy.Pacing.PausePeriod, a.changed), until.Sub(a.Now)), true
 }
 
 // windows are when it may be rolled. What it says itself goes before the global setting.
@@ -103,10 +96,9 @@ func windowClosed(a *evaluation) (Decision, bool) {
 	}
 	opens := windows.Next(a.Now)
 	if opens.IsZero() {
-		return a.deferred(WindowClosed, "Rollout deferred, its maintenance window never opens: "+describe(a.changed), 0), true
+		return a.deferred(WindowClosed, windowNeverOpensMessage(a.changed), 0), true
 	}
-	return a.deferred(WindowClosed, fmt.Sprintf("Rollout delayed until %s, when its maintenance window opens: %s",
-		opens.Format("2006-01-02 15:04 MST"), describe(a.changed)), opens.Sub(a.Now)), true
+	return a.deferred(WindowClosed, windowClosedMessage(opens, a.changed), opens.Sub(a.Now)), true
 }
 
 // deferred is a decision to leave what has changed for later because the user wants it so.
@@ -120,5 +112,3 @@ func (a *evaluation) deferred(reason Reason, message string, after time.Duration
 func (r Reason) Deferred() bool {
 	return r == NotifyOnly || r == PausePeriod || r == WindowClosed || r == ConcurrencyForbidden
 }
-
-func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }

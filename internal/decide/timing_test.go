@@ -157,7 +157,7 @@ func TestAClosedWindowSaysWhenItOpens(t *testing.T) {
 	d := changedCluster(t, following(obj.EnvFrom(obj.CM("a"))), func(in *decide.Input) {
 		in.Options.Windows = windows(t, "Mon 22:00-23:00 Europe/Berlin")
 	}).decide()
-	if want := "Rollout delayed until 2026-03-02 22:00 CET, when its maintenance window opens: ConfigMap a changed (k)"; d.Message != want || d.Warning {
+	if want := "Rollout delayed until 2026-03-02 22:00 CET, when the maintenance window opens: ConfigMap a changed (k)"; d.Message != want || d.Warning {
 		t.Errorf("warning %t, message %q, want %q", d.Warning, d.Message, want)
 	}
 }

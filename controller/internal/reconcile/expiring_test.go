@@ -32,8 +32,8 @@ func TestACertificateThatIsNeverRenewedIsReportedOnce(t *testing.T) {
 		time.Sleep(time.Minute)
 		w.queue.Enqueue(deployment("web"), "WorkloadChanged")
 		time.Sleep(time.Minute)
-		want := []string{"Warning NeverRenewed web: Volume volume-0 (podCertificate) is mounted with subPath at /mnt/0 in container app: " +
-			"the kubelet never renews it there, so that what it holds expires. Mount the volume as a whole, without subPath"}
+		want := []string{"Warning NeverRenewed web: Container app mounts volume volume-0 (podCertificate) with subPath at /mnt/0, " +
+			"where the kubelet never renews it, so its content expires. Mount the volume as a whole, without subPath"}
 		if diff := cmp.Diff(want, w.reported()); diff != "" {
 			t.Errorf("events (-want +got):\n%s", diff)
 		}

@@ -1,10 +1,8 @@
 package reconcile
 
 import (
-	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"inpod.dev/inpod/controller/internal/observe"
@@ -43,13 +41,12 @@ func (l *Loop) idle(w observe.Workload, s *state, in decide.Input, decision deci
 		}
 		items := slices.DeleteFunc(w.Policy.Idle(kind, matched(in, kind)), func(item string) bool { return !lasts(string(kind) + "/" + item) })
 		if len(items) > 0 {
-			messages = append(messages, fmt.Sprintf("annotation %s: no %s of namespace %s matches %s; a workload follows sources of its own namespace",
-				l.options.Keys.Named[kind], kind, namespace, fewOf(items)))
+			messages = append(messages, nothingMatches(l.options.Keys.Named[kind], kind, namespace, items))
 		}
 	}
 	unmarked := func(p annotation.Problem) bool { return p.Key == l.options.Keys.Match } // a source has it, with a value that does not count
 	if decision.Reason == decide.NotFollowed && searches(w) && !slices.ContainsFunc(w.Problems, unmarked) && lasts("search") {
-		messages = append(messages, fmt.Sprintf(`annotation %s: of the sources that the workload uses none has %s: "true"`, l.options.Keys.Search, l.options.Keys.Match))
+		messages = append(messages, nothingFound(l.options.Keys.Search, l.options.Keys.Match))
 	}
 	s.idle = since
 	return messages, after
@@ -81,17 +78,4 @@ func matched(in decide.Input, kind source.Kind) []string {
 // searches reports whether the workload searches among what it uses, and asks for nothing else there.
 func searches(w observe.Workload) bool {
 	return slices.ContainsFunc(w.View.Refs(), func(ref source.Ref) bool { return w.Policy.Searches(ref.Kind) })
-}
-
-// fewOf quotes some items.
-func fewOf(items []string) string {
-	const few = 5
-	var quoted []string
-	for i, item := range items {
-		if i == few {
-			return strings.Join(quoted, ", ") + fmt.Sprintf(" and %d more items", len(items)-few)
-		}
-		quoted = append(quoted, fmt.Sprintf("%.60q", item))
-	}
-	return strings.Join(quoted, ", ")
 }

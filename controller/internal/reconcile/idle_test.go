@@ -42,8 +42,8 @@ func (w *fakeCluster) listing(objects ...metav1.Object) {
 
 func TestAListThatMatchesNothingIsReportedWhenItStaysSo(t *testing.T) {
 	t.Parallel()
-	const want = `Warning NothingMatches web: annotation configmap.reloader.stakater.com/reload: no ConfigMap of namespace shop matches "wbe", "x.*"; ` +
-		"a workload follows sources of its own namespace"
+	const want = `Warning NothingMatches web: annotation configmap.reloader.stakater.com/reload: no ConfigMap in namespace shop matches "wbe", "x.*"; ` +
+		"a workload follows only sources of its own namespace"
 	for name, tc := range map[string]struct {
 		list string
 		then func(*fakeCluster)
@@ -85,7 +85,7 @@ func TestAListThatMatchesNothingIsReportedWhenItStaysSo(t *testing.T) {
 // One that is deleted may be made again.
 func TestWhatWasDeletedMatchesNothingWhenItStaysSo(t *testing.T) {
 	t.Parallel()
-	const nothing = "Warning NothingMatches web: annotation configmap.reloader.stakater.com/reload: no ConfigMap of namespace shop matches "
+	const nothing = "Warning NothingMatches web: annotation configmap.reloader.stakater.com/reload: no ConfigMap in namespace shop matches "
 	for name, tc := range map[string]struct {
 		list     string
 		onDelete bool
@@ -141,7 +141,7 @@ func TestASearchThatFindsNothingIsReported(t *testing.T) {
 		w.listing(objtest.Deployment("web", objtest.Annotation(search, "true"), objtest.EnvFrom(objtest.CM("a"))),
 			objtest.Deployment("found", objtest.Annotation(search, "true"), objtest.EnvFrom(objtest.CM("a")), objtest.EnvFrom(objtest.CM("b"))))
 		time.Sleep(time.Hour)
-		want := []string{`Warning NothingMatches web: annotation reloader.stakater.com/search: of the sources that the workload uses none has reloader.stakater.com/match: "true"`}
+		want := []string{`Warning NothingMatches web: annotation reloader.stakater.com/search: no source that the workload uses has the annotation reloader.stakater.com/match: "true"`}
 		if diff := cmp.Diff(want, w.reported()); diff != "" {
 			t.Errorf("events (-want +got):\n%s", diff)
 		}

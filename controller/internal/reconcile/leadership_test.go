@@ -246,17 +246,17 @@ func TestAReloadInPlaceIsReportedWhenEveryPodHasConfirmed(t *testing.T) {
 			[]string{"recorded web"},
 			[]string{"Normal ReloadedInPlace web: Reloaded in place: ConfigMap a changed (k); not proven"},
 		},
-		"rejected": {decide.Rejected, nil, []string{"Warning ReloadRejected web: Not rolled: the application in pod web-1 does not " +
-			"accept the new content and keeps the old: because (ConfigMap a changed (k))"}},
-		"out of reach": {decide.Unreachable, nil, []string{"Warning SidecarUnreachable web: Not rolled, and not confirmed: no sidecar of its pods " +
-			"can be reached, such as that of pod web-1 because --unreachable=rollout rolls instead. It is asked again and again (ConfigMap a changed (k))"}},
-		"not understood": {decide.NotUnderstood, nil, []string{"Warning SidecarNotUnderstood web: Not rolled, and not confirmed: for pod web-1, because " +
-			"--unreachable=rollout rolls instead. It is asked again and again (ConfigMap a changed (k))"}},
+		"rejected": {decide.Rejected, nil, []string{"Warning ReloadRejected web: Reload rejected, no rollout started: the application in " +
+			"pod web-1 keeps the old content: because (ConfigMap a changed (k))"}},
+		"out of reach": {decide.Unreachable, nil, []string{"Warning SidecarUnreachable web: Reload not confirmed, no rollout started: no sidecar of the pods " +
+			"can be reached, such as that of pod web-1 because inpod keeps asking (ConfigMap a changed (k)); set --unreachable=rollout to start a rollout instead"}},
+		"not understood": {decide.NotUnderstood, nil, []string{"Warning SidecarNotUnderstood web: Reload not confirmed, no rollout started: pod web-1: because " +
+			"inpod keeps asking (ConfigMap a changed (k)); set --unreachable=rollout to start a rollout instead"}},
 		"needs a restart": {
 			decide.NeedsRestart,
 			[]string{"rolled web"},
-			[]string{"Normal Reloaded web: Rolling update started: ConfigMap a changed (k); the application in pod web-1 does not take it up " +
-				"without a restart: because"},
+			[]string{"Normal Reloaded web: Rolling update started: ConfigMap a changed (k); the application in pod web-1 needs a restart " +
+				"to use the new content: because"},
 		},
 		"failed": {
 			decide.Failed,

@@ -123,7 +123,7 @@ func TestADeploymentThatReloaderLeftPausedIsResumedWhenItsPeriodIsOver(t *testin
 		if found.View.Paused || found.View.Annotations[pausedKey] != "" {
 			t.Errorf("after its period: paused %t, annotation %q", found.View.Paused, found.View.Annotations[pausedKey])
 		}
-		if reported := strings.Join(w.reported(), "\n"); !strings.Contains(reported, "Normal Resumed web: Resumed: Reloader paused it at") {
+		if reported := strings.Join(w.reported(), "\n"); !strings.Contains(reported, "Normal Resumed web: Resumed: the pause that Reloader began at") {
 			t.Errorf("events %s", reported)
 		}
 	})
@@ -293,7 +293,7 @@ func TestNotifyOnlyNudgesAndReloadsNothing(t *testing.T) {
 				if pursued, _ := inPlace.counts(); (pursued > 0) != want {
 					t.Errorf("pursued %d times, want that %t", pursued, want)
 				}
-				const message = "Notify only: it would be reloaded in place, and is not: ConfigMap a changed (k)"
+				const message = "Notify-only: would reload in place: ConfigMap a changed (k)"
 				if reported := strings.Contains(strings.Join(w.reported(), "\n"), message); reported == want {
 					t.Errorf("events %q", w.reported())
 				}
@@ -324,7 +324,7 @@ func TestNotifyOnlyReportsEachContentOnceAndRollsNothing(t *testing.T) {
 		if got := w.rolled("web"); len(got) > 0 {
 			t.Errorf("rolled at %v", got)
 		}
-		const message = "Notify only: it would be rolled, and is not: ConfigMap a changed (k)"
+		const message = "Notify-only: would start a rollout: ConfigMap a changed (k)"
 		if diff := cmp.Diff([]string{"Normal NotifyOnly web: " + message, "Normal NotifyOnly web: " + message}, w.reported()); diff != "" {
 			t.Errorf("events (-want +got):\n%s", diff)
 		}

@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"time"
 	"unicode/utf8"
@@ -11,9 +10,7 @@ import (
 
 	"inpod.dev/inpod/controller/internal/alert"
 	"inpod.dev/inpod/controller/internal/observe"
-	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/decide"
-	"inpod.dev/inpod/internal/workload"
 )
 
 // Reasons of events. The first two are Reloader's, so that alerts on them keep working.
@@ -108,8 +105,7 @@ func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision, mo
 		state(EventNeverRenewed, message)
 	}
 	if more.shared {
-		warn(EventShared, EventShared, "Another installation of inpod follows this workload too and has replaced the annotation "+annotation.Baseline+
-			": both may roll it. Limit one of them, by namespaces or by annotation keys")
+		warn(EventShared, EventShared, conflictingInstallation())
 	}
 	if decision.Warning && decision.Action == decide.None && !more.early {
 		matter := cmp.Or(decision.Matter, decision.Message)
@@ -162,29 +158,11 @@ func (l *Loop) refused(w observe.Workload, decision decide.Decision, err error) 
 		l.metrics.rolled(w.View.Key.Kind, decision.Reason, false)
 	}
 	l.options.Log.Warn("write failed, will retry", "workload", w.View.Key, "action", decision.Action, "error", err)
-	message := refusal(w.View, decision.Action, l.options.Rules.Webhook) + ": " + err.Error()
+	message := refusal(w.View, decision.Action, l.options.Rules.Webhook, err)
 	l.event(w, corev1.EventTypeWarning, EventFailed, message)
 	if decision.Action == decide.Rollout {
 		l.alert(w, decision, "rolled", EventFailed, message, false)
 	}
-}
-
-// refusal is the sentence on what could not be done, without its end.
-func refusal(view workload.View, action decide.Action, byWebhook bool) string {
-	what := "The baseline could not be written"
-	switch action {
-	case decide.Resume:
-		what = "The workload could not be resumed"
-	case decide.Recreate:
-		return fmt.Sprintf("Job %s could not be created again and will be tried again; Job %s keeps its manifest", view.Job.Placeholder.Name, view.Key.Name)
-	case decide.None, decide.Reload:
-	case decide.Rollout:
-		what = "The rolling update could not be started"
-		if byWebhook {
-			what = "The webhook could not be called"
-		}
-	}
-	return what + " and will be tried again"
 }
 
 // alert informs people who do not read events.

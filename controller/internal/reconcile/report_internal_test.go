@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"errors"
 	"testing"
 
 	"inpod.dev/inpod/internal/decide"
@@ -18,16 +19,16 @@ func TestARefusalIsASentence(t *testing.T) {
 		byWebhook bool
 		want      string
 	}{
-		"a rollout":       {action: decide.Rollout, want: "The rolling update could not be started and will be tried again"},
-		"a webhook":       {action: decide.Rollout, byWebhook: true, want: "The webhook could not be called and will be tried again"},
-		"a paused one":    {action: decide.Resume, want: "The workload could not be resumed and will be tried again"},
-		"a Job":           {action: decide.Recreate, want: "Job import could not be created again and will be tried again; Job import-0f3a keeps its manifest"},
-		"a baseline only": {action: decide.None, want: "The baseline could not be written and will be tried again"},
+		"a rollout":       {action: decide.Rollout, want: "Starting the rolling update failed and will be retried"},
+		"a webhook":       {action: decide.Rollout, byWebhook: true, want: "Calling the webhook failed and will be retried"},
+		"a paused one":    {action: decide.Resume, want: "Resuming the Deployment failed and will be retried"},
+		"a Job":           {action: decide.Recreate, want: "Recreating Job import failed and will be retried; its manifest is kept in Job import-0f3a"},
+		"a baseline only": {action: decide.None, want: "Recording the baseline failed and will be retried"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := refusal(view, tc.action, tc.byWebhook); got != tc.want {
-				t.Errorf("%q, want %q", got, tc.want)
+			if got := refusal(view, tc.action, tc.byWebhook, errors.New("quota")); got != tc.want+": quota" {
+				t.Errorf("%q, want %q", got, tc.want+": quota")
 			}
 		})
 	}

@@ -35,7 +35,7 @@ func (w *fakeCluster) stray() workload.Key {
 
 func TestPodsOfAnUnknownWorkloadAreReloadedAndReported(t *testing.T) {
 	t.Parallel()
-	rejected := "Warning ReloadRejected the-owner: Not rolled: the application in pod web-1 does not accept the new content and keeps the old: because (ConfigMap a changed (k))"
+	rejected := "Warning ReloadRejected the-owner: Reload rejected, no rollout started: the application in pod web-1 keeps the old content: because (ConfigMap a changed (k))"
 	for name, tc := range map[string]struct {
 		first, then decide.Verdict
 		want        []string
@@ -46,7 +46,7 @@ func TestPodsOfAnUnknownWorkloadAreReloadedAndReported(t *testing.T) {
 		"what they have rejected before this start": {
 			decide.Rejected, decide.Confirmed,
 			[]string{
-				"Warning ReloadRejected the-owner: Not rolled: the application in pod web-1 does not accept the new content and keeps the old: because (ConfigMap a changed (k))",
+				"Warning ReloadRejected the-owner: Reload rejected, no rollout started: the application in pod web-1 keeps the old content: because (ConfigMap a changed (k))",
 				"Normal ReloadedInPlace the-owner: Reloaded in place: ConfigMap a changed (k); not proven",
 			},
 		},

@@ -52,7 +52,7 @@ func TestARefusalConcernsOneWorkload(t *testing.T) {
 			t.Errorf("%d attempts in 10 minutes", n)
 		}
 		reported := slices.Compact(w.reported())
-		want := `Warning ReloadFail bad: The rolling update could not be started and will be tried again: `
+		want := `Warning ReloadFail bad: Starting the rolling update failed and will be retried: `
 		if !slices.ContainsFunc(reported, func(e string) bool {
 			return strings.HasPrefix(e, want) && strings.Contains(e, `admission webhook "policy" denied the request`)
 		}) {
@@ -124,7 +124,7 @@ func TestConflictsWithoutEndAreReported(t *testing.T) {
 		})
 		w.apply(objtest.ConfigMap("a", "k", "1"))
 		time.Sleep(5 * time.Minute)
-		const want = "Warning ReloadFail web: The rolling update could not be started and will be tried again: "
+		const want = "Warning ReloadFail web: Starting the rolling update failed and will be retried: "
 		if !slices.ContainsFunc(w.reported(), func(e string) bool { return strings.HasPrefix(e, want) && strings.Contains(e, "never what it was") }) {
 			t.Errorf("reported %q", w.reported())
 		}
@@ -267,7 +267,7 @@ func TestWarningsAreReportedOnce(t *testing.T) {
 
 func TestAMissingSourceIsReportedWhenItStaysAway(t *testing.T) {
 	t.Parallel()
-	missing := "Warning SourceMissing web: Not rolled: new pods would need ConfigMap c, which does not exist. Create it, or set optional on its use"
+	missing := "Warning SourceMissing web: Rollout blocked: new pods need ConfigMap c, which does not exist. Create it, or set optional on its use"
 	for name, c := range map[string]struct {
 		after time.Duration
 		want  []string
