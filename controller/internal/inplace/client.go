@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -186,15 +187,14 @@ func (a *Client) askBy(ctx context.Context, way Way, pod observe.Pod, about part
 	case err == nil:
 		return reply, nil
 	case kind != "" && kind != encryptedType:
-		return sidecarapi.Response{}, way.unreachable(pod, fmt.Sprintf("something else answers, with %.40q", kind))
+		return sidecarapi.Response{}, way.unreachable(pod, foreignContent(kind))
 	case is:
 		return sidecarapi.Response{}, way.notUnderstood(pod, NotUnderstoodError{
-			Why: unknown.Why, Version: unknown.Version, Advice: "If the sidecar is newer than the controller, upgrade the controller.", encrypted: true,
+			Why: unknown.Why, Version: unknown.Version, Advice: adviceUpgrade, encrypted: true,
 		})
 	case errors.Is(err, sidecarapi.ErrEncrypted):
 		return sidecarapi.Response{}, way.notUnderstood(pod, NotUnderstoodError{
-			Why: "it cannot be decrypted", encrypted: true,
-			Advice: "If the installation's key was replaced after the pod was made, kubectl rollout restart makes pods with the key of now.",
+			Why: notDecrypted, Advice: adviceRestart, encrypted: true,
 		})
 	}
 	return reply, err
@@ -211,7 +211,7 @@ func (w Way) refused(pod observe.Pod, status int, answer []byte) error {
 	switch {
 	case isSidecars && said == sidecarapi.SaysTooMany:
 		closed := w.unreachable(pod, answered(status, answer))
-		closed.Advice = "Something asks this sidecar many times a second."
+		closed.Advice = adviceRequests
 		return closed
 	case isSidecars:
 		return errors.New("the sidecar " + answered(status, answer))
@@ -219,13 +219,9 @@ func (w Way) refused(pod observe.Pod, status int, answer []byte) error {
 		http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired, http.StatusBadGateway, http.StatusServiceUnavailable,
 		http.StatusGatewayTimeout,
 	}, status):
-		return w.unreachable(pod, "something else "+answered(status, answer))
+		return w.unreachable(pod, ofAnother+answered(status, answer))
 	}
-	return w.notUnderstood(pod, NotUnderstoodError{
-		Why: "what listens there " + answered(status, answer),
-		Advice: "If that is another program, give the sidecar a port of its own with inpod.dev/status-port; " +
-			"if the sidecar is newer than the controller, upgrade the controller.",
-	})
+	return w.notUnderstood(pod, NotUnderstoodError{Why: foreignAnswer(answered(status, answer)), Advice: advicePort})
 }
 
 // UnreachableError says that nothing was heard of a sidecar: whether the pod has the content is not known. Its text is the same
@@ -237,10 +233,6 @@ type UnreachableError struct {
 	Why string
 	// Advice is a sentence about the way out.
 	Advice string
-}
-
-func (e *UnreachableError) Error() string {
-	return fmt.Sprintf("the sidecar cannot be reached %s: %s", e.Place, e.Why)
 }
 
 // NotUnderstoodError says that what answers for a sidecar is not understood: whether the pod has the content is not known. Its
@@ -258,37 +250,20 @@ type NotUnderstoodError struct {
 	encrypted bool // the answer was a reply for this installation, so that no other way leads to another one
 }
 
-func (e *NotUnderstoodError) Error() string {
-	if e.Version != "" {
-		return fmt.Sprintf("what answers %s is not understood: %s; it is a sidecar of version %s", e.Place, e.Why, e.Version)
-	}
-	return fmt.Sprintf("what answers %s is not understood: %s", e.Place, e.Why)
-}
-
-// and returns what two ways came to.
-func (e *UnreachableError) and(next *UnreachableError) *UnreachableError {
-	if e == nil {
-		return next
-	}
-	return &UnreachableError{
-		Place: e.Place, Why: fmt.Sprintf("%s, nor %s: %s", e.Why, next.Place, next.Why), Advice: e.Advice + " " + next.Advice,
-	}
-}
-
 // why names the cause of a failed request in words that do not change from one attempt to the next, as an error's text with
 // the port of the connection does.
 func why(err error) string {
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
-		return "no answer in time"
+		return noAnswer
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return "the connection was closed without an answer"
+		return closedEarly
 	}
 	// Errors of the network quote nothing of what was received, and the API server says what it says; others may quote.
 	_, network := errors.AsType[*net.OpError](err)
 	_, said := errors.AsType[saidError](err)
 	if !network && !said && strings.Contains(err.Error(), "HTTP") {
-		return "what answers does not speak HTTP, as the TLS of a mesh does not"
+		return notHTTP
 	}
 	cause := err
 	for next := errors.Unwrap(cause); next != nil; next = errors.Unwrap(cause) {
@@ -310,12 +285,12 @@ func cut(text string, most int) string {
 // something else listens, such as the application itself, they may hold what is in a secret, and the text goes into events.
 func answered(status int, answer []byte) string {
 	if said, ok := sidecarapi.Sentence(answer); ok {
-		return fmt.Sprintf("answers %d: %s", status, said)
+		return answeredWith(status, said)
 	}
 	for _, said := range []string{"RBAC: access denied", "upstream connect error", "no healthy upstream", "upstream request timeout"} {
 		if bytes.HasPrefix(bytes.TrimSpace(answer), []byte(said)) {
-			return fmt.Sprintf("answers %d: %q", status, said)
+			return answeredWith(status, strconv.Quote(said))
 		}
 	}
-	return fmt.Sprintf("answers %d, in words that are withheld: they may be the application's, and quote a secret", status)
+	return answeredForeign(status)
 }

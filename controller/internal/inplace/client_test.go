@@ -217,21 +217,21 @@ func TestAnswersThatAreNone(t *testing.T) {
 		"a sidecar that is asked all the time":   {says(http.StatusTooManyRequests, sidecarapi.SaysTooMany), unreachable, "answers 429: too many requests"},
 		"a sidecar of another installation":      {sidecar(t, key(2), allNew), notUnderstood, "it cannot be decrypted"},
 		"a result of a later version":            {replies(sidecarapi.Response{Result: "queued"}), notUnderstood, `it has the unknown result "queued"`},
-		"a later version that says which it is":  {replies(sidecarapi.Response{Result: "queued", Version: "v9.1"}), notUnderstood, "it is a sidecar of version v9.1"},
+		"a later version that says which it is":  {replies(sidecarapi.Response{Result: "queued", Version: "v9.1"}), notUnderstood, "the sidecar has version v9.1"},
 		"a digest of a later version":            {replies(sidecarapi.Response{Result: sidecarapi.Applied, Files: map[string]string{"/etc/conf/0": "sha512"}}), notUnderstood, `it has no digest for "/etc/conf/0"`},
 		"more than fits":                         {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, sidecarapi.MaxReply+100)) }, notUnderstood, "more than"},
-		"a refusal of a later version":           {says(http.StatusBadRequest, "this request is of the first form, which is not spoken any more"), notUnderstood, "answers 400, in words that are withheld"},
-		"a page of another program":              {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }, unreachable, `something else answers, with "text/html`},
+		"a refusal of a later version":           {says(http.StatusBadRequest, "this request is of the first form, which is not spoken any more"), notUnderstood, "answers 400 (text withheld"},
+		"a page of another program":              {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }, unreachable, `something else answers with content type "text/html`},
 		"bytes of another program":               {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 100)) }, notUnderstood, "it cannot be decrypted"},
-		"another program has no such page":       {http.NotFound, notUnderstood, "what listens there answers 404"},
+		"another program has no such page":       {http.NotFound, notUnderstood, "the program that listens there answers 404"},
 		"another program wants another method":   {says(http.StatusMethodNotAllowed, ""), notUnderstood, "answers 405"},
 		"another program says that it is busy":   {says(http.StatusTooManyRequests, ""), notUnderstood, "answers 429"},
 		"another program fails":                  {says(http.StatusInternalServerError, ""), notUnderstood, "answers 500"},
 		"another program has nothing to say":     {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, notUnderstood, "answers 204"},
 		"a status that nobody knows":             {says(799, ""), notUnderstood, "answers 799"},
-		"words that no sidecar says":             {says(http.StatusBadRequest, "\x1b[2J\xff debug page: password=hunter2"), notUnderstood, "answers 400, in words that are withheld"},
-		"a header that is no HTTP":               {hijack("HTTP/1.1 200 OK\r\npassword hunter2\r\n\r\n"), unreachable, "does not speak HTTP"},
-		"a line that is no HTTP":                 {hijack("password=hunter2\r\n"), unreachable, "does not speak HTTP"},
+		"words that no sidecar says":             {says(http.StatusBadRequest, "\x1b[2J\xff debug page: password=hunter2"), notUnderstood, "answers 400 (text withheld"},
+		"a header that is no HTTP":               {hijack("HTTP/1.1 200 OK\r\npassword hunter2\r\n\r\n"), unreachable, "the answer is not HTTP"},
+		"a line that is no HTTP":                 {hijack("password=hunter2\r\n"), unreachable, "the answer is not HTTP"},
 		"what answers leads elsewhere": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound)
 		}, unreachable, "302"},
@@ -326,7 +326,7 @@ func TestWhatNothingIsHeardOfIsUnreachable(t *testing.T) {
 				_, _ = c.Write([]byte("\x15\x03\x01\x00\x02\x02\x16"))
 				_ = c.Close()
 			})
-		}, "does not speak HTTP, as the TLS of a mesh"},
+		}, "the answer is not HTTP; it may be the TLS of a service mesh"},
 		"a mesh forbids it":            {status(http.StatusForbidden, "RBAC: access denied"), `something else answers 403: "RBAC: access denied"`},
 		"the proxy of a mesh is alone": {status(http.StatusServiceUnavailable, "upstream connect error"), `something else answers 503: "upstream connect error"`},
 		"a gateway is alone":           {status(http.StatusBadGateway, ""), "something else answers 502"},

@@ -39,10 +39,8 @@ func Forward(config *rest.Config, api rest.Interface) Way {
 	f := &forwarder{config: config, api: api}
 	return Way{
 		dial: f.dial, admit: newPlaces(forwards).admit,
-		place: func(pod observe.Pod) string { return fmt.Sprintf("by a port-forward to its port %d", pod.Port) },
-		advice: func(observe.Pod) string {
-			return "A port-forward needs the right to get and create pods/portforward, Kubernetes 1.31, and an API server that reaches the kubelets."
-		},
+		place:   placeForward,
+		advice:  func(observe.Pod) string { return adviceForward },
 		timeout: forwardTimeout,
 	}
 }
@@ -96,7 +94,7 @@ func refusal(err error) error {
 	if !ok {
 		return err
 	}
-	return saidError("the API server says: " + upgrade.Cause.Error())
+	return saidError(ofAPIServer + upgrade.Cause.Error())
 }
 
 // connect has the kubelet connect to a port of the pod.
@@ -165,9 +163,9 @@ func (f *forwarded) because(err error) error {
 		f.fault <- said // for whoever else asks
 		switch {
 		case strings.Contains(said, "connection refused"):
-			return saidError("connection refused in the pod")
+			return saidError(refusedInPod)
 		case said != "":
-			return saidError("the kubelet says: " + said)
+			return saidError(ofKubelet + said)
 		}
 	case <-timer.C:
 	}

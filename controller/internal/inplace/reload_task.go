@@ -277,17 +277,17 @@ func (c *reloadTask) checkPod(ctx context.Context, s *podReload) {
 	switch {
 	case want.beyond != source.Ref{}:
 		s.state = uncovered
-		s.message = fmt.Sprintf("its sidecar does not watch %s %s, which a container mounts", want.beyond.Kind, want.beyond.Name)
+		s.message = notWatched(want.beyond)
 		return
 	case !want.concerned:
 		s.state = confirmed // it has nothing of what changed
 		return
 	case !s.pod.Running || s.pod.Address == "":
-		s.state, s.message = waiting, "the pod does not run"
+		s.state, s.message = waiting, podNotRunning
 		s.runningAt = time.Time{}
 		return
 	case s.pod.Lost:
-		s.state, s.message = waiting, "its node is not heard of"
+		s.state, s.message = waiting, nodeLost
 		s.runningAt = time.Time{}
 		return
 	}
@@ -335,12 +335,12 @@ func (c *reloadTask) failedToAsk(ctx context.Context, s *podReload, err error, n
 	unknown, isUnclear := errors.AsType[*NotUnderstoodError](err)
 	switch {
 	case isUnclear:
-		s.state, s.message = unclear, fmt.Sprintf("%s. %s", unknown, unknown.Advice)
+		s.state, s.message = unclear, unknown.sentences()
 	case !isClosed:
 	case s.pod.SidecarDown:
-		s.message = "its sidecar does not run"
+		s.message = sidecarNotRunning
 	default:
-		s.state, s.message = closed, fmt.Sprintf("%s: %s. %s", unreachable.Place, unreachable.Why, unreachable.Advice)
+		s.state, s.message = closed, unreachable.sentences()
 	}
 	if s.state == waiting || s.nudges < closedNudges {
 		c.nudge(ctx, s, now)
@@ -483,24 +483,6 @@ func confirmation(all []*podReload) decide.InPlace {
 	state.Message = unasked(lost, down, unrotated)
 	state.Proven = state.Proven && !doubted && state.Message == ""
 	return state
-}
-
-// unasked says which pods could not be asked; "" for none.
-func unasked(lost, down, unrotated int) string {
-	var parts []string
-	say := func(n int, one, many string) {
-		switch n {
-		case 0:
-		case 1:
-			parts = append(parts, "1 pod could not be asked ("+one+")")
-		default:
-			parts = append(parts, fmt.Sprintf("%d pods could not be asked (%s)", n, many))
-		}
-	}
-	say(lost, "its node is not heard of", "their nodes are not heard of")
-	say(down, "it does not run", "they do not run")
-	say(unrotated, "its driver has not brought the new versions", "their drivers have not brought the new versions")
-	return strings.Join(parts, ", ")
 }
 
 // lacks reports whether pods lack the sidecar, and are not only unknown yet or about to be replaced.

@@ -90,14 +90,14 @@ func TestHowAPodStandsToARotation(t *testing.T) {
 			p.seen = seen
 		}, 70 * time.Second, decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Pod: "web-0"}},
 		"its sidecar is of an earlier version, or does not watch it": {func(p *patient) { p.brings("2"); p.seen = time.Time{} }, 5 * time.Second, decide.InPlace{
-			Sidecar: true, Verdict: decide.Failed, Pod: "web-0", Message: "its sidecar does not say since when /secrets (SecretProviderClass vault) is as it is: " +
-				"it is of an earlier version, or does not watch it",
+			Sidecar: true, Verdict: decide.Failed, Pod: "web-0", Message: "its sidecar does not report when /secrets (SecretProviderClass vault) changed: " +
+				"it has an earlier version, or does not watch it",
 		}},
 		"its sidecar started after it, and cannot know": {func(p *patient) {
 			p.brings("2")
 			p.result, p.assumed, p.pod.Started = sidecarapi.None, true, time.Now().Add(-time.Hour)
 		}, deadline + 10*time.Second, decide.InPlace{
-			Sidecar: true, Verdict: decide.Overdue, Pod: "web-0", Message: "the sidecar started after the change, and cannot know whether the application has it",
+			Sidecar: true, Verdict: decide.Overdue, Pod: "web-0", Message: "its sidecar started after the change, and cannot know whether the application has it",
 		}},
 		"the driver has brought it something else": {func(p *patient) { p.brings("3") }, 9 * time.Minute, decide.InPlace{Sidecar: true}},
 		"the driver has said nothing of it":        {func(p *patient) { p.pod.Mounts[0].Mounted = nil }, 9 * time.Minute, decide.InPlace{Sidecar: true}},

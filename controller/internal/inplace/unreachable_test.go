@@ -64,7 +64,7 @@ func TestAWorkloadWhoseSidecarsCannotBeReached(t *testing.T) {
 			w.closes(true, "web-1")
 			w.pods["web-1"].pod.Lost = true
 		}, decide.InPlace{
-			Sidecar: true, Verdict: decide.Confirmed, Pod: "web-0", Message: "1 pod could not be asked (its node is not heard of)",
+			Sidecar: true, Verdict: decide.Confirmed, Pod: "web-0", Message: "1 pod could not be asked (its node does not report)",
 		}},
 		"the nodes of all are lost": {func(w *ward) {
 			w.closes(true)
@@ -94,7 +94,7 @@ func TestASidecarThatIsNotUnderstoodHoldsTheRollout(t *testing.T) {
 	unclear := func(pod string) decide.InPlace {
 		return decide.InPlace{
 			Sidecar: true, Verdict: decide.NotUnderstood, Pod: pod,
-			Message: "what answers at 10.0.0.1 is not understood: it has the unknown result; it is a sidecar of version v9. Upgrade.",
+			Message: "the answer at 10.0.0.1 is not understood: it has the unknown result; the sidecar has version v9. Upgrade.",
 		}
 	}
 	for name, c := range map[string]struct {

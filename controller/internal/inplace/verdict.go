@@ -2,7 +2,6 @@ package inplace
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -79,23 +78,22 @@ func evaluateMounts(reply *sidecarapi.Response, want expectation, started, now t
 	for _, at := range slices.Sorted(maps.Keys(want.classes)) {
 		rotated := want.classes[at]
 		changed, said := reply.Mounts[at]
-		name := fmt.Sprintf("%s %s", rotated.class.Kind, rotated.class.Name)
 		guessed := *reply
 		guessed.Changed = changed
 		switch {
 		case !said:
-			return uncovered, fmt.Sprintf("its sidecar does not say since when %s (%s) is as it is: it is of an earlier version, or does not watch it", at, name)
+			return uncovered, mountUnknown(at, rotated.class)
 		case reply.Result == sidecarapi.None && isGuess(guessed, started):
 			return waiting, startedLater
 		case rotated.at.IsZero(), reply.At.Sub(changed)-rotationSlack <= now.Sub(rotated.at):
 		case now.Sub(rotated.at) < rotationSeen:
-			return waiting, "its sidecar has not seen the new versions of " + name
+			return waiting, rotationUnseen(rotated.class)
 		default:
 			reply.Proven, reply.Assumed = false, true
 		}
 	}
 	if want.unrotated.Name != "" {
-		return waiting, fmt.Sprintf("the driver has not brought it the new versions of %s %s", want.unrotated.Kind, want.unrotated.Name)
+		return waiting, rotationPending(want.unrotated)
 	}
 	return confirmed, ""
 }
@@ -110,19 +108,17 @@ func isGuess(reply sidecarapi.Response, started time.Time) bool {
 // clockSlack is how much earlier than the controller's first sight of a change a kubelet may have had it.
 const clockSlack = 2 * time.Second
 
-const startedLater = "the sidecar started after the change, and cannot know whether the application has it"
-
 // describe says what is the matter with a pod in this state.
 func describe(reply sidecarapi.Response, s podState, refreshed bool) string {
 	switch {
 	case !refreshed:
-		return "its kubelet has not brought the new content"
+		return notRefreshed
 	case s == waiting && reply.Result == sidecarapi.None:
 		return startedLater
 	case s == waiting && reply.Result == sidecarapi.Late:
-		return cmp.Or(reply.Message, "its application has not answered yet")
+		return cmp.Or(reply.Message, notAnswered)
 	case s == waiting:
-		return cmp.Or(reply.Message, "the sidecar has not finished")
+		return cmp.Or(reply.Message, notFinished)
 	}
-	return cmp.Or(reply.Message, "no reason given")
+	return cmp.Or(reply.Message, noReason)
 }

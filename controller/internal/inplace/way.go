@@ -36,11 +36,8 @@ func Direct(home string) Way {
 		dial: func(ctx context.Context, pod observe.Pod) (net.Conn, error) {
 			return dialer.DialContext(ctx, "tcp", address(pod))
 		},
-		place: func(pod observe.Pod) string { return "at " + address(pod) },
-		advice: func(pod observe.Pod) string {
-			return fmt.Sprintf("A NetworkPolicy or a service mesh may be in between: allow ingress to TCP port %d of these pods from namespace %s, "+
-				"or set --confirm-through=portforward.", pod.Port, home)
-		},
+		place:   placeDirect,
+		advice:  func(pod observe.Pod) string { return adviceDirect(pod, home) },
 		timeout: askTimeout,
 	}
 }

@@ -121,20 +121,20 @@ func TestTheSecondWayDoesNotWaitUntilTheFirstGivesUp(t *testing.T) {
 		},
 		"another program answers by the first, and the second is refused": {
 			first: route{connects: 1, foreign: true}, second: route{refuses: true}, wantTook: time.Millisecond, wantSecond: 1,
-			wantErr: "what answers by the first is not understood: what listens there answers 404, in words that are withheld: " +
-				"they may be the application's, and quote a secret",
+			wantErr: "the answer by the first is not understood: the program that listens there answers 404 (text withheld: " +
+				"it may be the application's, and quote a secret)",
 		},
 		"a later version answers by the first, and says the same by the second": {
 			first: route{connects: 1, later: true}, second: route{connects: 1}, wantTook: time.Millisecond,
-			wantErr: `what answers by the first is not understood: it has the unknown result "queued"`,
+			wantErr: `the answer by the first is not understood: it has the unknown result "queued"`,
 		},
 		"neither connects": {
 			wantTook: 4 * time.Second, wantSecond: 1,
-			wantErr: "the sidecar cannot be reached by the first: no answer in time, nor by the second: no answer in time",
+			wantErr: "the sidecar cannot be reached by the first: no answer in time; by the second: no answer in time",
 		},
 		"neither connects, and the second says so earlier": {
 			second: route{refuses: true}, wantTook: 4 * time.Second, wantSecond: 1,
-			wantErr: "the sidecar cannot be reached by the first: no answer in time, nor by the second: refused",
+			wantErr: "the sidecar cannot be reached by the first: no answer in time; by the second: refused",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

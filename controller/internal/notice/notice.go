@@ -9,7 +9,6 @@
 package notice
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -89,7 +88,7 @@ func skipped(facts Facts) []Notice {
 		}
 		n := Notice{
 			Matter: EventSkipped + " " + pod.Skip.String(), Warning: !pod.Skip.Reason.Expected(), Reason: EventSkipped,
-			Message: fmt.Sprintf(`%s. Pods run without the sidecar; the annotation inpod.dev/injection of pod %s says more`, pod.Skip, pod.Name),
+			Message: skippedMessage(pod.Skip, pod.Name),
 		}
 		if i, seen := at[string(pod.Skip.Reason)]; seen {
 			notices[i] = n
@@ -109,9 +108,7 @@ func refused(facts Facts) []Notice {
 	}
 	return []Notice{{
 		Matter: EventRefused, Warning: true, Reason: EventRefused, Early: facts.Now.Sub(w.View.Refused) < refusedFor,
-		Message: "The API server refuses pods of this workload, whose template asks for the sidecar; the condition ReplicaFailure says why. " +
-			"If the sidecar is the cause, change it with inpod.dev/sidecar-capabilities or the requests and limits under inpod.dev/sidecar-, " +
-			"or set inpod.dev/inject: disabled on the pod template",
+		Message: refusedMessage(),
 	}}
 }
 
@@ -143,9 +140,7 @@ func crashes(facts Facts) []Notice {
 	}
 	return []Notice{{
 		Matter: EventCrashes, Warning: true, Reason: EventCrashes, Early: early,
-		Message: fmt.Sprintf("Container %s has ended %d times in pod %s since that was injected, and stays up in no other pod with the sidecar. "+
-			"inpod has set shareProcessNamespace there, under which a few images end at once because they have to be PID 1. "+
-			"If that is the cause, set shareProcessNamespace: false on the pod template; changes are then rolled out", worst.Container, worst.Crash.Ends, worst.Name),
+		Message: crashesMessage(worst.Container, worst.Name, worst.Crash.Ends),
 	}}
 }
 
