@@ -4,8 +4,6 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-
-	"inpod.dev/inpod/internal/annotation"
 )
 
 // pickKind prefers a native sidecar: an init container that keeps running starts before the application, ends after
@@ -15,14 +13,12 @@ func pickKind(p *plan) *skip {
 	p.native = p.options.NativeSidecars
 	if choice := p.ask.Native; choice != nil {
 		if *choice && !p.options.NativeSidecars {
-			return because(NativeUnsupported, "%snative-sidecar is true, and the API server is %s: native sidecars need 1.29, and that the injector may use them",
-				annotation.Domain, p.options.Server)
+			return nativeUnsupported(p.options.Server)
 		}
 		p.native = *choice
 	}
 	if policy := p.spec.RestartPolicy; !p.native && policy != "" && policy != corev1.RestartPolicyAlways {
-		return because(WouldBlockCompletion, "the pod has restartPolicy: %s, and an ordinary container that runs on would keep it from ever finishing; "+
-			"use a native sidecar", policy)
+		return wouldBlockCompletion(policy)
 	}
 	return nil
 }
@@ -33,7 +29,7 @@ func pickPort(p *plan) *skip {
 	p.port = p.ask.StatusPort
 	if p.port == 0 {
 		if p.spec.HostNetwork {
-			return because(HostNetwork, "the pod uses the network of its node; choose a port that is free there with %sstatus-port", annotation.Domain)
+			return hostNetwork()
 		}
 		p.port = p.options.StatusPort
 	}
@@ -42,8 +38,7 @@ func pickPort(p *plan) *skip {
 	}
 	for _, c := range p.running() {
 		if slices.ContainsFunc(c.Ports, taken) {
-			return because(PortTaken, "container %s uses port %d, where the sidecar would serve its status; choose another one with %sstatus-port",
-				c.Name, p.port, annotation.Domain)
+			return portTaken(c.Name, p.port)
 		}
 	}
 	return nil

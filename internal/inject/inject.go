@@ -12,7 +12,6 @@
 package inject
 
 import (
-	"fmt"
 	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
@@ -70,7 +69,7 @@ func Inject(pod *corev1.Pod, options Options) (Change, Report) {
 		return p.skipped(skip)
 	}
 	if err := Check(pod, change); err != nil {
-		return p.skipped(&skip{reason: InternalError, message: err.Error()})
+		return p.skipped(brokenRule(err))
 	}
 	return change, report
 }
@@ -128,16 +127,6 @@ type skip struct {
 	reason  Reason
 	message string
 	keys    []string // that it is about
-}
-
-func because(reason Reason, format string, args ...any) *skip {
-	return &skip{reason: reason, message: fmt.Sprintf(format, args...)}
-}
-
-// about names the keys that a skip is about.
-func (s *skip) about(keys ...string) *skip {
-	s.keys = keys
-	return s
 }
 
 // skipped returns what a pod gets in place of the sidecar: the reason, where somebody has asked and wants to know it, and a

@@ -1,7 +1,6 @@
 package inject
 
 import (
-	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -251,7 +250,7 @@ func (p *plan) rooms(limits *Limits) []room {
 		}
 		for _, name := range resourceNames() {
 			if most, is := item.Max[name]; is {
-				whose := fmt.Sprintf("LimitRange %s allows a pod %s of %s", item.Name, most.String(), name)
+				whose := allowedByRange(item.Name, most, name)
 				add(room{name: name, most: most, reason: LimitRangeForbids, whose: whose})
 				add(room{name: name, isLimit: true, most: most, reason: LimitRangeForbids, whose: whose})
 			}
@@ -267,7 +266,7 @@ func (p *plan) rooms(limits *Limits) []room {
 				if !counts {
 					continue
 				}
-				add(room{name: name, isLimit: isLimit, most: left, reason: QuotaExceeded, whose: fmt.Sprintf("ResourceQuota %s has %s of %s left", quota.Name, left.String(), as)})
+				add(room{name: name, isLimit: isLimit, most: left, reason: QuotaExceeded, whose: leftByQuota(quota.Name, left, as)})
 			}
 		}
 	}

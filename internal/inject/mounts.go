@@ -25,14 +25,12 @@ func pickMounts(p *plan) *skip {
 		mount, ok := p.mountOf(named.Path)
 		switch {
 		case ok && p.showsAPIToken(mount):
-			return because(PathNotMounted, "%s names %s, which is in the volume of the pod's token for the API server, and the sidecar never gets "+
-				"that one; for the cluster's certificate authority mount ConfigMap kube-root-ca.crt at another path", named.Key, named.Path).about(named.Key)
+			return pathOfToken(named)
 		case ok:
 			p.addMount(mount)
 		case p.inApp && !named.Socket: // it may be in the image
 		default:
-			return because(PathNotMounted, "%s names %s, which is in no volume that container %s mounts, so that the sidecar cannot see it",
-				named.Key, named.Path, p.target.Name).about(named.Key)
+			return pathNotMounted(named, p.target.Name)
 		}
 	}
 	return nil

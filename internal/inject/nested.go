@@ -32,8 +32,7 @@ func hasFolders(p *plan) *skip {
 			continue
 		}
 		if isOuter {
-			return because(NestedMount, "container %s has %s inside volume %s, which the sidecar would only read, so that it could not start where the "+
-				"volume has no folder for that; put it outside of %s, or reload by a signal or a URL and not by a program", p.target.Name, inner, m.Name, at)
+			return nestedMount(p.target.Name, inner, m.Name, at)
 		}
 	}
 	return nil

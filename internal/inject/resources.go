@@ -1,12 +1,8 @@
 package inject
 
 import (
-	"fmt"
-
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-
-	"inpod.dev/inpod/internal/annotation"
 )
 
 // What the sidecar may use beyond the defaults of the options.
@@ -56,10 +52,10 @@ func pickResources(p *plan) *skip {
 		limits = &Limits{}
 	}
 	if own := p.spec.Resources; own != nil && len(own.Requests)+len(own.Limits) > 0 {
-		return p.noResources(limits, "since the pod has its own")
+		return p.noResources(limits, podHasResources)
 	}
 	if isBestEffort(p.spec) && limits.keepsClass() {
-		return p.noResources(limits, "since a quota counts BestEffort pods apart")
+		return p.noResources(limits, bestEffortQuota)
 	}
 	a := p.usualAmounts(limits)
 	guaranteed := p.isGuaranteed()
@@ -84,7 +80,7 @@ func (p *plan) noResources(limits *Limits, why string) *skip {
 	ask := p.ask
 	for _, asked := range []*resource.Quantity{ask.CPURequest, ask.CPULimit, ask.MemoryRequest, ask.MemoryLimit, ask.StorageRequest, ask.StorageLimit} {
 		if asked != nil {
-			p.notes = append(p.notes, "the sidecar has no requests and limits, "+why)
+			p.notes = append(p.notes, withoutResources(why))
 			break
 		}
 	}
@@ -105,7 +101,7 @@ func (p *plan) noResources(limits *Limits, why string) *skip {
 			all := sumOf(p.spec, &p.resources, func(r corev1.ResourceRequirements) resource.Quantity { return requested(r, name) })
 			most, limited := own.Limits[name]
 			if limit := p.resources.Limits[name]; !request.IsZero() && all.Cmp(request) > 0 || limited && limit.Cmp(most) > 0 {
-				return because(LimitRangeForbids, "LimitRanges give the sidecar more %s than the resources of the pod itself leave; raise those", name)
+				return podResourcesExceeded(name)
 			}
 		}
 	}
@@ -329,10 +325,9 @@ func (p *plan) squeeze(a amounts, limits *Limits) *skip {
 		one, wanted := a[r.name], total(p.spec, r.name, r.isLimit, &sidecar)
 		least := p.least(r.name, r.isLimit, one)
 		if !one.lower(r.isLimit, over, least) {
-			key := annotation.Domain + "sidecar-" + string(r.name) + suffix(r.isLimit)
-			return because(r.reason, "%s, and with the sidecar the pod takes %s; raise it, or ask for less with %s", r.whose, wanted.String(), key).about(key)
+			return r.exceeded(wanted)
 		}
-		p.notes = append(p.notes, fmt.Sprintf("less %s than usual, because %s", r.name, r.whose))
+		p.notes = append(p.notes, r.squeezed())
 	}
 	return nil
 }
@@ -428,8 +423,7 @@ func (p *plan) checkRanges(limits *Limits) *skip {
 			case corev1.LimitTypePersistentVolumeClaim:
 			}
 			if fault != "" {
-				return because(LimitRangeForbids, "LimitRange %s wants %s of %s, which the sidecar does not keep; set %[4]ssidecar-%[3]s-request and %[4]ssidecar-%[3]s-limit",
-					item.Name, fault, name, annotation.Domain).about(annotation.Domain+"sidecar-"+string(name)+"-request", annotation.Domain+"sidecar-"+string(name)+"-limit")
+				return limitRangeForbids(item.Name, name, fault)
 			}
 		}
 	}

@@ -59,7 +59,7 @@ func pickUser(p *plan) *skip {
 		u.id, u.from = p.ask.RunAsUser, "as "+annotation.Domain+"sidecar-run-as-user says"
 	}
 	if u.isRoot() && u.nonRoot != nil && *u.nonRoot {
-		return because(RootForbidden, "the sidecar would run as root, %s, and the pod has runAsNonRoot: true", u.from)
+		return rootForbidden(u.from)
 	}
 	p.user = u
 	return nil
@@ -81,23 +81,22 @@ func pickImage(p *plan) *skip {
 	if why == "" && p.user.id == nil {
 		switch {
 		case p.trigger.signal:
-			why = "it decides the user of container " + p.target.Name + ", and a signal needs the same"
+			why = imageOfSignal(p.target.Name)
 		case p.guarded():
-			why = "it decides the user of container " + p.target.Name + ", and the files are not for everybody"
+			why = imageOfFiles(p.target.Name)
 		case slices.ContainsFunc(p.ask.Paths, func(named annotation.NamedPath) bool { return named.Socket }):
-			why = "it decides the user of container " + p.target.Name + ", and a socket is its user's"
+			why = imageOfSocket(p.target.Name)
 		}
 	}
 	choice := p.ask.InApplication
 	switch {
 	case choice != nil && !*choice && why != "":
-		return because(ApplicationImageRefused, "the sidecar needs the image of container %s, because %s, and the pod has %sapplication-image: false; "+
-			"for a signal alone %[3]ssidecar-run-as-user helps", p.target.Name, why, annotation.Domain)
+		return applicationImageRefused(p.target.Name, why)
 	case why == "" && choice != nil && *choice:
-		why = annotation.Domain + "application-image asks for it"
+		why = imageRequested()
 	}
 	if p.inApp = why != ""; !p.inApp {
-		why = "it suffices"
+		why = imageSuffices
 	}
 	p.why = why
 	if p.user.id == nil {
@@ -190,13 +189,11 @@ func pickCapabilities(p *plan) *skip {
 	switch {
 	case len(needed) == 0:
 	case p.inApp && p.trigger.validates:
-		return because(CapabilitiesRefused, "as root the validator takes capabilities (%[2]s), which %[1]ssidecar-capabilities refuses, and without them it rejects good content; "+
-			"set runAsUser of container %[3]s, or reload without a validator: %[1]sreload-signal or %[1]sreload-command in place of what has one",
-			annotation.Domain, join(needed), p.target.Name).about(annotation.Domain + "sidecar-capabilities")
+		return capabilitiesRefused(p.target.Name, join(needed))
 	case p.trigger.signal:
-		p.notes = append(p.notes, "without the capability KILL: as root it can signal processes of root alone")
+		p.notes = append(p.notes, withoutKill)
 	default:
-		p.notes = append(p.notes, "without capabilities: as root its command may do less than in the application")
+		p.notes = append(p.notes, withoutRootsMore)
 	}
 	return nil
 }

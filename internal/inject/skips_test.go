@@ -225,7 +225,7 @@ func TestEveryReason(t *testing.T) {
 			changes: []change{mounting(certificate()), web(func(c *corev1.Container) { c.VolumeMounts[0].SubPath = "pod.pem" })},
 			want:    inject.OnlyFrozenUsages, texts: []string{"container web", "volume conf (podCertificate)", "/etc/nginx/conf.d", "as a whole"},
 		},
-		"only a subPath": {changes: []change{subPath}, want: inject.OnlyFrozenUsages, texts: []string{"rolled out"}},
+		"only a subPath": {changes: []change{subPath}, want: inject.OnlyFrozenUsages, texts: []string{"starts a rollout"}},
 		"only an init container": {
 			changes: []change{spec(func(s *corev1.PodSpec) {
 				s.InitContainers = []corev1.Container{{Name: "init", VolumeMounts: s.Containers[0].VolumeMounts}}

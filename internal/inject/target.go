@@ -2,11 +2,9 @@ package inject
 
 import (
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
-	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/source"
 )
 
@@ -22,8 +20,7 @@ func pickTarget(p *plan) *skip {
 	if name := p.ask.Container; name != "" {
 		target := p.container(name)
 		if target == nil {
-			return because(NoSuchContainer, "%sreload-container names %q, and the pod has no such container that keeps running: %s",
-				annotation.Domain, name, strings.Join(containerNames(p.running()), ", "))
+			return noSuchContainer(name, p.running())
 		}
 		return p.aim(target)
 	}
@@ -39,7 +36,7 @@ func pickTarget(p *plan) *skip {
 	switch len(candidates) {
 	case 0:
 		if len(p.ask.Watch) > 0 {
-			return because(PathNotMounted, "%s names %s, which is in no volume that a container mounts", watchKey, p.ask.Watch[0])
+			return watchedNotMounted(p.ask.Watch[0], "")
 		}
 		return p.nothingLive()
 	case 1:
@@ -49,8 +46,7 @@ func pickTarget(p *plan) *skip {
 	if i := slices.IndexFunc(candidates, named); i >= 0 {
 		return p.aim(candidates[i])
 	}
-	return because(AmbiguousContainer, "containers %s mount something that is watched; name one with %sreload-container",
-		strings.Join(containerNames(candidates), " and "), annotation.Domain)
+	return ambiguousContainer(candidates)
 }
 
 func (p *plan) aim(target *corev1.Container) *skip {
@@ -66,20 +62,12 @@ func (p *plan) nothingLive() *skip {
 	spec.Containers, spec.InitContainers = p.withoutToken(p.withoutAdded(spec.Containers)), p.withoutToken(p.withoutAdded(spec.InitContainers))
 	rotations := source.Rotations(&spec)
 	if len(source.Usages(p.options.Namespace, &spec)) == 0 && len(rotations) == 0 {
-		return because(NothingUsed, "no container uses a ConfigMap, Secret, SecretProviderClass or ClusterTrustBundle, or a certificate that is renewed, so there is nothing to reload; "+
-			"what else changes may be named with %s", watchKey)
-	}
-	where := "the pod"
-	if p.target != nil {
-		where = "container " + p.target.Name
+		return nothingUsed()
 	}
 	if i := slices.IndexFunc(rotations, func(r source.Rotation) bool { return r.Frozen && (p.target == nil || r.Container == p.target.Name) }); i >= 0 {
-		r := rotations[i]
-		return because(OnlyFrozenUsages, "container %s mounts volume %s (%s) at %s with subPath, where the kubelet never renews it; mount the volume as a whole",
-			r.Container, r.Volume, r.Kind, r.Path)
+		return mountedBySubPath(rotations[i])
 	}
-	return because(OnlyFrozenUsages, "%s takes its ConfigMaps and Secrets as environment, by subPath or before it runs, so that nothing changes while it runs; "+
-		"changes are rolled out", where)
+	return onlyFrozenUsages(p.target)
 }
 
 func (p *plan) withoutAdded(containers []corev1.Container) []corev1.Container {

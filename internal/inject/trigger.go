@@ -1,7 +1,6 @@
 package inject
 
 import (
-	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/preset"
 )
 
@@ -21,32 +20,31 @@ func pickTrigger(p *plan) *skip {
 	if ask.Preset != "" {
 		var err error
 		if row, err = preset.ByName(ask.Preset); err != nil {
-			return because(InvalidAnnotation, "annotation %spreset: %v", annotation.Domain, err).about(annotation.Domain + "preset")
+			return unknownPreset(err)
 		}
 		if row.Refusal != "" {
-			return because(PresetRefused, "%s is not reloaded: %s", row.Name, row.Refusal)
+			return presetRefused(row.Name, row.Refusal)
 		}
 	}
 	t := trigger{text: "preset " + row.Name, explains: len(row.Explainers) > 0}
 	switch {
 	case len(ask.Command) > 0:
-		t.text, t.image = "command "+ask.Command[0], "it has the program of "+annotation.Domain+"reload-command"
+		t.text, t.image = "command "+ask.Command[0], hasProgram("reload-command")
 	case ask.URL != "":
 		t.text = "URL"
 	case ask.Signal != "":
 		t.text, t.signal = "signal "+ask.Signal, true
 	case ask.Preset == "":
-		return because(NoTrigger, "nothing says how the application is made to reload; set one of %[1]spreset, %[1]sreload-signal, %[1]sreload-url and %[1]sreload-command",
-			annotation.Domain)
+		return noTrigger()
 	default:
 		t.signal = row.Signals()
 	}
 	switch {
 	case t.image != "":
 	case len(ask.Validate) > 0:
-		t.image = "it has the program of " + annotation.Domain + "validate-command"
+		t.image = hasProgram("validate-command")
 	case len(row.Validators) > 0:
-		t.image = "it has the validator of preset " + row.Name
+		t.image = hasValidator(row.Name)
 	}
 	t.validates = len(ask.Validate) > 0 || len(row.Validators) > 0
 	// A preset with a signal finds its validators' arguments and its proof by looking at the processes.
@@ -65,18 +63,15 @@ func shareProcesses(p *plan) *skip {
 	shared, ask := p.spec.ShareProcessNamespace, p.ask
 	switch {
 	case p.spec.HostPID:
-		return because(HostProcesses, "the pod has hostPID, so that a signal might hit a process of the node; use %sreload-url", annotation.Domain)
+		return hostProcesses()
 	case shared != nil && !*shared:
-		return because(ProcessesNotShared, "the pod has shareProcessNamespace: false, and to signal the application its processes have to be seen; "+
-			"remove it, or use %sreload-url", annotation.Domain)
+		return processesNotShared()
 	case shared != nil:
 		return nil
 	case ask.ShareProcesses != nil && !*ask.ShareProcesses:
-		return because(ProcessesNotShared, "%[1]sshare-processes is \"false\", and to signal the application its processes have to be seen; "+
-			"remove it, or use %[1]sreload-url", annotation.Domain).about(annotation.Domain + "share-processes")
+		return sharingForbidden()
 	case ask.ShareProcesses == nil && !ask.ByPod && !ask.SaysHow:
-		return because(NeedsSharedProcesses, "only the namespace asks for the sidecar, and its signal needs shareProcessNamespace, under which a few images end at once; "+
-			"if these do not, set %[1]sshare-processes: \"true\" on the namespace or %[1]sinject: enabled on the pod template; or use %[1]sreload-url", annotation.Domain)
+		return needsSharedProcesses()
 	}
 	p.share = true
 	return nil

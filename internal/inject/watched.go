@@ -1,7 +1,6 @@
 package inject
 
 import (
-	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -35,11 +34,11 @@ func pickWatched(p *plan) *skip {
 	for _, named := range p.ask.Watch {
 		mount, ok := mountIn(p.target, named)
 		if !ok {
-			return because(PathNotMounted, "%s names %s, which is in no volume that container %s mounts", watchKey, named, p.target.Name)
+			return watchedNotMounted(named, p.target.Name)
 		}
 		below := strings.TrimPrefix(strings.TrimPrefix(named, absolute(mount.MountPath)), "/")
 		if fault := p.unwatchable(mount, below); fault != "" {
-			return because(NotWatchable, "%s names %s, %s", watchKey, named, fault).about(watchKey)
+			return notWatchable(named, fault)
 		}
 		p.watch(mount, below)
 	}
@@ -51,15 +50,15 @@ func (p *plan) unwatchable(mount corev1.VolumeMount, below string) string {
 	volume := p.volume(mount.Name)
 	switch {
 	case volume == nil:
-		return fmt.Sprintf("which is in volume %s, and the pod has none of that name", mount.Name)
+		return inNoVolume(mount.Name)
 	case p.showsAPIToken(mount):
-		return "which is in the volume of the pod's token for the API server, and the sidecar never gets that one"
+		return inVolumeOfToken()
 	case mount.SubPathExpr != "":
-		return fmt.Sprintf("which container %s mounts with subPathExpr, whose variables the sidecar does not have; mount the volume as a whole", p.target.Name)
+		return bySubPathExpr(p.target.Name)
 	case mount.SubPath != "" && isSwapped(volume):
-		return fmt.Sprintf("which container %s mounts with subPath, where it never changes; mount the volume as a whole", p.target.Name)
+		return bySubPath(p.target.Name)
 	case onlyBarred(volume, below):
-		return "where there is nothing but a token, or the annotations of the pod: these change by themselves, and nothing is reloaded for them"
+		return nothingButBarred()
 	}
 	return ""
 }

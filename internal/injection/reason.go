@@ -80,47 +80,6 @@ const (
 	InternalError Reason = "InternalError"
 )
 
-// row is a reason, and a sentence about pods that have no sidecar for it. The sentence is "" where there is nothing to say.
-type row struct {
-	reason   Reason
-	sentence string
-}
-
-func rows() []row {
-	return []row{
-		{Injected, ""},
-		{NotRequested, ""},
-		{AlreadyInjected, ""},
-		{InvalidAnnotation, "an annotation of the pod or of its namespace cannot be understood"},
-		{MirrorPod, "a static pod is run by its kubelet as it is; add the sidecar to its manifest"},
-		{WindowsPod, "the sidecar is a Linux program"},
-		{NothingUsed, "no container uses anything that could change, so there is nothing to reload"},
-		{OnlyFrozenUsages, "what the pod uses does not change while it runs, so that changes are rolled out; to reload in place, mount a volume as a whole"},
-		{NoSuchContainer, "inpod.dev/reload-container names no container that keeps running"},
-		{AmbiguousContainer, "several containers mount something that changes while they run; name one with inpod.dev/reload-container"},
-		{NoTrigger, "nothing says how the application reloads; set one of inpod.dev/preset, inpod.dev/reload-signal, inpod.dev/reload-url and inpod.dev/reload-command"},
-		{PresetRefused, "this server cannot reload, so that changes are rolled out"},
-		{HostProcesses, "the pod has hostPID, so that a signal might hit a process of the node; use inpod.dev/reload-url"},
-		{ProcessesNotShared, "the pod has shareProcessNamespace: false, and a signal needs to see the application; remove it, or use inpod.dev/reload-url"},
-		{RootForbidden, "the sidecar would run as root, and the pod has runAsNonRoot: true; correct inpod.dev/sidecar-run-as-user"},
-		{ApplicationImageRefused, "the sidecar needs the application's image, and inpod.dev/application-image is false; remove it, or set inpod.dev/sidecar-run-as-user"},
-		{NativeUnsupported, "inpod.dev/native-sidecar is true, and the cluster has no native sidecars; remove it"},
-		{WouldBlockCompletion, "the pod is to finish, and an ordinary container would keep it from that; use a native sidecar"},
-		{HostNetwork, "the pod uses the network of its node; choose a port that is free there with inpod.dev/status-port"},
-		{PortTaken, "a container uses the port of the sidecar; choose another one with inpod.dev/status-port"},
-		{PathNotMounted, "an annotation names a path that the sidecar cannot mount"},
-		{NestedMount, "something is mounted inside a volume that the sidecar would only read, where the folder for it may be missing; mount it elsewhere, or reload by inpod.dev/reload-url or inpod.dev/reload-signal"},
-		{NotWatchable, "inpod.dev/watch names something that never changes there, or is not for the sidecar; name the volume, or mount it as a whole"},
-		{CapabilitiesRefused, "a validator of root takes capabilities, which inpod.dev/sidecar-capabilities refuses; set a runAsUser, or use a trigger without a validator"},
-		{NeedsSharedProcesses, "only the namespace asks, and a signal needs shareProcessNamespace, under which a few images end; set inpod.dev/share-processes on the namespace, ask on the pod template, or use inpod.dev/reload-url"},
-		{LimitRangeForbids, "a LimitRange of the namespace refuses what the sidecar asks for; set the requests and limits under inpod.dev/sidecar-"},
-		{QuotaExceeded, "a ResourceQuota of the namespace has room for the pod and none for the sidecar; raise it, or ask for less under inpod.dev/sidecar-"},
-		{RefusedBefore, "the API server refuses the pods of this owner with the sidecar, so that they run without; see inpod.dev/sidecar-capabilities and the requests and limits under inpod.dev/sidecar-, or set inpod.dev/inject: disabled"},
-		{TooLarge, "with the sidecar the pod would be too large; mount large values as files, or reload by inpod.dev/reload-url or inpod.dev/reload-signal"},
-		{InternalError, "what would be added breaks a rule, which is a fault of the injector; please report it with the injector's log"},
-	}
-}
-
 // Reasons lists every reason in a fixed order.
 func Reasons() []Reason {
 	var all []Reason
@@ -167,25 +126,4 @@ func SkipOf(record annotation.Record) (s Skip, ok bool) {
 	slices.Sort(keys)
 	s.Keys = strings.Join(slices.Compact(keys), ", ")
 	return s, true
-}
-
-func (s Skip) sentence() string {
-	for _, r := range rows() {
-		if r.reason == s.Reason {
-			return r.sentence
-		}
-	}
-	return ""
-}
-
-// String is a sentence for an event, without its end.
-func (s Skip) String() string {
-	text := string(s.Reason) + ": " + s.sentence()
-	if s.Keys != "" {
-		text += "; look at " + s.Keys
-	}
-	if s.HasUnknownKey {
-		text += "; a key that begins with " + annotation.Domain + " is none of inpod's"
-	}
-	return text
 }

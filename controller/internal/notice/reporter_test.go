@@ -115,7 +115,7 @@ func TestWhatPodsWithoutSidecarReport(t *testing.T) {
 	noTrigger, frozen := injection.Skip{Reason: injection.NoTrigger}, injection.Skip{Reason: injection.OnlyFrozenUsages}
 	direct := func(p *observe.Skipped) { p.IsDirect = true }
 	const (
-		aboutWeb = "Deployment|shop|web|uid|Warning|InjectionSkipped|NoTrigger: nothing says how"
+		aboutWeb = "Deployment|shop|web|uid|Warning|InjectionSkipped|NoTrigger: no annotation says how"
 		frozenOf = "Deployment|shop|web|uid|Normal|InjectionSkipped|OnlyFrozenUsages: "
 	)
 	for name, tc := range map[string]struct {
@@ -138,7 +138,7 @@ func TestWhatPodsWithoutSidecarReport(t *testing.T) {
 		"the newest pod names the keys": {func(c *cluster) {
 			c.add(web, injection.Skip{Reason: injection.InvalidAnnotation, Keys: "inpod.dev/settle"})
 			c.add(web, injection.Skip{Reason: injection.InvalidAnnotation, Keys: "inpod.dev/preset"})
-		}, []string{"Deployment|shop|web|uid|Warning|InjectionSkipped|InvalidAnnotation: an annotation of the pod or of its namespace cannot be understood; look at inpod.dev/preset. "}},
+		}, []string{"Deployment|shop|web|uid|Warning|InjectionSkipped|InvalidAnnotation: an annotation of the pod or of its namespace is invalid; check inpod.dev/preset. "}},
 		"a thousand pods of an unknown owner are one event on one of them": {func(c *cluster) {
 			for range 1000 {
 				c.add(alone, noTrigger)
