@@ -37,7 +37,7 @@ import (
 func (p *parts) assemble(c config.Config, build version.Build, registry prometheus.Registerer, ready *readiness, log *slog.Logger) error {
 	ready.not("filling the caches")
 	for _, note := range c.Notes() {
-		log.Warn("a setting has no effect", "why", note)
+		log.Warn("setting without effect", "reason", note)
 	}
 	clients, err := p.newClients()
 	if err != nil {
@@ -164,7 +164,7 @@ func (p *parts) writer(c config.Config, clients clients, log *slog.Logger) (reco
 	if err != nil {
 		return nil, fmt.Errorf("the webhook: %w", err)
 	}
-	log.Info("rollouts are handed over to a webhook: nothing is rolled")
+	log.Info("delegating rollouts to the webhook")
 	return &act.Delegate{Writer: cluster, Post: poster.Post}, nil
 }
 

@@ -77,7 +77,7 @@ func publish(ctx context.Context, client typedcorev1.ConfigMapsGetter, info relo
 		err := reloader.Publish(ctx, client, info)
 		if err != nil && ctx.Err() == nil && err.Error() != reported {
 			reported = err.Error()
-			log.Warn("the ConfigMap with the meta information could not be written, and will be tried again; nothing else depends on it", "error", err)
+			log.Warn("writing the meta information failed, will retry", "configMap", reloader.MetaInfoName, "error", err)
 		}
 		return err == nil, nil
 	})

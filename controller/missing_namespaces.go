@@ -65,6 +65,6 @@ func (p *parts) include(ctx context.Context, namespace string, needed []kube.Req
 	if err != nil {
 		return nil //nolint:nilerr // it was asked to stop
 	}
-	log.Info("permissions granted in namespace, watching it", "namespace", namespace)
+	log.Info("permissions granted, watching namespace", "namespace", namespace)
 	return p.observer.AddNamespace(ctx, namespace)
 }

@@ -132,7 +132,7 @@ func connect(ctx context.Context, c config.Config, build version.Build, getenv f
 		return nil, err
 	}
 	for _, namespace := range p.missing {
-		log.Warn("permissions missing in namespace, skipping until they are granted", "namespace", namespace.name, "error", namespace.why)
+		log.Warn("permissions missing in namespace, skipping", "namespace", namespace.name, "error", namespace.why)
 	}
 	p.key, err = digestkey.Ensure(ctx, p.connection.Client, p.namespace, c.DigestKeySecret)
 	if err != nil {

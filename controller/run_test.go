@@ -160,7 +160,7 @@ func TestStoppingInTheMiddleOfWork(t *testing.T) {
 	s.put(configMap("1"))
 	s.await("a rollout is under way", func() bool { return s.count("PATCH deployments") > 0 })
 	p.signal(syscall.SIGTERM)
-	p.awaitLog("stepping back to stop")
+	p.awaitLog("releasing leadership to stop")
 	s.mu.Lock()
 	if s.holder() != "me" {
 		t.Error("the lease was given up while a write was under way")
@@ -204,7 +204,7 @@ func handOver(t *testing.T, signal syscall.Signal) {
 	first := quick(t, s, "first", "--workers=2")
 	s.await("every workload gets a baseline", func() bool { return s.hasBaseline() == many })
 	second := quick(t, s, "second")
-	second.awaitLog("taking part in the leader election")
+	second.awaitLog("joining leader election")
 	if status, text := second.get("/ready"); status != http.StatusOK {
 		t.Errorf("/ready of the follower: %d %q", status, text)
 	}

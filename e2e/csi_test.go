@@ -94,7 +94,7 @@ func (s *space) defineDriver() {
 	for part := range strings.SplitSeq(string(file), "\n---\n") {
 		s.define(definitionIn(s.t, []byte(part)))
 	}
-	s.awaitLog("is served now")
+	s.awaitLog("kind available")
 }
 
 // withVolume adds a volume of the driver to the first container of a pod.

@@ -174,10 +174,8 @@ func (in *injector) options(ctx context.Context, connection *kube.Connection) (i
 		return inject.Options{}, fmt.Errorf("the key in Secret %s/%s: %w", c.Pod.Namespace, c.DigestKeySecret, err)
 	}
 	native := hasNative(connection.ServerVersion, c.Sidecar.Native)
-	const starts = "injecting; a pod that gets no sidecar has the reason in its annotation " + annotation.InjectionRecord +
-		", and the controller, if one follows its namespace, writes it as an event"
-	in.log.Info(starts,
-		"image", c.Sidecar.Image, "native", native, "server", connection.ServerVersion)
+	in.log.Info("injecting",
+		"image", c.Sidecar.Image, "native", native, "server", connection.ServerVersion, "recordedIn", annotation.InjectionRecord)
 	return inject.Options{
 		Server: connection.ServerVersion, NativeSidecars: native,
 		Image: c.Sidecar.Image, PullPolicy: c.Sidecar.PullPolicy,

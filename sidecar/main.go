@@ -77,7 +77,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	log := logging.NewLogger(stderr, c.LogFormat, c.LogLevel)
 	if c.Install != "" {
 		if err := install(c.Install); err != nil {
-			log.ErrorContext(ctx, "not installed", "error", err)
+			log.ErrorContext(ctx, "installation failed", "error", err)
 			return exitFail
 		}
 		return exitOK
@@ -148,7 +148,7 @@ func once(ctx context.Context, watcher *watch.Watcher, worker *agent.Agent, trig
 	}
 	worker.Certain = true
 	if !worker.Start(ctx, state) {
-		worker.Log.InfoContext(ctx, "nothing to do: the application has this content")
+		worker.Log.InfoContext(ctx, "nothing to reload, content already applied")
 		return nil
 	}
 	if out := worker.Attempt(ctx); out.Result != agent.Applied && out.Result != agent.DryRun {
@@ -207,7 +207,7 @@ func finish(ctx context.Context, tasks *sync.WaitGroup, log *slog.Logger) {
 	select {
 	case <-done:
 	case <-timer.C:
-		log.WarnContext(ctx, "stopped in the middle of something that does not end", "after", patience)
+		log.WarnContext(ctx, "stopped before all work ended", "after", patience)
 	}
 }
 
@@ -229,8 +229,8 @@ func servePages(ctx context.Context, address string, server *http.Server, log *s
 		if ctx.Err() != nil {
 			return
 		}
-		log.ErrorContext(ctx, "cannot serve /metrics, /healthz, /status and /query (--listen-address takes another port, "+
-			"or off); reloads go on", "error", err, "againIn", wait)
+		log.ErrorContext(ctx, "serving /metrics, /healthz, /status and /query failed, will retry; reloads continue",
+			"error", err, "retryIn", wait, "hint", "--listen-address takes another port, or off")
 		timer.Reset(wait)
 	}
 }
@@ -257,7 +257,7 @@ func tidy(ctx context.Context, log *slog.Logger) {
 		case <-timer.C:
 		}
 		if err := memtrim.GiveBack(); err != nil {
-			log.DebugContext(ctx, "cannot give memory back", "error", err)
+			log.DebugContext(ctx, "returning memory failed", "error", err)
 		}
 		timer.Reset(again)
 	}

@@ -35,7 +35,7 @@ func (c *Connection) retry(ctx context.Context, ask func(context.Context) error)
 		}
 		// Between half of the delay and the whole: replicas that started together do not come back together.
 		pause := delay/2 + rand.N(delay/2) //nolint:gosec // a delay is no secret
-		c.log.Warn("cannot use the API server and will try again",
+		c.log.Warn("reaching the API server failed, will retry",
 			"error", err, "attempt", attempt, "retryIn", pause.Round(time.Millisecond))
 		if !sleep(ctx, pause) {
 			return err

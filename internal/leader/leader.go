@@ -123,7 +123,7 @@ func (e *Elector) Run(ctx context.Context) {
 		<-ctx.Done()
 		return
 	}
-	e.options.Log.Info("taking part in the leader election",
+	e.options.Log.Info("joining leader election",
 		"lease", e.lease(), "identity", e.options.Identity)
 	for ctx.Err() == nil {
 		e.runTerm(ctx)
@@ -142,7 +142,7 @@ func (e *Elector) runTerm(ctx context.Context) {
 	won := make(chan struct{})
 	elector, err := leaderelection.NewLeaderElector(e.electionConfig(t, func(context.Context) { close(won) }))
 	if err != nil { // New has checked the same configuration
-		e.options.Log.Error("cannot take part in the leader election", "error", err)
+		e.options.Log.Error("joining leader election failed", "error", err)
 		return
 	}
 	over := make(chan struct{})
@@ -166,7 +166,7 @@ func (e *Elector) runTerm(ctx context.Context) {
 func (e *Elector) lead(ctx context.Context, t *term, over <-chan struct{}) {
 	work, stopWork := context.WithCancelCause(ctx)
 	e.setLeading(true)
-	e.options.Log.Info("leading", "lease", e.lease(), "identity", e.options.Identity)
+	e.options.Log.Info("acquired leadership", "lease", e.lease(), "identity", e.options.Identity)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -175,7 +175,7 @@ func (e *Elector) lead(ctx context.Context, t *term, over <-chan struct{}) {
 
 	select {
 	case <-ctx.Done():
-		e.options.Log.Info("stepping back to stop", "lease", e.lease())
+		e.options.Log.Info("releasing leadership to stop", "lease", e.lease())
 	case <-t.lost:
 		e.warnLost()
 	case <-over:
@@ -187,7 +187,7 @@ func (e *Elector) lead(ctx context.Context, t *term, over <-chan struct{}) {
 }
 
 func (e *Elector) warnLost() {
-	e.options.Log.Warn("stepping back to follow: the lease was not renewed in time or has another holder",
+	e.options.Log.Warn("lost leadership",
 		"lease", e.lease(), "holder", e.Holder(), "renewDeadline", e.options.RenewDeadline, "error", e.Err())
 }
 

@@ -167,7 +167,7 @@ func TestOneLeadsAndTheOtherTakesOverAtOnceWhenItStops(t *testing.T) {
 		second.expect(t, true, "start")
 		second.stop()
 		<-second.stopped
-		if got := second.log.String(); !strings.Contains(got, "msg=following") || !strings.Contains(got, "leader=first") || !strings.Contains(got, "msg=leading") {
+		if got := second.log.String(); !strings.Contains(got, "msg=following") || !strings.Contains(got, "leader=first") || !strings.Contains(got, `msg="acquired leadership"`) {
 			t.Errorf("the log does not say who leads:\n%s", got)
 		}
 	})
@@ -210,7 +210,7 @@ func TestLeaderThatCannotRenewStepsBackBeforeTheLeaseExpiresAndComesBack(t *test
 			t.Errorf("Err = %v", err)
 		}
 		time.Sleep(5 * time.Minute)
-		if got := strings.Count(only.log.String(), "has trouble with its lease"); got != 1 {
+		if got := strings.Count(only.log.String(), "leader election degraded"); got != 1 {
 			t.Errorf("the trouble is in the log %d times, want once:\n%s", got, only.log)
 		}
 
@@ -220,7 +220,7 @@ func TestLeaderThatCannotRenewStepsBackBeforeTheLeaseExpiresAndComesBack(t *test
 		if err := only.elector.Err(); err != nil {
 			t.Errorf("Err = %v", err)
 		}
-		if got := only.log.String(); !strings.Contains(got, "can use its lease again") || !strings.Contains(got, "stepping back to follow") {
+		if got := only.log.String(); !strings.Contains(got, "leader election recovered") || !strings.Contains(got, "lost leadership") {
 			t.Errorf("log is\n%s", got)
 		}
 		only.stop()

@@ -178,9 +178,9 @@ func (t *term) report(ctx context.Context, verb string, err error) {
 	switch {
 	case stays:
 	case now != nil && (was == nil || apierrors.ReasonForError(now.err) != apierrors.ReasonForError(was.err)):
-		e.options.Log.Warn("the leader election has trouble with its lease and keeps trying", "error", now.err)
+		e.options.Log.Warn("leader election degraded, will retry", "error", now.err)
 	case now == nil && was != nil:
-		e.options.Log.Info("the leader election can use its lease again", "lease", e.lease())
+		e.options.Log.Info("leader election recovered", "lease", e.lease())
 	}
 }
 

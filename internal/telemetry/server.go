@@ -113,7 +113,7 @@ func (s *Server) Run(ctx context.Context) error {
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	if err := server.Shutdown(grace); err != nil {
-		s.log.Debug("closing connections that are still open", "server", s.name, "error", err)
+		s.log.Debug("closing open connections", "server", s.name, "error", err)
 		return server.Close()
 	}
 	return nil

@@ -86,7 +86,7 @@ func (a *Alerter) Send(m Message) {
 	case a.queue <- m:
 	default:
 		a.sent.WithLabelValues("dropped").Inc()
-		a.options.Log.Warn("an alert was dropped because too many wait", "workload", m.Workload, "waiting", queueLength)
+		a.options.Log.Warn("alert dropped, queue full", "workload", m.Workload, "waiting", queueLength)
 	}
 }
 
@@ -124,7 +124,7 @@ func (a *Alerter) deliver(ctx context.Context, m Message) {
 	}
 	if err != nil {
 		a.sent.WithLabelValues("failed").Inc()
-		a.options.Log.Warn("an alert could not be delivered", "workload", m.Workload, "sink", a.options.Sink, "error", err)
+		a.options.Log.Warn("alert delivery failed", "workload", m.Workload, "sink", a.options.Sink, "error", err)
 		return
 	}
 	a.sent.WithLabelValues("delivered").Inc()

@@ -163,7 +163,7 @@ func (w *Writer) flush(ctx context.Context) {
 	defer w.mu.Unlock()
 	if len(w.waiting) > 0 {
 		w.metrics.add(resultLost, len(w.waiting))
-		w.options.Log.Warn("stopping with events that could not be written", "events", len(w.waiting))
+		w.options.Log.Warn("events lost at shutdown", "events", len(w.waiting))
 	}
 }
 
@@ -175,7 +175,7 @@ func (w *Writer) next(ctx context.Context) bool {
 	}
 	defer w.queue.Done(e)
 	if err := w.send(ctx, e); err != nil {
-		w.complain.Do(func() { w.options.Log.Warn("an event could not be written and will be tried again", "error", err) })
+		w.complain.Do(func() { w.options.Log.Warn("writing event failed, will retry", "error", err) })
 		w.queue.AddRateLimited(e)
 		return true
 	}
@@ -187,7 +187,7 @@ func (w *Writer) next(ctx context.Context) bool {
 func (w *Writer) lost(e event, why string) {
 	w.metrics.add(resultLost, 1)
 	w.complain.Do(func() {
-		w.options.Log.Warn("an event was not written", "why", why,
+		w.options.Log.Warn("event lost", "cause", why,
 			"about", e.about.Kind+" "+e.about.Namespace+"/"+e.about.Name, "reason", e.reason)
 	})
 }

@@ -369,7 +369,7 @@ func TestStoppingDoesNotTakeForEver(t *testing.T) {
 		if took := time.Since(begin); took > 7*time.Second {
 			t.Errorf("stopping took %s", took)
 		}
-		if !strings.Contains(d.log.String(), "could not be written") {
+		if !strings.Contains(d.log.String(), "writing event failed") {
 			t.Errorf("the log does not say it:\n%s", d.log)
 		}
 	})

@@ -374,8 +374,8 @@ func (c *reloadTask) nudge(ctx context.Context, s *podReload, now time.Time) {
 	s.nudgeAt = now.Add(min(firstNudge<<min(s.nudges, 8), lastNudge))
 	s.nudges++
 	if err := c.reloader.nudge(ctx, s.pod, text); err != nil && ctx.Err() == nil {
-		c.reloader.options.Log.Warn("a pod could not be nudged: its kubelet takes up to 90 s by itself",
-			"workload", c.key, "pod", s.pod.Name, "error", err)
+		c.reloader.options.Log.Warn("nudge failed, waiting for the kubelet",
+			"workload", c.key, "pod", s.pod.Name, "upTo", "90s", "error", err)
 	}
 }
 

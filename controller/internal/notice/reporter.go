@@ -152,7 +152,7 @@ func (r *Reporter) write(ctx context.Context, about *corev1.ObjectReference, not
 	if notice.Warning {
 		kind, level = corev1.EventTypeWarning, slog.LevelWarn
 	}
-	r.options.Log.Log(ctx, level, "pods report something", "about", about.Kind+" "+about.Namespace+"/"+about.Name,
+	r.options.Log.Log(ctx, level, "notice reported", "about", about.Kind+" "+about.Namespace+"/"+about.Name,
 		"reason", notice.Reason, "message", notice.Message)
 	r.options.Event(about, kind, notice.Reason, notice.Matter, notice.Message)
 }

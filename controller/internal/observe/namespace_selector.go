@@ -106,7 +106,7 @@ func (o *Observer) syncNamespaces(ctx context.Context) *sync.WaitGroup {
 		}
 		nsCache, err := o.newNamespaceCache(namespace)
 		if err != nil {
-			o.options.Log.Error("a namespace cannot be watched", "namespace", namespace, "error", err)
+			o.options.Log.Error("watching namespace failed", "namespace", namespace, "error", err)
 			continue
 		}
 		s.open[namespace] = o.start(ctx, namespace, nsCache, &opening)
@@ -117,7 +117,7 @@ func (o *Observer) syncNamespaces(ctx context.Context) *sync.WaitGroup {
 		}
 		delete(s.open, namespace)
 		opened.close()
-		o.options.Log.Info("a namespace is not followed any more: it is gone, or does not match the selector", "namespace", namespace)
+		o.options.Log.Info("namespace removed", "namespace", namespace)
 		for _, key := range slices.Concat(opened.keys(), opened.strayKeys()) {
 			o.options.Enqueue(key, WorkloadChanged)
 		}
@@ -136,7 +136,7 @@ func (o *Observer) start(ctx context.Context, namespace string, p *namespaceCach
 		if !cache.WaitFor(ctx, "", p.synced...) || !o.publish(ctx, namespace, p) {
 			return
 		}
-		o.options.Log.Info("a namespace is followed", "namespace", namespace)
+		o.options.Log.Info("namespace added", "namespace", namespace)
 		for _, key := range slices.Concat(p.keys(), p.strayKeys()) {
 			o.options.Enqueue(key, WorkloadChanged)
 		}

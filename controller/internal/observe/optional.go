@@ -55,9 +55,9 @@ func (k *optionalKind) resource() schema.GroupVersionResource {
 // what says what it is a kind of.
 func (k *optionalKind) what() string {
 	if len(k.versions) > 0 {
-		return "a kind of source"
+		return "source kind"
 	}
-	return "a kind of workload"
+	return "workload kind"
 }
 
 func newOptionalKind(kind workload.Kind) *optionalKind {
@@ -119,7 +119,7 @@ func (o *Observer) awaitServed(ctx context.Context, k *optionalKind) {
 		fault := o.unserved(ctx, k)
 		if fault == "" {
 			if said != "" {
-				o.options.Log.Info(k.what()+" is served now", //nolint:sloglint // one of two constants
+				o.options.Log.Info(k.what()+" available", //nolint:sloglint // one of two constants
 					"kind", k.kind.Name, "resource", resourceText(k.kind))
 			}
 			close(k.served)
@@ -136,8 +136,8 @@ func (o *Observer) awaitServed(ctx context.Context, k *optionalKind) {
 				level = slog.LevelInfo
 			}
 			//nolint:sloglint // one of two constants
-			o.options.Log.Log(ctx, level, k.what()+" not available, skipping until it is",
-				"kind", k.kind.Name, "resource", resourceText(k.kind), "why", fault)
+			o.options.Log.Log(ctx, level, k.what()+" not available, skipping",
+				"kind", k.kind.Name, "resource", resourceText(k.kind), "reason", fault)
 		}
 		timer := time.NewTimer(delay)
 		select {
@@ -212,7 +212,7 @@ func (k *optionalKind) watchFailed(log *slog.Logger) cache.WatchErrorHandlerWith
 		}
 		if !k.gone.Swap(true) {
 			//nolint:sloglint // one of two constants
-			log.Warn(k.what()+" is not served any more; it is followed again when it is back",
+			log.Warn(k.what()+" no longer available, skipping",
 				"kind", k.kind.Name, "resource", resourceText(k.kind), "error", err)
 		}
 	}

@@ -125,8 +125,8 @@ func TestAKindThatIsServedLaterIsPickedUp(t *testing.T) {
 		}
 		l.stop()
 		log := a.log.String()
-		if strings.Count(log, "skipping until it is") != 1 || !strings.Contains(log, "rollouts.argoproj.io") || !strings.Contains(log, "install its CustomResourceDefinition") ||
-			strings.Count(log, "is served now") != 1 {
+		if strings.Count(log, "not available, skipping") != 1 || !strings.Contains(log, "rollouts.argoproj.io") || !strings.Contains(log, "install its CustomResourceDefinition") ||
+			strings.Count(log, "kind available") != 1 {
 			t.Errorf("log:\n%s", log)
 		}
 	})

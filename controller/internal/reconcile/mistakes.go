@@ -87,7 +87,7 @@ func (l *Loop) reportMistakes(reported map[string]bool, since map[string]time.Ti
 			}
 			burst--
 			reported[id] = true
-			l.options.Log.Warn("a key does not count", "kind", mistake.About.Kind, "namespace", mistake.About.Namespace, "name", mistake.About.Name, "message", message)
+			l.options.Log.Warn("annotation ignored", "kind", mistake.About.Kind, "namespace", mistake.About.Namespace, "name", mistake.About.Name, "message", message)
 			l.stateOf(&mistake.About, corev1.EventTypeWarning, EventInvalidAnnotation, message)
 		}
 	}

@@ -19,7 +19,7 @@ func (l *Loop) resume(ctx context.Context, w observe.Workload, s *state, decisio
 		return l.failed(ctx, w, s, decision, err)
 	}
 	s.written, s.writtenAt = version, time.Now()
-	l.options.Log.Info("resumed", "workload", w.View.Key, "message", decision.Message)
+	l.options.Log.Info("Deployment resumed", "workload", w.View.Key, "message", decision.Message)
 	l.event(w, corev1.EventTypeNormal, EventResumed, decision.Message)
 	return nil
 }
@@ -49,7 +49,7 @@ func (l *Loop) notify(ctx context.Context, w observe.Workload, s *state, in deci
 	}
 	if s.notified != content {
 		s.notified = content
-		l.options.Log.Info("notify-only, not rolled", "workload", w.View.Key, "message", decision.Message)
+		l.options.Log.Info("notify-only, rollout skipped", "workload", w.View.Key, "message", decision.Message)
 		l.event(w, corev1.EventTypeNormal, string(decision.Reason), decision.Message)
 		l.alert(w, decision, "not rolled", string(decision.Reason), decision.Message, true)
 	}

@@ -202,7 +202,7 @@ func (l *Loop) reconcileSafely(ctx context.Context, key workload.Key) (after tim
 		if fault := recover(); fault != nil {
 			err = fmt.Errorf("%s: panic: %v", key, fault)
 			l.metrics.panics.Inc()
-			l.options.Log.Error("recovered from panic, will retry this workload; please report it",
+			l.options.Log.Error("recovered from panic, will retry this workload",
 				"workload", key, "panic", fault, "stack", string(debug.Stack()))
 		}
 	}()

@@ -82,7 +82,7 @@ func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision, mo
 		if s.reported[matter] {
 			return false
 		}
-		l.options.Log.Warn("a workload needs attention", "workload", w.View.Key, "reason", reason, "message", message)
+		l.options.Log.Warn("warning reported", "workload", w.View.Key, "reason", reason, "message", message)
 		return true
 	}
 	warn := func(reason, matter, message string) {
@@ -144,7 +144,7 @@ func (l *Loop) rolled(w observe.Workload, decision decide.Decision) {
 	}
 	log := l.options.Log.With("workload", w.View.Key, "reason", decision.Reason, "causes", causesOf(decision))
 	if l.options.Rules.Webhook {
-		log.Info("handed over to the webhook")
+		log.Info("webhook called")
 	} else {
 		log.Info("rollout started")
 	}

@@ -166,7 +166,7 @@ func (l *Limits) informer(of *limitsOf, lw cache.ListerWatcher, example runtime.
 func (of *limitsOf) failed(log *slog.Logger) cache.WatchErrorHandlerWithContext {
 	return func(ctx context.Context, _ *cache.Reflector, err error) {
 		if !apierrors.IsForbidden(err) {
-			log.DebugContext(ctx, "LimitRanges and ResourceQuotas cannot be read for now", "namespace", of.namespace, "error", err)
+			log.DebugContext(ctx, "reading LimitRanges and ResourceQuotas failed, will retry", "namespace", of.namespace, "error", err)
 			return
 		}
 		of.mu.Lock()
@@ -174,8 +174,8 @@ func (of *limitsOf) failed(log *slog.Logger) cache.WatchErrorHandlerWithContext 
 		of.refused = time.Now()
 		of.mu.Unlock()
 		if first {
-			log.WarnContext(ctx, "LimitRanges and ResourceQuotas may not be read: what they allow is not known, and a pod may be refused for its sidecar",
-				"namespace", of.namespace, "error", err)
+			log.WarnContext(ctx, "permissions missing to read LimitRanges and ResourceQuotas, injecting without them",
+				"namespace", of.namespace, "risk", "a pod may be refused for its sidecar", "error", err)
 		}
 	}
 }
@@ -245,7 +245,7 @@ func (l *Limits) Of(namespace string) *inject.Limits {
 		}
 		limits, err := of.read(namespace)
 		if err != nil {
-			l.asked.Debug("what a namespace allows is not known", "namespace", namespace, "why", err)
+			l.asked.Debug("limits of the namespace unknown", "namespace", namespace, "error", err)
 			return nil
 		}
 		return limits

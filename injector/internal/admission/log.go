@@ -96,7 +96,7 @@ type asAttribute struct{ slog.Handler }
 
 // Handle implements [slog.Handler].
 func (h asAttribute) Handle(ctx context.Context, record slog.Record) error {
-	constant := slog.NewRecord(record.Time, record.Level, "a connection to the webhook failed", record.PC)
+	constant := slog.NewRecord(record.Time, record.Level, "connection to the webhook failed", record.PC)
 	constant.AddAttrs(slog.String("error", record.Message))
 	return h.Handler.Handle(ctx, constant)
 }

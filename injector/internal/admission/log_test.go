@@ -38,11 +38,11 @@ func TestCallersCannotFillTheLog(t *testing.T) {
 		isGone bool
 		want   string
 	}{
-		"nonsense":                 {inject.Inject, "nonsense", slog.LevelInfo, false, "got no answer"},
-		"what is no pod":           {inject.Inject, strings.Replace(good, `"containers"`, `"containers":1,"x"`, 1), slog.LevelInfo, false, "as it is, because of an error"},
-		"what breaks a rule":       {broken, good, slog.LevelInfo, false, "breaks a rule"},
-		"what makes it panic":      {func(*corev1.Pod, inject.Options) (inject.Change, inject.Report) { panic("a fault") }, good, slog.LevelInfo, false, "a fault in the injector"},
-		"who is gone at the end":   {inject.Inject, good, slog.LevelInfo, true, "did not take the answer"},
+		"nonsense":                 {inject.Inject, "nonsense", slog.LevelInfo, false, "request rejected"},
+		"what is no pod":           {inject.Inject, strings.Replace(good, `"containers"`, `"containers":1,"x"`, 1), slog.LevelInfo, false, "admitting pod unchanged after error"},
+		"what breaks a rule":       {broken, good, slog.LevelInfo, false, "invalid injection"},
+		"what makes it panic":      {func(*corev1.Pod, inject.Options) (inject.Change, inject.Report) { panic("a fault") }, good, slog.LevelInfo, false, "recovered from panic"},
+		"who is gone at the end":   {inject.Inject, good, slog.LevelInfo, true, "sending the answer failed"},
 		"what is decided, as well": {inject.Inject, good, slog.LevelDebug, false, "decided"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -83,7 +83,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.Metrics.answered(outcomeOf(status), time.Since(began))
-	h.log.WarnContext(r.Context(), "a request got no answer from the webhook", "error", err, "from", caller)
+	h.log.WarnContext(r.Context(), "request rejected", "error", err, "from", caller)
 	if status == http.StatusRequestEntityTooLarge {
 		w.Header().Set("Connection", "close") // its body is not read
 	}
@@ -141,7 +141,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, caller string, b
 		outcome = outcomeRefused
 	case err != nil:
 		outcome = outcomeError
-		h.log.ErrorContext(r.Context(), "admitting a pod as it is, because of an error",
+		h.log.ErrorContext(r.Context(), "admitting pod unchanged after error",
 			"namespace", review.Request.Namespace, "pod", review.Request.Name, "error", err)
 	case len(patch) > 0:
 		outcome = outcomePatched
@@ -153,7 +153,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, caller string, b
 	w.Header().Set("Content-Type", "application/json")
 	err = json.NewEncoder(w).Encode(admissionv1.AdmissionReview{TypeMeta: review.TypeMeta, Response: response})
 	if err != nil {
-		h.log.WarnContext(r.Context(), "the API server did not take the answer", "error", err)
+		h.log.WarnContext(r.Context(), "sending the answer failed", "error", err)
 	}
 	h.Metrics.answered(outcome, time.Since(began))
 	return 0, nil
@@ -251,7 +251,7 @@ func (h *Handler) answer(ctx context.Context, r *review, caller string, namespac
 	sent = func() {}
 	defer func() {
 		if cause := recover(); cause != nil {
-			h.log.ErrorContext(ctx, "a fault in the injector", "stack", string(debug.Stack()))
+			h.log.ErrorContext(ctx, "recovered from panic", "stack", string(debug.Stack()))
 			patch, err = nil, fmt.Errorf("a fault: %v", cause)
 		}
 	}()
@@ -299,7 +299,7 @@ func (h *Handler) decide(ctx context.Context, r *review, caller string, namespac
 		}
 	}
 	if report.Reason == inject.InternalError {
-		h.log.ErrorContext(ctx, "what would be added to a pod breaks a rule; please report this", "namespace", request.Namespace, "pod", nameOf(pod), "fault", report.Message)
+		h.log.ErrorContext(ctx, "invalid injection, admitting pod unchanged; please report it", "namespace", request.Namespace, "pod", nameOf(pod), "fault", report.Message)
 	}
 	h.log.DebugContext(ctx, "decided", "namespace", request.Namespace, "pod", nameOf(pod), "reason", report.Reason, "message", report.Message)
 	return change, report, nil

@@ -107,7 +107,7 @@ func (s *Server) Run(ctx context.Context) error {
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	if err := server.Shutdown(grace); err != nil {
-		s.Log.Debug("closing connections that are still open", "server", "webhook", "error", err)
+		s.Log.Debug("closing open connections", "server", "webhook", "error", err)
 		return server.Close()
 	}
 	return nil

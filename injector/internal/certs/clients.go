@@ -64,8 +64,8 @@ func (c *Clients) Require(config *tls.Config) {
 		}
 		c.refused.Inc()
 		if c.complaints.Allow() {
-			c.log.Warn("a connection to the webhook was refused; if it is an API server, pods are created without the sidecar: "+
-				"give it a certificate (docs/security.md), or remove --client-authority-file", "error", err)
+			c.log.Warn("connection to the webhook refused", "error", err,
+				"hint", "an API server without a certificate creates pods without the sidecar: give it one (docs/security.md), or remove --client-authority-file")
 		}
 		return err
 	}

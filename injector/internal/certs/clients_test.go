@@ -260,7 +260,7 @@ func TestComplaintsAboutClientsAreBounded(t *testing.T) {
 	for range 30 {
 		s.enters(t, nil, nil, 0)
 	}
-	if n := strings.Count(s.log.String(), "was refused"); n > 6 {
+	if n := strings.Count(s.log.String(), "connection to the webhook refused"); n > 6 {
 		t.Errorf("%d lines", n)
 	}
 }

@@ -29,7 +29,7 @@ func (d Directory) Run(ctx context.Context) {
 	for {
 		err := d.Load()
 		if text := fmt.Sprint(err); err != nil && text != trouble {
-			d.Log.Error("cannot use the certificate of the webhook; the last good one is served on", "error", err)
+			d.Log.Error("using the certificate failed, serving the last good one", "error", err)
 			trouble = text
 		} else if err == nil {
 			trouble = ""
@@ -57,7 +57,7 @@ func (d Directory) Load() error {
 		return fmt.Errorf("%s in %s: %w", keyLeafCert, d.Path, err)
 	}
 	if changed {
-		d.Log.Info("serving a certificate", "from", d.Path, "expires", d.Served.Leaf().NotAfter)
+		d.Log.Info("serving certificate", "from", d.Path, "expires", d.Served.Leaf().NotAfter)
 	}
 	return nil
 }

@@ -66,7 +66,7 @@ func TestADirectory(t *testing.T) {
 	if err := directory.Load(); err != nil || served.Leaf().Equal(first) {
 		t.Errorf("the renewal: %v; still the old one: %v", err, served.Leaf().Equal(first))
 	}
-	if text := log.String(); strings.Count(text, "serving a certificate") != 2 || strings.Contains(text, "PRIVATE") {
+	if text := log.String(); strings.Count(text, "serving certificate") != 2 || strings.Contains(text, "PRIVATE") {
 		t.Errorf("the log is %s", text)
 	}
 }
@@ -85,7 +85,7 @@ func TestADirectoryIsPolled(t *testing.T) {
 		}()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if served.Leaf() != nil || strings.Count(log.String(), "cannot use the certificate") != 1 {
+		if served.Leaf() != nil || strings.Count(log.String(), "using the certificate failed") != 1 {
 			t.Errorf("a certificate from nowhere, or reported more than once: %s", log)
 		}
 		for name, content := range issued {

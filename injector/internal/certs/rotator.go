@@ -73,7 +73,7 @@ func (k *Rotator) Run(ctx context.Context) {
 		if err != nil {
 			wait, retry = retry, min(2*retry, longestRetry)
 			if text := err.Error(); text != trouble && ctx.Err() == nil {
-				k.log.Error("cannot keep the certificate of the webhook up to date, and will try again", "error", err)
+				k.log.Error("rotating the certificate failed, will retry", "error", err)
 				trouble = text
 			}
 		} else {
@@ -147,14 +147,14 @@ func (k *Rotator) checkedClock(ctx context.Context, now time.Time) (time.Time, e
 		return now, fmt.Errorf("ask the API server for its time before issuing a certificate: %w", ctx.Err())
 	}
 	if err != nil {
-		k.log.Warn("cannot ask the API server for its time before issuing a certificate; this node's clock is used", "error", err)
+		k.log.Warn("reading the time of the API server failed, using the clock of this node", "error", err)
 		return now, nil
 	}
 	server := issued.CreationTimestamp.Time
 	if server.IsZero() || server.Sub(now).Abs() <= skew {
 		return now, nil
 	}
-	k.log.Warn("the clock of this node differs from the API server's, which is used for certificates; set the node's clock",
+	k.log.Warn("clock of this node differs, using the time of the API server for certificates",
 		"node", now.UTC().Format(time.RFC3339), "server", server.UTC().Format(time.RFC3339))
 	return server, nil
 }
@@ -166,14 +166,14 @@ func (k *Rotator) read(ctx context.Context, now time.Time) (*corev1.Secret, stat
 	case err == nil:
 		current, problem := decode(secret.Data)
 		if problem != nil {
-			k.log.Warn("replacing what cannot be read in the Secret of the webhook's certificate", "secret", k.secretName(), "error", problem)
+			k.log.Warn("replacing invalid data in the Secret of the certificate", "secret", k.secretName(), "error", problem)
 		}
 		return secret, current, nil
 	case !apierrors.IsNotFound(err):
 		return nil, state{}, fmt.Errorf("read Secret %s: %w", k.secretName(), err)
 	case k.last != nil:
 		// Somebody deleted it, which is how one asks for a new authority. The replicas go on with what they have.
-		k.log.Info("the Secret of the webhook's certificate was deleted; replacing the authority", "secret", k.secretName())
+		k.log.Info("Secret of the certificate deleted, replacing the authority", "secret", k.secretName())
 		current := *k.last
 		if current.next == nil {
 			err = k.policy.addNext(&current, now)
@@ -274,7 +274,7 @@ func (k *Rotator) publish(ctx context.Context, bundle []byte) error {
 		return fmt.Errorf("write the caBundle of MutatingWebhookConfiguration %s: %w", k.objects.Configuration, err)
 	}
 	k.writes.Inc()
-	k.log.Info("wrote the caBundle of the webhook", "configuration", k.objects.Configuration)
+	k.log.Info("caBundle of the webhook updated", "configuration", k.objects.Configuration)
 	return nil
 }
 
@@ -298,7 +298,7 @@ func (k *Rotator) report(done []string) {
 		}
 	}
 	if len(done) > 0 {
-		k.log.Info("renewed", "what", strings.Join(done, ", "), "secret", k.secretName())
+		k.log.Info("certificates renewed", "what", strings.Join(done, ", "), "secret", k.secretName())
 	}
 }
 

@@ -189,7 +189,7 @@ func TestADamagedSecretIsReplacedAndReported(t *testing.T) {
 		if r.follower.Served().Leaf().Equal(old) {
 			t.Error("the certificate is still the old one")
 		}
-		if log := r.log.String(); !strings.Contains(log, "replacing what cannot be read") || strings.Contains(log, "hunter2") {
+		if log := r.log.String(); !strings.Contains(log, "replacing invalid data") || strings.Contains(log, "hunter2") {
 			t.Errorf("the log is %s", log)
 		}
 	})
@@ -203,7 +203,7 @@ func TestTroubleWithTheAPIServer(t *testing.T) {
 		r := start(ctx, t, client, true)
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
-		if log := r.log.String(); strings.Count(log, "will try again") != 1 || !strings.Contains(log, "which the chart installs") {
+		if log := r.log.String(); strings.Count(log, "will retry") != 1 || !strings.Contains(log, "which the chart installs") {
 			t.Errorf("the log is %s", log)
 		}
 		if _, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(ctx, configuration(), metav1.CreateOptions{}); err != nil {
@@ -301,7 +301,7 @@ func TestCertificatesAreIssuedByTheClockOfTheAPIServer(t *testing.T) {
 				if server.Before(leaf.NotBefore) || server.After(leaf.NotAfter) {
 					t.Errorf("valid from %s to %s, and the API server's time is %s", leaf.NotBefore, leaf.NotAfter, server)
 				}
-				if warned := strings.Contains(r.log.String(), "differs from the API server's"); warned != (off.Abs() > 5*time.Minute) {
+				if warned := strings.Contains(r.log.String(), "clock of this node differs"); warned != (off.Abs() > 5*time.Minute) {
 					t.Errorf("a warning: %v; the log is %s", warned, r.log)
 				}
 			})

@@ -85,9 +85,9 @@ func (f *Watcher) refresh() {
 		changed, err := f.served.set(secret.Data[keyLeafCert], secret.Data[keyLeafKey])
 		switch {
 		case err != nil:
-			f.log.Warn("cannot use the certificate in the Secret; the last good one is served on", "secret", f.objects.Namespace+"/"+f.objects.Secret, "error", err)
+			f.log.Warn("using the certificate failed, serving the last good one", "secret", f.objects.Namespace+"/"+f.objects.Secret, "error", err)
 		case changed:
-			f.log.Info("serving a certificate", "from", "Secret "+f.objects.Namespace+"/"+f.objects.Secret, "expires", f.served.Leaf().NotAfter)
+			f.log.Info("serving certificate", "from", "Secret "+f.objects.Namespace+"/"+f.objects.Secret, "expires", f.served.Leaf().NotAfter)
 		}
 	}
 	select {

@@ -271,7 +271,7 @@ func (a *Agent) record(ctx context.Context, sum digest.Sum) {
 		return
 	}
 	if err := a.Memory.Record(sum, a.restart); err != nil {
-		a.Log.WarnContext(ctx, "cannot record what was applied; a restart of the sidecar may reload once more", "error", err)
+		a.Log.WarnContext(ctx, "recording the applied content failed", "error", err, "effect", "one more reload after a restart of the sidecar")
 	}
 }
 
@@ -290,7 +290,7 @@ func (a *Agent) see(ctx context.Context, state digest.State) {
 		a.Log.InfoContext(ctx, "content changed", "changedAt", state.Changed)
 	}
 	if a.machine.held() {
-		a.Log.WarnContext(ctx, "not reloading while wanted files are missing", "missing", state.Missing())
+		a.Log.WarnContext(ctx, "waiting for missing files", "missing", state.Missing())
 	}
 }
 

@@ -100,7 +100,7 @@ func (w *Watcher) trust(ctx context.Context) {
 	}
 	w.trouble = trouble{}
 	w.showMode()
-	w.Log.InfoContext(ctx, "inotify works again")
+	w.Log.InfoContext(ctx, "inotify recovered")
 }
 
 func (w *Watcher) closeEvents() {
@@ -153,7 +153,7 @@ func (w *Watcher) follow(ctx context.Context) (again bool) {
 	w.added = added
 	if !w.trouble.trial && w.trouble.reason != "" { // it was exhausted, and is not any more
 		w.trouble.reason = ""
-		w.Log.InfoContext(ctx, "inotify works again")
+		w.Log.InfoContext(ctx, "inotify recovered")
 	}
 	w.showMode()
 	return again || w.gone

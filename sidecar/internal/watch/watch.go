@@ -227,7 +227,7 @@ func (w *Watcher) check(ctx context.Context, out chan digest.State, quick bool) 
 		text = err.Error()
 	}
 	if text != "" && text != w.failed {
-		w.Log.ErrorContext(ctx, "cannot look at a watched path; what it held before counts", "error", err)
+		w.Log.ErrorContext(ctx, "reading watched path failed, keeping its last content", "error", err)
 	}
 	w.failed = text
 	return err
@@ -268,15 +268,15 @@ func (w *Watcher) report(ctx context.Context, out chan digest.State, quick bool)
 func (w *Watcher) warn(ctx context.Context) {
 	for _, l := range w.scans {
 		if l.volume.Outside > 0 {
-			w.Log.WarnContext(ctx, "a watched link leads out of its directory, so only a change of the link itself is seen; "+
-				"watch what it points to as well", "path", l.volume.Path)
+			w.Log.WarnContext(ctx, "link leads out of the watched directory, watching only the link",
+				"path", l.volume.Path, "hint", "watch its target as well")
 		}
 		if l.volume.Large > 0 {
-			w.Log.WarnContext(ctx, "files of more than 64 MiB are not read, so any write to them counts as a change; "+
-				"name the wanted keys if they are none", "path", l.volume.Path, "files", l.volume.Large)
+			w.Log.WarnContext(ctx, "files over 64 MiB not read, counting each write as a change",
+				"path", l.volume.Path, "files", l.volume.Large, "hint", "name the wanted keys to leave these files out")
 		}
 		if len(l.pseudo) > 0 {
-			w.Log.WarnContext(ctx, "file systems of the kernel are passed over", "path", l.volume.Path, "below", l.pseudo)
+			w.Log.WarnContext(ctx, "skipping file systems of the kernel", "path", l.volume.Path, "below", l.pseudo)
 		}
 	}
 }
