@@ -76,9 +76,9 @@ func (t *texts) watchTable() []settings.Setting {
 		s.Setting(flagAnchors, settings.Repeated(&t.anchors, "PATH"), "file below a watched directory with trust anchors in no particular order, as the kubelet writes those of a ClusterTrustBundle: it is compared as a set of certificates; repeatable"),
 		s.Setting(flagIgnore, settings.Repeated(&t.ignored, "PATH"), "file or folder below a watched directory whose changes are ignored; repeatable"),
 		s.Setting("settle", settings.Duration(&t.Settle), "quiet time after the last change before a reload"),
-		s.Setting("poll-interval", settings.Duration(&t.Poll), "time between looks where inotify is not available"),
-		s.Setting("recheck-interval", settings.Duration(&t.Recheck), "time between looks in addition to inotify"),
-		s.Setting("state-file", settings.Text(&t.StateFile, "FILE"), "file that keeps over a restart what was applied"),
+		s.Setting("poll-interval", settings.Duration(&t.Poll), "time between scans if inotify is not available"),
+		s.Setting("recheck-interval", settings.Duration(&t.Recheck), "time between scans in addition to inotify"),
+		s.Setting("state-file", settings.Text(&t.StateFile, "FILE"), "file that keeps the applied content over a restart, as a digest"),
 	}
 }
 
@@ -87,9 +87,9 @@ func (t *texts) triggerTable() []settings.Setting {
 	return []settings.Setting{
 		s.Setting(flagPreset, settings.Text(&t.Preset, "NAME"), "known server to reload, see docs/presets.md"),
 		s.Setting(flagSignal, settings.Text(&t.Signal, "SIGNAL"), "signal to send, such as HUP"),
-		s.Setting("reload-process", settings.Text(&t.Process, "NAME"), "name of the executable to signal; the master among several"),
+		s.Setting("reload-process", settings.Text(&t.Process, "NAME"), "name of the executable to signal; among several processes the master"),
 		s.Setting("reload-cmdline", settings.Text(&t.cmdline, "REGEXP"), "regular expression that the command line of the process must match"),
-		s.Setting("reload-container", settings.Text(&t.Container, "NAME"), "name of the container that the process must be in"),
+		s.Setting("reload-container", settings.Text(&t.Container, "NAME"), "name of the container of the process"),
 		s.Setting("signal-handled", settings.Boolean(&t.SignalHandled), "the program handles the signal, whatever the kernel's tables say (Go, Java, .NET, sigwait)"),
 		s.Setting(flagURL, settings.Text(&t.URL, "URL"), "URL to call: http, https, or unix:/path/to.sock:/path/in/request").Hidden(),
 		s.Setting("reload-method", settings.Text(&t.Method, "METHOD"), "HTTP method for the URL"),
@@ -98,10 +98,10 @@ func (t *texts) triggerTable() []settings.Setting {
 		s.Setting(flagHeaders, settings.Repeated(&t.HeaderFrom, "NAME=FILE"), "header whose value is the content of a file; repeatable"),
 		s.Setting("reload-ca-file", settings.Text(&t.CAFile, "FILE"), "file with the CA certificates of an https URL"),
 		s.Setting("reload-skip-verify", settings.Boolean(&t.SkipVerify), "do not verify the certificate of an https URL"),
-		s.Setting("reload-timeout", settings.Duration(&t.Timeout), "time of one attempt to connect, and after which an answer is late; nothing is sent again"),
+		s.Setting("reload-timeout", settings.Duration(&t.Timeout), "time limit of one attempt to connect, and of an answer before it counts as late; nothing is sent again"),
 		s.Setting("reload-attempts", settings.Integer(&t.Attempts, "a number"), "attempts to reach the URL before the reload counts as failed"),
 		s.Setting(flagCommand, command{&t.Command}, "command to run, as a JSON array of strings; no shell runs it"),
-		s.Setting("command-timeout", settings.Duration(&t.CommandTimeout), "time after which a command is ended, with all that it started"),
+		s.Setting("command-timeout", settings.Duration(&t.CommandTimeout), "time after which a command and all its processes are killed"),
 	}
 }
 
@@ -109,24 +109,24 @@ func (t *texts) proofTable() []settings.Setting {
 	const s = proving
 	return []settings.Setting{
 		s.Setting("validate-command", command{&t.Validate}, "command that must succeed before anything is sent, as a JSON array of strings"),
-		s.Setting("verify-url", settings.Text(&t.VerifyURL, "URL"), "URL that must answer 2xx after a reload, which proves it").Hidden(),
-		s.Setting("probe-url", settings.Text(&t.ProbeURL, "URL"), "URL at which the preset's proof is found, if not the usual one").Hidden(),
-		s.Setting("verify-timeout", settings.Duration(&t.VerifyTimeout), "time after which a proof is late; it is asked for again, and nothing is sent again"),
-		s.Setting("require-proof", settings.Boolean(&t.RequireProof), "a reload that nothing proves counts as failed"),
+		s.Setting("verify-url", settings.Text(&t.VerifyURL, "URL"), "URL that must return 2xx after a reload, as proof").Hidden(),
+		s.Setting("probe-url", settings.Text(&t.ProbeURL, "URL"), "URL of the preset's proof, if not the usual one").Hidden(),
+		s.Setting("verify-timeout", settings.Duration(&t.VerifyTimeout), "time after which a proof is late; it is requested again, and nothing is sent again"),
+		s.Setting("require-proof", settings.Boolean(&t.RequireProof), "count a reload without proof as failed"),
 	}
 }
 
 func (t *texts) generalTable() []settings.Setting {
 	const s = general
 	return []settings.Setting{
-		s.Setting("once", settings.Boolean(&t.Once), "look once, reload unless the application is known to have the content, and exit"),
+		s.Setting("once", settings.Boolean(&t.Once), "scan once, reload unless the application is known to have the content, and exit"),
 		s.Setting("dry-run", settings.Boolean(&t.DryRun), "do everything but the reload itself"),
 		s.Setting("listen-address", settings.Text(&t.Listen, "ADDRESS"), "address of /metrics, /healthz, /status and /query; off for none"),
-		s.Setting(flagConfirm, settings.Text(&t.confirm, "KEY"), "key of the controller that may ask which content was applied (/confirm); the injector writes it"),
+		s.Setting(flagConfirm, settings.Text(&t.confirm, "KEY"), "public key of the controller that can ask which content was applied (/query); the injector sets it"),
 		s.Setting("log-format", settings.OneOf(&t.LogFormat, "FORMAT", nil, logging.Formats()...), "form of log lines: text or json"),
 		s.Setting("log-level", settings.Level(&t.LogLevel), "least level of log lines"),
-		s.Setting("ignore-environment", settings.Boolean(&t.ignoreEnvironment), "read no environment variable: they are the application's, and the flags say everything; the injector sets it"),
-		s.Setting("install", settings.Text(&t.Install, "FILE"), "copy this program to a file and exit, for an init container: the image has no cp"),
+		s.Setting("ignore-environment", settings.Boolean(&t.ignoreEnvironment), "read no environment variables, which may be the application's; the injector sets it"),
+		s.Setting("install", settings.Text(&t.Install, "FILE"), "copy this program to a file and exit; for an init container, because the image has no cp"),
 	}
 }
 
