@@ -16,7 +16,7 @@ import (
 func NewRegistry(build version.Build) *prometheus.Registry {
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "inpod_build_info",
-		Help: "Build of this program, in the labels. The value is always 1.",
+		Help: "Build of this program as labels; always 1.",
 	}, []string{"version", "revision", "goversion"})
 	info.WithLabelValues(build.Version, build.Revision, build.GoVersion).Set(1)
 

@@ -73,7 +73,7 @@ func New(options Options) (*Alerter, error) {
 	a := &Alerter{
 		options: options, poster: poster, queue: make(chan Message, queueLength),
 		sent: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "inpod_alerts_total", Help: "Alerts by what became of them: delivered, failed, or dropped because too many waited.",
+			Name: "inpod_alerts_total", Help: "Alerts by result: delivered, failed or dropped (queue full).",
 		}, []string{"result"}),
 	}
 	options.Registerer.MustRegister(a.sent)

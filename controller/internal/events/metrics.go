@@ -14,7 +14,7 @@ const (
 
 func newMetrics(registerer prometheus.Registerer) *metrics {
 	m := &metrics{events: prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "inpod_events_total", Help: "Events about workloads, by whether they could be written: written or lost. Equal ones that wait together are one.",
+		Name: "inpod_events_total", Help: "Events by result: written or lost. Equal events that wait together count once.",
 	}, []string{"result"})}
 	for _, result := range []string{resultWritten, resultLost} {
 		m.events.WithLabelValues(result) // a rate needs a zero to start from

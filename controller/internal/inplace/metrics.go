@@ -14,11 +14,11 @@ type metrics struct {
 func newMetrics(registerer prometheus.Registerer) *metrics {
 	m := &metrics{
 		nudges: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "inpod_nudges_total", Help: "Pods that were asked to refresh their volumes at once, by whether the API server accepted it: accepted or refused; skipped are those of sources in no namespace that exceed their share of the pace.",
+			Name: "inpod_nudges_total", Help: "Nudges, which make a kubelet refresh the volumes of a pod at once, by result: accepted, refused, or skipped (a source in no namespace exceeded its share of the rate).",
 		}, []string{"result"}),
 		verdicts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "inpod_reload_results_total",
-			Help: "What reloads in the pods of a workload came to: Confirmed, Unproven, Rejected, NeedsRestart, Failed, NotUnderstood, Unreachable or Overdue.",
+			Help: "Reloads in place by verdict: Confirmed, Unproven, Rejected, NeedsRestart, Failed, NotUnderstood, Unreachable or Overdue.",
 		}, []string{"verdict"}),
 	}
 	registerer.MustRegister(m.nudges, m.verdicts)

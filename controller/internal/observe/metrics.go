@@ -11,7 +11,7 @@ type cacheMetrics struct{ *Observer }
 func NewMetrics(o *Observer) prometheus.Collector { return cacheMetrics{o} }
 
 func cacheDesc() *prometheus.Desc {
-	return prometheus.NewDesc("inpod_cache_objects", "Objects in the cache, by kind: digests of sources, views of workloads, and pods that carry the sidecar.",
+	return prometheus.NewDesc("inpod_cache_objects", "Objects in the cache by kind: sources (digests only), workloads, and pods with the sidecar.",
 		[]string{"kind"}, nil)
 }
 

@@ -26,29 +26,29 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		}, []string{"action", "reason"}),
 		rollouts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "inpod_rollouts_total",
-			Help: "Rolling updates that were asked for, by kind of workload, reason, and whether the API server accepted them: accepted or refused.",
+			Help: "Requested rollouts by kind of workload, reason and result: accepted or refused by the API server.",
 		}, []string{"kind", "reason", "result"}),
 		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "inpod_change_to_rollout_seconds",
-			Help:    "Time from the first change of a source to the acceptance of the rollout that it caused, the settle time included.",
+			Help:    "Time from the first change of a source until the API server accepted the rollout, including the settle time.",
 			Buckets: []float64{0.5, 1, 2, 2.5, 3, 5, 10, 20, 30, 60, 120, 300, 900},
 		}),
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "inpod_reloads_total", Help: "Changes that every pod of a workload took up in place, by kind of workload.",
+			Name: "inpod_reloads_total", Help: "Reloads in place confirmed by every pod of a workload, by kind of workload.",
 		}, []string{"kind"}),
 		reloadLatency: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "inpod_change_to_reload_seconds",
-			Help:    "Time from the first change of a source until every pod has confirmed, the settle time included.",
+			Help:    "Time from the first change of a source until every pod confirmed the reload, including the settle time.",
 			Buckets: []float64{0.5, 1, 2, 2.5, 3, 5, 10, 20, 30, 60, 120, 300, 900},
 		}),
 		baselinesCreated: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "inpod_baselines_created_total", Help: "Baselines that were recorded for workloads, or uses, seen for the first time.",
+			Name: "inpod_baselines_created_total", Help: "Baselines recorded for workloads or usages seen for the first time.",
 		}),
 		pending: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "inpod_baselines_pending", Help: "Workloads whose baseline is in memory and waits to be recorded.",
+			Name: "inpod_baselines_pending", Help: "Workloads whose baseline waits in memory to be recorded.",
 		}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "inpod_panics_total", Help: "Faults in the handling of a workload that would have ended the program. Any is a bug.",
+			Name: "inpod_panics_total", Help: "Panics recovered while reconciling a workload. Each one is a bug.",
 		}),
 	}
 	registerer.MustRegister(m.decisions, m.rollouts, m.latency, m.baselinesCreated, m.pending, m.panics, m.reloads, m.reloadLatency)

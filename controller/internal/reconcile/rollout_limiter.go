@@ -46,10 +46,10 @@ func newRolloutLimiter(limits Limits, registerer prometheus.Registerer) *rollout
 	t := &rolloutLimiter{
 		limits: limits,
 		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "inpod_rollouts_waiting", Help: "Workloads that are to be rolled and wait for a slot.",
+			Name: "inpod_rollouts_waiting", Help: "Workloads waiting for a rollout slot.",
 		}),
 		underWay: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "inpod_rollouts_in_progress", Help: "Rollouts of inpod that are not complete and not older than the time-out.",
+			Name: "inpod_rollouts_in_progress", Help: "Rollouts started by inpod that are neither complete nor older than --rollout-timeout.",
 		}),
 	}
 	registerer.MustRegister(t.waiting, t.underWay)

@@ -49,20 +49,20 @@ func New(registerer prometheus.Registerer, byNamespace bool) *Metrics {
 		return vec
 	}
 	m := &Metrics{
-		executed:      counter("reload_executed_total", "Rollouts, by whether the API server accepted them: inpod_rollouts_total.", "success"),
-		reconciled:    counter("reconcile_total", "Reconciliations: success when something was done, skipped when nothing was to be done.", "result"),
-		reconcileTime: histogram("reconcile_duration_seconds", "Time of a reconciliation.", "result"),
+		executed:      counter("reload_executed_total", "Rollouts by acceptance of the API server; see inpod_rollouts_total.", "success"),
+		reconciled:    counter("reconcile_total", "Reconciliations by result: success, skipped (nothing to do) or error.", "result"),
+		reconcileTime: histogram("reconcile_duration_seconds", "Duration of a reconciliation.", "result"),
 		actions:       counter("action_total", "Rollouts by kind of workload.", "workload_kind", "result"),
-		actionTime:    histogram("action_latency_seconds", "Time of the request for a rollout; see inpod_change_to_rollout_seconds.", "workload_kind"),
-		skipped:       counter("skipped_total", "Looks that found nothing to do.", "reason"),
-		errors:        counter("errors_total", "Looks that failed.", "type"),
-		retries:       prometheus.NewCounter(prometheus.CounterOpts{Name: "reloader_retries_total", Help: "Looks that are tried again after a failure. Reloader's name."}),
-		received:      counter("events_received_total", "Changes of sources that were seen.", "event_type", "resource_type"),
-		processed:     counter("events_processed_total", "Changes of sources that were passed on to the workloads that they concern.", "event_type", "resource_type", "result"),
-		queueDepth:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "reloader_workqueue_depth", Help: "Workloads that wait to be reconciled. Reloader's name."}),
-		queueAdds:     prometheus.NewCounter(prometheus.CounterOpts{Name: "reloader_workqueue_adds_total", Help: "Looks that were asked for. Reloader's name."}),
+		actionTime:    histogram("action_latency_seconds", "Duration of the request for a rollout; see inpod_change_to_rollout_seconds.", "workload_kind"),
+		skipped:       counter("skipped_total", "Reconciliations with nothing to do, by reason.", "reason"),
+		errors:        counter("errors_total", "Failed reconciliations.", "type"),
+		retries:       prometheus.NewCounter(prometheus.CounterOpts{Name: "reloader_retries_total", Help: "Reconciliations retried after a failure. Reloader's name."}),
+		received:      counter("events_received_total", "Changes of sources received.", "event_type", "resource_type"),
+		processed:     counter("events_processed_total", "Changes of sources passed on to the workloads that use them.", "event_type", "resource_type", "result"),
+		queueDepth:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "reloader_workqueue_depth", Help: "Workloads waiting to be reconciled. Reloader's name."}),
+		queueAdds:     prometheus.NewCounter(prometheus.CounterOpts{Name: "reloader_workqueue_adds_total", Help: "Workloads added to the queue. Reloader's name."}),
 		queueLatency: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "reloader_workqueue_latency_seconds", Help: "Time that a reconciliation waits. Reloader's name.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 15),
+			Name: "reloader_workqueue_latency_seconds", Help: "Time that a workload waits in the queue. Reloader's name.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 15),
 		}),
 	}
 	registerer.MustRegister(m.retries, m.queueDepth, m.queueAdds, m.queueLatency)

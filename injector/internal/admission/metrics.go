@@ -31,20 +31,20 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		reviews: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "inpod_admission_reviews_total",
-			Help: "Answers to the API server: patched, unchanged, error, or refused (too large, or too much at one time); the last two admit the pod unchanged, too.",
+			Help: "Admission reviews by outcome: patched, unchanged, error, or refused (too large, or too many at once). All but patched admit the pod unchanged.",
 		}, []string{"outcome"}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "inpod_admission_duration_seconds",
-			Help:    "How long an answer to the API server takes.",
+			Help:    "Duration of an admission review.",
 			Buckets: []float64{0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5},
 		}),
 		injections: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "inpod_injections_total",
-			Help: "Pods that got the sidecar, by the image it runs in (inpod or application) and its kind (native or classic).",
+			Help: "Injected pods by image of the sidecar (inpod or application) and its kind (native or classic).",
 		}, []string{"image", "kind"}),
 		skips: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "inpod_injection_skips_total",
-			Help: "Pods that the webhook was called for and that got no sidecar, by reason.",
+			Help: "Reviewed pods that got no sidecar, by reason.",
 		}, []string{"reason"}),
 	}
 	registerer.MustRegister(m.reviews, m.duration, m.injections, m.skips)

@@ -46,7 +46,7 @@ func NewClients(path string, names []string, log *slog.Logger, registerer promet
 	c := &Clients{
 		path: path, names: names, log: log, complaints: rate.NewLimiter(rate.Every(time.Minute), burst),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "inpod_webhook_clients_refused_total", Help: "Connections to the webhook without a certificate of --client-authority-file.",
+			Name: "inpod_webhook_clients_refused_total", Help: "Connections to the webhook refused for lack of a certificate of --client-authority-file.",
 		}),
 	}
 	registerer.MustRegister(c.refused)

@@ -51,11 +51,11 @@ func NewRotator(client kubernetes.Interface, follower *Watcher, policy Policy, l
 		client: client, objects: follower.objects, policy: policy, wake: follower.changed, log: log,
 		issued: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "inpod_webhook_certificates_issued_total",
-			Help: "Certificates that this replica has issued: authority, or certificate for the webhook.",
+			Help: "Certificates issued by this replica, by kind: authority or certificate (of the webhook).",
 		}, []string{"kind"}),
 		writes: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "inpod_webhook_ca_bundle_writes_total",
-			Help: "How often this replica has written the caBundle of the webhook configuration.",
+			Help: "Updates of the caBundle of the webhook configuration by this replica.",
 		}),
 	}
 	registerer.MustRegister(k.issued, k.writes)

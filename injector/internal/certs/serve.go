@@ -22,7 +22,7 @@ type Served struct {
 func NewServed(registerer prometheus.Registerer) *Served {
 	s := &Served{expiry: prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "inpod_webhook_certificate_expiry_timestamp_seconds",
-		Help: "When the certificate that this replica serves expires, in seconds since 1970; 0 while there is none.",
+		Help: "Expiry of the certificate that this replica serves, in seconds since 1970; 0 while there is none.",
 	})}
 	registerer.MustRegister(s.expiry)
 	return s

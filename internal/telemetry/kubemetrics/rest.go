@@ -44,11 +44,11 @@ func newRESTAdapter() *restAdapter {
 	return &restAdapter{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "rest_client_requests_total",
-			Help: "Requests to the API server by status code, method and host. The code <error> means no answer.",
+			Help: "Requests to the API server by status code, method and host; code <error> means no answer.",
 		}, []string{"code", "method", "host"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "rest_client_request_duration_seconds",
-			Help:    "How long a request to the API server takes, by verb and host.",
+			Help:    "Duration of a request to the API server by verb and host.",
 			Buckets: []float64{0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60},
 		}, []string{"verb", "host"}),
 	}

@@ -37,13 +37,13 @@ func NewQueueProvider(registerer prometheus.Registerer) *QueueProvider {
 		}, label)
 	}
 	p := &QueueProvider{
-		depth:          gauge("depth", "Items that wait in the queue now."),
-		adds:           counter("adds_total", "Items added to the queue. An item that waits already is not counted again."),
-		latency:        histogram("queue_duration_seconds", "How long an item waits in the queue before its work begins."),
-		work:           histogram("work_duration_seconds", "How long the work on an item takes."),
-		unfinished:     gauge("unfinished_work_seconds", "Sum of the time that work under way has taken so far. Growth without end means a stuck worker."),
-		longestRunning: gauge("longest_running_processor_seconds", "How long the oldest work under way has taken so far."),
-		retries:        counter("retries_total", "Items put back with a delay after a failure."),
+		depth:          gauge("depth", "Items waiting in the queue."),
+		adds:           counter("adds_total", "Items added to the queue. Adding an item that already waits does not count."),
+		latency:        histogram("queue_duration_seconds", "Time that an item waits in the queue."),
+		work:           histogram("work_duration_seconds", "Duration of the work on an item."),
+		unfinished:     gauge("unfinished_work_seconds", "Total duration so far of the work in progress. Steady growth means a stuck worker."),
+		longestRunning: gauge("longest_running_processor_seconds", "Duration so far of the oldest work in progress."),
+		retries:        counter("retries_total", "Items requeued with a delay after a failure."),
 	}
 	registerer.MustRegister(p.depth, p.adds, p.latency, p.work, p.unfinished, p.longestRunning, p.retries)
 	return p

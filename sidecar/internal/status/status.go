@@ -132,23 +132,23 @@ func (s Source) metrics() string {
 		head(name, kind, help)
 		fmt.Fprintf(&b, "inpod_sidecar_%s %g\n", name, value)
 	}
-	head("reloads_total", "counter", "Attempts to reload the application, by result. A late one counts once more when its answer has come.")
+	head("reloads_total", "counter", "Attempts to reload the application by result. A late attempt counts again when its answer arrives.")
 	for _, r := range agent.Results() {
 		fmt.Fprintf(&b, "inpod_sidecar_reloads_total{result=%q} %d\n", r, a.Counts[r])
 	}
-	one("reloads_unproven_total", "counter", "Attempts that were applied, and that nothing proved.", float64(a.Unproven))
+	one("reloads_unproven_total", "counter", "Applied attempts without proof.", float64(a.Unproven))
 	one("changes_total", "counter", "Changes of watched content.", float64(a.Changes))
 	one("pending", "gauge", "1 while the application does not have the latest content.", truth(a.Pending))
-	one("last_reload_successful", "gauge", "1 unless the last attempt was not applied. A dry run counts as none.",
+	one("last_reload_successful", "gauge", "0 if the last attempt was not applied, else 1. A dry run counts as applied.",
 		truth(a.LastAt.IsZero() || a.Last.Result == agent.Applied || a.Last.Result == agent.DryRun))
 	one("last_reload_timestamp_seconds", "gauge", "End of the last attempt, 0 before the first.", seconds(a.LastAt))
-	one("last_reload_success_timestamp_seconds", "gauge", "End of the last attempt that was applied, 0 before the first.",
+	one("last_reload_success_timestamp_seconds", "gauge", "End of the last applied attempt, 0 before the first.",
 		seconds(a.AppliedAt))
 	one("last_reload_duration_seconds", "gauge", "Duration of the last attempt.", a.LastTook.Seconds())
-	one("polling", "gauge", "1 while changes are found by polling, because inotify is not to be had.", truth(mode.Polling))
+	one("polling", "gauge", "1 while the sidecar polls, because inotify is not available.", truth(mode.Polling))
 	one("watches", "gauge", "Directories with an inotify watch.", float64(mode.Watches))
-	one("watch_errors_total", "counter", "Looks and watches that failed.", float64(s.Errors()))
-	head("build_info", "gauge", "1, with the version.")
+	one("watch_errors_total", "counter", "Failed scans and watches.", float64(s.Errors()))
+	head("build_info", "gauge", "Version of the sidecar as a label; always 1.")
 	fmt.Fprintf(&b, "inpod_sidecar_build_info{version=%q} 1\n", s.Version)
 	return b.String()
 }
