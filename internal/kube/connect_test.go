@@ -154,7 +154,7 @@ func TestConnectFailsInOneLineOutsideACluster(t *testing.T) {
 		"the file is empty":            {kubeconfig: empty, want: []string{empty, "names no cluster", "current-context"}},
 		"the file is malformed":        {kubeconfig: malformed, want: []string{malformed, "cannot be read"}},
 		"nothing listens":              {kubeconfig: kubeconfig(t, closed, nil), want: []string{"cannot reach the API server at " + closed, "connection refused", "is the cluster running"}},
-		"the certificate is another's": {kubeconfig: kubeconfig(t, tlsServer.URL, certificate(t)), want: []string{tlsServer.URL, "certificate authority in the credentials"}},
+		"the certificate is another's": {kubeconfig: kubeconfig(t, tlsServer.URL, certificate(t)), want: []string{tlsServer.URL, "credentials must have the certificate authority"}},
 		"the credentials are refused":  {kubeconfig: kubeconfig(t, denies.URL, nil), want: []string{denies.URL, "does not accept the credentials from kubeconfig", "401 Unauthorized"}},
 		"the server is broken":         {kubeconfig: kubeconfig(t, broken.URL, nil), want: []string{broken.URL, "answered with an error", "etcd is away"}},
 		"the server is something else": {kubeconfig: kubeconfig(t, other.URL, nil), want: []string{other.URL, "does not look like a Kubernetes API server"}},

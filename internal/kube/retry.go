@@ -92,7 +92,7 @@ func causeOf(err error) (hint string, cause error) {
 		return "does a firewall or NetworkPolicy drop the traffic?", fmt.Errorf("no answer within %s", attemptTimeout)
 	}
 	if isCertificateError(err) {
-		return "the certificate authority in the credentials has to be the one of this cluster", cause
+		return "the credentials must have the certificate authority of this cluster", cause
 	}
 	return "check the address and the network", cause
 }

@@ -27,7 +27,7 @@ func (p Program) readFile(path string) (layer, []error) {
 	case "":
 		kind = "yaml" // a key of a mounted ConfigMap often has no ending
 	default:
-		return nil, []error{fmt.Errorf("file %s: the name has to end with %s", path, fileKinds)}
+		return nil, []error{fmt.Errorf("file %s: the name must end with %s", path, fileKinds)}
 	}
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, []error{fmt.Errorf("file %s: is not a regular file", path)} // a named pipe would be waited for

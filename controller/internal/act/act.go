@@ -38,7 +38,7 @@ type Writer struct {
 }
 
 // errRecreated says why a write is refused.
-var errRecreated = errors.New("it was deleted and made again meanwhile")
+var errRecreated = errors.New("the object was deleted and recreated")
 
 // Rollout writes the config hashes and the baseline of a decision in one PATCH, and returns the resource version that
 // it made. Repeating it with the same decision and time changes nothing.

@@ -146,19 +146,19 @@ func (c Config) Defaults() bool { return c.Scope.NamespaceDefaults && len(c.Name
 func (c Config) Notes() []string {
 	var notes []string
 	if c.Reload.SyncAfterRestart {
-		notes = append(notes, "--sync-after-restart has no effect: what changed while inpod was away is always applied, once, and nothing else is rolled at a start")
+		notes = append(notes, "--sync-after-restart has no effect: inpod always applies what changed while it was down, once, and starts no other rollouts")
 	}
 	if len(c.Namespaces) > 0 && c.Scope.NamespaceSelector != "" {
-		notes = append(notes, "--namespace-selector has no effect, since the namespaces are given by name")
+		notes = append(notes, "--namespace-selector has no effect, because --namespaces names them")
 	}
 	if len(c.Namespaces) > 0 && c.Scope.NamespaceDefaults {
-		notes = append(notes, "--namespace-defaults has no effect, since the namespaces are given by name: say it on the workloads")
+		notes = append(notes, "--namespace-defaults has no effect, because --namespaces names them: annotate the workloads")
 	}
 	if len(c.Namespaces) > 0 && c.Scope.Bundles {
-		notes = append(notes, "--cluster-trust-bundles has no effect, since the namespaces are given by name, and these are in none")
+		notes = append(notes, "--cluster-trust-bundles has no effect, because --namespaces limits inpod to namespaces, and they are in none")
 	}
 	if len(c.Sources()) == 0 {
-		notes = append(notes, "--resources-to-ignore leaves nothing to follow: neither ConfigMaps nor Secrets")
+		notes = append(notes, "--resources-to-ignore leaves nothing to watch: neither ConfigMaps nor Secrets")
 	}
 	return notes
 }

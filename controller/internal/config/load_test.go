@@ -131,7 +131,7 @@ func TestRefused(t *testing.T) {
 		"a key that is there twice":  {file: "settle: 1s\nsettle: 2s\n", want: []string{"already defined"}},
 		"a file that names a file":   {file: "config: other.yaml\n", want: []string{"key config is unknown"}},
 		"a file that is not there":   {args: []string{"--config=/does/not/exist.yaml"}, want: []string{"file /does/not/exist.yaml: cannot be read: no such file"}},
-		"a file of another language": {args: []string{"--config=/x.ini"}, want: []string{"file /x.ini: the name has to end with yaml, yml, json or toml"}},
+		"a file of another language": {args: []string{"--config=/x.ini"}, want: []string{"file /x.ini: the name must end with yaml, yml, json or toml"}},
 
 		"a wrong strategy": {
 			args: []string{"--reload-strategy=env"},
@@ -173,12 +173,12 @@ func TestRefused(t *testing.T) {
 		"a Lease that cannot be": {args: []string{"--lease-name="}, want: []string{`flag --lease-name: "" cannot be the name of an object`}},
 		"a lease shorter than its deadline": {
 			args: []string{"--lease-duration=5s"},
-			want: []string{"flag --lease-duration: 5s has to be longer than the renew deadline of 10s (default of --lease-renew-deadline)"},
+			want: []string{"flag --lease-duration: 5s must be longer than the renew deadline of 10s (default of --lease-renew-deadline)"},
 		},
 		"half a second of lease": {args: []string{"--lease-duration=15500ms"}, want: []string{"whole number of seconds"}},
 		"a deadline shorter than the retries": {
 			args: []string{"--lease-retry-period=9s"},
-			want: []string{"default of --lease-renew-deadline: 10s has to be longer than 10.8s"},
+			want: []string{"default of --lease-renew-deadline: 10s must be longer than 10.8s"},
 		},
 		"no time between retries": {args: []string{"--lease-retry-period=0s"}, want: []string{"--lease-retry-period: 0s is too short"}},
 		"an election without a pod": {

@@ -153,11 +153,11 @@ func (v *validator) election() {
 		v.Wrong("lease-retry-period", "%s is too short; use more than 0s", e.RetryPeriod)
 	}
 	if e.LeaseDuration <= e.RenewDeadline {
-		v.Wrong("lease-duration", "%s has to be longer than the renew deadline of %s (%s), or two replicas could act at once",
+		v.Wrong("lease-duration", "%s must be longer than the renew deadline of %s (%s), or two replicas could act at once",
 			e.LeaseDuration, e.RenewDeadline, v.Origin("lease-renew-deadline"))
 	}
 	if least := time.Duration(float64(e.RetryPeriod) * jitter); e.RenewDeadline <= least {
-		v.Wrong("lease-renew-deadline", "%s has to be longer than %s, which is %v times the retry period of %s (%s)",
+		v.Wrong("lease-renew-deadline", "%s must be longer than %s, which is %v times the retry period of %s (%s)",
 			e.RenewDeadline, least, jitter, e.RetryPeriod, v.Origin("lease-retry-period"))
 	}
 	if e.Enabled && (v.config.Pod.Name == "" || v.config.Pod.Namespace == "") {

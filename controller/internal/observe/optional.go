@@ -194,7 +194,7 @@ func (o *Observer) unservedIn(ctx context.Context, kind workload.Kind) string {
 	default:
 		for _, verb := range []string{"list", "watch", "patch"} {
 			if !slices.Contains(found.Verbs, verb) {
-				return fmt.Sprintf("the API server allows nobody to %s %s", verb, resourceText(kind))
+				return fmt.Sprintf("the API server does not support %s on %s", verb, resourceText(kind))
 			}
 		}
 	}

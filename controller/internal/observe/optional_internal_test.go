@@ -145,7 +145,7 @@ func TestWhyAKindIsNotServed(t *testing.T) {
 		"not this resource":  {served: &metav1.APIResourceList{GroupVersion: "argoproj.io/v1alpha1"}, want: "serves argoproj.io/v1alpha1 and no rollouts in it"},
 		"another kind":       {served: rollouts("Other", true, "list"), want: "the kind of rollouts.argoproj.io is Other and not Rollout"},
 		"not in a namespace": {served: rollouts("Rollout", false, "list"), want: "rollouts.argoproj.io are not in namespaces"},
-		"no watch":           {served: rollouts("Rollout", true, "list", "patch"), want: "allows nobody to watch rollouts.argoproj.io"},
+		"no watch":           {served: rollouts("Rollout", true, "list", "patch"), want: "does not support watch on rollouts.argoproj.io"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

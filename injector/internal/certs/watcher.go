@@ -119,7 +119,7 @@ func (f *Watcher) Check() error {
 	}
 	configuration := f.configuration()
 	if configuration == nil {
-		return fmt.Errorf("there is no MutatingWebhookConfiguration %s, so nobody calls the webhook; install it with the chart", f.objects.Configuration)
+		return fmt.Errorf("there is no MutatingWebhookConfiguration %s, so no API server calls the webhook; install it with the chart", f.objects.Configuration)
 	}
 	leaf := f.served.Leaf()
 	for _, webhook := range configuration.Webhooks {

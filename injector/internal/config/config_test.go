@@ -157,7 +157,7 @@ func TestRefused(t *testing.T) {
 		"an unknown answer to refusals":        {args: []string{needed, "--on-refusal=deny"}, want: []string{"use without-sidecar or retry"}},
 		"a negative drain":                     {args: []string{needed, "--drain=-1s"}, want: []string{"-1s is negative"}},
 		"a certificate for a moment":           {args: []string{needed, "--certificate-lifetime=1s", "--authority-settle=0s"}, want: []string{"1s is too short; use 30s or more"}},
-		"an authority for a moment":            {args: []string{needed, "--authority-lifetime=80h"}, want: []string{"has to outlive at least two certificates of 72h0m0s"}},
+		"an authority for a moment":            {args: []string{needed, "--authority-lifetime=80h"}, want: []string{"must outlive at least two certificates of 72h0m0s"}},
 		"a settle of half a life":              {args: []string{needed, "--certificate-lifetime=1m", "--authority-settle=30s"}, want: []string{"a third of the lifetime of a certificate, 20s"}},
 		"a rate that is none":                  {args: []string{needed, "--kube-api-qps=NaN"}, want: []string{"NaN is not a rate"}},
 		"a burst without a rate":               {args: []string{needed, "--kube-api-burst=5"}, want: []string{"no effect without --kube-api-qps"}},

@@ -83,11 +83,11 @@ func (v *validator) certificates() {
 		v.Wrong("certificate-lifetime", "%s is too short; use %s or more", c.Lifetime, shortestLifetime)
 	}
 	if c.Authority < 2*c.Lifetime {
-		v.Wrong("authority-lifetime", "%s is too short: an authority has to outlive at least two certificates of %s (%s)",
+		v.Wrong("authority-lifetime", "%s is too short: a CA must outlive at least two certificates of %s (%s)",
 			c.Authority, c.Lifetime, v.Origin("certificate-lifetime"))
 	}
 	if c.Settle < 0 || c.Settle > c.Lifetime/3 {
-		v.Wrong("authority-settle", "%s has to be between 0s and a third of the lifetime of a certificate, %s (%s)",
+		v.Wrong("authority-settle", "%s must be between 0s and a third of the lifetime of a certificate, %s (%s)",
 			c.Settle, c.Lifetime/3, v.Origin("certificate-lifetime"))
 	}
 }

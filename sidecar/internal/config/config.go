@@ -155,7 +155,7 @@ func (r *reader) confirmation() {
 	}
 	switch {
 	case r.Listen == "":
-		r.Wrong(flagConfirm, "has no use with --listen-address off: nobody could ask")
+		r.Wrong(flagConfirm, "has no effect with --listen-address=off: no controller can ask")
 	case r.DryRun:
 		r.Wrong(flagConfirm, "excludes --dry-run: nothing is applied that could be confirmed")
 	}

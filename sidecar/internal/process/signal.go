@@ -103,7 +103,7 @@ func (t Table) Allowed(ctx context.Context, p Process, signal syscall.Signal, as
 		case sure == enough:
 			return nil
 		case check == most:
-			return fmt.Errorf("%w: %s blocks SIG%s whenever it is checked, and never rests, so it may die of it afterwards; if it "+
+			return fmt.Errorf("%w: %s blocks SIG%s at every check, so it may die of the signal afterwards; if it "+
 				"waits for it in another way, say so (--signal-handled)", ErrRefused, p, SignalName(signal))
 		}
 		select {

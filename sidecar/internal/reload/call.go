@@ -105,7 +105,7 @@ func (e *Endpoint) check(ctx context.Context, progress func(time.Duration)) (out
 		message := fmt.Sprintf("%s: %v", e, unwrapURL(err))
 		if sent {
 			return agent.Outcome{
-				Result: agent.Late, Triggered: true, Message: message + ": the request was sent, and what came of it is not known",
+				Result: agent.Late, Triggered: true, Message: message + ": the request was sent, and its result is not known",
 			}, false
 		}
 		return agent.Outcome{Result: agent.Failed, Message: message}, false

@@ -68,7 +68,7 @@ scrape_configs:
 			main: "main.yml", changed: []string{"main.yml", "rules/a.yml"}, unknown: true, wantProven: true,
 		},
 		"nobody knows what changed, and there is a CA": {
-			main: "main.yml", changed: []string{"main.yml", "tls/ca.crt"}, unknown: true, wantMessage: "nobody knows",
+			main: "main.yml", changed: []string{"main.yml", "tls/ca.crt"}, unknown: true, wantMessage: "it is unknown whether",
 		},
 		"a certificate of NATS": {preset: "nats-server", main: "nats.conf", text: nats, changed: []string{"tls/tls.crt", "tls/tls.key"}, wantProven: true},
 		"an include of NATS": {

@@ -240,7 +240,7 @@ func (c *changedFiles) afterReload(out agent.Outcome) agent.Outcome {
 		why += ", and " + c.named.why.Error()
 	}
 	if c.change.FilesUnknown {
-		why += ", and nobody knows whether that changed"
+		why += ", and it is unknown whether that changed"
 	}
 	out.Message = and(out.Message, "not proven for "+listed(beyond)+": "+why)
 	return out
@@ -286,7 +286,7 @@ func (c *changedFiles) afterAny(out agent.Outcome) agent.Outcome {
 		why = "the server was not seen to read " + listed(unread)
 	}
 	out.Proven = false
-	out.Message = and(out.Message, "not proven: "+why+", and nobody knows whether that changed")
+	out.Message = and(out.Message, "not proven: "+why+", and it is unknown whether that changed")
 	return out
 }
 

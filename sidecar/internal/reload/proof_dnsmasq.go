@@ -149,13 +149,13 @@ func (d *dnsmasq) names(list []string, file string) bool {
 func (d *dnsmasq) after(context.Context) finding {
 	proof := string(preset.ProofAlive)
 	if d.change.FilesUnknown && slices.ContainsFunc(d.atStart, d.isWatched) {
-		return unproven(proof, "nobody knows what changed, and dnsmasq reads its configuration only when it starts")
+		return unproven(proof, "it is unknown what changed, and dnsmasq reads its configuration only when it starts")
 	}
 	for _, file := range d.change.Files {
 		switch {
 		case d.names(d.reread, file):
 		case d.unknown:
-			return unproven(proof, "a part of dnsmasq's configuration is not to be seen here, so nobody knows whether it reads "+theirs(file))
+			return unproven(proof, "a part of dnsmasq's configuration cannot be seen here, so it is unknown whether it reads "+theirs(file))
 		case d.names(d.others, file):
 			return unproven(proof, "an option of dnsmasq leads to "+theirs(file)+", and nobody knows when it is read")
 		default:

@@ -93,7 +93,7 @@ func (r *Reloader) Ask(ctx context.Context, change agent.Change) agent.Outcome {
 			if _, out, done := r.target(change); done && out.Result == agent.Applied {
 				return out
 			}
-			return agent.Outcome{Result: agent.Late, Message: "no newer process is to be seen"}
+			return agent.Outcome{Result: agent.Late, Message: "no newer process has started"}
 		}
 		return r.ask(ctx, r.open)
 	})
