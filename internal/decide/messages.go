@@ -8,8 +8,9 @@ import (
 	"inpod.dev/inpod/internal/source"
 )
 
-// The messages of all decisions stand in this file, so that they can be read one after the other. There is one function for each
-// message, named after its reason, in the order of the reasons. A message says what happened, then why, then what to do.
+// The messages of all decisions stand in this file, so that they can be read one after the other. There is one
+// function for each message, named after its reason, in the order of the reasons. A message says what happened, then
+// why, then what to do.
 
 func noTemplateMessage(fault string) string { return "Not followed: " + fault }
 
@@ -60,7 +61,8 @@ func concurrencyForbiddenMessage(active []string, causes []Cause) string {
 	return fmt.Sprintf("Waiting for %s %s to finish (concurrencyPolicy: Forbid): %s", jobs, strings.Join(active, ", "), describe(causes))
 }
 
-// rolloutMessage is that of a rollout for whatever reason. note says why it is one and not a reload in place, where that needs a word.
+// rolloutMessage is that of a rollout for whatever reason. note says why it is one and not a reload in place, where
+// that needs a word.
 func (a *evaluation) rolloutMessage(note string) string {
 	what := "Rolling update started"
 	switch {
@@ -185,8 +187,8 @@ func keyList(keys []string) string {
 	return strings.Join(keys, ", ")
 }
 
-// mostWords is how much of what an application said goes into a message, in bytes, and mostProof how much of a trigger and of a
-// proof.
+// mostWords is how much of what an application said goes into a message, in bytes, and mostProof how much of a
+// trigger and of a proof.
 const (
 	mostWords = 600
 	mostProof = 150
@@ -200,8 +202,8 @@ func cut(text string, most int) string {
 	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
-// evidence says by what a confirmation is known, and whether that proves it: "; SIGHUP to bash (PID 7), which is alive: not
-// proven".
+// evidence says by what a confirmation is known, and whether that proves it: "; SIGHUP to bash (PID 7), which is
+// alive: not proven".
 func (p InPlace) evidence() string {
 	text, proof := cut(p.Trigger, mostProof), cut(p.Proof, mostProof)
 	switch {

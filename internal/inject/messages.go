@@ -11,9 +11,10 @@ import (
 	"inpod.dev/inpod/internal/source"
 )
 
-// The messages of all skips stand in this file, so that they can be read one after the other: a function for each, named after its
-// reason, in the order of the reasons. A message says what is the case, then what to do. What the records of injected pods say is at
-// the end. The sentences of the controller's events about the same reasons are in package injection.
+// The messages of all skips stand in this file, so that they can be read one after the other: a function for each,
+// named after its reason, in the order of the reasons. A message says what is the case, then what to do. What the
+// records of injected pods say is at the end. The sentences of the controller's events about the same reasons are in
+// package injection.
 
 func because(reason Reason, format string, args ...any) *skip {
 	return &skip{reason: reason, message: fmt.Sprintf(format, args...)}

@@ -2,7 +2,8 @@ package injection
 
 import "inpod.dev/inpod/internal/annotation"
 
-// row is a reason, and a sentence about pods that have no sidecar for it. The sentence is "" where there is nothing to say.
+// row is a reason, and a sentence about pods that have no sidecar for it. The sentence is "" where there is nothing
+// to say.
 type row struct {
 	reason   Reason
 	sentence string

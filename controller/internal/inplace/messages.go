@@ -8,8 +8,8 @@ import (
 	"inpod.dev/inpod/internal/source"
 )
 
-// What is said of pods and their sidecars stands in this file. It becomes part of the events of package decide: "pod web-1: " or
-// "such as that of pod web-1 " stands before it.
+// What is said of pods and their sidecars stands in this file. It becomes part of the events of package decide: "pod
+// web-1: " or "such as that of pod web-1 " stands before it.
 
 // These are about pods that have not confirmed.
 const (

@@ -6,8 +6,8 @@ import (
 	"inpod.dev/inpod/internal/injection"
 )
 
-// The messages of all notices stand in this file, in the order of the rules. The sentences about the reasons of an [injection.Skip] are
-// in package injection.
+// The messages of all notices stand in this file, in the order of the rules. The sentences about the reasons of an
+// [injection.Skip] are in package injection.
 
 func skippedMessage(skip injection.Skip, pod string) string {
 	return fmt.Sprintf("%s. The pods run without the sidecar; for details see the annotation inpod.dev/injection of pod %s", skip, pod)

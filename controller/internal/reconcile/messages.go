@@ -10,8 +10,8 @@ import (
 	"inpod.dev/inpod/internal/workload"
 )
 
-// The messages of the loop's own events stand in this file: about writes that failed, and about what concerns no single decision. Those
-// of decisions are in package decide.
+// The messages of the loop's own events stand in this file: about writes that failed, and about what concerns no
+// single decision. Those of decisions are in package decide.
 
 // refusal is the message of a ReloadFail event: what could not be done, and the cause.
 func refusal(view workload.View, action decide.Action, byWebhook bool, cause error) string {
