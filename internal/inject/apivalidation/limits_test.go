@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"inpod.dev/inpod/internal/inject"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -14,8 +15,6 @@ import (
 	evaluator "k8s.io/kubernetes/pkg/quota/v1/evaluator/core"
 	"k8s.io/kubernetes/plugin/pkg/admission/limitranger"
 	"k8s.io/utils/clock"
-
-	"inpod.dev/inpod/internal/inject"
 )
 
 // namespace is what limits pods, in the forms of the API server and of the injector.

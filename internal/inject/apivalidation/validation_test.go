@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 
+	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/inject"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -26,9 +28,6 @@ import (
 	"k8s.io/pod-security-admission/api"
 	"k8s.io/pod-security-admission/policy"
 	"sigs.k8s.io/yaml"
-
-	"inpod.dev/inpod/internal/annotation"
-	"inpod.dev/inpod/internal/inject"
 )
 
 // faults is what an API server would say to the creation of a pod, "" for nothing.
