@@ -349,7 +349,10 @@ func (w *walker) read(name string, info fs.FileInfo, wanted bool) (sum Sum, toke
 		}
 		h.Write(text)
 	}
-	n, err := io.Copy(h, io.LimitReader(until{w.ctx, f}, maxRead))
+	// Most files are far smaller than the buffer that io.Copy would allocate for each.
+	const least, most = 512, 32 << 10
+	buffer := make([]byte, min(most, max(least, info.Size()+1)))
+	n, err := io.CopyBuffer(h, io.LimitReader(until{w.ctx, f}, maxRead), buffer)
 	if err != nil {
 		return Sum{}, false, err
 	}

@@ -47,6 +47,10 @@ func (g *generation) close() {
 
 // merge moves the files of the present into g, but for those that g has.
 func (g *generation) merge(now *generation) {
+	g.partial = now.partial
+	if len(now.files) == 0 {
+		return
+	}
 	have, size := map[fileID]bool{}, int64(0)
 	for _, f := range g.files {
 		if id, ok := identify(f); ok {
@@ -54,7 +58,6 @@ func (g *generation) merge(now *generation) {
 			size += id.size
 		}
 	}
-	g.partial = now.partial
 	for _, f := range now.files {
 		id, ok := identify(f)
 		if ok && !have[id] && len(g.files) < maxHeld && size+id.size <= maxHeldBytes {

@@ -1,6 +1,7 @@
 package reload
 
 import (
+	"maps"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -21,11 +22,12 @@ func (r *Reloader) endpoints() []*Endpoint {
 // secretFiles are files that hold secrets although nobody watches them: what headers are made of, and a body that is not
 // watched, or kept where Secrets are.
 func (r *Reloader) secretFiles() []string {
-	var files []string
-	for _, e := range r.endpoints() {
-		for _, file := range e.HeaderFiles {
-			files = append(files, file)
+	files := slices.Collect(maps.Values(r.Plan.Access.HeaderFiles))
+	for _, e := range []*Endpoint{r.Plan.URL, r.Plan.VerifyURL} {
+		if e == nil {
+			continue
 		}
+		files = slices.AppendSeq(files, maps.Values(e.HeaderFiles))
 		if e.BodyFile != "" && (onTmpfs(e.BodyFile) || !r.watches(e.BodyFile)) {
 			files = append(files, e.BodyFile)
 		}

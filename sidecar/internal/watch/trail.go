@@ -23,10 +23,10 @@ type trail struct {
 func resolve(path string) (trail, error) {
 	const maxLinks = 40 // as many as the kernel follows
 	var t trail
-	at, rest := "/", strings.Split(path, "/")
-	for len(rest) > 0 {
-		part := rest[0]
-		rest = rest[1:]
+	at, rest := "/", path
+	for rest != "" {
+		part, after, _ := strings.Cut(rest, "/")
+		rest = after
 		switch part {
 		case "", ".":
 			continue
@@ -34,7 +34,7 @@ func resolve(path string) (trail, error) {
 			at = filepath.Dir(at)
 			continue
 		}
-		next := filepath.Join(at, part)
+		next := strings.TrimSuffix(at, "/") + "/" + part
 		info, err := os.Lstat(next)
 		if err == nil && info.Mode()&fs.ModeSymlink == 0 {
 			at = next
@@ -54,7 +54,7 @@ func resolve(path string) (trail, error) {
 		if filepath.IsAbs(text) {
 			at = "/"
 		}
-		rest = append(strings.Split(text, "/"), rest...)
+		rest = text + "/" + rest
 	}
 	t.real = at
 	return t, nil
