@@ -19,7 +19,7 @@ for program in $programs; do
       mapfile -t variables < <(grep '^[A-Z]' "$program/build-flags")
     fi
     # No VCS stamp: the version says it, and the bytes then depend on the sources alone.
-    env "${variables[@]}" CGO_ENABLED=0 GOOS=linux GOARCH=$arch go build -trimpath -buildvcs=false "${flags[@]}" \
+    env "${variables[@]}" CGO_ENABLED=0 GOOS=linux GOARCH="$arch" go build -trimpath -buildvcs=false "${flags[@]}" \
       -ldflags "-s -w -X inpod.dev/inpod/internal/version.linked=$version" -o "$out" "./$program"
     echo "built $out $version ($(du -k "$out" | cut -f1) KiB, $((SECONDS - start)) s)"
     built=$((built + 1))
