@@ -102,7 +102,7 @@ func TestTheSidecarSeesNoTokenForTheAPIServer(t *testing.T) {
 
 func TestTheInvariants(t *testing.T) {
 	t.Parallel()
-	pod, o := nginx(apiAccess())
+	pod, o := nginx(apiAccess(), beside)
 	good, _ := inject.Inject(pod, o)
 	sidecar := func(c *inject.Change) *corev1.Container { return &c.InitContainers[len(c.InitContainers)-1] }
 	for name, tc := range map[string]struct {
@@ -128,6 +128,15 @@ func TestTheInvariants(t *testing.T) {
 		"a request larger than the limit": {func(c *inject.Change) {
 			sidecar(c).Resources.Requests[corev1.ResourceMemory] = resource.MustParse("1Gi")
 		}, "more memory than its limit"},
+		"a mount inside of one that is only read": {func(c *inject.Change) {
+			sidecar(c).VolumeMounts = append(sidecar(c).VolumeMounts, corev1.VolumeMount{Name: "outer", MountPath: "/x", ReadOnly: true},
+				corev1.VolumeMount{Name: "conf", MountPath: "/x/y", ReadOnly: true})
+		}, "only read volume outer at /x"},
+		"a working directory inside of a mount that is only read": {func(c *inject.Change) {
+			sidecar(c).VolumeMounts = append(sidecar(c).VolumeMounts, corev1.VolumeMount{Name: "outer", MountPath: "/x", ReadOnly: true})
+			sidecar(c).WorkingDir = "/x/y"
+		}, "only read volume outer at /x"},
+		"more annotations than Kubernetes takes": {func(c *inject.Change) { c.Annotations["example.com/x"] = strings.Repeat("x", 256<<10) }, "and 262144 are allowed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -141,6 +150,21 @@ func TestTheInvariants(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The API server validates a pod after the webhook, so that one may come that mounts what does not exist. A sidecar
+// that runs its programs would mount that, too. The change breaks a rule, and is left out.
+func TestAChangeThatBreaksARuleIsLeftOut(t *testing.T) {
+	t.Parallel()
+	pod, o := nginx(without("inpod.dev/preset"), annotated("inpod.dev/reload-command", `["x"]`), web(func(c *corev1.Container) {
+		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "nope", MountPath: "/nope"})
+	}))
+	before := pod.DeepCopy()
+	after, report := injectInto(pod, o)
+	if report.Reason != inject.InternalError || !strings.Contains(report.Message, "volume nope, which does not exist") {
+		t.Fatalf("%s: %s", report.Reason, report.Message)
+	}
+	checkSkipped(t, before, after, report)
 }
 
 func copied(c inject.Change) inject.Change {

@@ -59,9 +59,16 @@ func TestARestrictedPodStaysRestricted(t *testing.T) {
 			AllowPrivilegeEscalation: new(false), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 		}
 	})
+	alone := spec(func(s *corev1.PodSpec) {
+		c := s.Containers[0].SecurityContext
+		c.RunAsNonRoot, c.SeccompProfile, s.SecurityContext = s.SecurityContext.RunAsNonRoot, s.SecurityContext.SeccompProfile, nil
+	})
 	for name, changes := range map[string][]change{
-		"a signal and a user that the image decides": nil,
-		"a signal and a known user":                  {spec(func(s *corev1.PodSpec) { s.SecurityContext.RunAsUser = new(int64(101)) })},
+		"what the container alone says, and a signal":     {alone},
+		"what the container alone says, and a known user": {alone, web(func(c *corev1.Container) { c.SecurityContext.RunAsUser = new(int64(101)) })},
+		"what the container alone says, and a URL":        {alone, without("inpod.dev/preset"), annotated(url, "http://127.0.0.1/")},
+		"a signal and a user that the image decides":      nil,
+		"a signal and a known user":                       {spec(func(s *corev1.PodSpec) { s.SecurityContext.RunAsUser = new(int64(101)) })},
 		"a user of the container alone": {web(func(c *corev1.Container) {
 			c.SecurityContext.RunAsUser, c.SecurityContext.RunAsNonRoot = new(int64(101)), new(true)
 		})},
