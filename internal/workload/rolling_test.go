@@ -2,8 +2,10 @@ package workload_test
 
 import (
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	obj "inpod.dev/inpod/internal/objtest"
@@ -145,4 +147,32 @@ func TestTheEndOfARolloutIsADifference(t *testing.T) {
 	if after.Same(before) {
 		t.Error("nobody would hear of it")
 	}
+}
+
+func TestADeploymentWhosePodsAreRefused(t *testing.T) {
+	t.Parallel()
+	since := metav1.NewTime(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	refused := appsv1.DeploymentCondition{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Reason: "FailedCreate", LastTransitionTime: since}
+	for name, tc := range map[string]struct {
+		conditions []appsv1.DeploymentCondition
+		want       time.Time
+	}{
+		"no condition":                {nil, time.Time{}},
+		"pods cannot be made":         {[]appsv1.DeploymentCondition{{Type: appsv1.DeploymentAvailable, Status: corev1.ConditionTrue}, refused}, since.Time},
+		"pods could not be made once": {[]appsv1.DeploymentCondition{changed(refused, func(c *appsv1.DeploymentCondition) { c.Status = corev1.ConditionFalse })}, time.Time{}},
+		"pods cannot be deleted":      {[]appsv1.DeploymentCondition{changed(refused, func(c *appsv1.DeploymentCondition) { c.Reason = "FailedDelete" })}, time.Time{}},
+	} {
+		d := obj.Deployment("web")
+		before := view(t, kindOf(t, "Deployment"), d)
+		d.Status.Conditions = tc.conditions
+		got := view(t, kindOf(t, "Deployment"), d)
+		if !got.Refused.Equal(tc.want) || got.Same(before) != tc.want.IsZero() {
+			t.Errorf("%s: since %v, the same as before: %t", name, got.Refused, got.Same(before))
+		}
+	}
+}
+
+func changed(c appsv1.DeploymentCondition, change func(*appsv1.DeploymentCondition)) appsv1.DeploymentCondition {
+	change(&c)
+	return c
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -155,6 +156,79 @@ func TestPodsWithoutSidecarInANamespaceThatBeginsToMatch(t *testing.T) {
 		l.create(namespaceOf(obj.Namespace, map[string]string{"follow": "yes"}))
 		if diff := cmp.Diff([]Subject{{Workload: deployment("web")}}, heard()); diff != "" {
 			t.Errorf("noted (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// A workload without pods has nothing but its own status to say that they are refused.
+func TestAWorkloadWhosePodsAreRefusedIsNoted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		since := metav1.NewTime(time.Now().Truncate(time.Second))
+		l := open(t, objects(obj.Deployment("web"), obj.Deployment("other")))
+		refused := obj.Deployment("web")
+		refused.Status.Conditions = []appsv1.DeploymentCondition{
+			{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Reason: "FailedCreate", LastTransitionTime: since},
+		}
+		for _, step := range []struct {
+			name       string
+			deployment *appsv1.Deployment
+			want       time.Time
+			subjects   []Subject // with which a new leader begins
+		}{
+			{"pods are refused", refused, since.Time, []Subject{{Workload: deployment("web")}}},
+			{"pods are made", obj.Deployment("web"), time.Time{}, nil},
+		} {
+			l.update(step.deployment)
+			if diff := cmp.Diff([]string{"WorkloadChanged Deployment/web"}, l.heard()); diff != "" {
+				t.Errorf("%s: notified (-want +got):\n%s", step.name, diff)
+			}
+			if w, _ := l.Workload(deployment("web")); !w.View.Refused.Equal(step.want) {
+				t.Errorf("%s: since %v, want %v", step.name, w.View.Refused, step.want)
+			}
+			if diff := cmp.Diff(step.subjects, l.SkippedSubjects()); diff != "" {
+				t.Errorf("%s: subjects (-want +got):\n%s", step.name, diff)
+			}
+		}
+	})
+}
+
+// A pod with the sidecar whose application begins to crash is noted, and a new leader begins with it.
+func TestAPodThatCrashesIsNoted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		web := []Subject{{Workload: deployment("web")}}
+		build := func(ends int32) *corev1.Pod {
+			pod := owned("web-1", "ReplicaSet", "web-6d4cf56db6")
+			pod.Annotations = map[string]string{annotation.InjectionRecord: annotation.Record{Injected: true, Container: "app", SharedProcesses: true}.String()}
+			status := corev1.ContainerStatus{Name: "app", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}
+			if ends > 0 {
+				status.RestartCount = ends - 1
+				status.State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{}}
+			}
+			pod.Status.ContainerStatuses = []corev1.ContainerStatus{status}
+			return pod
+		}
+		l, heard := subjects(t, build(0))
+		for _, step := range []struct {
+			name     string
+			ends     int32
+			noted    []Subject
+			subjects []Subject // with which a new leader begins
+		}{
+			{"it has ended once", 1, nil, nil},
+			{"it has ended for the third time", 3, web, web},
+			{"it has ended for the third time, and nothing else", 3, nil, web},
+			{"it has ended for the fourth time", 4, web, web},
+			{"it runs", 0, web, nil},
+		} {
+			l.update(build(step.ends))
+			if diff := cmp.Diff(step.noted, heard()); diff != "" {
+				t.Errorf("%s: noted (-want +got):\n%s", step.name, diff)
+			}
+			if diff := cmp.Diff(step.subjects, l.SkippedSubjects()); diff != "" {
+				t.Errorf("%s: subjects (-want +got):\n%s", step.name, diff)
+			}
 		}
 	})
 }
