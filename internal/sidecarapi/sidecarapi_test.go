@@ -301,3 +301,13 @@ func BenchmarkEncrypt(b *testing.B) {
 		}
 	}
 }
+
+// docs/adr/0018-default-port.md has what was checked. These ports belong to no service, need no privilege, are no
+// NodePorts, and no system gives them to outgoing connections by default.
+func TestTheDefaultPortBelongsToNoService(t *testing.T) {
+	t.Parallel()
+	const first, last = 27443, 27503
+	if sidecarapi.DefaultPort < first || sidecarapi.DefaultPort > last {
+		t.Errorf("%d is not among the ports %d to %d, which were checked", sidecarapi.DefaultPort, first, last)
+	}
+}
