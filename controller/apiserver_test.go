@@ -185,7 +185,7 @@ func (s *apiServer) list(w http.ResponseWriter, about target) {
 	})
 }
 
-// matching returns the objects of a resource, s.mu held. Labels and fields do not count: there are no pods.
+// matching returns the objects of a resource, s.mu held. Labels and fields do not count.
 func (s *apiServer) matching(about target) []*unstructured.Unstructured {
 	var found []*unstructured.Unstructured
 	for _, key := range slices.Sorted(maps.Keys(s.objects)) {

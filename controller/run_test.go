@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -143,6 +145,39 @@ func TestAnEditIsOnePatchAndOneEvent(t *testing.T) {
 	if _, text := p.get("/metrics"); !strings.Contains(text, `inpod_rollouts_total{kind="Deployment",reason="FrozenChanged",result="accepted"} 1`) {
 		t.Error("the rollout is not counted")
 	}
+}
+
+// The whole program: a workload whose pods are refused, or crash since they have the sidecar, has an event with the way
+// out.
+func TestWhatBecomesOfPodsIsReportedOnTheirWorkload(t *testing.T) {
+	t.Parallel()
+	s := startAPIServer(t)
+	const inject = "inpod.dev/inject"
+	refused := obj.Deployment("refused", obj.TemplateAnnotation(inject, "enabled"), obj.Mount(obj.CM("conf")))
+	crashes := obj.Deployment("crashes", obj.TemplateAnnotation(inject, "enabled"), obj.Mount(obj.CM("conf")))
+	ended := &corev1.ContainerStateTerminated{ExitCode: 1}
+	pod := obj.Pod("crashes-abc-1", obj.Label(annotation.InjectedLabel, "true"), obj.Label("pod-template-hash", "abc"),
+		obj.Annotation(annotation.InjectionRecord, annotation.Record{Injected: true, Container: "app", SharedProcesses: true}.String()))
+	pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "crashes-abc", UID: "u", Controller: new(true)}}
+	s.put(configMap("0"), refused, crashes, pod)
+	quick(t, s, "me")
+	s.await("the workloads get a baseline", func() bool { return s.hasBaseline() == 2 })
+	s.mu.Lock()
+	if got := s.events(); len(got) > 0 {
+		t.Errorf("before: %q", got)
+	}
+	s.mu.Unlock()
+
+	refused.Status.Conditions = []appsv1.DeploymentCondition{{
+		Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Reason: "FailedCreate", LastTransitionTime: metav1.NewTime(time.Now().Add(-time.Hour)),
+	}}
+	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "app", RestartCount: 4, State: corev1.ContainerState{Terminated: ended}}}
+	s.put(refused, pod)
+	s.await("both are reported", func() bool {
+		events := strings.Join(s.events(), "\n")
+		return strings.Contains(events, "refused: The API server refuses the pods") && strings.Contains(events, "inpod.dev/sidecar-capabilities") &&
+			strings.Contains(events, "crashes: Container app has ended 5 times") && strings.Contains(events, "shareProcessNamespace: false")
+	})
 }
 
 // A stop in the middle of work lets the write under way end, then gives up the lease, and then writes the events.
