@@ -188,7 +188,7 @@ func TestAPoolIsNeverOverdrawn(t *testing.T) {
 		var work sync.WaitGroup
 		random := rand.New(rand.NewPCG(1, 2))
 		for range 2000 {
-			caller, amount := string(rune('a'+random.IntN(4))), 1+random.Int64N(600)
+			caller, amount := string(rune('a'+random.IntN(8))), 1+random.Int64N(600) // their parts are twice the room
 			start, hold := time.Duration(random.IntN(20000))*time.Millisecond, time.Duration(random.IntN(100))*time.Millisecond
 			work.Go(func() {
 				time.Sleep(start)
