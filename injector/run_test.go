@@ -21,10 +21,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	admissionv1 "k8s.io/api/admission/v1"
 
 	"inpod.dev/inpod/injector/internal/admission"
 	"inpod.dev/inpod/internal/digestkey"
@@ -34,25 +37,31 @@ import (
 // review is about a pod that gets the sidecar.
 const review = `{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"uid": "u", "namespace": "shop", "operation": "CREATE",
   "resource": {"version": "v1", "resource": "pods"}, "object": {
-    "metadata": {"annotations": {"inpod.dev/inject": "enabled", "inpod.dev/reload-url": "http://127.0.0.1/reload"}},
+    "metadata": {"ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-1", "uid": "u1", "controller": true}], "annotations": {"inpod.dev/inject": "enabled", "inpod.dev/reload-url": "http://127.0.0.1/reload"}},
     "spec": {"containers": [{"name": "web", "image": "nginx", "volumeMounts": [{"name": "conf", "mountPath": "/etc/nginx/conf.d"}]}],
       "volumes": [{"name": "conf", "configMap": {"name": "conf"}}]}}}}`
 
-// serveAPI is as much of an API server as the injector needs with a certificate of somebody else. It returns a kubeconfig for it.
-func serveAPI(t *testing.T) string {
+// object is what the API server answers.
+type object = map[string]any
+
+// serveAPI is as much of an API server as the injector needs with a certificate of somebody else. It has some objects,
+// by path, and returns a kubeconfig for it.
+func serveAPI(t *testing.T, objects map[string]object) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer := map[string]any{"apiVersion": "v1", "kind": "Status", "status": "Failure", "reason": "NotFound", "code": http.StatusNotFound}
+		answer := object{"apiVersion": "v1", "kind": "Status", "status": "Failure", "reason": "NotFound", "code": http.StatusNotFound}
 		switch {
 		case r.URL.Path == "/version":
-			answer = map[string]any{"gitVersion": "v1.37.2"}
+			answer = object{"gitVersion": "v1.37.2"}
 		case strings.HasSuffix(r.URL.Path, "/selfsubjectaccessreviews"):
-			answer = map[string]any{"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "status": map[string]any{"allowed": true}}
+			answer = object{"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "status": object{"allowed": true}}
 		case strings.Contains(r.URL.Path, "/secrets/"):
 			key := base64.StdEncoding.EncodeToString(make([]byte, digestkey.Size))
-			answer = map[string]any{"apiVersion": "v1", "kind": "Secret", "data": map[string]any{digestkey.DataKey: key}}
+			answer = object{"apiVersion": "v1", "kind": "Secret", "data": object{digestkey.DataKey: key}}
+		case objects[r.URL.Path] != nil && r.URL.Query().Get("watch") == "":
+			answer = objects[r.URL.Path]
 		case r.URL.Path == "/api/v1/namespaces/shop":
-			answer = map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "shop"}}
+			answer = object{"apiVersion": "v1", "kind": "Namespace", "metadata": object{"name": "shop"}}
 		}
 		w.Header().Set("Content-Type", "application/json")
 		if code, isStatus := answer["code"].(int); isStatus {
@@ -149,12 +158,14 @@ func startInjector(t *testing.T, args ...string) (address string) {
 	return ""
 }
 
-// post sends the review with certificates of the client. The answer is "" where the connection is refused.
-func post(t *testing.T, address string, certificates ...tls.Certificate) string {
+// post sends the review with certificates of the client, and returns the patch, which is "" where the connection is
+// refused.
+func post(t *testing.T, address string, certificates ...tls.Certificate) (patch string) {
 	t.Helper()
 	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: certificates}}
 	defer transport.CloseIdleConnections()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+address+admission.PathPods, strings.NewReader(review))
+	to := "https://" + address + admission.PathPods
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, to, strings.NewReader(review))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,11 +174,18 @@ func post(t *testing.T, address string, certificates ...tls.Certificate) string 
 		return ""
 	}
 	defer func() { _ = response.Body.Close() }()
-	answer, err := io.ReadAll(response.Body)
-	if err != nil {
+	var answer admissionv1.AdmissionReview
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil || answer.Response == nil {
 		return ""
 	}
-	return string(answer)
+	return string(answer.Response.Patch)
+}
+
+// certified is what the injector needs to serve the certificate in a directory.
+func certified(directory string) []string {
+	return []string{
+		"--sidecar-image=x", "--listen-address=127.0.0.1:0", "--webhook-address=localhost:0", "--certificate-directory=" + directory, "--drain=0s",
+	}
 }
 
 // The whole program: with an authority of clients nobody else is answered, whoever reaches its port.
@@ -191,20 +209,51 @@ func TestWhoIsAnswered(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			address := startInjector(t, append([]string{
-				"--sidecar-image=x", "--listen-address=127.0.0.1:0", "--webhook-address=localhost:0", "--certificate-directory=" + directory,
-				"--read-limits=false", "--on-refusal=retry", "--drain=0s", "--kubeconfig=" + serveAPI(t),
-			}, tc.args...)...)
+			address := startInjector(t, slices.Concat(certified(directory), []string{"--read-limits=false", "--kubeconfig=" + serveAPI(t, nil)}, tc.args)...)
 			for who, c := range map[string]struct {
 				isAnswered   bool
 				certificates []tls.Certificate
 			}{
 				"nobody in particular": {tc.nobody, nil}, "a stranger": {tc.stranger, []tls.Certificate{unknown}}, "the API server": {tc.trusted, []tls.Certificate{shown}},
 			} {
-				if answer := post(t, address, c.certificates...); strings.Contains(answer, `"patch"`) != c.isAnswered {
-					t.Errorf("%s: answered %q", who, answer)
+				if patch := post(t, address, c.certificates...); strings.Contains(patch, "/spec/initContainers") != c.isAnswered {
+					t.Errorf("%s: answered %q", who, patch)
 				}
 			}
+		})
+	}
+}
+
+// The whole program: what a namespace has no room for, and what the API server refuses, is known to whoever is asked.
+func TestWhatIsAskedBeforeAPodIsAnswered(t *testing.T) {
+	t.Parallel()
+	certificate, key, _ := newCertificate(t)
+	directory := t.TempDir()
+	writeFile(t, filepath.Join(directory, "tls.crt"), certificate)
+	writeFile(t, filepath.Join(directory, "tls.key"), key)
+	list := func(kind string, items ...object) object {
+		return object{"apiVersion": "v1", "kind": kind, "metadata": object{"resourceVersion": "1"}, "items": items}
+	}
+	full := object{"metadata": object{"name": "team", "namespace": "shop", "uid": "q"}, "status": object{"hard": object{"limits.cpu": "1"}, "used": object{"limits.cpu": "1"}}}
+	refused := object{"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": object{"name": "web-1", "namespace": "shop", "uid": "u1"}, "status": object{
+		"conditions": []object{{
+			"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "pods is forbidden: no capabilities here", "lastTransitionTime": "2026-01-01T00:00:00Z",
+		}},
+	}}
+	for name, tc := range map[string]struct {
+		objects map[string]object
+		args    []string
+		want    string // in the patch, at last
+	}{
+		"a quota that is full":                {map[string]object{"/api/v1/resourcequotas": list("ResourceQuotaList", full), "/api/v1/limitranges": list("LimitRangeList")}, nil, "QuotaExceeded"},
+		"a quota that is full, and not read":  {map[string]object{"/api/v1/resourcequotas": list("ResourceQuotaList", full), "/api/v1/limitranges": list("LimitRangeList")}, []string{"--read-limits=false"}, "/spec/initContainers"},
+		"a ReplicaSet whose pods are refused": {map[string]object{"/apis/apps/v1/namespaces/shop/replicasets/web-1": refused}, nil, "RefusedBefore"},
+		"nothing is known of the pod's owner": {nil, nil, "/spec/initContainers"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			address := startInjector(t, slices.Concat(certified(directory), []string{"--kubeconfig=" + serveAPI(t, tc.objects)}, tc.args)...)
+			patience.Await(t, "a patch with "+tc.want, func() bool { return strings.Contains(post(t, address), tc.want) })
 		})
 	}
 }
