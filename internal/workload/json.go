@@ -24,6 +24,7 @@ func FromJSON(kind string, resource schema.GroupVersionResource, path ...string)
 			return object
 		},
 		rolling: rollingJSON,
+		refused: refusedJSON,
 		pods: func(object any) int32 {
 			content, ok := object.(*unstructured.Unstructured)
 			if !ok {

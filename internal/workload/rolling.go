@@ -100,8 +100,39 @@ func refusedDeployment(object any) time.Time {
 		return time.Time{}
 	}
 	for _, c := range d.Status.Conditions {
-		if c.Type == appsv1.DeploymentReplicaFailure && c.Status == corev1.ConditionTrue && c.Reason == "FailedCreate" {
+		if cannotMakePods(string(c.Type), string(c.Status), c.Reason) {
 			return c.LastTransitionTime.Time
+		}
+	}
+	return time.Time{}
+}
+
+func cannotMakePods(kind, status, reason string) bool {
+	return kind == string(appsv1.DeploymentReplicaFailure) && status == string(corev1.ConditionTrue) && reason == "FailedCreate"
+}
+
+// refusedJSON reads the same condition of other kinds. Argo Rollouts take it over as well (argo-rollouts,
+// utils/conditions), and a ReplicationController sets it itself.
+func refusedJSON(object any) time.Time {
+	content, ok := object.(*unstructured.Unstructured)
+	if !ok {
+		return time.Time{}
+	}
+	conditions, _, err := unstructured.NestedSlice(content.Object, "status", "conditions")
+	if err != nil {
+		return time.Time{}
+	}
+	for _, condition := range conditions {
+		c, isObject := condition.(map[string]any)
+		text := func(field string) string {
+			value, _ := c[field].(string)
+			return value
+		}
+		if !isObject || !cannotMakePods(text("type"), text("status"), text("reason")) {
+			continue
+		}
+		if since, err := time.Parse(time.RFC3339, text("lastTransitionTime")); err == nil {
+			return since
 		}
 	}
 	return time.Time{}

@@ -176,3 +176,35 @@ func changed(c appsv1.DeploymentCondition, change func(*appsv1.DeploymentConditi
 	change(&c)
 	return c
 }
+
+// Argo Rollouts take the condition over from their ReplicaSets, and ReplicationControllers have it themselves.
+func TestOtherKindsWhosePodsAreRefused(t *testing.T) {
+	t.Parallel()
+	condition := func(kind, status, reason, since string) any {
+		return map[string]any{"type": kind, "status": status, "reason": reason, "lastTransitionTime": since}
+	}
+	const since = "2026-01-01T00:00:00Z"
+	for name, tc := range map[string]struct {
+		conditions any
+		want       string
+	}{
+		"no condition":                {nil, ""},
+		"pods cannot be made":         {[]any{condition("Available", "True", "", since), condition("ReplicaFailure", "True", "FailedCreate", since)}, since},
+		"pods could not be made once": {[]any{condition("ReplicaFailure", "False", "FailedCreate", since)}, ""},
+		"pods cannot be deleted":      {[]any{condition("ReplicaFailure", "True", "FailedDelete", since)}, ""},
+		"a condition without a time":  {[]any{condition("ReplicaFailure", "True", "FailedCreate", "yesterday")}, ""},
+		"no conditions but a text":    {"none", ""},
+		"a condition that is a text":  {[]any{"ReplicaFailure"}, ""},
+	} {
+		kind := kindOf(t, "Rollout")
+		o := obj.JSON(kind.APIVersion(), kind.APIKind(), "web", kind.Path)
+		if tc.conditions != nil {
+			set(t, o, tc.conditions, "status", "conditions")
+		}
+		got := view(t, kind, metav1.Object(o)).Refused
+		want, _ := time.Parse(time.RFC3339, tc.want)
+		if !got.Equal(want) {
+			t.Errorf("%s: since %v, want %v", name, got, want)
+		}
+	}
+}
