@@ -89,19 +89,26 @@ func TestPodsOfAnUnknownWorkloadAreReloadedAndReported(t *testing.T) {
 // Nothing is written of pods that inpod could not roll, whatever the settings are.
 func TestNothingIsWrittenOfPodsOfAnUnknownWorkload(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		pods := &sidecars{verdict: decide.Failed}
-		w := newFakeCluster(t, func(o *reconcile.Options) { o.InPlace, o.Rules.NotifyOnly = pods, true })
-		w.apply(objtest.ConfigMap("a", "k", "0"))
-		key := w.stray()
-		w.lead()
-		for i := range 3 {
-			w.apply(objtest.ConfigMap("a", "k", string(rune('1'+i))))
-			w.wake(key, observe.SourceChanged)
-			time.Sleep(time.Minute)
-		}
-		if got := w.done(); len(got) > 0 {
-			t.Errorf("writes: %q", got)
-		}
-	})
+	for name, notifyOnly := range map[string]bool{"where changes are rolled": false, "where they are only reported": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				pods := &sidecars{verdict: decide.Failed}
+				w := newFakeCluster(t, func(o *reconcile.Options) { o.InPlace, o.Rules.NotifyOnly = pods, notifyOnly })
+				w.apply(objtest.ConfigMap("a", "k", "0"))
+				key := w.stray()
+				w.lead()
+				for i := range 3 {
+					w.apply(objtest.ConfigMap("a", "k", string(rune('1'+i))))
+					w.wake(key, observe.SourceChanged)
+					time.Sleep(time.Minute)
+					w.wake(key, observe.WorkloadChanged) // as the reload task does when there is a verdict
+					time.Sleep(time.Minute)
+				}
+				if got := w.done(); len(got) > 0 {
+					t.Errorf("writes: %q", got)
+				}
+			})
+		})
+	}
 }
