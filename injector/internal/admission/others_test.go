@@ -307,6 +307,34 @@ func TestTheAnswerComesInTime(t *testing.T) {
 	}
 }
 
+// Whoever waits gets the error, the injector goes on, and the next one asks again.
+func TestAPanicWhileANamespaceIsRead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		isBroken := true
+		api := &slowAPI{takes: time.Second, answer: func(r *http.Request) any {
+			if isBroken {
+				panic("a fault")
+			}
+			return exists(r)
+		}}
+		namespaces := admission.NewNamespaces(api.client(t))
+		var all sync.WaitGroup
+		for range 3 {
+			all.Go(func() {
+				if _, err := namespaces.Defaults(t.Context(), "192.0.2.1", "shop"); err == nil || !strings.Contains(err.Error(), "a fault") {
+					t.Errorf("error %v", err)
+				}
+			})
+		}
+		all.Wait()
+		isBroken = false
+		if got, err := namespaces.Defaults(t.Context(), "192.0.2.1", "shop"); err != nil || got["inpod.dev/preset"] != "nginx" {
+			t.Errorf("the next one: %v, %v", got, err)
+		}
+	})
+}
+
 // Known ones are not read without a bound, either: what was read last has to do where too much is asked.
 func TestNamespacesAreNotReadWithoutABound(t *testing.T) {
 	t.Parallel()
