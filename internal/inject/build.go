@@ -97,7 +97,9 @@ func (p *plan) noToken(volume string) []corev1.VolumeMount {
 	if !slices.ContainsFunc(p.target.VolumeMounts, isToken) {
 		return nil
 	}
-	return []corev1.VolumeMount{{Name: volume, MountPath: tokenPath, SubPath: "no-token", ReadOnly: true}}
+	// What the application mounts inside needs a folder there, which the runtime cannot make in what is read-only.
+	isOuter := slices.ContainsFunc(p.mounts, func(m corev1.VolumeMount) bool { return isBelow(absolute(m.MountPath), tokenPath) })
+	return []corev1.VolumeMount{{Name: volume, MountPath: tokenPath, SubPath: "no-token", ReadOnly: !isOuter}}
 }
 
 // installerUser is that of the inpod image, but where the pod has one for all containers: it needs no privilege at all,

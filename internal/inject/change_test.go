@@ -228,7 +228,7 @@ func TestAPatchIsNotMuchLongerThanWhatIsAdded(t *testing.T) {
 		"references":                        {inEnvironment(slices.Repeat([]corev1.EnvVar{reference}, 1_000)...), inject.LongestPatch},
 		"mounts": {func(pod *corev1.Pod, o *inject.Options) {
 			inEnvironment()(pod, o)
-			for i := range 1_500 {
+			for i := range 500 {
 				pod.Spec.Containers[0].VolumeMounts = append(pod.Spec.Containers[0].VolumeMounts, corev1.VolumeMount{Name: "conf", MountPath: "/" + strconv.Itoa(i)})
 			}
 		}, inject.LongestPatch},

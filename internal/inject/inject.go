@@ -78,8 +78,10 @@ func Inject(pod *corev1.Pod, options Options) (Change, Report) {
 func steps() []func(*plan) *skip {
 	return []func(*plan) *skip{
 		notYetInjected,   // a second call changes nothing
+		fitsAnnotations,  // else it is refused whatever is done
 		asked,            // by the pod or its namespace, in a way that can be understood
 		onLinux,          // neither a mirror pod nor Windows
+		fewComparisons,   // of mounts, of the files of their volumes, and of what was named
 		pickTarget,       // the container that mounts something live, or what was named
 		pickWatched,      // what is live, and what was named
 		pickTrigger,      // signal, URL or command, and what that needs

@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/api/validation"
 
 	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/source"
@@ -221,6 +222,16 @@ func refusedBefore(cause string) *skip {
 func sidecarTooLarge(size int, container string) *skip {
 	return because(TooLarge, "the sidecar has %d bytes, most of them the environment and mounts of container %s for its programs, and at most %d are added; "+
 		"mount large values as files, or reload without a program: %[4]sreload-signal or %[4]sreload-url", size, container, maxAdded, annotation.Domain)
+}
+
+func annotationsTooLarge(size int) *skip {
+	return because(TooLarge, "the annotations of the pod have %d bytes, and the API server takes at most %d; move large values into a ConfigMap",
+		size, validation.TotalAnnotationSizeLimitB)
+}
+
+func tooManyMounts(mounts, containers int) *skip {
+	return because(TooLarge, "the pod has %d mounts in %d containers, and to compare them, the files that their volumes name, and the paths in annotations takes too long; "+
+		"mount fewer volumes, or name fewer files and paths", mounts, containers)
 }
 
 func podTooLarge(size int) *skip {

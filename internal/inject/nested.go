@@ -65,6 +65,10 @@ func isWritten(spec *corev1.PodSpec, volume string) bool {
 	return slices.ContainsFunc(spec.Containers, writes) || slices.ContainsFunc(spec.InitContainers, writes)
 }
 
+func hasVolume(spec *corev1.PodSpec, name string) bool {
+	return slices.ContainsFunc(spec.Volumes, func(v corev1.Volume) bool { return v.Name == name })
+}
+
 // checkFolders holds what hasFolders settles, for a container that is added to a pod.
 func checkFolders(pod *corev1.Pod, added *corev1.Container, volumes map[string]*corev1.Volume) error {
 	for i := range added.VolumeMounts {
@@ -76,7 +80,8 @@ func checkFolders(pod *corev1.Pod, added *corev1.Container, volumes map[string]*
 		if dir := absolute(added.WorkingDir); dir != at && isBelow(dir, at) {
 			isOuter = true
 		}
-		if isOuter && m.ReadOnly && !isFilled(volumes[m.Name]) && isWritten(&pod.Spec, m.Name) {
+		isNew := !hasVolume(&pod.Spec, m.Name) // so that nobody has made a folder in it
+		if isOuter && m.ReadOnly && !isFilled(volumes[m.Name]) && (isNew || isWritten(&pod.Spec, m.Name)) {
 			return fmt.Errorf("it would only read volume %s at %s, where nobody may have made the folders of what it mounts inside", m.Name, at)
 		}
 	}

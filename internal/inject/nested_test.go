@@ -67,3 +67,31 @@ func readingIt(pod *corev1.Pod, _ *inject.Options) {
 	}
 	pod.Spec.Containers[0].VolumeMounts = mounts
 }
+
+// The kubelet makes the folder in the volume of the token, and the sidecar has another volume there.
+func TestAMountInsideThePathOfTheToken(t *testing.T) {
+	t.Parallel()
+	inside := web(func(c *corev1.Container) {
+		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "conf", MountPath: "/var/run/secrets/kubernetes.io/serviceaccount/extra", ReadOnly: true})
+	})
+	for name, tc := range map[string]struct {
+		changes      []change
+		wantReadOnly bool
+	}{
+		"nothing inside":   {[]change{apiAccess()}, true},
+		"something inside": {[]change{apiAccess(), inside}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			change, report := inject.Inject(nginx(tc.changes...))
+			if report.Reason != inject.Injected {
+				t.Fatalf("%s: %s", report.Reason, report.Message)
+			}
+			sidecar := change.InitContainers[len(change.InitContainers)-1]
+			i := slices.IndexFunc(sidecar.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == "/var/run/secrets/kubernetes.io/serviceaccount" })
+			if i < 0 || sidecar.VolumeMounts[i].ReadOnly != tc.wantReadOnly {
+				t.Errorf("mounts %v", sidecar.VolumeMounts)
+			}
+		})
+	}
+}

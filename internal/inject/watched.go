@@ -96,27 +96,35 @@ func covers(paths []string, file string) bool {
 // the files of the pod itself that nobody has named.
 func (p *plan) watching() []string {
 	var all, ignored, bundles []string
+	size := 0
+	// A long mount path is in the flag of each file. What comes beyond the limit of checkSize is not made.
+	add := func(to *[]string, flag func() string) {
+		if size <= maxAdded {
+			*to = append(*to, flag())
+			size += len((*to)[len(*to)-1])
+		}
+	}
 	for _, w := range p.watched {
 		plain, odd := splitKeys(w.keys)
 		switch {
 		case len(w.keys) == 0:
-			all = append(all, "--watch="+w.at())
+			add(&all, func() string { return "--watch=" + w.at() })
 		case len(plain) > 0:
-			all = append(all, "--watch="+w.at()+":"+strings.Join(plain, ","))
+			add(&all, func() string { return "--watch=" + w.at() + ":" + strings.Join(plain, ",") })
 		}
 		for _, key := range odd {
-			all = append(all, "--watch="+path.Join(w.at(), key)+":")
+			add(&all, func() string { return "--watch=" + path.Join(w.at(), key) + ":" })
 		}
 		for _, file := range podFiles(p.volume(w.mount.Name)) {
 			counts := len(w.keys) == 0 || covers(w.keys, path.Clean(file.path))
 			if named := !file.barred && covers(w.asked, path.Clean(file.path)); counts && !named {
-				ignored = append(ignored, "--ignore="+path.Join(w.at(), file.path))
+				add(&ignored, func() string { return "--ignore=" + path.Join(w.at(), file.path) })
 			}
 		}
 		for _, file := range bundleFiles(p.volume(w.mount.Name)) {
 			// One with a path that cannot be a key is watched by itself, and not below a folder.
 			if _, isOdd := splitKeys([]string{file}); len(w.keys) == 0 || covers(w.keys, path.Clean(file)) && len(isOdd) == 0 {
-				bundles = append(bundles, "--trust-bundle="+path.Join(w.at(), file))
+				add(&bundles, func() string { return "--trust-bundle=" + path.Join(w.at(), file) })
 			}
 		}
 	}

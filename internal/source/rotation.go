@@ -59,6 +59,7 @@ func isRotated(s corev1.VolumeProjection) bool {
 // rotationsOf returns the rotations of one container, one for each kind in a mount that shows files of it.
 func rotationsOf(c *corev1.Container, volumes map[string]*corev1.Volume) []Rotation {
 	var rotations []Rotation
+	seen := map[Rotation]struct{}{}
 	for i := range c.VolumeMounts {
 		mount := &c.VolumeMounts[i]
 		volume, ok := volumes[mount.Name]
@@ -79,7 +80,8 @@ func rotationsOf(c *corev1.Container, volumes map[string]*corev1.Volume) []Rotat
 				r.Kind = TrustBundle
 				r.Ref, _ = bundleRef(s.ClusterTrustBundle)
 			}
-			if !slices.Contains(rotations, r) {
+			if _, isKnown := seen[r]; !isKnown {
+				seen[r] = struct{}{}
 				rotations = append(rotations, r)
 			}
 		}

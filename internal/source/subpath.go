@@ -7,6 +7,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
+// longestPath is how long a path can be, in bytes: PATH_MAX of Linux.
+const longestPath = 4096
+
 // mountSubPath returns the path of files inside the volume that a mount shows. exact
 // is false if it is known only inside a pod: a subPathExpr with a variable
 // whose value is not written in the template.
@@ -28,7 +31,8 @@ func mountSubPath(c *corev1.Container, mount *corev1.VolumeMount) (subPath strin
 
 // expand replaces $(NAME) from values; $$ stands for one dollar sign, as in
 // k8s.io/kubernetes/third_party/forked/golang/expansion. It reports false at
-// the first name without a value.
+// the first name without a value, and where the path is too long to exist: an expression that repeats a long value
+// would make one of gigabytes.
 func expand(text string, values map[string]string) (string, bool) {
 	var out strings.Builder
 	for {
@@ -49,7 +53,7 @@ func expand(text string, values map[string]string) (string, bool) {
 			continue
 		}
 		value, known := values[name]
-		if !known {
+		if !known || out.Len()+len(value) > longestPath {
 			return "", false
 		}
 		out.WriteString(value)

@@ -2,12 +2,13 @@ package source
 
 import (
 	"regexp"
+	"strings"
 	"testing"
 )
 
 func TestExpand(t *testing.T) {
 	t.Parallel()
-	values := map[string]string{"A": "x", "B": "y/z", "EMPTY": ""}
+	values := map[string]string{"A": "x", "B": "y/z", "EMPTY": "", "LONG": strings.Repeat("a", longestPath)}
 	for text, want := range map[string]string{
 		"":                  "",
 		"plain":             "plain",
@@ -24,6 +25,8 @@ func TestExpand(t *testing.T) {
 		"$()":               "?",
 		"$(UNKNOWN)":        "?",
 		"$(A)$(UNKNOWN)":    "?",
+		"$(LONG)":           values["LONG"],
+		"$(LONG)$(A)":       "?",
 		"$$(UNKNOWN)":       "$(UNKNOWN)",
 		"$( A)":             "?",
 		"(A)$(A)(A)":        "(A)x(A)",

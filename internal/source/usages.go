@@ -19,6 +19,55 @@ func ClassOf(volume *corev1.Volume) string {
 	return volume.CSI.VolumeAttributes["secretProviderClass"]
 }
 
+// MaxShown bounds [Shown] of what is followed: [Usages] makes about a kilobyte of each. Real templates have hundreds.
+const MaxShown = 20_000
+
+// Shown is how many sources and files the mounts of a pod template show, all together. A template has room for thousands of mounts
+// of a volume of thousands of sources.
+func Shown(spec *corev1.PodSpec) int {
+	ofVolume := make(map[string]int, len(spec.Volumes))
+	for i := range spec.Volumes {
+		volume := &spec.Volumes[i]
+		number := 1
+		switch {
+		case volume.ConfigMap != nil:
+			number += len(volume.ConfigMap.Items)
+		case volume.Secret != nil:
+			number += len(volume.Secret.Items)
+		case volume.Projected != nil:
+			for j := range volume.Projected.Sources {
+				number += 1 + itemsOf(&volume.Projected.Sources[j])
+			}
+		}
+		ofVolume[volume.Name] = number
+	}
+	shown := 0
+	for _, containers := range [][]corev1.Container{spec.Containers, spec.InitContainers} {
+		for i := range containers {
+			for _, mount := range containers[i].VolumeMounts {
+				shown += ofVolume[mount.Name]
+				if mount.SubPathExpr != "" { // which may name each variable
+					shown += len(containers[i].Env)
+				}
+			}
+		}
+	}
+	return shown
+}
+
+// itemsOf is how many files a source of a projected volume names.
+func itemsOf(s *corev1.VolumeProjection) int {
+	switch {
+	case s.ConfigMap != nil:
+		return len(s.ConfigMap.Items)
+	case s.Secret != nil:
+		return len(s.Secret.Items)
+	case s.DownwardAPI != nil:
+		return len(s.DownwardAPI.Items)
+	}
+	return 0
+}
+
 // Usages returns every usage of a source in a pod template, in the order of
 // the template: containers first, then init containers; mounts before
 // environment. Volumes that no container mounts are not used.
@@ -119,6 +168,10 @@ func (w walk) mount(c *corev1.Container, mount *corev1.VolumeMount, volume *core
 	parts, place, via := w.volumeParts(volume)
 	subPath, exact := mountSubPath(c, mount)
 	usages := make([]Usage, 0, len(parts))
+	below := place
+	if exact {
+		below = place.below(subPath)
+	}
 	for _, p := range parts {
 		u := w.usage(c, p.kind, p.name, via, itemKeys(p.items), p.optional)
 		u.Items = u.Keys
@@ -132,7 +185,7 @@ func (w walk) mount(c *corev1.Container, mount *corev1.VolumeMount, volume *core
 				if !used {
 					continue
 				}
-				u.Keys, u.Place = keys, u.Place.below(subPath)
+				u.Keys, u.Place = keys, below
 			}
 		}
 		usages = append(usages, u)

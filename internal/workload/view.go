@@ -96,8 +96,13 @@ func (k Kind) View(object metav1.Object, keep func(key string) bool) (View, erro
 
 // view reduces an object with a template that was read from it, and encoded.
 func (k Kind) view(object metav1.Object, template *corev1.PodTemplateSpec, encoded []byte, keep func(string) bool) View {
-	written := source.MomentOf(object)
+	written, fault := source.MomentOf(object), ""
+	if shown := source.Shown(&template.Spec); shown > source.MaxShown {
+		fault = fmt.Sprintf("the mounts in the pod template show %d sources and files together, and at most %d are followed", shown, source.MaxShown)
+		template = &corev1.PodTemplateSpec{ObjectMeta: template.ObjectMeta}
+	}
 	view := View{
+		Fault:               fault,
 		Key:                 k.KeyOf(object),
 		UID:                 object.GetUID(),
 		Version:             written.Version,

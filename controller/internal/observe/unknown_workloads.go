@@ -48,7 +48,10 @@ func (o *Observer) strayOf(pod *corev1.Pod) (workload.Key, *stray) {
 		if i := slices.IndexFunc(list, func(c corev1.Container) bool { return c.Name == SidecarName }); i >= 0 {
 			watched := list[i]
 			watched.Env, watched.EnvFrom = nil, nil
-			s.usages = source.Usages(pod.Namespace, &corev1.PodSpec{Volumes: pod.Spec.Volumes, Containers: []corev1.Container{watched}})
+			spec := &corev1.PodSpec{Volumes: pod.Spec.Volumes, Containers: []corev1.Container{watched}}
+			if source.Shown(spec) <= source.MaxShown { // whoever may write a pod decides
+				s.usages = source.Usages(pod.Namespace, spec)
+			}
 		}
 	}
 	return key, s

@@ -3,6 +3,7 @@ package admission
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,6 +18,9 @@ const (
 	timesDetails   = 50
 	// maxMessages bounds the messages that are distinguished. They are constants, and fewer.
 	maxMessages = 64
+	// longestText bounds each text of a line, in bytes: callers choose names, which may be as long as a review. The stack of a
+	// panic has a few thousand.
+	longestText = 8 << 10
 )
 
 // Limited returns a log that callers can fill only so far: each message has a limit of its own, so that nobody hides
@@ -70,11 +74,31 @@ func (h limitedHandler) Handle(ctx context.Context, record slog.Record) error {
 	if !ok {
 		return nil
 	}
+	record = short(record)
 	if leftOut > 0 {
-		record = record.Clone()
 		record.AddAttrs(slog.Int("leftOut", leftOut))
 	}
 	return h.Handler.Handle(ctx, record)
+}
+
+// short returns a copy of a record, without what of its texts is too long.
+func short(record slog.Record) slog.Record {
+	line := slog.NewRecord(record.Time, record.Level, record.Message, record.PC)
+	record.Attrs(func(attr slog.Attr) bool {
+		text := ""
+		switch value := attr.Value.Any().(type) {
+		case string:
+			text = value
+		case error:
+			text = value.Error()
+		}
+		if len(text) > longestText {
+			attr.Value = slog.StringValue(strings.ToValidUTF8(text[:longestText], "") + "…")
+		}
+		line.AddAttrs(attr)
+		return true
+	})
+	return line
 }
 
 // WithAttrs implements [slog.Handler].

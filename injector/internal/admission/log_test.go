@@ -12,7 +12,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
+	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"inpod.dev/inpod/injector/internal/admission"
@@ -63,6 +65,36 @@ func TestCallersCannotFillTheLog(t *testing.T) {
 					t.Errorf("%d lines say %q", got, tc.want)
 				}
 			})
+		})
+	}
+}
+
+// Callers choose names, which may be as long as a review.
+func TestCallersCannotWriteLongLines(t *testing.T) {
+	t.Parallel()
+	const long = 1 << 20
+	broken := func(*corev1.Pod, inject.Options) (inject.Change, inject.Report) {
+		return inject.Change{}, inject.Report{Reason: inject.InternalError, Message: strings.Repeat("m", long)}
+	}
+	for name, tc := range map[string]struct {
+		review *admissionv1.AdmissionReview
+		want   string
+	}{
+		"names of what is no concern": {request(asks, func(r *admissionv1.AdmissionRequest) {
+			r.Operation, r.Namespace, r.Name = admissionv1.Delete, strings.Repeat("é", long/2), strings.Repeat("n", long)
+		}), "admitting pod unchanged after error"},
+		"what breaks a rule, and its name": {
+			request(strings.Replace(asks, `"metadata": {`, `"metadata": {"name": "`+strings.Repeat("n", long)+`", `, 1)), "invalid injection",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWebhook()
+			w.Inject = broken
+			w.send(t, admission.PathPods, tc.review)
+			if got := w.log.String(); len(got) > 64<<10 || !strings.Contains(got, tc.want) || !utf8.ValidString(got) {
+				t.Errorf("%d bytes: %.300s", len(got), got)
+			}
 		})
 	}
 }

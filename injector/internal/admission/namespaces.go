@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -172,7 +173,7 @@ func (n *Namespaces) read(ctx context.Context, caller, name string, under *readi
 	ctx, cancel := context.WithTimeout(ctx, namespaceTimeout)
 	defer cancel()
 	at := time.Now()
-	namespace, err := n.client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+	namespace, err := n.get(ctx, name)
 	own, size := map[string]string{}, len(name)+perNamespace
 	if err == nil {
 		for key, value := range namespace.Annotations {
@@ -196,6 +197,17 @@ func (n *Namespaces) read(ctx context.Context, caller, name string, under *readi
 	under.err = err
 	delete(n.readings, name)
 	close(under.done)
+}
+
+// get reads a namespace. A panic becomes an error: no review is above this goroutine to recover it, and it would end the
+// injector.
+func (n *Namespaces) get(ctx context.Context, name string) (namespace *corev1.Namespace, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			namespace, err = nil, fmt.Errorf("a fault: %v", cause)
+		}
+	}()
+	return n.client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
 }
 
 // recall returns what was read last of a namespace, and the request about it that is under way, nil for none.

@@ -285,12 +285,15 @@ func TestOneRequestAtATimeForANamespace(t *testing.T) {
 // Whatever is waited for, the answer comes while the API server still waits for it.
 func TestTheAnswerComesInTime(t *testing.T) {
 	t.Parallel()
-	for timeout, want := range map[string]time.Duration{"5s": 4 * time.Second, "2s": 1600 * time.Millisecond, "": 4 * time.Second, "-1s": 4 * time.Second, "1h": 4 * time.Second} {
+	for timeout, want := range map[string]time.Duration{
+		"5s": 4 * time.Second, "2s": 1600 * time.Millisecond, "": 4 * time.Second, "-1s": 4 * time.Second, "1h": 4 * time.Second, "soon": 4 * time.Second,
+		"30s": 8 * time.Second, // the server writes no answer after ten
+	} {
 		t.Run("timeout "+timeout, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := newWebhook()
-				api := &slowAPI{takes: 8 * time.Second, answer: exists}
+				api := &slowAPI{takes: 9 * time.Second, answer: exists}
 				w.Defaults = admission.NewNamespaces(api.client(t)).Defaults
 				began := time.Now()
 				response := w.send(t, admission.PathPods+"?timeout="+timeout, request(asks, func(*admissionv1.AdmissionRequest) {}))
@@ -305,6 +308,34 @@ func TestTheAnswerComesInTime(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Whoever waits gets the error, the injector goes on, and the next one asks again.
+func TestAPanicWhileANamespaceIsRead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		isBroken := true
+		api := &slowAPI{takes: time.Second, answer: func(r *http.Request) any {
+			if isBroken {
+				panic("a fault")
+			}
+			return exists(r)
+		}}
+		namespaces := admission.NewNamespaces(api.client(t))
+		var all sync.WaitGroup
+		for range 3 {
+			all.Go(func() {
+				if _, err := namespaces.Defaults(t.Context(), "192.0.2.1", "shop"); err == nil || !strings.Contains(err.Error(), "a fault") {
+					t.Errorf("error %v", err)
+				}
+			})
+		}
+		all.Wait()
+		isBroken = false
+		if got, err := namespaces.Defaults(t.Context(), "192.0.2.1", "shop"); err != nil || got["inpod.dev/preset"] != "nginx" {
+			t.Errorf("the next one: %v, %v", got, err)
+		}
+	})
 }
 
 // Known ones are not read without a bound, either: what was read last has to do where too much is asked.

@@ -92,13 +92,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // timeFor returns how long the answer to a request may take. An API server says in the parameter "timeout" how long it
 // waits, its webhook's timeoutSeconds (staging/src/k8s.io/apiserver/pkg/admission/plugin/webhook/mutating/dispatcher.go in
-// Kubernetes). A fifth of that is for the way and the handshake.
+// Kubernetes). A fifth of that is for the way and the handshake. Nor does it take longer than the server writes answers.
 func timeFor(r *http.Request) time.Duration {
 	const usual, longest = 5 * time.Second, 30 * time.Second // what the chart sets, and the most that Kubernetes accepts
 	waits, err := time.ParseDuration(r.URL.Query().Get("timeout"))
 	if err != nil || waits <= 0 || waits > longest {
 		waits = usual
 	}
+	waits = min(waits, writeTimeout)
 	return waits - waits/5
 }
 
