@@ -65,13 +65,13 @@ help: ## list the targets (the default)
 	@printf '\nmake demo and make test are the two commands; CONTRIBUTING.md has the rest.\n'
 
 .PHONY: demo
-demo: $(cluster_steps) tool-helm ## edit a ConfigMap on a real cluster and watch nginx roll (KUBECONFIG=... for your own)
+demo: $(cluster_steps) tool-helm ## a walkthrough on a real cluster: rollouts, reloads in place, a rejected edit (KUBECONFIG=... for your own)
 	@$(e2e_env) go run -tags e2e ./e2e/demo
 
 ##@ Tests
 
 .PHONY: test
-test: host ## everything: lint, unit with the fuzz seeds, chart, e2e; all of them even when one fails
+test: host ## what CI runs: lint, unit with the fuzz seeds, chart, e2e; all of them even if one fails (SUITES="lint unit" for some)
 	@mkdir -p dist/test; rm -f dist/test/result; trap 'exit 130' INT; \
 	for suite in $(SUITES); do \
 	  printf '\n== %s\n' $$suite; start=$$SECONDS result=ok; \
@@ -102,13 +102,13 @@ test-e2e: $(cluster_steps) tool-helm tool-gotestsum ## tests on a real cluster (
 	  go test -json -vet=off -tags e2e -count=1 -timeout $(E2E_TIMEOUT) $(if $(RUN),-run '$(RUN)') ./e2e/...
 
 .PHONY: test-presets
-test-presets: host tool-gotestsum ## the sidecar's presets against real servers, several minutes (Debian, root; not part of test)
+test-presets: host tool-gotestsum ## the presets against real servers, several minutes (Debian, root; not part of test)
 	@e2e/presets/packages.sh
 	@$(call gotestsum,presets,testname) \
 	  go test -json -vet=off -tags presets -count=1 -parallel 6 -timeout 3h ./e2e/presets
 
 .PHONY: bench
-bench: build-host $(filter-out cluster-load images-host,$(cluster_steps)) tool-helm ## what the controller costs, as one table (ONLY=scenario,... for some)
+bench: build-host $(filter-out cluster-load images-host,$(cluster_steps)) tool-helm ## measure what the controller costs, as one table (ONLY=scenario,... for some)
 	@$(e2e_env) go run -tags e2e ./e2e/bench -controller bin/linux-$(HOST_ARCH)/controller $(if $(ONLY),-only $(ONLY))
 
 .PHONY: stress
@@ -162,7 +162,7 @@ generate: host tool-helm ## write everything generated: goldens, tables of docs,
 	@HELM="$(HELM)" tools/generate.sh
 
 .PHONY: verify
-verify: host tool-helm ## generated files are current, scripts pass shellcheck, no known vulnerability
+verify: host tool-helm ## check that generated files are current, scripts pass shellcheck, and the code reaches no known vulnerability
 	@tools/need.sh shellcheck shellcheck
 	@HELM="$(HELM)" tools/verify.sh
 
@@ -173,11 +173,11 @@ cluster-up: host ## start a real single-node Kubernetes here (builds it once, ab
 	@$(CLUSTER) up
 
 .PHONY: cluster-down
-cluster-down: host ## stop it and leave nothing behind
+cluster-down: host ## remove it, with all that it left on the machine
 	@$(CLUSTER) down
 
 .PHONY: cluster-status
-cluster-status: host ## say what of it runs
+cluster-status: host ## show which parts of it run
 	@$(CLUSTER) status
 
 .PHONY: cluster-shell

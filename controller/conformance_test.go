@@ -57,7 +57,8 @@ The last column names the tests that check it.
 		}
 		text.WriteString("| what | is | how | tests |\n|---|---|---|---|\n")
 		for _, r := range s.rows {
-			fmt.Fprintf(&text, "| %s | %s | %s | %s |\n", r.what, r.is, r.how, strings.Join(r.by, ", "))
+			cell := strings.NewReplacer("|", `\|`).Replace // in code too, Markdown ends a cell there
+			fmt.Fprintf(&text, "| %s | %s | %s | %s |\n", cell(r.what), r.is, cell(r.how), strings.Join(r.by, ", "))
 		}
 	}
 	return text.String()

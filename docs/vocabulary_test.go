@@ -28,7 +28,7 @@ type retired struct {
 	write string
 }
 
-// retiredWords is the list of the design, where "x (for y)" retires x in one meaning only.
+// retiredWords lists the retired words, where "x (for y)" retires x in one meaning only.
 func retiredWords() []retired {
 	return []retired{
 		{"picture", []string{"picture", "pictures"}, `pictur\w*`, "cache"},

@@ -55,7 +55,7 @@ func run(ctx context.Context, controller, only string) error {
 	}
 	printTable(os.Stdout, rows)
 	if failed {
-		return errors.New("a budget of design.md was not held; see the last column")
+		return errors.New("a budget was exceeded; see the last column")
 	}
 	return nil
 }

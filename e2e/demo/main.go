@@ -77,10 +77,10 @@ func run(ctx context.Context) error {
 	d := &demo{Cluster: cluster, revisions: map[string]int{}}
 	begun := time.Now()
 	d.heading("inpod: edit a ConfigMap, and the pods that use it follow")
-	d.say(`A ConfigMap is edited, and nothing happens: pods were started with the old content, and many of them
-		will never see the new one. inpod watches ConfigMaps, Secrets and what uses them, and makes running
-		workloads use the current content. This walkthrough shows it on a real cluster with real nginx. Lines
-		with a $ are what you would type to do the same; times count from the edit.`)
+	d.say(`After an edit of a ConfigMap, running pods keep the old content, many of them for as long as they run. inpod
+		watches ConfigMaps, Secrets and the workloads that use them, and makes running workloads use the current
+		content. This walkthrough shows that on a real cluster with real nginx. Lines that begin with $ are
+		commands that do the same; times count from the edit.`)
 	for i, chapter := range []struct {
 		title string
 		run   func(context.Context)
@@ -88,15 +88,15 @@ func run(ctx context.Context) error {
 		{"Install inpod", d.install},
 		{"nginx, with its configuration in a ConfigMap", d.startNginx},
 		{"Edit the ConfigMap, watch nginx roll", d.editNginx},
-		{"search and match: only what lets itself be found", d.searchAndMatch},
+		{"search and match: only sources that opt in", d.searchAndMatch},
 		{"A list of names, and two edits at once", d.namedList},
-		{"Edits that nobody needs", d.nothingToDo},
-		{"Another strategy, by an upgrade that rolls nothing", d.otherStrategy},
+		{"Edits that no pod uses", d.nothingToDo},
+		{"Another strategy: an upgrade that rolls nothing", d.otherStrategy},
 		{"The same edit, and no pod is replaced", d.reloadInPlace},
 		{"A broken edit", d.brokenEdit},
 		{"Both kinds of use in one workload", d.bothKinds},
 		{"Reloaded by HTTP: prometheus", d.reloadByURL},
-		{"Nothing but this", d.nothingElse},
+		{"Nothing else was rolled", d.nothingElse},
 	} {
 		title := fmt.Sprintf("%d. %s", i+1, chapter.title)
 		d.heading(title)
@@ -132,7 +132,7 @@ func (d *demo) summary(took time.Duration) error {
 	if onLocalCluster(d.Env) {
 		undo = "make cluster-shell opens a shell with kubectl set up for it, make cluster-down removes it."
 	}
-	d.say("The cluster and inpod keep running. inpod works in the namespace %s only, so try it there.\n%s\nThree things to do next:", namespace, undo)
+	d.say("The cluster and inpod keep running. inpod watches only the namespace %s.\n%s\nThree commands to try next:", namespace, undo)
 	d.command("kubectl -n %s get pods --watch", namespace)
 	d.command("kubectl -n %s edit configmap cm-live      # or cm-nginx", namespace)
 	d.command("kubectl -n %s events --for deployment/deploy-live", namespace)

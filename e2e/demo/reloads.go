@@ -24,10 +24,10 @@ const (
 
 // reloadInPlace edits what running nginx can see, and watches the same pods serve it.
 func (d *demo) reloadInPlace(ctx context.Context) {
-	d.say(`A volume that is mounted as a whole is another matter: Kubernetes refreshes it in the running pod, after a
-		minute or so, and nginx takes no notice until it gets a signal. deploy-live mounts /etc/nginx/conf.d that way, and
-		its pods ask for a sidecar: inpod.dev/inject: enabled, inpod.dev/preset: nginx. A client asks the service
-		over and over again.`)
+	d.say(`Kubernetes refreshes a volume that is mounted as a whole in the running pod, after about a minute. nginx does
+		not read it again until it gets a signal. deploy-live mounts /etc/nginx/conf.d that way, and its pods ask for
+		the sidecar: inpod.dev/inject: enabled, inpod.dev/preset: nginx. A client sends requests to the service all
+		the time.`)
 	d.apply(ctx, "live.yaml", "deploy-live")
 	d.haveSidecar(ctx, "deploy-live")
 	c := d.listen(ctx)
@@ -40,7 +40,7 @@ func (d *demo) reloadInPlace(ctx context.Context) {
 	d.ok("the same pods, the same UIDs, no restart; %d requests of the client, none failed", len(c.all()))
 	d.addRow(row{changed: "ConfigMap cm-live: v1.0 -> v2.0", did: "reloaded deploy-live in place, 3 pods", done: took})
 
-	d.say("The same edit again, where Kubernetes cannot refresh the file: deploy-nginx, with subPath. Its pods have to go.")
+	d.say("deploy-nginx gets the same edit. Kubernetes cannot refresh its file, which is mounted with subPath, so inpod replaces the pods.")
 	s := d.rollNginx(ctx, "# v3.0", "# v4.0")
 	d.ok("the same edit took %.1f s in place, and %.1f s where the pods had to be replaced", took.Seconds(), s.done.Seconds())
 }
@@ -76,8 +76,8 @@ func (d *demo) showIdentities(ctx context.Context) {
 
 // brokenEdit edits a configuration so that nginx does not accept it.
 func (d *demo) brokenEdit(ctx context.Context) {
-	d.say(`Somebody makes a mistake: "listen 80" becomes "listen eighty". A rollout would now start pods that cannot run.
-		A reload asks nginx, and nginx keeps what it has.`)
+	d.say(`The next edit is a mistake: "listen 80" becomes "listen eighty". A rollout would start pods that cannot run.
+		inpod asks nginx to reload instead; nginx rejects the content and keeps the old.`)
 	c := d.listen(ctx)
 	defer c.close()
 	s := d.reload(ctx, "deploy-live", reloadRejected, edit{"cm-live", "default.conf", "listen 80;", "listen eighty;"})
@@ -106,8 +106,8 @@ func (d *demo) says(s seen) {
 
 // bothKinds edits one ConfigMap twice: a key that can be reloaded, and one that cannot.
 func (d *demo) bothKinds(ctx context.Context) {
-	d.say(`deploy-both uses one ConfigMap in both ways: its key site.conf is mounted with the folder, its key GREETING is
-		a variable of the process, which nobody can change from outside. The key that is edited decides.`)
+	d.say(`deploy-both uses one ConfigMap in both ways: the key site.conf in a volume, and the key GREETING as a variable,
+		which cannot change in a running process. The key that is edited decides what inpod does.`)
 	d.apply(ctx, "both.yaml", "deploy-both")
 	d.haveSidecar(ctx, "deploy-both")
 	s := d.reload(ctx, "deploy-both", reloadedInPlace, edit{"cm-both", "site.conf", "# site 1", "# site 2"})
@@ -121,8 +121,8 @@ func (d *demo) bothKinds(ctx context.Context) {
 
 // reloadByURL edits the configuration of a prometheus, which reloads by HTTP.
 func (d *demo) reloadByURL(ctx context.Context) {
-	d.say(`nginx gets a signal. Others want a request: prometheus reloads on POST /-/reload and answers whether it
-		could. The preset knows; the pod only says inpod.dev/preset: prometheus.`)
+	d.say(`nginx reloads on a signal. prometheus reloads on POST /-/reload, and its answer says whether it has. The preset
+		knows that; the pod only needs inpod.dev/preset: prometheus.`)
 	d.apply(ctx, "prometheus.yaml", "deploy-prometheus")
 	d.haveSidecar(ctx, "deploy-prometheus")
 	s := d.reload(ctx, "deploy-prometheus", reloadedInPlace, edit{"cm-prometheus", "prometheus.yml", "edition: first", "edition: second"})

@@ -23,8 +23,8 @@ import (
 func (d *demo) install(ctx context.Context) {
 	d.alone(ctx)
 	d.cleanUp(ctx)
-	d.say(`inpod is a controller, which watches and decides, and an injector, for reloads in the pod. Helm installs
-		both, here with rights in the namespace %s; without the last setting they work in all namespaces.`, namespace)
+	d.say(`inpod is a controller, which watches and decides, and an injector, which adds the sidecar. Helm installs both,
+		here with rights in the namespace %s only; without the last setting they work in all namespaces.`, namespace)
 	d.applyFile(ctx, "namespace.yaml")
 	d.command("helm install %s charts/inpod --namespace %s --create-namespace \\", release().Name, release().Namespace)
 	d.print("      --set image.prefix=%s,image.tag=%s --set 'namespaces={%s}'", d.Env.ImagePrefix, d.Env.ImageTag, namespace)
@@ -63,7 +63,7 @@ func (d *demo) cleanUp(ctx context.Context) {
 	if _, err := d.Client.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{}); apierrors.IsNotFound(err) {
 		return
 	}
-	d.say("An earlier walkthrough has left its namespace; it is removed first.")
+	d.say("The namespace of an earlier walkthrough is still there, and is deleted first.")
 	d.command("kubectl delete namespace %s", namespace)
 	wait, cancel := patience.Context(ctx, startPatience)
 	defer cancel()
@@ -73,9 +73,9 @@ func (d *demo) cleanUp(ctx context.Context) {
 // startNginx runs nginx with a configuration from a ConfigMap.
 func (d *demo) startNginx(ctx context.Context) {
 	d.say(`ConfigMap cm-nginx holds an nginx.conf whose first line is a comment, "# v1.0". Deployment deploy-nginx runs
-		three nginx pods with that file mounted over /etc/nginx/nginx.conf. Such a mount of a single file (subPath) is
-		never refreshed by Kubernetes. The one line that is there for inpod is an annotation that Reloader's users
-		know, reloader.stakater.com/auto: "true".`)
+		three nginx pods with that file mounted over /etc/nginx/nginx.conf. Kubernetes never
+		refreshes such a mount of a single file (subPath). One line of the manifest is for inpod, an annotation that
+		Reloader's users know: reloader.stakater.com/auto: "true".`)
 	d.apply(ctx, "nginx.yaml", "deploy-nginx")
 	var names []string
 	for _, pod := range d.pods(ctx, "deploy-nginx") {
@@ -92,9 +92,8 @@ func (d *demo) firstLine(ctx context.Context, pods []string, want string) {
 
 // editNginx edits the ConfigMap and watches.
 func (d *demo) editNginx(ctx context.Context) {
-	d.say(`Without inpod the pods would keep v1.0 until somebody remembers to restart them. With inpod: 2 seconds after
-		the last edit (so that several edits become one rollout) it edits the pod template, once, and the Deployment
-		does what it always does then.`)
+	d.say(`Without inpod the pods would keep v1.0 until a user restarts them. inpod waits until 2 seconds after the last
+		edit, so that several edits become one rollout. Then it edits the pod template once, and the Deployment rolls.`)
 	d.hasVariable(d.rollNginx(ctx, "# v1.0", "# v2.0"), "STAKATER_CM_NGINX_CONFIGMAP")
 }
 
@@ -126,8 +125,8 @@ func (d *demo) hasVariable(s seen, name string) {
 
 // searchAndMatch rolls for a ConfigMap that carries the match annotation.
 func (d *demo) searchAndMatch(ctx context.Context) {
-	d.say(`deploy-search uses two ConfigMaps and carries reloader.stakater.com/search: "true". It is rolled for those of
-		its ConfigMaps that carry reloader.stakater.com/match: "true": cm-site does, cm-limits does not.`)
+	d.say(`deploy-search uses two ConfigMaps and carries reloader.stakater.com/search: "true". inpod rolls it for
+		those that carry reloader.stakater.com/match: "true": cm-site does, cm-limits does not.`)
 	d.apply(ctx, "search.yaml", "deploy-search")
 	s := d.roll(ctx, "deploy-search", edit{"cm-site", "site.conf", "# site 1", "# site 2"})
 	d.inEach(ctx, s.pods, "# site 2", "head", "-n", "1", "/etc/nginx/conf.d/default.conf")
@@ -136,9 +135,9 @@ func (d *demo) searchAndMatch(ctx context.Context) {
 
 // namedList rolls once for two ConfigMaps that a list names.
 func (d *demo) namedList(ctx context.Context) {
-	d.say(`deploy-named lists what it wants to be rolled for: configmap.reloader.stakater.com/reload: cm-banner,
-		cm-routes. It takes cm-banner into its environment, and does not even reference cm-routes. Both are edited,
-		one right after the other: that is one rollout, not two.`)
+	d.say(`deploy-named names the ConfigMaps that it follows: configmap.reloader.stakater.com/reload: cm-banner,cm-routes.
+		It uses cm-banner in its environment, and does not reference cm-routes at all. An edit of both, one right
+		after the other, is one rollout.`)
 	d.apply(ctx, "named.yaml", "deploy-named")
 	s := d.roll(ctx, "deploy-named", edit{"cm-banner", "BANNER", "banner 1", "banner 2"}, edit{"cm-routes", "routes", "routes 1", "routes 2"})
 	d.hasVariable(s, "STAKATER_CM_BANNER_CONFIGMAP")
@@ -149,23 +148,23 @@ func (d *demo) namedList(ctx context.Context) {
 
 // nothingToDo edits what no workload wants to know about.
 func (d *demo) nothingToDo(ctx context.Context) {
-	d.say(`cm-limits has no match annotation, so deploy-search does not want to be rolled for it. Of cm-nginx the pods
-		mount one key, nginx.conf, so its other key concerns nobody. Both are edited, and nothing should happen. So
-		that "nothing" is not "not yet", cm-banner is edited after them: once that has been acted on, so have they.`)
+	d.say(`cm-limits has no match annotation, so deploy-search does not follow it. The pods of deploy-nginx mount one key
+		of cm-nginx, nginx.conf, and no pod uses its other key. Edits of both must roll nothing. An edit of
+		cm-banner follows them: when inpod has rolled for that one, it has decided on the others too.`)
 	s := d.roll(ctx, "deploy-named",
 		edit{"cm-limits", "limits.conf", "# limits 1", "# limits 2"},
 		edit{"cm-nginx", "notes.txt", "before you change", "twice before you change"},
 		edit{"cm-banner", "BANNER", "banner 2", "banner 3"})
 	d.untouched(ctx, "deploy-search", "deploy-nginx")
 	d.addRow(row{changed: "ConfigMap cm-limits, without match", did: "nothing"})
-	d.addRow(row{changed: "key notes.txt of cm-nginx, which nobody uses", did: "nothing"})
+	d.addRow(row{changed: "key notes.txt of cm-nginx, which no pod uses", did: "nothing"})
 	d.rolled("ConfigMap cm-banner, named", s)
 }
 
 // otherStrategy upgrades inpod to the annotations strategy, which rolls nothing, and edits once more.
 func (d *demo) otherStrategy(ctx context.Context) {
-	d.say(`So far inpod has put a variable into the pod template. The other way is an annotation; it is a setting of the
-		controller. Upgrading inpod, or changing its settings, must not roll anything: what the pods use has not changed.`)
+	d.say(`So far inpod has written a variable into the pod template. A setting of the controller makes it write an
+		annotation instead. Upgrading inpod or changing its settings rolls nothing, because no content has changed.`)
 	d.command("helm upgrade %s charts/inpod --namespace %s --reuse-values \\", release().Name, release().Namespace)
 	d.print("      --set controller.config.reloadStrategy=annotations")
 	begun := time.Now()
@@ -173,7 +172,7 @@ func (d *demo) otherStrategy(ctx context.Context) {
 	took := time.Since(begun)
 	d.ok("the new controller is ready, %.1f s after the command", took.Seconds())
 	d.addRow(row{changed: "inpod upgraded, other strategy", did: "rolled nothing", done: took})
-	d.say("Now nginx.conf once more:")
+	d.say("nginx.conf is edited once more:")
 	s := d.rollNginx(ctx, "# v2.0", "# v3.0")
 	var from struct{ Type, Name, Namespace string } // in Reloader's format
 	text := s.template.Annotations[annotation.LastReloadedFrom]

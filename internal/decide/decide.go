@@ -142,12 +142,11 @@ type Action string
 
 // The actions.
 const (
-	None    Action = "None"    // nothing, or only the baseline is written
-	Reload  Action = "Reload"  // the sidecars make the applications reload
-	Rollout Action = "Rollout" // new pods replace the old ones
-	Resume  Action = "Resume"  // a Deployment that Reloader has paused goes on
-	// Recreate carries on where a Job is being made again.
-	Recreate Action = "Recreate"
+	None     Action = "None"     // nothing, or only the baseline is written
+	Reload   Action = "Reload"   // the sidecars make the applications reload
+	Rollout  Action = "Rollout"  // new pods replace the old ones
+	Resume   Action = "Resume"   // a Deployment that Reloader has paused goes on
+	Recreate Action = "Recreate" // the recreation of a Job continues
 )
 
 // Actions lists every action.
@@ -160,11 +159,11 @@ type Reason string
 const (
 	Deleting             Reason = "Deleting"             // the workload is being deleted
 	NoTemplate           Reason = "NoTemplate"           // its pod template cannot be used
-	RecreatingJob        Reason = "RecreatingJob"        // it keeps the place of a Job that is being made again
+	RecreatingJob        Reason = "RecreatingJob"        // it is the placeholder of a Job that inpod is recreating
+	Finished             Reason = "Finished"             // a Job has ended
+	OwnedJob             Reason = "OwnedJob"             // a Job that something else creates or runs
 	PausedByReloader     Reason = "PausedByReloader"     // Reloader has paused it and left
 	NotFollowed          Reason = "NotFollowed"          // it follows no source
-	Finished             Reason = "Finished"             // a Job has ended
-	OwnedJob             Reason = "OwnedJob"             // a Job that something else makes or runs
 	SourceMissing        Reason = "SourceMissing"        // a source or key that new pods need does not exist
 	BaselineCreated      Reason = "BaselineCreated"      // inpod sees it, or something that it uses, for the first time
 	Unchanged            Reason = "Unchanged"            // nothing that it uses has changed
