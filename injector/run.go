@@ -237,23 +237,23 @@ func (in *injector) certificate(ctx context.Context, connection *kube.Connection
 		return served, served.Check, nil
 	}
 	objects := certs.Objects{Namespace: c.Pod.Namespace, Secret: c.Certificates.Secret, Configuration: c.Webhook.Configuration}
-	follower := certs.NewWatcher(connection.Client, objects, in.log, in.registry)
+	watcher := certs.NewWatcher(connection.Client, objects, in.log, in.registry)
 	name := c.Webhook.Service + "." + c.Pod.Namespace
-	keeper := certs.NewRotator(connection.Client, follower, certs.Policy{
+	rotator := certs.NewRotator(connection.Client, watcher, certs.Policy{
 		Names:    []string{name + ".svc", name, c.Webhook.Service, name + ".svc.cluster.local"},
 		Lifetime: c.Certificates.Lifetime, Authority: c.Certificates.Authority, Settle: c.Certificates.Settle,
 	}, in.log, in.registry)
 	elector, err := leader.New(leader.Options{
 		Client: connection.Client.CoordinationV1(), Namespace: c.Pod.Namespace, Name: c.Election.LeaseName, Identity: c.Pod.Name,
 		LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
-		OnStart: keeper.Run, Log: in.log, Registerer: in.registry,
+		OnStart: rotator.Run, Log: in.log, Registerer: in.registry,
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	in.start(ctx, follower.Run)
+	in.start(ctx, watcher.Run)
 	in.start(ctx, func(ctx context.Context) error { elector.Run(ctx); return nil })
-	return follower.Served(), follower.Check, nil
+	return watcher.Served(), watcher.Check, nil
 }
 
 // readiness is the answer to /ready.

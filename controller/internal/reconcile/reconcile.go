@@ -5,8 +5,8 @@
 //	  ▲                                                            │
 //	  └──────────────── later: back-off, baseline ─────────────────┘
 //
-// Nothing is decided from an event: a key in the queue only means "look". An
-// error concerns one workload and is tried again for that workload alone.
+// No decision comes from an event: a key in the queue only asks for a reconciliation.
+// An error concerns one workload and is retried for that workload alone.
 package reconcile
 
 import (

@@ -46,7 +46,7 @@ type Tree struct {
 	// Files, Opaque, Large, Tokens, Outside and Missing are described at Volume.
 	Files, Opaque, Large, Tokens, Outside int
 	Missing                               []string
-	// Pseudo are the places that were passed over because Look.Pseudo said so.
+	// Pseudo are the places that were skipped because [Scan.Pseudo] reported them.
 	Pseudo []string
 	// Entries are the files that were scanned, by their slash-separated paths, and directories that may not be read.
 	Entries map[string]Entry
@@ -56,7 +56,7 @@ type Tree struct {
 	Known Known
 }
 
-// Scan says what to look at, and what is known already. The zero value looks at everything.
+// Scan holds what to scan and what is known already. The zero value scans everything.
 type Scan struct {
 	// Keys are slash-separated paths. With keys only these are scanned, without them the whole tree is.
 	Keys []string

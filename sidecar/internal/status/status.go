@@ -1,5 +1,5 @@
 // Package status shows what the sidecar does: metrics, health and a JSON page. It never shows content, nor a digest
-// from which content could be guessed; digests go to the controller alone, encrypted (see package confirm).
+// from which content could be guessed; digests go to the controller alone, encrypted (see package sidecarapi).
 package status
 
 import (
