@@ -29,7 +29,7 @@ type Job struct {
 }
 
 // Placeholder is what a suspended Job carries in the annotation [annotation.Placeholder] while it keeps the place of
-// another one that is deleted and made again: what that one has and a Job of another name can not have. The rest of its
+// another one that is deleted and recreated: what that one has and a Job of another name can not have. The rest of its
 // manifest is that of the placeholder itself.
 type Placeholder struct {
 	Name string    `json:"name"`
@@ -47,7 +47,7 @@ type Placeholder struct {
 	Finalizers      []string                `json:"finalizers,omitempty"`
 }
 
-// same compares what a decision depends on. What a Job stands in for does not change.
+// same compares what a decision depends on. The Job of a placeholder does not change.
 func (j *Job) same(other *Job) bool {
 	if j == nil || other == nil {
 		return j == other
@@ -94,7 +94,7 @@ func Finished(job *batchv1.Job) bool {
 	return false
 }
 
-// PlaceholderOf returns what a Job stands in for; nil for nothing.
+// PlaceholderOf returns what a placeholder records about its Job; nil if the Job is not a placeholder.
 func PlaceholderOf(job *batchv1.Job) (*Placeholder, error) {
 	text, ok := job.Annotations[annotation.Placeholder]
 	if !ok {
