@@ -167,7 +167,7 @@ func forever(ctx context.Context, c config.Config, log *slog.Logger, watcher *wa
 	if c.Listen != "" {
 		server := newServer(status.Source{
 			Agent: worker.Status, Mode: watcher.Mode, Errors: watcher.Errors, Version: version.Read().Version, Preset: c.Preset,
-			How: trigger.How(), Confirm: c.Confirm, Now: time.Now, Started: time.Now(),
+			How: trigger.How(), ControllerKey: c.ControllerKey, Now: time.Now, Started: time.Now(),
 		})
 		tasks.Go(func() { servePages(ctx, c.Listen, server, log) })
 	}

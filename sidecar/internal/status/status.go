@@ -22,8 +22,8 @@ type Source struct {
 	Version string
 	Preset  string
 	How     string
-	// Confirm is the controller's key, for which digests are encrypted; nil for none, and then nothing is confirmed.
-	Confirm *sidecarapi.Key
+	// ControllerKey is the public key of the controller, for which replies are encrypted. Without it every query is refused.
+	ControllerKey *sidecarapi.Key
 	// Now is the clock, Started when the sidecar started.
 	Now     func() time.Time
 	Started time.Time
@@ -48,7 +48,7 @@ func Handler(s Source) http.Handler {
 		encoder.SetIndent("", "  ")
 		_ = encoder.Encode(s.page())
 	})
-	mux.Handle("POST "+sidecarapi.Path, &confirmer{source: s})
+	mux.Handle("POST "+sidecarapi.Path, &queryHandler{source: s})
 	return mux
 }
 
