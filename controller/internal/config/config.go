@@ -191,7 +191,7 @@ type Election struct {
 	RetryPeriod   time.Duration // time between two attempts
 }
 
-// Log is the form of the log and its least level.
+// Log is the form of the log and the lowest level to log.
 type Log struct {
 	Format logging.Format
 	Level  slog.Level

@@ -114,7 +114,7 @@ type Election struct {
 	LeaseName string
 }
 
-// Log is the form of the log and its least level.
+// Log is the form of the log and the lowest level to log.
 type Log struct {
 	Format logging.Format
 	Level  slog.Level

@@ -76,7 +76,7 @@ func generalTable(c *Config) []settings.Setting {
 		s.Setting("digest-key-secret", settings.Text(&c.DigestKeySecret, "NAME"), "Secret in the namespace of inpod with the key of all digests"),
 		s.Setting("lease-name", settings.Text(&c.Election.LeaseName, "NAME"), "Lease in the namespace of inpod for leader election; the leader renews the certificate"),
 		s.Setting("log-format", format, "form of the log: text or json"),
-		s.Setting("log-level", settings.Level(&c.Log.Level), "least level of the log: "+strings.Join(logging.LevelNames(), ", ")),
+		s.Setting("log-level", settings.Level(&c.Log.Level), "lowest level to log: "+strings.Join(logging.LevelNames(), ", ")),
 		s.Setting("kubeconfig", settings.Text(&c.Kubernetes.Kubeconfig, "FILE"), "kubeconfig of the cluster; the default is KUBECONFIG, then ~/.kube/config, then the service account of the pod"),
 		s.Setting("kube-api-qps", settings.Decimal(&c.Kubernetes.QPS, "a number"), "requests per second to the API server; 0 leaves the limit to the server"),
 		s.Setting("kube-api-burst", settings.Integer(&c.Kubernetes.Burst, "a whole number"), "requests that may exceed --kube-api-qps for a moment; 0 means twice that"),
