@@ -146,7 +146,7 @@ const (
 	Reload  Action = "Reload"  // the sidecars make the applications reload
 	Rollout Action = "Rollout" // new pods replace the old ones
 	Resume  Action = "Resume"  // a Deployment that Reloader has paused goes on
-	// Recreate carries on where a Job is being made again.
+	// Recreate carries on where a Job is being recreated.
 	Recreate Action = "Recreate"
 )
 
@@ -160,7 +160,7 @@ type Reason string
 const (
 	Deleting             Reason = "Deleting"             // the workload is being deleted
 	NoTemplate           Reason = "NoTemplate"           // its pod template cannot be used
-	RecreatingJob        Reason = "RecreatingJob"        // it keeps the place of a Job that is being made again
+	RecreatingJob        Reason = "RecreatingJob"        // it keeps the place of a Job that is being recreated
 	PausedByReloader     Reason = "PausedByReloader"     // Reloader has paused it and left
 	NotFollowed          Reason = "NotFollowed"          // it follows no source
 	Finished             Reason = "Finished"             // a Job has ended

@@ -66,7 +66,7 @@ type Writer interface {
 	Record(ctx context.Context, view workload.View, baseline source.Baseline) (uint64, error)
 	RecordNotified(ctx context.Context, view workload.View, key, content string) (uint64, error)
 	Resume(ctx context.Context, view workload.View) (uint64, error)
-	// Recreate carries on with a Job that is made again, and reports whether nothing is left to do.
+	// Recreate carries on with a Job that is recreated, and reports whether nothing is left to do.
 	Recreate(ctx context.Context, view workload.View, decision decide.Decision) (done bool, err error)
 }
 
