@@ -186,7 +186,7 @@ func (in *injector) options(ctx context.Context, connection *kube.Connection) (i
 }
 
 // hasNative reports whether native sidecars are used. A server whose version is not known gets ordinary containers:
-// they work everywhere, while an older server would wait for a native one for ever.
+// they work everywhere, while an older server would wait for a native one permanently.
 func hasNative(server string, wish config.NativeSidecars) bool {
 	switch wish {
 	case config.NativeAlways:

@@ -107,7 +107,7 @@ func (p Policy) Asks() bool {
 // Searches reports whether the workload searches sources of a kind by their match annotation.
 func (p Policy) Searches(kind source.Kind) bool { return p.kinds[kind].search }
 
-// mostIdle is how many items of a list are found to match nothing; nobody reads more.
+// mostIdle is how many items of a list are reported to match nothing.
 const mostIdle = 100
 
 // Idle returns the items of the list of a kind that match none of these names, as the user wrote them, the first of them where there

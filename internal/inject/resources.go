@@ -11,7 +11,7 @@ const (
 	programMemory = "256Mi"
 	// guaranteedCPU is for a pod whose containers are all limited: with less the start alone would take seconds.
 	guaranteedCPU = "50m"
-	// usualCPU and programCPU are the limits where one is needed, and nobody says which.
+	// usualCPU and programCPU are the limits where one is needed and none is configured.
 	usualCPU   = "100m"
 	programCPU = "200m"
 	// usualRatio is how many times its request of processor time the sidecar may use at most, where it has a limit: a
@@ -45,7 +45,8 @@ type amounts map[corev1.ResourceName]*amount
 //	pod is Guaranteed:                  requests equal to limits, or it would lose its class and its exclusive processors
 //	else:                               requests, and a limit for memory
 //
-// What is known of LimitRanges and quotas of the namespace then changes what nobody asked for, so that the pod is accepted.
+// What is known of LimitRanges and quotas of the namespace then changes values that the user has not set, so that the
+// pod is accepted.
 func pickResources(p *plan) *skip {
 	limits := p.options.Limits
 	if limits == nil {
@@ -231,8 +232,8 @@ func (a amounts) level() {
 	}
 }
 
-// conform changes what nobody asked for so that a LimitRange accepts it. A pod's ratio holds where each of its containers
-// keeps it.
+// conform changes values that the user has not set so that a LimitRange accepts it. A pod's ratio holds where each of
+// its containers keeps it.
 func (a amounts) conform(item Range) {
 	for _, name := range resourceNames() {
 		one := a[name]
@@ -313,7 +314,8 @@ func (a *amount) keepRatio(ratio resource.Quantity) {
 
 func ceilDiv(a, b int64) int64 { return (a + b - 1) / b }
 
-// squeeze lowers what nobody asked for until the pod fits into what its quotas have left, or says why it cannot.
+// squeeze lowers values that the user has not set until the pod fits into what its quotas have left, or says why it
+// cannot.
 func (p *plan) squeeze(a amounts, limits *Limits) *skip {
 	for _, r := range p.rooms(limits) {
 		sidecar := a.requirements()

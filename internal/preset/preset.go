@@ -31,7 +31,7 @@ type Preset struct {
 	// MustValidate means that without one nothing is sent, because the server does not survive a bad file.
 	Validators   [][]string
 	MustValidate bool
-	// Grammar is how the server reads its arguments; nil where nobody has looked it up.
+	// Grammar is how the server reads its arguments; nil where that is not known.
 	Grammar *Grammar
 	// SameUser means that the validators, or the questions of the proof, only work for the user that the server runs as.
 	SameUser bool
@@ -53,7 +53,7 @@ type Preset struct {
 	Linger time.Duration
 	// BadFile is what the server does with a file that it does not understand.
 	BadFile BadFile
-	// Configuration is where its configuration begins; nil where nobody has looked it up.
+	// Configuration is where its configuration begins; nil where that is not known.
 	Configuration *Configuration
 	// Files are the kinds of files that the server takes, and what a reload does with each.
 	Files []FileRule

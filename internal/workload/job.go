@@ -34,7 +34,7 @@ type Job struct {
 type Placeholder struct {
 	Name string    `json:"name"`
 	UID  types.UID `json:"uid"` // of the Job that is deleted
-	// Token shows that inpod has written this, and nobody else who may make Jobs.
+	// Token proves that inpod has written this, and not another client that can create Jobs.
 	Token string `json:"token"`
 	// Generation is that of the Job when the placeholder was made: another one is an edit that the placeholder does not
 	// have.
@@ -75,7 +75,7 @@ func jobOf(object any) *Job {
 	job := &Job{
 		Finished: Finished(j), Suspended: j.Spec.Suspend != nil && *j.Spec.Suspend, Owned: metav1.GetControllerOfNoCopy(j) != nil || j.Spec.ManagedBy != nil && *j.Spec.ManagedBy != batchv1.JobControllerName,
 	}
-	// One that cannot be read is that of a suspended Job of somebody else.
+	// One that cannot be read is that of a suspended Job of another program.
 	if placeholder, err := PlaceholderOf(j); err == nil {
 		job.Placeholder = placeholder
 	}

@@ -23,13 +23,13 @@ const rereadAfter = time.Second
 // maxAuthority is the size up to which an authority's file is read, in bytes. A Secret has 1 MiB at most.
 const maxAuthority = 1 << 20
 
-// Clients says who may connect: those with a certificate of an authority, for the use of clients.
+// Clients decides who may connect: those with a certificate of an authority, for the use of clients.
 type Clients struct {
 	path    string
 	names   []string
 	log     *slog.Logger
 	refused prometheus.Counter
-	// complaints bound what is logged about those who are refused: anybody may connect.
+	// complaints bounds the log lines about refused clients: any client may connect.
 	complaints *rate.Limiter
 
 	mu     sync.Mutex

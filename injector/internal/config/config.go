@@ -34,8 +34,8 @@ type OnRefusal string
 
 // The values of OnRefusal.
 const (
-	WithoutSidecar OnRefusal = "without-sidecar" // they are made without it, which takes the right to look at their owners
-	Retry          OnRefusal = "retry"           // nothing: they are refused until somebody changes something
+	WithoutSidecar OnRefusal = "without-sidecar" // they are created without it, which needs permission to read their owners
+	Retry          OnRefusal = "retry"           // nothing: they are refused until the cause is removed
 )
 
 // Config is everything that can be set on the injector.
@@ -72,14 +72,14 @@ type Webhook struct {
 	ReadLimits       bool
 	LimitsNamespaces []string
 	OnRefusal        OnRefusal
-	Drain            time.Duration // how long it goes on after it was asked to stop, until nobody calls any more
+	Drain            time.Duration // how long it keeps answering after the signal to stop
 }
 
 // Certificates says who issues the certificate of the webhook.
 type Certificates struct {
 	// Secret holds authority and certificate, issued and renewed here, in the namespace of the pod.
 	Secret string
-	// Directory has tls.crt and tls.key from somebody else, such as cert-manager; "" for our own.
+	// Directory has tls.crt and tls.key from another issuer, such as cert-manager; "" for our own.
 	Directory string
 	Lifetime  time.Duration // of a certificate
 	Authority time.Duration // lifetime of the authority

@@ -61,7 +61,7 @@ type Change struct {
 	// Files are the absolute paths of the watched files that differ from what the application is known to have, as its
 	// container sees them, sorted, deleted ones included.
 	Files []string
-	// FilesUnknown says that nobody knows what the application has, so that any file may differ.
+	// FilesUnknown reports whether it is unknown what the application has, so that any file may differ.
 	FilesUnknown bool
 }
 

@@ -119,7 +119,7 @@ func (r *reader) read() {
 	r.watches()
 }
 
-// regular refuses files that are of another kind: a named pipe would be waited for, and is written by nobody.
+// regular refuses files that are not regular: reading a named pipe may never return.
 func (r *reader) regular() {
 	for key, path := range map[string]string{"state-file": r.StateFile, "reload-body-from": r.BodyFrom, "reload-ca-file": r.CAFile} {
 		if err := file.Check(path); err != nil {

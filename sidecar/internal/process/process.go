@@ -29,7 +29,7 @@ type Process struct {
 	UID  int
 	// Start is the time since boot at which the process began; with the PID it is an identity.
 	Start time.Duration
-	// Container is the Kubernetes name of the container, "" outside of one and where nobody asked.
+	// Container is the Kubernetes name of the container, "" outside of one, and where it was not requested.
 	Container string
 	state     byte
 	group     int

@@ -29,7 +29,7 @@ type Source struct {
 	Started time.Time
 }
 
-// Handler serves /metrics, /healthz and /status to anybody, and /query to the controller.
+// Handler serves /metrics, /healthz and /status to every client, and /query to the controller.
 func Handler(s Source) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
