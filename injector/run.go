@@ -146,7 +146,7 @@ func (in *injector) assemble(ctx context.Context, connection *kube.Connection) e
 		Metrics: admission.NewMetrics(in.registry), Log: in.log,
 	}
 	serving, checks := served.Config(), []telemetry.Check{certified}
-	if file := in.config.Clients.AuthorityFile; file != "" {
+	if file := in.config.Clients.CAFile; file != "" {
 		clients := certs.NewClients(file, in.config.Clients.Names, in.log, in.registry)
 		clients.Require(serving)
 		checks = append(checks, clients.Check)
@@ -241,7 +241,7 @@ func (in *injector) certificate(ctx context.Context, connection *kube.Connection
 	name := c.Webhook.Service + "." + c.Pod.Namespace
 	rotator := certs.NewRotator(connection.Client, watcher, certs.Policy{
 		Names:    []string{name + ".svc", name, c.Webhook.Service, name + ".svc.cluster.local"},
-		Lifetime: c.Certificates.Lifetime, Authority: c.Certificates.Authority, Settle: c.Certificates.Settle,
+		Lifetime: c.Certificates.Lifetime, CALifetime: c.Certificates.CALifetime, Settle: c.Certificates.Settle,
 	}, in.log, in.registry)
 	elector, err := leader.New(leader.Options{
 		Client: connection.Client.CoordinationV1(), Namespace: c.Pod.Namespace, Name: c.Election.LeaseName, Identity: c.Pod.Name,

@@ -24,7 +24,7 @@ import (
 const (
 	serverName = "inpod-injector.inpod.svc"
 	lifetime   = 24 * time.Hour
-	authority  = 9 * 24 * time.Hour
+	caLifetime = 9 * 24 * time.Hour
 	settle     = time.Minute
 )
 
@@ -70,7 +70,7 @@ func start(ctx context.Context, t *testing.T, client *fake.Clientset, leads bool
 	log := slog.New(slog.NewTextHandler(r.log, nil))
 	r.watcher = certs.NewWatcher(client, objects(), log, registry)
 	r.rotator = certs.NewRotator(client, r.watcher, certs.Policy{
-		Names: []string{serverName}, Lifetime: lifetime, Authority: authority, Settle: settle,
+		Names: []string{serverName}, Lifetime: lifetime, CALifetime: caLifetime, Settle: settle,
 	}, log, registry)
 	var tasks sync.WaitGroup
 	tasks.Go(func() {

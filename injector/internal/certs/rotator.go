@@ -28,7 +28,7 @@ const (
 	longestRetry = time.Minute
 )
 
-// Rotator is what the leader does: it keeps certificate, authority and caBundle good.
+// Rotator is what the leader does: it keeps certificate, CA and caBundle good.
 type Rotator struct {
 	client  kubernetes.Interface
 	objects Objects
@@ -41,7 +41,7 @@ type Rotator struct {
 
 	// last is what was in the Secret, so that deleting it loses nothing; nil after the start.
 	last *state
-	// published says since when the next authority is known to be in the caBundle.
+	// published says since when the next CA is known to be in the caBundle.
 	published time.Time
 }
 
@@ -51,7 +51,7 @@ func NewRotator(client kubernetes.Interface, watcher *Watcher, policy Policy, lo
 		client: client, objects: watcher.objects, policy: policy, wake: watcher.changed, log: log,
 		issued: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "inpod_webhook_certificates_issued_total",
-			Help: "Certificates issued by this replica, by kind: authority or certificate (of the webhook).",
+			Help: "Certificates issued by this replica, by kind: ca or certificate (of the webhook).",
 		}, []string{"kind"}),
 		writes: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "inpod_webhook_ca_bundle_writes_total",
@@ -172,8 +172,8 @@ func (r *Rotator) read(ctx context.Context, now time.Time) (*corev1.Secret, stat
 	case !apierrors.IsNotFound(err):
 		return nil, state{}, fmt.Errorf("read Secret %s: %w", r.secretName(), err)
 	case r.last != nil:
-		// Somebody deleted it, which is how one asks for a new authority. The replicas go on with what they have.
-		r.log.Info("Secret of the certificate deleted, replacing the authority", "secret", r.secretName())
+		// Somebody deleted it, which is how one asks for a new CA. The replicas go on with what they have.
+		r.log.Info("Secret of the certificate deleted, replacing the CA", "secret", r.secretName())
 		current := *r.last
 		if current.next == nil {
 			err = r.policy.addNext(&current, now)
@@ -291,8 +291,8 @@ func (r *Rotator) report(done []string) {
 	for _, did := range done {
 		switch {
 		case strings.HasSuffix(did, "signs"):
-		case strings.HasSuffix(did, "authority"):
-			r.issued.WithLabelValues("authority").Inc()
+		case strings.HasSuffix(did, "CA"):
+			r.issued.WithLabelValues("ca").Inc()
 		default:
 			r.issued.WithLabelValues("certificate").Inc()
 		}

@@ -58,7 +58,7 @@ func TestRenewalsAreNoticedByNobody(t *testing.T) {
 	in(t, func(ctx context.Context, t *testing.T) {
 		client := newClient(0, configuration())
 		leader, follower := start(ctx, t, client, true), start(ctx, t, client, false)
-		certificates, authorities := map[string]bool{}, map[string]bool{}
+		certificates, cas := map[string]bool{}, map[string]bool{}
 		for range 10 * 24 {
 			time.Sleep(time.Hour)
 			synctest.Wait()
@@ -68,10 +68,10 @@ func TestRenewalsAreNoticedByNobody(t *testing.T) {
 				}
 			}
 			leaf := follower.watcher.Served().Leaf()
-			certificates[leaf.SerialNumber.String()], authorities[string(leaf.AuthorityKeyId)] = true, true
+			certificates[leaf.SerialNumber.String()], cas[string(leaf.AuthorityKeyId)] = true, true
 		}
-		if len(certificates) < 14 || len(authorities) != 2 {
-			t.Errorf("%d certificates of %d authorities; want one every 16 hours, and 2", len(certificates), len(authorities))
+		if len(certificates) < 14 || len(cas) != 2 {
+			t.Errorf("%d certificates of %d CAs; want one every 16 hours, and 2", len(certificates), len(cas))
 		}
 	})
 }
@@ -111,8 +111,8 @@ func TestACaBundleThatWasOverwrittenIsWrittenAgain(t *testing.T) {
 	})
 }
 
-// Deleting the Secret is how one asks for a new authority. Nobody is left without trust meanwhile.
-func TestADeletedSecretReplacesTheAuthorityWithoutAGap(t *testing.T) {
+// Deleting the Secret is how one asks for a new CA. Nobody is left without trust meanwhile.
+func TestDeletedSecretReplacesTheCAWithoutAGap(t *testing.T) {
 	t.Parallel()
 	in(t, func(ctx context.Context, t *testing.T) {
 		client := newClient(0, configuration())
@@ -123,13 +123,13 @@ func TestADeletedSecretReplacesTheAuthorityWithoutAGap(t *testing.T) {
 		}
 		synctest.Wait()
 		if now := follower.watcher.Served().Leaf(); !now.Equal(old) {
-			t.Error("a certificate of the new authority is served before every API server can trust it")
+			t.Error("a certificate of the new CA is served before every API server can trust it")
 		}
 		time.Sleep(settle)
 		synctest.Wait()
 		now := follower.watcher.Served().Leaf()
 		if bytes.Equal(now.AuthorityKeyId, old.AuthorityKeyId) {
-			t.Error("the authority is still the old one")
+			t.Error("the CA is still the old one")
 		}
 		for _, bundle := range bundles(t, client) {
 			for name, leaf := range map[string]*x509.Certificate{"new": now, "old": old} {

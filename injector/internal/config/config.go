@@ -77,19 +77,19 @@ type Webhook struct {
 
 // Certificates says who issues the certificate of the webhook.
 type Certificates struct {
-	// Secret holds authority and certificate, issued and renewed here, in the namespace of the pod.
+	// Secret holds CA and certificate, issued and renewed here, in the namespace of the pod.
 	Secret string
 	// Directory has tls.crt and tls.key from another issuer, such as cert-manager; "" for our own.
-	Directory string
-	Lifetime  time.Duration // of a certificate
-	Authority time.Duration // lifetime of the authority
-	Settle    time.Duration // between a new authority in the webhook's caBundle and its first certificate
+	Directory  string
+	Lifetime   time.Duration // of a certificate
+	CALifetime time.Duration // lifetime of the CA
+	Settle     time.Duration // between a new CA in the webhook's caBundle and its first certificate
 }
 
 // Clients says who may call the webhook.
 type Clients struct {
-	// AuthorityFile has certificates of authorities in PEM. Who shows no certificate of them is refused; "" for anybody.
-	AuthorityFile string
+	// CAFile has certificates of CAs in PEM. A client without a certificate of one of them is refused; "" accepts every client.
+	CAFile string
 	// Names are those that may be in a client's certificate, as common name or DNS name; empty for any.
 	Names []string
 }
@@ -148,7 +148,7 @@ func Default() Config {
 			Drain: 5 * time.Second,
 		},
 		Certificates: Certificates{ //nolint:gosec // likewise
-			Secret: "inpod-injector-tls", Lifetime: 72 * time.Hour, Authority: 365 * 24 * time.Hour, Settle: time.Minute,
+			Secret: "inpod-injector-tls", Lifetime: 72 * time.Hour, CALifetime: 365 * 24 * time.Hour, Settle: time.Minute,
 		},
 		Sidecar: Sidecar{
 			PullPolicy: corev1.PullIfNotPresent, Native: NativeAuto,

@@ -57,14 +57,14 @@ func webhookTable(c *Config) []settings.Setting {
 		w.Setting("on-refusal", settings.OneOf(&c.Webhook.OnRefusal, "WHAT", nil, WithoutSidecar, Retry),
 			"what to do if the API server refuses pods with the sidecar: without-sidecar creates them without it; retry changes nothing"),
 		w.Setting("drain", settings.Duration(&c.Webhook.Drain), "how long the webhook keeps answering after the signal to stop"),
-		w.Setting("client-authority-file", settings.Text(&c.Clients.AuthorityFile, "FILE"), "refuse clients without a certificate of the CAs in this PEM file; the API server must be configured to present one"),
+		w.Setting("client-ca-file", settings.Text(&c.Clients.CAFile, "FILE"), "refuse clients without a certificate of the CAs in this PEM file; the API server must be configured to present one"),
 		w.Setting("client-names", settings.Names(&c.Clients.Names, "NAME,…"), "accept only client certificates with one of these names, as common name or DNS name"),
 
 		s.Setting("certificate-secret", settings.Text(&c.Certificates.Secret, "NAME"), "Secret in the namespace of the injector with the CA and the certificate, shared by all replicas"),
 		s.Setting("certificate-directory", settings.Text(&c.Certificates.Directory, "DIRECTORY"), "use tls.crt and tls.key in this directory, as cert-manager writes them, and issue nothing"),
 		s.Setting("certificate-lifetime", settings.Duration(&c.Certificates.Lifetime), "lifetime of a certificate; it is renewed after two thirds"),
-		s.Setting("authority-lifetime", settings.Duration(&c.Certificates.Authority), "lifetime of the CA; it is replaced after two thirds"),
-		s.Setting("authority-settle", settings.Duration(&c.Certificates.Settle), "time for every API server to load a new CA before it issues a certificate"),
+		s.Setting("ca-lifetime", settings.Duration(&c.Certificates.CALifetime), "lifetime of the CA; it is replaced after two thirds"),
+		s.Setting("ca-settle", settings.Duration(&c.Certificates.Settle), "time for every API server to load a new CA before it issues a certificate"),
 	}
 }
 
