@@ -37,8 +37,8 @@ type amount struct {
 type amounts map[corev1.ResourceName]*amount
 
 // pickResources asks for little, because a quota counts it, and for something, because a quota refuses a container that
-// asks for nothing. There is a limit on processors only where the application has one or the namespace wants one:
-// throttling makes alerts and no friends.
+// asks for nothing. There is a CPU limit only where the application has one or the namespace requires one, to
+// avoid throttling.
 //
 //	pod has its own requests or limits: none, or the containers' sum might exceed them, which the API server rejects
 //	pod is BestEffort, and quotas count such pods apart: none

@@ -53,8 +53,9 @@ type Snapshots interface {
 
 // Sources is what is known of objects that are no workloads: [observe.Observer].
 type Sources interface {
-	// Mistakes are those that have keys that do not count, and Dependents the workloads that use or name a source.
+	// Mistakes are the objects with keys that have no effect.
 	Mistakes() []observe.Mistake
+	// WorkloadsUsing are the workloads that use or name a source.
 	WorkloadsUsing(ref source.Ref) []workload.Key
 	// Carries reports whether something in a namespace has a key where it counts.
 	Carries(namespace, key string) bool
@@ -70,7 +71,7 @@ type Writer interface {
 	Recreate(ctx context.Context, view workload.View, decision decide.Decision) (done bool, err error)
 }
 
-// InPlace sees reloads in the pods through: [inplace.Reloader].
+// InPlace carries out reloads in the pods: [inplace.Reloader].
 type InPlace interface {
 	State(view workload.View, asked bool, target string) decide.InPlace
 	StartReload(key workload.Key, target string, uses []source.SourceState, causes []decide.Cause, since time.Time)
