@@ -6,7 +6,7 @@ import (
 	"inpod.dev/inpod/internal/source"
 )
 
-// Selection says whether a workload follows a source, and why or why not.
+// Selection is why a workload follows a source, or why it does not.
 type Selection string
 
 // The selections. The first three mean that the workload follows the source.

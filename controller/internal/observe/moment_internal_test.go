@@ -251,7 +251,7 @@ func TestAWorkloadIsReducedOnce(t *testing.T) {
 	}
 }
 
-func TestHistoryForgetsWhatIsGone(t *testing.T) {
+func TestLastSeenForgetsDeletedObjects(t *testing.T) {
 	t.Parallel()
 	item := func(uid types.UID) *sourceItem {
 		return &sourceItem{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "a", UID: uid}}

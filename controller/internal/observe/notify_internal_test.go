@@ -165,7 +165,7 @@ func TestAWorkloadThatStopsUsingASourceIsNotNotifiedAnyMore(t *testing.T) {
 }
 
 // Pods are nudged before anything settles, so that the nudge comes first.
-func TestHurryComesBeforeNotify(t *testing.T) {
+func TestNudgeComesBeforeEnqueue(t *testing.T) {
 	t.Parallel()
 	for _, pods := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {

@@ -19,7 +19,7 @@ import (
 	"inpod.dev/inpod/internal/sidecarapi"
 )
 
-// NativeSidecars says whether native sidecars are used.
+// NativeSidecars is when native sidecars are used.
 type NativeSidecars string
 
 // The values of NativeSidecars.

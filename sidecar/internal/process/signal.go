@@ -73,7 +73,7 @@ const (
 	UserAssurance
 )
 
-// Allowed says whether a signal may be sent to p, and if not, why.
+// Allowed reports whether a signal may be sent to p, and if not, why.
 //
 // The rule: unhandled and not blocked by any thread kills the process, ignored does nothing, and the Go, Java and .NET
 // runtimes show signals as handled that they do not handle. A signal that is blocked by a thread is taken with sigwait
@@ -209,5 +209,5 @@ func (t Table) Send(p Process, signal syscall.Signal) error {
 	return nil
 }
 
-// Gone says whether err means that the process ended.
+// Gone reports whether err means that the process ended.
 func Gone(err error) bool { return errors.Is(err, errGone) }

@@ -184,7 +184,7 @@ func (w *Watcher) tick(ctx context.Context, out chan digest.State) {
 	}
 }
 
-// pending says whether an event is waiting: then the timer was only faster than the event.
+// pending reports whether an event is waiting: then the timer was only faster than the event.
 func (w *Watcher) pending() bool {
 	grace := time.NewTimer(gather)
 	defer grace.Stop()
