@@ -11,7 +11,7 @@ func faultRows() section {
 		{"7. a change while it is down is lost", better, "the comparison with the recorded baseline finds it", []string{"TestOnlyChangesRollThroughInstallStopStartAndUpgrade", "TestWhatChangesWhileUninstalledIsAppliedAfterANewInstallWithTheSameKey"}},
 		{"8. ignoring one kind of source switches other options off", better, "these options are independent", []string{"TestKindsOfSourcesThatAreIgnored"}},
 		{"9. the first list of one namespace counts as new objects in another", better, "no decision depends on the type of an event", []string{"TestAKindThatIsServedIsCached", "TestRestartingWritesNothing"}},
-		{"10. a deletion that was missed matches every workload", better, "a missed deletion matches only the workloads of the deleted object", []string{"TestHistoryForgetsWhatIsGone", "TestRuleAppearedOrGone"}},
+		{"10. a deletion that was missed matches every workload", better, "a missed deletion matches only the workloads of the deleted object", []string{"TestLastSeenForgetsDeletedObjects", "TestRuleAppearedOrGone"}},
 		{"11. reload-on-delete has no effect unless there was a rollout before", better, "it always has an effect", []string{"TestSourcesThatAppearOrDisappearRollWhenAskedTo"}},
 		{"12. two contents with one hash, two names with one variable, plain SHA-1", better, "digests are framed and keyed; the config hash covers both", []string{"TestContentIsFramed", "TestConfigHashOfNamesThatCollide", "TestDigesterKeepsItsKey"}},
 		{"13. `a|b` is not one pattern, exclude lists take no patterns, a bad pattern ends the process", better, "`a|b` is one pattern, exclude lists take patterns, and a bad pattern is reported", []string{"TestReloaderCases", "TestABadValueConcernsItself"}},

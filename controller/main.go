@@ -1,6 +1,6 @@
 // Command controller makes running workloads use the current content of their ConfigMaps and Secrets.
 //
-// It wires the parts together and does nothing itself: settings (config), the cluster (access, leader), the cache of it
+// It wires the parts together and does nothing itself: settings (config), the cluster (kube, leader), the cache of it
 // (observe), the loop (reconcile) with the decision (decide) and the writes (act), and telemetry.
 package main
 

@@ -14,10 +14,10 @@ import (
 	"inpod.dev/inpod/internal/workload"
 )
 
-// rightsPoll is how often to ask whether there are rights in a namespace that is left out.
-const rightsPoll = 20 * time.Second
+// permissionPoll is the time between two checks of the permissions in a namespace that is skipped.
+const permissionPoll = 20 * time.Second
 
-// missingNamespace is a namespace that is to be watched, without the rights for it.
+// missingNamespace is a namespace that the settings name and in which permissions are missing.
 type missingNamespace struct {
 	name string
 	why  error
@@ -56,9 +56,9 @@ func (p *parts) isMissing(namespace string) bool {
 	return slices.ContainsFunc(p.missing, func(l missingNamespace) bool { return l.name == namespace })
 }
 
-// include follows a namespace that was left out, from the moment at which there are rights in it until ctx ends.
+// include waits for the permissions in a namespace that was skipped, then watches it until ctx ends.
 func (p *parts) include(ctx context.Context, namespace string, needed []kube.Requirement, log *slog.Logger) error {
-	err := wait.PollUntilContextCancel(ctx, rightsPoll, false, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextCancel(ctx, permissionPoll, false, func(ctx context.Context) (bool, error) {
 		missing, err := kube.Missing(ctx, p.connection.Client, needed)
 		return err == nil && len(missing) == 0, nil
 	})

@@ -50,7 +50,7 @@ func retiredWords() []retired {
 		{"maker, made", []string{"maker", "makers", "made"}, `makers?`, "owner, owned; created"},
 		{"seal (for digest)", []string{"seal", "seals", "sealed", "sealer", "sealing"}, `seal(?:s|ers?|ed|ing)?`, "keyed digest; encrypt"},
 		{"mark", []string{"mark", "marks", "marked", "marking"}, `mark(?:s|ed|ing)?`, "config hash; annotation of a source"},
-		{"stand-in", []string{"standin", "standins"}, `stand[s-]?-?ins?`, "placeholder"},
+		{"stand-in", []string{"standin", "standins"}, `stand[s-]?-?ins?|stand(?:s|ing)? in for`, "placeholder"},
 		{"adopt", []string{"adopt", "adopts", "adopted", "adopting", "adoption", "adoptions"}, `adopt\w*`, "baseline created, recorded"},
 		{"campaign", []string{"campaign", "campaigns"}, `campaigns?`, "reload task"},
 		{"muster", []string{"muster"}, `muster(?:s|ed|ing)?`, "refresh pods"},
@@ -239,6 +239,18 @@ func (v *vocabulary) inGo(file string, src []byte) []finding {
 	return append(found, v.inText(file, src, visible, "text")...)
 }
 
+// inFileName finds retired words in the name of a file.
+func (v *vocabulary) inFileName(file string) []finding {
+	var found []finding
+	base := filepath.Base(file)
+	for _, word := range wordsOf(strings.NewReplacer(".", "_", "-", "_").Replace(base)) {
+		if w, is := v.names[word]; is && !v.isAllowed(file, []byte(base), 0, len(base)) {
+			found = append(found, finding{file, 1, base, w, "file name"})
+		}
+	}
+	return found
+}
+
 // wordsOf are the words of a name, in lower case, and pairs of them that make a retired word.
 func wordsOf(name string) []string {
 	var words []string
@@ -279,6 +291,9 @@ func TestVocabulary(t *testing.T) {
 		case !entry.Type().IsRegular():
 			return nil
 		}
+		for _, f := range v.inFileName(file) {
+			t.Error(f)
+		}
 		src, err := os.ReadFile(path)
 		if err != nil || bytes.IndexByte(src, 0) >= 0 {
 			return err
@@ -297,6 +312,16 @@ func TestVocabulary(t *testing.T) {
 	}
 }
 
+// The name of a file is a name like those in it.
+func TestVocabularyFindsFileNames(t *testing.T) {
+	t.Parallel()
+	for file, want := range map[string]int{"a/world_internal_test.go": 1, "a/0011-turns.md": 1, "a/stand-in.yaml": 1, "a/cache_test.go": 0} {
+		if found := newVocabulary().inFileName(file); len(found) != want {
+			t.Errorf("%s: %v, want %d", file, found, want)
+		}
+	}
+}
+
 // The test itself finds each kind of word in each kind of place.
 func TestVocabularyFindsRetiredWords(t *testing.T) {
 	t.Parallel()
@@ -310,6 +335,7 @@ func TestVocabularyFindsRetiredWords(t *testing.T) {
 		"an event":                      {"a.go", "package a\n\nconst message = \"Rollout put off until %s\"\n", []string{"a.go:3 put off"}},
 		"a comment of the chart":        {"values.yaml", "a: 1\n# Heed these namespaces.\nb: 2\n", []string{"values.yaml:2 Heed"}},
 		"a page":                        {"a.md", "A workload is adopted when it is seen.\n", []string{"a.md:1 adopted"}},
+		"a word that is two":            {"a.go", "package a\n\n// a stands in for b.\nvar a int\n", []string{"a.go:3 stands in for"}},
 		"two words at the end of lines": {"a.go", "package a\n\n// It is one of\n// which nothing is known.\nvar a int\n", []string{"a.go:3 of\n// which"}},
 		"a word in one meaning only":    {"a.md", "Turn it off and look into the log. It waits for its turn.\n", []string{"a.md:1 its turn"}},
 		"nothing":                       {"a.go", "package a\n\n// a is a benchmark of Markdown.\nvar a = exec.LookPath\n", nil},

@@ -22,7 +22,7 @@ import (
 	"inpod.dev/inpod/internal/patience"
 )
 
-// Certificates that last for half a minute and authorities that last for one and a half: all of them are replaced while
+// Certificates that last for half a minute and CAs that last for one and a half: all of them are replaced while
 // pods are created all the time, the Secret is deleted, and a replica is. No pod goes without its sidecar.
 //
 // On a machine that is slower by more than longest they last no longer than that: a third of each is left when it is
@@ -32,20 +32,20 @@ func TestCertificatesAreRenewedUnderLoad(t *testing.T) {
 	const longest = 4
 	stretched := func(lifetime time.Duration) string { return min(patience.Stretch(lifetime), longest*lifetime).String() }
 	release, _ := installInjector(t, framework.Values{
-		"certificateLifetime": stretched(30 * time.Second), "authoritySettle": stretched(5 * time.Second),
-		"authorityLifetime": stretched(90 * time.Second), "drain": stretched(5 * time.Second),
+		"certificateLifetime": stretched(30 * time.Second), "caSettle": stretched(5 * time.Second),
+		"caLifetime": stretched(90 * time.Second), "drain": stretched(5 * time.Second),
 	})
 	s := openInjected(t, release, restricted, nil)
 	load := s.startLoad()
 
-	authorities, certificates := map[string]bool{}, map[string]bool{}
-	seen := func(wantAuthorities, wantCertificates int) {
+	cas, certificates := map[string]bool{}, map[string]bool{}
+	seen := func(wantCAs, wantCertificates int) {
 		t.Helper()
-		s.eventually(fmt.Sprintf("%d authorities and %d certificates", wantAuthorities, wantCertificates), func() (string, bool) {
+		s.eventually(fmt.Sprintf("%d CAs and %d certificates", wantCAs, wantCertificates), func() (string, bool) {
 			if leaf := s.certificate(release); leaf != nil {
-				certificates[leaf.SerialNumber.String()], authorities[string(leaf.AuthorityKeyId)] = true, true
+				certificates[leaf.SerialNumber.String()], cas[string(leaf.AuthorityKeyId)] = true, true
 			}
-			return fmt.Sprint(len(authorities), len(certificates)), len(authorities) >= wantAuthorities && len(certificates) >= wantCertificates
+			return fmt.Sprint(len(cas), len(certificates)), len(cas) >= wantCAs && len(certificates) >= wantCertificates
 		})
 	}
 	seen(1, 2)
@@ -61,7 +61,7 @@ func TestCertificatesAreRenewedUnderLoad(t *testing.T) {
 	if missed > 0 || created == 0 {
 		t.Errorf("of %d pods %d got no sidecar", created, missed)
 	}
-	t.Logf("%d pods, %d authorities, %d certificates, %s", created, len(authorities), len(certificates), s.answers(release))
+	t.Logf("%d pods, %d CAs, %d certificates, %s", created, len(cas), len(certificates), s.answers(release))
 }
 
 // answers says how long the injector took to answer, as far as the replicas that are there remember.

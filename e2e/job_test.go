@@ -53,7 +53,7 @@ func (s *space) recordedJob(name string) *batchv1.Job {
 func (s *space) recreated(before *batchv1.Job) *batchv1.Job {
 	s.t.Helper()
 	var job *batchv1.Job
-	s.eventually("Job "+before.Name+" to be made again", func() (string, bool) {
+	s.eventually("Job "+before.Name+" to be recreated", func() (string, bool) {
 		job = s.getJob(before.Name)
 		return fmt.Sprintf("there: %t, placeholders: %d", job != nil, len(s.placeholders())), job != nil && job.UID != before.UID && len(s.placeholders()) == 0
 	})
@@ -93,7 +93,7 @@ func (s *space) hasContent(job *batchv1.Job, want string) {
 	}
 }
 
-// A Job that runs is made again under its name, once for a change. One that has ended is not run again, and those of a
+// A Job that runs is recreated under its name, once for a change. One that has ended is not run again, and those of a
 // CronJob are left alone.
 func TestAChangeRecreatesAJob(t *testing.T) {
 	t.Parallel()
@@ -135,7 +135,7 @@ func TestAChangeRecreatesAJob(t *testing.T) {
 		t.Error("a Job that had ended was run again")
 	}
 	if job := s.getJob("report-1"); job == nil || job.UID != left.UID || job.DeletionTimestamp != nil {
-		t.Error("the Job of a CronJob was made again")
+		t.Error("the Job of a CronJob was recreated")
 	}
 }
 
@@ -239,6 +239,6 @@ func TestAJobIsNotLostWhenTheControllerStopsHalfway(t *testing.T) {
 	s.hasContent(second, "3")
 	s.marker()
 	if job := s.getJob("migrate"); job.UID != second.UID {
-		t.Error("it was made again once more, for content that it had")
+		t.Error("it was recreated once more, for content that it had")
 	}
 }

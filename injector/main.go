@@ -1,6 +1,6 @@
 // Command injector adds the inpod sidecar to pods that ask for it.
 //
-// It wires the parts together and does nothing itself: settings (config), the cluster (access, leader), the decision
+// It wires the parts together and does nothing itself: settings (config), the cluster (kube, leader), the decision
 // (inject), the webhook (admission), its certificate (certs), and telemetry.
 package main
 

@@ -146,7 +146,7 @@ func (in *injector) assemble(ctx context.Context, connection *kube.Connection) e
 		Metrics: admission.NewMetrics(in.registry), Log: in.log,
 	}
 	serving, checks := served.Config(), []telemetry.Check{certified}
-	if file := in.config.Clients.AuthorityFile; file != "" {
+	if file := in.config.Clients.CAFile; file != "" {
 		clients := certs.NewClients(file, in.config.Clients.Names, in.log, in.registry)
 		clients.Require(serving)
 		checks = append(checks, clients.Check)
@@ -186,7 +186,7 @@ func (in *injector) options(ctx context.Context, connection *kube.Connection) (i
 }
 
 // hasNative reports whether native sidecars are used. A server whose version is not known gets ordinary containers:
-// they work everywhere, while an older server would wait for a native one for ever.
+// they work everywhere, while an older server would wait for a native one permanently.
 func hasNative(server string, wish config.NativeSidecars) bool {
 	switch wish {
 	case config.NativeAlways:
@@ -237,23 +237,23 @@ func (in *injector) certificate(ctx context.Context, connection *kube.Connection
 		return served, served.Check, nil
 	}
 	objects := certs.Objects{Namespace: c.Pod.Namespace, Secret: c.Certificates.Secret, Configuration: c.Webhook.Configuration}
-	follower := certs.NewWatcher(connection.Client, objects, in.log, in.registry)
+	watcher := certs.NewWatcher(connection.Client, objects, in.log, in.registry)
 	name := c.Webhook.Service + "." + c.Pod.Namespace
-	keeper := certs.NewRotator(connection.Client, follower, certs.Policy{
+	rotator := certs.NewRotator(connection.Client, watcher, certs.Policy{
 		Names:    []string{name + ".svc", name, c.Webhook.Service, name + ".svc.cluster.local"},
-		Lifetime: c.Certificates.Lifetime, Authority: c.Certificates.Authority, Settle: c.Certificates.Settle,
+		Lifetime: c.Certificates.Lifetime, CALifetime: c.Certificates.CALifetime, Settle: c.Certificates.Settle,
 	}, in.log, in.registry)
 	elector, err := leader.New(leader.Options{
 		Client: connection.Client.CoordinationV1(), Namespace: c.Pod.Namespace, Name: c.Election.LeaseName, Identity: c.Pod.Name,
 		LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
-		OnStart: keeper.Run, Log: in.log, Registerer: in.registry,
+		OnStart: rotator.Run, Log: in.log, Registerer: in.registry,
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	in.start(ctx, follower.Run)
+	in.start(ctx, watcher.Run)
 	in.start(ctx, func(ctx context.Context) error { elector.Run(ctx); return nil })
-	return follower.Served(), follower.Check, nil
+	return watcher.Served(), watcher.Check, nil
 }
 
 // readiness is the answer to /ready.

@@ -167,7 +167,7 @@ func forever(ctx context.Context, c config.Config, log *slog.Logger, watcher *wa
 	if c.Listen != "" {
 		server := newServer(status.Source{
 			Agent: worker.Status, Mode: watcher.Mode, Errors: watcher.Errors, Version: version.Read().Version, Preset: c.Preset,
-			How: trigger.How(), Confirm: c.Confirm, Now: time.Now, Started: time.Now(),
+			How: trigger.How(), ControllerKey: c.ControllerKey, Now: time.Now, Started: time.Now(),
 		})
 		tasks.Go(func() { servePages(ctx, c.Listen, server, log) })
 	}
@@ -194,7 +194,7 @@ func forever(ctx context.Context, c config.Config, log *slog.Logger, watcher *wa
 }
 
 // finish waits until all is ended in good order, a command among it, but no longer: what hangs in a file system that does
-// not answer would hang for ever.
+// not answer would hang permanently.
 func finish(ctx context.Context, tasks *sync.WaitGroup, log *slog.Logger) {
 	const patience = 5 * time.Second
 	done := make(chan struct{})
@@ -211,8 +211,8 @@ func finish(ctx context.Context, tasks *sync.WaitGroup, log *slog.Logger) {
 	}
 }
 
-// servePages serves until the context ends. An address that cannot be had (the application may have it) is tried again
-// and again: reloads do not depend on it, and a sidecar that ends makes its pod unready.
+// servePages serves until the context ends. An address that is already in use, perhaps by the application, is tried
+// again and again: reloads do not depend on it, and a sidecar that ends makes its pod unready.
 func servePages(ctx context.Context, address string, server *http.Server, log *slog.Logger) {
 	const most = time.Minute
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })

@@ -7,9 +7,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// foreign are the kinds that the chart can render and client-go does not know, by apiVersion and kind. Their types
+// crdTypes are the kinds that the chart can render and client-go does not know, by apiVersion and kind. Their types
 // have the fields that the chart uses and no others: what is not here is an unknown field, and thus an error.
-func foreign() map[string]Object {
+func crdTypes() map[string]Object {
 	const (
 		prometheus  = "monitoring.coreos.com/v1 "
 		certManager = "cert-manager.io/v1 "

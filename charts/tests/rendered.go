@@ -1,5 +1,5 @@
 // Package tests holds the chart to what users and the programs rely on. Its tests need helm (make test-chart); they
-// render the chart and look at objects, never at text:
+// render the chart and check objects, never text:
 //
 //	testdata/values/SET.yaml ──helm template──► text ──Parse──► Rendered ──► every test
 //	                                             └── equal to ──► testdata/golden/SET.yaml (make generate)
@@ -38,7 +38,7 @@ var golden embed.FS
 // Rendered is what the chart renders for one set of values.
 type Rendered []Object
 
-// Object is one rendered object: a type of client-go, or one of those in foreign.go.
+// Object is one rendered object: a type of client-go, or one of those in crd_types.go.
 type Object interface {
 	runtime.Object
 	GetName() string
@@ -107,7 +107,7 @@ func decode(document []byte) (Object, error) {
 	if err := yaml.Unmarshal(document, &header); err != nil {
 		return nil, err
 	}
-	if known, ok := foreign()[header.APIVersion+" "+header.Kind]; ok {
+	if known, ok := crdTypes()[header.APIVersion+" "+header.Kind]; ok {
 		return known, yaml.UnmarshalStrict(document, known)
 	}
 	codecs := serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict)

@@ -180,7 +180,7 @@ func TestRefused(t *testing.T) {
 		"an injector that blocks pods too long":  {"injector.webhook.timeoutSeconds=60", "injector.webhook.timeoutSeconds"},
 		"a failure policy that does not exist":   {"injector.webhook.failurePolicy=ignore", "injector.webhook.failurePolicy"},
 		"two certificates":                       {"injector.certManager.enabled=true,injector.existingCertificate.secretName=x", "injector.existingCertificate.secretName"},
-		"an authority that is not in base64":     {"injector.existingCertificate.caBundle=-----BEGIN", "injector.existingCertificate.caBundle"},
+		"a CA that is not in base64":             {"injector.existingCertificate.caBundle=-----BEGIN", "injector.existingCertificate.caBundle"},
 		"a sidecar below the ports of everybody": {"injector.config.sidecarStatusPort=80", "injector.config.sidecarStatusPort"},
 	} {
 		t.Run(name, func(t *testing.T) {

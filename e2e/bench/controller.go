@@ -34,7 +34,7 @@ type process struct {
 	exited  chan struct{}
 }
 
-// start runs the controller and waits until its caches hold the cluster.
+// start runs the controller and waits until its informer caches have synced.
 func (b *bench) start(ctx context.Context, flags ...string) (*process, error) {
 	address, err := freeAddress(ctx)
 	if err != nil {

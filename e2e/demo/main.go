@@ -88,7 +88,7 @@ func run(ctx context.Context) error {
 		{"Install inpod", d.install},
 		{"nginx, with its configuration in a ConfigMap", d.startNginx},
 		{"Edit the ConfigMap, watch nginx roll", d.editNginx},
-		{"search and match: only sources that opt in", d.searchAndMatch},
+		{"search and match: only sources with the match annotation", d.searchAndMatch},
 		{"A list of names, and two edits at once", d.namedList},
 		{"Edits that no pod uses", d.nothingToDo},
 		{"Another strategy: an upgrade that rolls nothing", d.otherStrategy},

@@ -33,7 +33,7 @@ func policyFile(name, answers string) func(env, string) map[string]string {
 	}
 }
 
-// controlKey is the key of a version with which named lets itself be controlled.
+// controlKey is the key of a version that controls named.
 func controlKey(_ env, v string) map[string]string {
 	secret := base64.StdEncoding.EncodeToString([]byte("inpod-" + v + "-0123456789abcdef"))
 	return map[string]string{"keys/deep/control.key": fmt.Sprintf("key control { algorithm hmac-sha256; secret %q; };\n", secret)}

@@ -112,7 +112,7 @@ func (s *stage) states(ctx context.Context) (map[string]state, error) {
 		}
 	}
 	for _, w := range s.plan.Workloads {
-		if _, has := states[w.Name]; !has { // as a Job is for a while that is made again
+		if _, has := states[w.Name]; !has { // as a Job is for a while that is recreated
 			states[w.Name] = state{behind: []string{"it is gone"}}
 		}
 	}
@@ -151,7 +151,7 @@ func (s *stage) awaitAll(ctx context.Context) (map[string]state, error) {
 		var behind []string
 		for name, state := range states {
 			if !s.has(name) {
-				continue // the Jobs of CronJobs, and what stands in for a Job that is made again
+				continue // the Jobs of CronJobs, and placeholders of Jobs that are recreated
 			}
 			if len(state.behind) > 0 {
 				behind = append(behind, fmt.Sprintf("%s (%s)", name, strings.Join(state.behind, ", ")))

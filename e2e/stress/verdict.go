@@ -72,7 +72,7 @@ func (s *stage) rows(ctx context.Context) []error {
 			r.rollouts = s.rolled[w.Name] - s.edited[w.Name]
 		case plan.CronJob: // a Job is started
 			r.rollouts = started[w.Name]
-		case plan.Job: // it is made again
+		case plan.Job: // it is recreated
 			r.rollouts = len(s.lives[w.Name]) - 1
 		default:
 		}

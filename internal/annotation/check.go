@@ -11,8 +11,8 @@ import (
 	"inpod.dev/inpod/internal/spelling"
 )
 
-// Checker finds what does not do what its author believes: keys that nobody reads, and keys that are not read where they
-// stand. Values are the concern of [Read] and [ReadInjection].
+// Checker finds what does not do what its author believes: keys that inpod does not read, and keys that are not read
+// where they stand. Values are the concern of [Read] and [ReadInjection].
 type Checker struct {
 	keys  Keys
 	table map[string]Key
@@ -45,7 +45,7 @@ func NewChecker(keys Keys, labels ...string) *Checker {
 // Keys are the keys that the checker knows.
 func (c *Checker) Keys() Keys { return c.keys }
 
-// Object is what a [Checker] looks at.
+// Object is what a [Checker] checks.
 type Object struct {
 	// At is [AtWorkload], [AtSource] or [AtNamespace].
 	At                  Place
@@ -65,8 +65,8 @@ func (c *Checker) Concerns(key string) bool {
 // reloaderDomain is that of most of Reloader's keys; the others are below it.
 const reloaderDomain = "reloader.stakater.com"
 
-// isOurs reports whether a key is in a domain in which nobody else has keys, or in one that is a misspelling of Reloader's. Stakater
-// has other tools, with domains of their own below stakater.com.
+// isOurs reports whether a key is in a domain that only inpod uses, or in one that is a misspelling of Reloader's.
+// Stakater has other tools, with domains of their own below stakater.com.
 func (c *Checker) isOurs(key string) bool {
 	domain, name, has := strings.Cut(strings.ToLower(key), "/")
 	switch {
@@ -154,7 +154,7 @@ func (c *Checker) ours(all map[string]string) []string {
 	return keys
 }
 
-// annotation says why an annotation does nothing at a place, "" if it does something or nobody would miss it.
+// annotation says why an annotation does nothing at a place, "" if it does something, or nothing is expected of it.
 func (c *Checker) annotation(o Object, key string, at Place) string {
 	known, isKnown := c.table[key]
 	switch {
@@ -185,8 +185,8 @@ func sentence(text string) string {
 	return text + "."
 }
 
-// jobTemplate says of the first key on the template of the Jobs of a CronJob that nobody reads it there, and how many more there are: it
-// is one mistake. Those that count elsewhere as well are none.
+// jobTemplate says of the first key on the template of the Jobs of a CronJob that it is not read there, and how many
+// more there are: it is one mistake. Those that count elsewhere as well are none.
 func (c *Checker) jobTemplate(o Object) (p Problem, found bool) {
 	more, seen := 0, 0
 	for _, place := range []struct {
@@ -292,7 +292,7 @@ func (c *Checker) sourceAnnotations(annotations map[string]string) []Problem {
 	return r.problems
 }
 
-// unknown says what was meant by a key that nobody reads, "" for one that another installation may comment on.
+// unknown says what was meant by a key that is not read, "" for one that another installation may comment on.
 func (c *Checker) unknown(key string, at Place) string {
 	const where = "is no key of inpod or Reloader"
 	meant := c.meant(key, at)
@@ -305,8 +305,8 @@ func (c *Checker) unknown(key string, at Place) string {
 	return where + "; docs/annotations.md lists all"
 }
 
-// meant returns the key that was meant, which may be one that the settings replace; "" if that is anybody's guess. Keys that count
-// at the place go first.
+// meant returns the key that was meant, which may be one that the settings replace; "" if that cannot be guessed. Keys
+// that count at the place go first.
 func (c *Checker) meant(key string, at Place) string {
 	domain, name, _ := strings.Cut(strings.ToLower(key), "/")
 	if at&(AtWorkload|AtTemplate) != 0 && (domain == reloaderDomain || domain+"/" == Domain) && slices.Contains(alsoKnownAsAuto(), name) {
@@ -337,7 +337,7 @@ func (c *Checker) meant(key string, at Place) string {
 	return best.name
 }
 
-// alsoKnownAsAuto are names under which people look for the key that follows everything.
+// alsoKnownAsAuto are names that users expect of the key that follows everything.
 func alsoKnownAsAuto() []string {
 	return []string{"enabled", "enable", "reload", "restart", "on", "watch", "triggerrollout", "trigger-rollout", "rollout", "auto-reload"}
 }

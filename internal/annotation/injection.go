@@ -65,7 +65,7 @@ type Injection struct {
 	Capabilities   Capabilities // "": the usual ones
 	Native         *bool        // nil: as the cluster can
 	InApplication  *bool        // run in the application's image; nil: where it is needed
-	// ShareProcesses says whether shareProcessNamespace may be set for the sidecar; nil: where the pod itself asks.
+	// ShareProcesses reports whether shareProcessNamespace may be set for the sidecar; nil: where the pod itself asks.
 	ShareProcesses *bool
 	// SaysHow reports that the pod itself says how its application reloads, rather than its namespace.
 	SaysHow    bool

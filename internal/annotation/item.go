@@ -54,7 +54,7 @@ func isPattern(item string) bool {
 	return err == nil
 }
 
-// shortened quotes what somebody wrote, and cuts what is too long for a message.
+// shortened quotes a value of a user, and cuts what is too long for a message.
 func shortened(text string) string {
 	const enough = 100
 	if len(text) > enough {

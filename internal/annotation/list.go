@@ -39,7 +39,7 @@ func (n names) match(name string) bool {
 	return false
 }
 
-// Bounds on the patterns of one object, which stay in memory and are read in the way of all other objects.
+// Bounds on the patterns of one object, which stay in memory and delay the reading of all other objects.
 const (
 	// longestPattern bounds the text of one, in bytes, and largestPattern its size, see [sizeOf].
 	longestPattern = reloadspec.MaxPattern

@@ -6,7 +6,7 @@ import (
 	"inpod.dev/inpod/internal/source"
 )
 
-// Selection says whether a workload follows a source, and why or why not.
+// Selection is why a workload follows a source, or why it does not.
 type Selection string
 
 // The selections. The first three mean that the workload follows the source.
@@ -107,7 +107,7 @@ func (p Policy) Asks() bool {
 // Searches reports whether the workload searches sources of a kind by their match annotation.
 func (p Policy) Searches(kind source.Kind) bool { return p.kinds[kind].search }
 
-// mostIdle is how many items of a list are found to match nothing; nobody reads more.
+// mostIdle is how many items of a list are reported to match nothing.
 const mostIdle = 100
 
 // Idle returns the items of the list of a kind that match none of these names, as the user wrote them, the first of them where there

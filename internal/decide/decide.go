@@ -6,7 +6,7 @@
 // writing to it (act) and the loop (reconcile) are elsewhere.
 //
 //	Input: view, policy, sources, baseline
-//	   │ assess: which sources are followed, how each differs from its record
+//	   │ evaluate: which sources are followed, how each differs from its record
 //	   ▼
 //	rules(), in order, the first that answers wins ──► Decision
 package decide

@@ -116,7 +116,7 @@ func (a *evaluation) follow(u *evaluated) {
 	}
 	a.uncovered = a.uncovered || u.diff.Uncovered
 	if a.keeps(u) {
-		// The pods still have what they have: a source that is deleted and made again with other content is a change.
+		// The pods still have what they have: a source that is deleted and recreated with other content is a change.
 		a.note(u, u.record)
 	} else {
 		a.note(u, a.Digester.Record(u.SourceState))

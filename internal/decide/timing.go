@@ -71,7 +71,8 @@ func notifyOnlyRule(a *evaluation) (Decision, bool) {
 	return a.deferred(NotifyOnly, notifyOnlyMessage(a.staysInPlace(), a.changed), 0), true
 }
 
-// pausePeriod: it was rolled a moment ago, and wants its peace for a while. All that changes meanwhile is one rollout.
+// pausePeriod: a rollout is delayed until the pause-period after the last one has passed. All changes until then are
+// one rollout.
 func pausePeriod(a *evaluation) (Decision, bool) {
 	until := a.pausedUntil()
 	if !until.After(a.Now) || a.staysInPlace() {
@@ -88,7 +89,7 @@ func (a *evaluation) windows() window.Windows {
 	return a.Options.Windows
 }
 
-// windowClosed: somebody wants to be there when it is rolled. All that changes meanwhile is one rollout.
+// windowClosed: a rollout is delayed until the maintenance window opens. All changes until then are one rollout.
 func windowClosed(a *evaluation) (Decision, bool) {
 	windows := a.windows()
 	if windows.Open(a.Now) || a.staysInPlace() {

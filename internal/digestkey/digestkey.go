@@ -66,7 +66,7 @@ func newSecret(namespace, name string) *corev1.Secret {
 	}
 }
 
-// keyOf refuses a key that is too short to protect anything. It is not replaced here: whoever made it may rely on it.
+// keyOf refuses a key that is too short to protect anything. It is not replaced here: its creator may rely on it.
 func keyOf(secret *corev1.Secret) ([]byte, error) {
 	key, ok := secret.Data[DataKey]
 	if !ok {

@@ -23,8 +23,8 @@ func pickKind(p *plan) *skip {
 	return nil
 }
 
-// pickPort finds the port of the status page. On the network of the node it would be in the way of others, so there
-// somebody has to choose it.
+// pickPort finds the port of the status page. On the network of the node it could conflict with others, so there
+// the user must choose it.
 func pickPort(p *plan) *skip {
 	p.port = p.ask.StatusPort
 	if p.port == 0 {

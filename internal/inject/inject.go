@@ -111,7 +111,7 @@ type plan struct {
 
 	target    *corev1.Container
 	live      []corev1.VolumeMount // of the target
-	watched   []watched            // what the sidecar looks at
+	watched   []watched            // what the sidecar watches
 	trigger   trigger
 	share     bool // set shareProcessNamespace
 	user      user
@@ -131,9 +131,9 @@ type skip struct {
 	keys    []string // that it is about
 }
 
-// skipped returns what a pod gets in place of the sidecar: the reason, where somebody has asked and wants to know it, and a
-// label by which the controller sees that. A namespace that asks for all of its pods does not ask about those that have nothing
-// to reload.
+// skipped returns what a pod gets in place of the sidecar: the reason, where the pod or its namespace requests the
+// sidecar, and a label by which the controller sees that. A namespace that asks for all of its pods does not ask about
+// those that have nothing to reload.
 func (p *plan) skipped(s *skip) (Change, Report) {
 	report := Report{Reason: s.reason, Message: s.message, ByPod: p.ask.ByPod}
 	report.Record = annotation.Record{Reason: string(s.reason), Message: s.message, Keys: s.keys}

@@ -11,7 +11,7 @@ const (
 	programMemory = "256Mi"
 	// guaranteedCPU is for a pod whose containers are all limited: with less the start alone would take seconds.
 	guaranteedCPU = "50m"
-	// usualCPU and programCPU are the limits where one is needed, and nobody says which.
+	// usualCPU and programCPU are the limits where one is needed and none is configured.
 	usualCPU   = "100m"
 	programCPU = "200m"
 	// usualRatio is how many times its request of processor time the sidecar may use at most, where it has a limit: a
@@ -37,15 +37,16 @@ type amount struct {
 type amounts map[corev1.ResourceName]*amount
 
 // pickResources asks for little, because a quota counts it, and for something, because a quota refuses a container that
-// asks for nothing. There is a limit on processors only where the application has one or the namespace wants one:
-// throttling makes alerts and no friends.
+// asks for nothing. There is a CPU limit only where the application has one or the namespace requires one, to
+// avoid throttling.
 //
 //	pod has its own requests or limits: none, or the containers' sum might exceed them, which the API server rejects
 //	pod is BestEffort, and quotas count such pods apart: none
 //	pod is Guaranteed:                  requests equal to limits, or it would lose its class and its exclusive processors
 //	else:                               requests, and a limit for memory
 //
-// What is known of LimitRanges and quotas of the namespace then changes what nobody asked for, so that the pod is accepted.
+// What is known of LimitRanges and quotas of the namespace then changes values that the user has not set, so that the
+// pod is accepted.
 func pickResources(p *plan) *skip {
 	limits := p.options.Limits
 	if limits == nil {
@@ -231,8 +232,8 @@ func (a amounts) level() {
 	}
 }
 
-// conform changes what nobody asked for so that a LimitRange accepts it. A pod's ratio holds where each of its containers
-// keeps it.
+// conform changes values that the user has not set so that a LimitRange accepts it. A pod's ratio holds where each of
+// its containers keeps it.
 func (a amounts) conform(item Range) {
 	for _, name := range resourceNames() {
 		one := a[name]
@@ -313,7 +314,8 @@ func (a *amount) keepRatio(ratio resource.Quantity) {
 
 func ceilDiv(a, b int64) int64 { return (a + b - 1) / b }
 
-// squeeze lowers what nobody asked for until the pod fits into what its quotas have left, or says why it cannot.
+// squeeze lowers values that the user has not set until the pod fits into what its quotas have left, or says why it
+// cannot.
 func (p *plan) squeeze(a amounts, limits *Limits) *skip {
 	for _, r := range p.rooms(limits) {
 		sidecar := a.requirements()

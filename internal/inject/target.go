@@ -9,7 +9,7 @@ import (
 )
 
 // tokenPath is where the API server mounts the token of the service account into every container. That volume also has
-// a ConfigMap, kube-root-ca.crt, which nobody wants a reload for.
+// a ConfigMap, kube-root-ca.crt, which needs no reload.
 const tokenPath = "/var/run/secrets/kubernetes.io/serviceaccount" //nolint:gosec // a path, nothing secret
 
 // defaultContainer is the annotation with which a pod names its main container, and other injectors keep it so.

@@ -11,7 +11,7 @@ type trigger struct {
 	processes bool   // the processes of the application are read
 	image     string // why the application's own programs are needed, "" when they are not
 	validates bool   // a program of the application has to accept the content first
-	explains  bool   // a program of the application says what is wrong with a bad file, if it can be had
+	explains  bool   // a program of the application says what is wrong with a bad file, if it is available
 }
 
 func pickTrigger(p *plan) *skip {

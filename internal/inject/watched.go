@@ -13,7 +13,7 @@ import (
 // watchKey names what is watched besides what is live by itself.
 const watchKey = annotation.Domain + "watch"
 
-// watched is one mount that the sidecar looks at.
+// watched is one mount that the sidecar watches.
 type watched struct {
 	mount corev1.VolumeMount
 	// keys are the files and folders below it that count; nil for all.
@@ -93,7 +93,7 @@ func covers(paths []string, file string) bool {
 
 // watching are the flags --watch, --ignore and --trust-bundle. All of a directory counts, but for a volume in which the kubelet also renews
 // tokens or shows the pod's own annotations: there it is the keys that were chosen, where they are known, and else all but
-// the files of the pod itself that nobody has named.
+// the files of the pod itself that are not named.
 func (p *plan) watching() []string {
 	var all, ignored, bundles []string
 	size := 0

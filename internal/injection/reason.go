@@ -1,7 +1,7 @@
-// Package injection is what the injector and the controller share of an injection: the reasons for which a pod has no sidecar,
-// and what to say of each.
+// Package injection holds what the injector and the controller share: the reasons for which a pod gets no sidecar, and
+// a sentence for each.
 //
-// A record on a pod can be written by whoever may write the pod. So the controller repeats none of its text: it knows the
+// Any client that can write a pod can write its record. So the controller repeats none of its text: it knows the
 // reasons and the keys, and says its own sentence about them.
 package injection
 
@@ -12,14 +12,14 @@ import (
 	"inpod.dev/inpod/internal/annotation"
 )
 
-// Reason says in one word what came of a pod: it is a label of metrics, begins the events, and is part of the record in the
-// pod's annotation.
+// Reason is the result of an injection in one word: it is a label of metrics, begins the events, and is part of the
+// record in the annotation of the pod.
 type Reason string
 
 // The reasons. All but the first mean that the pod gets no sidecar.
 const (
 	Injected Reason = "Injected"
-	// NotRequested: neither the pod nor its namespace asks, or the pod opted out.
+	// NotRequested: neither the pod nor its namespace requests the sidecar, or the pod opted out.
 	NotRequested Reason = "NotRequested"
 	// AlreadyInjected: it carries the sidecar, from an earlier call or written by hand.
 	AlreadyInjected Reason = "AlreadyInjected"
@@ -89,7 +89,7 @@ func Reasons() []Reason {
 	return all
 }
 
-// Quiet reports whether a reason is nobody's concern: nothing was asked, or it is there already.
+// Quiet reports whether a reason needs no report: the sidecar was not requested, or is there already.
 func (r Reason) Quiet() bool { return r == NotRequested || r == AlreadyInjected }
 
 // Expected reports whether a reason is no mistake: the pod has nothing that could be reloaded in place, and its changes are

@@ -153,7 +153,7 @@ func TestChecksRunTogetherWithinTheirBound(t *testing.T) {
 	})
 }
 
-func TestDeniedErrorIsReadyToPaste(t *testing.T) {
+func TestMissingPermissionsErrorIsReadyToPaste(t *testing.T) {
 	t.Parallel()
 	missing := append(requirements(), Requirement{Verb: "create", Group: "coordination.k8s.io", Resource: "leases", Namespace: "inpod"})
 	got := (&MissingPermissionsError{Missing: missing, User: "system:serviceaccount:inpod:inpod-controller"}).Error()
@@ -202,7 +202,7 @@ func TestDeniedErrorIsReadyToPaste(t *testing.T) {
 	}
 }
 
-func TestDeniedErrorForOtherUsers(t *testing.T) {
+func TestMissingPermissionsErrorForOtherUsers(t *testing.T) {
 	t.Parallel()
 	missing := requirements()[:1]
 	for user, want := range map[string]string{

@@ -23,7 +23,7 @@ const (
 )
 
 // retry asks until there is an answer. A [*MissingPermissionsError] is an answer. Outside a cluster the first error is returned,
-// because a person is waiting; in a cluster nobody is, and an API server that is away comes back.
+// because a person is waiting; in a cluster an API server that is away comes back.
 func (c *Connection) retry(ctx context.Context, ask func(context.Context) error) error {
 	for attempt, delay := 1, firstDelay; ; attempt++ {
 		err := withTimeout(ctx, ask)

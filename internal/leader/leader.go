@@ -97,7 +97,7 @@ func newElector(options Options) *Elector {
 // Leading reports whether this replica may act now.
 func (e *Elector) Leading() bool { return e.leading.Load() }
 
-// Holder is the identity of the replica that leads as far as this one knows; "" when nobody does or nothing is known.
+// Holder is the identity of the replica that leads as far as this one knows; "" when there is none or it is unknown.
 func (e *Elector) Holder() string {
 	e.mu.Lock()
 	defer e.mu.Unlock()

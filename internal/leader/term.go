@@ -160,7 +160,7 @@ func (t *term) report(ctx context.Context, verb string, err error) {
 	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
 		err = nil // another replica was faster, which is what an election is about
 	case verb == read && apierrors.IsNotFound(err):
-		err = nil // nobody has led yet
+		err = nil // no replica has led yet
 	}
 	e := t.elector
 	var now *trouble

@@ -1,4 +1,4 @@
-// Package listen bounds the connections that others can hold open, so that nobody can use up what another is due.
+// Package listen bounds the connections of each address, so that no client can use up those of another.
 package listen
 
 import (

@@ -49,7 +49,7 @@ func on(slowness func() float64, parent context.Context, limit time.Duration) (c
 	return ctx, func() { cancel(nil) }
 }
 
-// step is how often it is looked whether patience is over.
+// step is the time between two checks whether the time limit has passed.
 const step = time.Second
 
 // spent is how much of a limit goes by in a while.

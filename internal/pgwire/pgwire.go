@@ -1,7 +1,7 @@
 // Package pgwire asks PostgreSQL, and what speaks its protocol, a question.
 //
-// It knows what such a question needs and no more: protocol 3.0, no password, the simple query. Whoever wants a password
-// is not asked. A program such as psql costs more memory than the sidecar may use.
+// It knows what such a question needs and no more: protocol 3.0, no password, the simple query. A server that requires
+// a password is not asked. A program such as psql costs more memory than the sidecar may use.
 package pgwire
 
 import (
@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// ErrPassword means that the server wants a password, which nobody has given to the sidecar.
-var ErrPassword = errors.New("the server wants a password")
+// ErrPassword means that the server requires a password, which the sidecar does not have.
+var ErrPassword = errors.New("the server requires a password")
 
 // ErrProtocol means that the other end does not speak the protocol.
 var ErrProtocol = errors.New("not an answer of PostgreSQL's protocol")
@@ -209,7 +209,7 @@ func serverError(body []byte) error {
 	return e
 }
 
-// Leaf is the certificate that the server at an address shows, in DER form. Whether anybody should trust it is not asked.
+// Leaf is the certificate that the server at an address shows, in DER form. It is not verified.
 func Leaf(ctx context.Context, at Address) ([]byte, error) {
 	conn, err := dial(ctx, at)
 	if err != nil {

@@ -80,12 +80,12 @@ func TestQuery(t *testing.T) {
 			answers:   []string{welcome, message('E', "SERROR\x00C42501\x00Mpermission denied for view x\x00\x00") + message('Z', "I")},
 			wantError: "permission denied for view x (SQLSTATE 42501)",
 		},
-		"a server that wants a password is not asked": {answers: []string{message('R', "\x00\x00\x00\x05salt")}, wantError: "wants a password"},
-		"a server may refuse the connection":          {answers: []string{message('E', "C28000\x00Mno entry\x00\x00")}, wantError: "no entry"},
-		"a cut row is an error":                       {answers: []string{welcome, message('D', "\x00\x02\x00\x00\x00\x09ab")}, wantError: "cut off"},
-		"a huge message is an error":                  {answers: []string{welcome, "D\x7f\xff\xff\xff"}, wantError: "2147483647 bytes"},
-		"HTTP is not the protocol":                    {answers: []string{"HTTP/1.1 400 Bad Request\r\n"}, wantError: "not an answer"},
-		"a server that hangs up is an error":          {answers: []string{welcome, ""}, wantError: "EOF"},
+		"a server that requires a password is not asked": {answers: []string{message('R', "\x00\x00\x00\x05salt")}, wantError: "requires a password"},
+		"a server may refuse the connection":             {answers: []string{message('E', "C28000\x00Mno entry\x00\x00")}, wantError: "no entry"},
+		"a cut row is an error":                          {answers: []string{welcome, message('D', "\x00\x02\x00\x00\x00\x09ab")}, wantError: "cut off"},
+		"a huge message is an error":                     {answers: []string{welcome, "D\x7f\xff\xff\xff"}, wantError: "2147483647 bytes"},
+		"HTTP is not the protocol":                       {answers: []string{"HTTP/1.1 400 Bad Request\r\n"}, wantError: "not an answer"},
+		"a server that hangs up is an error":             {answers: []string{welcome, ""}, wantError: "EOF"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

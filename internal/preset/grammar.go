@@ -65,7 +65,7 @@ type Use int
 
 // The kinds of Use.
 const (
-	// Refuse: nobody knows what it does to the configuration, so nothing is validated.
+	// Refuse: its effect on the configuration is unknown, so nothing is validated.
 	Refuse Use = iota
 	// Drop: it does not matter to the configuration.
 	Drop

@@ -31,7 +31,7 @@ type Preset struct {
 	// MustValidate means that without one nothing is sent, because the server does not survive a bad file.
 	Validators   [][]string
 	MustValidate bool
-	// Grammar is how the server reads its arguments; nil where nobody has looked it up.
+	// Grammar is how the server reads its arguments; nil where that is not known.
 	Grammar *Grammar
 	// SameUser means that the validators, or the questions of the proof, only work for the user that the server runs as.
 	SameUser bool
@@ -53,7 +53,7 @@ type Preset struct {
 	Linger time.Duration
 	// BadFile is what the server does with a file that it does not understand.
 	BadFile BadFile
-	// Configuration is where its configuration begins; nil where nobody has looked it up.
+	// Configuration is where its configuration begins; nil where that is not known.
 	Configuration *Configuration
 	// Files are the kinds of files that the server takes, and what a reload does with each.
 	Files []FileRule
@@ -63,16 +63,16 @@ type Preset struct {
 	Refusal string
 }
 
-// Signals says whether the server reloads by a signal, for which the sidecar must see its processes and may have to run
-// as its user.
+// Signals reports whether the server reloads by a signal, for which the sidecar must see its processes and may have to
+// run as its user.
 func (p Preset) Signals() bool { return p.Signal != "" }
 
-// NeedsImage says whether the sidecar must run in the application's own image: without the validator that is there,
+// NeedsImage reports whether the sidecar must run in the application's own image: without the validator that is there,
 // nothing is ever sent.
 func (p Preset) NeedsImage() bool { return p.MustValidate }
 
-// UsesImage says whether the sidecar knows more in the application's own image: a validator refuses a bad file before
-// anything is sent, or a command says what is wrong with one that was refused.
+// UsesImage reports whether the sidecar knows more in the application's own image: a validator refuses a bad file
+// before anything is sent, or a command says what is wrong with one that was refused.
 func (p Preset) UsesImage() bool { return len(p.Validators)+len(p.Explainers) > 0 }
 
 // BadFile is what a server does with a file that it does not understand, without validation.

@@ -129,7 +129,7 @@ func dataAndNames() []Preset {
 		},
 		{
 			Name: "pgbouncer", Processes: []string{"pgbouncer"}, Signal: "HUP",
-			SameUser: true, // its console lets in nobody else without a password
+			SameUser: true, // its console accepts no other user without a password
 			Proof:    Proof{Kind: ProofPgbouncer}, BadFile: Partly,
 			NotReread: "listen addresses and ports, unix_socket_*, user, pidfile, and others that SHOW CONFIG says cannot change",
 		},

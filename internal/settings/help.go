@@ -12,7 +12,7 @@ Usage:
   %s [flags]
 
 Every setting can be given as a flag, as the environment variable in brackets, or as a key of the --config file with
-the name of the flag. A flag goes before a variable, a variable before the file.
+the name of the flag. A flag overrides a variable, and a variable overrides the file.
 `
 
 // Help is the text of --help. The table has to be bound to the defaults.
@@ -30,9 +30,9 @@ func (p Program) Help() string {
 	}
 	fmt.Fprintf(&page, "\nOther:\n")
 	fmt.Fprintf(&page, "  --config FILE  [%s]\n%s", variableOf("config"), paragraph("read settings from this file; its name ends with "+fileKinds))
-	fmt.Fprintf(&page, "  --version\n%s", paragraph("print the version and stop"))
-	fmt.Fprintf(&page, "  --help, -h\n%s", paragraph("print this text and stop"))
-	page.WriteString("\nExit codes: 0 stopped as asked, 1 could not do its work, 2 wrong usage.\n")
+	fmt.Fprintf(&page, "  --version\n%s", paragraph("print the version and exit"))
+	fmt.Fprintf(&page, "  --help, -h\n%s", paragraph("print this text and exit"))
+	page.WriteString("\nExit codes: 0 stopped on request, 1 failed, 2 wrong usage.\n")
 	return page.String()
 }
 

@@ -102,7 +102,7 @@ func Duration(field *time.Duration) Value {
 	}
 }
 
-// Level is the least level of the log.
+// Level is the lowest level to log.
 func Level(field *slog.Level) Value {
 	want := "a log level: use one of " + strings.Join(logging.LevelNames(), ", ")
 	return scalar[slog.Level]{field, "LEVEL", want, logging.ParseLevel, logging.LevelName}

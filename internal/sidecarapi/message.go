@@ -120,7 +120,7 @@ const (
 	Died   Result = "died"
 )
 
-// What stands in Reply.Files in the place of a digest.
+// These values stand in [Response.Files] in place of a digest.
 const (
 	// Missing: there is no such file.
 	Missing = ""
@@ -181,7 +181,7 @@ type NotUnderstoodError struct {
 
 func (e *NotUnderstoodError) Error() string { return "the reply is not understood: " + e.Why }
 
-// Digest is how a digest of a value (the first 16 bytes of its SHA-256) is written in Reply.Files.
+// Digest is how a digest of a value (the first 16 bytes of its SHA-256) is written in [Response.Files].
 func Digest(sum [16]byte) string { return hex.EncodeToString(sum[:]) }
 
 // padding makes the length of a reply say nothing about what is in it.
@@ -256,7 +256,7 @@ func version(text string) string {
 	return text
 }
 
-// known says whether value may stand in Reply.Files.
+// known reports whether value may stand in [Response.Files].
 func known(value string) bool {
 	switch value {
 	case Missing, Opaque, Ignored:

@@ -58,11 +58,11 @@ func privateKey(digestKey []byte) (hpke.PrivateKey, error) {
 	}
 	seed, err := hkdf.Key(sha256.New, digestKey, nil, labelKey, sha256.Size)
 	if err != nil {
-		return nil, fmt.Errorf("derive the confirmation key: %w", err)
+		return nil, fmt.Errorf("derive the controller key: %w", err)
 	}
 	key, err := hpke.DHKEM(ecdh.X25519()).DeriveKeyPair(seed)
 	if err != nil {
-		return nil, fmt.Errorf("derive the confirmation key: %w", err)
+		return nil, fmt.Errorf("derive the controller key: %w", err)
 	}
 	return key, nil
 }
@@ -74,11 +74,11 @@ type Key struct{ public hpke.PublicKey }
 func ParseKey(text string) (*Key, error) {
 	raw, err := hex.DecodeString(text)
 	if err != nil || len(raw) != keySize {
-		return nil, fmt.Errorf("not a confirmation key; want the %d hexadecimal digits that the injector writes", 2*keySize)
+		return nil, fmt.Errorf("not a controller key; want the %d hexadecimal digits that the injector writes", 2*keySize)
 	}
 	public, err := hpke.DHKEM(ecdh.X25519()).NewPublicKey(raw)
 	if err != nil {
-		return nil, fmt.Errorf("not a confirmation key: %w", err)
+		return nil, fmt.Errorf("not a controller key: %w", err)
 	}
 	return &Key{public: public}, nil
 }

@@ -40,7 +40,7 @@ func (r Ref) Selection() (s BundleSelection, ok bool) {
 	signer, text, _ := strings.Cut(strings.TrimSuffix(r.Name, "]"), "[")
 	selector, err := labels.Parse(text)
 	if err != nil {
-		selector = labels.Nothing() // nobody can have written that
+		selector = labels.Nothing() // the API server refuses such a selector
 	}
 	return BundleSelection{Signer: signer, Labels: selector}, true
 }

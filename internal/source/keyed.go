@@ -85,7 +85,7 @@ func (s Digester) text(parts ...string) KeyedDigest {
 	return KeyedDigest(base64.RawURLEncoding.EncodeToString(s.sum(append([]string{"text"}, parts...)...)[:keyedSize]))
 }
 
-// Token returns a keyed digest of a text of the program's own, which shows that nobody else has written it.
+// Token returns a keyed digest of a text of the program's own, which proves that this installation has written it.
 func (s Digester) Token(parts ...string) string {
 	return hex.EncodeToString(s.sum(append([]string{"token"}, parts...)...)[:configHashSize])
 }

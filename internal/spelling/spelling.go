@@ -1,4 +1,4 @@
-// Package spelling finds what somebody meant to write. It is pure.
+// Package spelling finds the known word that a misspelled one is closest to. It is pure.
 package spelling
 
 // Distance is the least number of letters to insert, delete or replace that makes one text of the other (Levenshtein).
@@ -27,7 +27,7 @@ func Distance(a, b string) int {
 	return rows[len(a)%2][len(b)]
 }
 
-// Within reports whether two texts are at most so far apart, and does not look at texts whose lengths show that they
+// Within reports whether two texts are at most so far apart, and does not compare texts whose lengths show that they
 // are not.
 func Within(a, b string, most int) bool {
 	return max(len(a), len(b))-min(len(a), len(b)) <= most && Distance(a, b) <= most

@@ -186,5 +186,5 @@ func writeText(w http.ResponseWriter, status int, body string) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_, _ = w.Write([]byte(body)) // the peer went away: nobody is left to inform
+	_, _ = w.Write([]byte(body)) // the peer went away, so the error has no receiver
 }

@@ -29,12 +29,12 @@ type Job struct {
 }
 
 // Placeholder is what a suspended Job carries in the annotation [annotation.Placeholder] while it keeps the place of
-// another one that is deleted and made again: what that one has and a Job of another name can not have. The rest of its
+// another one that is deleted and recreated: what that one has and a Job of another name can not have. The rest of its
 // manifest is that of the placeholder itself.
 type Placeholder struct {
 	Name string    `json:"name"`
 	UID  types.UID `json:"uid"` // of the Job that is deleted
-	// Token shows that inpod has written this, and nobody else who may make Jobs.
+	// Token proves that inpod has written this, and not another client that can create Jobs.
 	Token string `json:"token"`
 	// Generation is that of the Job when the placeholder was made: another one is an edit that the placeholder does not
 	// have.
@@ -47,7 +47,7 @@ type Placeholder struct {
 	Finalizers      []string                `json:"finalizers,omitempty"`
 }
 
-// same compares what a decision depends on. What a Job stands in for does not change.
+// same compares what a decision depends on. The Job of a placeholder does not change.
 func (j *Job) same(other *Job) bool {
 	if j == nil || other == nil {
 		return j == other
@@ -75,7 +75,7 @@ func jobOf(object any) *Job {
 	job := &Job{
 		Finished: Finished(j), Suspended: j.Spec.Suspend != nil && *j.Spec.Suspend, Owned: metav1.GetControllerOfNoCopy(j) != nil || j.Spec.ManagedBy != nil && *j.Spec.ManagedBy != batchv1.JobControllerName,
 	}
-	// One that cannot be read is that of a suspended Job of somebody else.
+	// One that cannot be read is that of a suspended Job of another program.
 	if placeholder, err := PlaceholderOf(j); err == nil {
 		job.Placeholder = placeholder
 	}
@@ -94,7 +94,7 @@ func Finished(job *batchv1.Job) bool {
 	return false
 }
 
-// PlaceholderOf returns what a Job stands in for; nil for nothing.
+// PlaceholderOf returns what a placeholder records about its Job; nil if the Job is not a placeholder.
 func PlaceholderOf(job *batchv1.Job) (*Placeholder, error) {
 	text, ok := job.Annotations[annotation.Placeholder]
 	if !ok {

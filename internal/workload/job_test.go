@@ -36,11 +36,11 @@ func TestWhatIsParticularToAJob(t *testing.T) {
 			j.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "report"}}
 		}, workload.Job{}},
 		"another controller runs it": {func(j *batchv1.Job) { j.Spec.ManagedBy = new("kueue.x-k8s.io/multikueue") }, workload.Job{Owned: true}},
-		"it stands in for another one": {func(j *batchv1.Job) {
+		"it is a placeholder": {func(j *batchv1.Job) {
 			j.Spec.Suspend = new(true)
 			j.Annotations = map[string]string{annotation.Placeholder: `{"name":"migrate","uid":"1","annotations":{"a":"b"}}`}
 		}, workload.Job{Suspended: true, Placeholder: &workload.Placeholder{Name: "migrate", UID: "1", Annotations: map[string]string{"a": "b"}}}},
-		"what it stands in for cannot be read": {func(j *batchv1.Job) {
+		"its placeholder annotation is invalid": {func(j *batchv1.Job) {
 			j.Annotations = map[string]string{annotation.Placeholder: "migrate"}
 		}, workload.Job{}},
 	} {

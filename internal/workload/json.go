@@ -78,14 +78,14 @@ type Shape struct {
 
 // Env is the list of variables of one container.
 type Env struct {
-	// Exists reports whether there is a list, be it empty.
+	// Exists reports whether there is a list, even if it is empty.
 	Exists bool
 	// At are the positions of the variables whose names begin with [VariablePrefix].
 	At map[string]int
 }
 
 // jsonView reduces an object that came as JSON. One that cannot be read is a view with a fault and not an error, so that
-// it does not stand in the way of the others of its kind.
+// it does not block the others of its kind.
 func (k Kind) jsonView(object metav1.Object, keep func(string) bool) (View, error) {
 	raw, err := k.raw(object)
 	if err != nil {

@@ -46,7 +46,7 @@ type View struct {
 	JobTemplateLabels      map[string]string
 	// Usages are in the order of the template, see [source.Usages].
 	Usages []source.Usage
-	// Frozen are the rotated files that are mounted with subPath, which nobody renews there; few workloads have any.
+	// Frozen are the rotated files that are mounted with subPath, where they are never renewed; few workloads have any.
 	Frozen []source.Rotation
 	// Containers are the names of the regular containers, in order.
 	Containers []string

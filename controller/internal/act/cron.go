@@ -50,7 +50,7 @@ func (w *Writer) startJob(ctx context.Context, view workload.View, baseline stri
 	return nil
 }
 
-// makeRoom does what the policy of a CronJob says about its Jobs that run, but for one that was started before. The status
+// makeRoom applies the concurrencyPolicy of a CronJob to its running Jobs, except for one that was started before. The status
 // of a CronJob has only those that its controller has started.
 func (w *Writer) makeRoom(ctx context.Context, cron *batchv1.CronJob, but string) error {
 	if cron.Spec.ConcurrencyPolicy != batchv1.ForbidConcurrent && cron.Spec.ConcurrencyPolicy != batchv1.ReplaceConcurrent {
@@ -58,7 +58,7 @@ func (w *Writer) makeRoom(ctx context.Context, cron *batchv1.CronJob, but string
 	}
 	list, err := w.Jobs.Jobs(cron.Namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return fmt.Errorf("looking for Jobs of CronJob %s/%s that run: %w", cron.Namespace, cron.Name, err)
+		return fmt.Errorf("listing the running Jobs of CronJob %s/%s: %w", cron.Namespace, cron.Name, err)
 	}
 	var busy []string
 	for i := range list.Items {

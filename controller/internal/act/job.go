@@ -17,7 +17,7 @@ import (
 	"inpod.dev/inpod/internal/workload"
 )
 
-// A Job is made again in steps that can each be repeated, and between which the program may end:
+// A Job is recreated in steps that can each be repeated, and between which the program may end:
 //
 //	1  the new Job is tried in a dry run, and a suspended Job of another name is made, which carries the whole manifest:
 //	   the placeholder. What refuses one of them has harmed nobody
@@ -43,7 +43,7 @@ func (w *Writer) createPlaceholder(ctx context.Context, view workload.View, base
 		return fmt.Errorf("%s: %w", view.Key, err)
 	}
 	if err := w.tryNew(ctx, placeholder, baseline); err != nil {
-		return fmt.Errorf("trying whether %s could be made again: %w", view.Key, err)
+		return fmt.Errorf("dry run of recreating %s: %w", view.Key, err)
 	}
 	_, err = jobs.Create(ctx, placeholder, metav1.CreateOptions{FieldManager: FieldManager})
 	if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) {
@@ -55,7 +55,7 @@ func (w *Writer) createPlaceholder(ctx context.Context, view workload.View, base
 		}
 	}
 	if err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("making a placeholder for %s: %w", view.Key, err)
+		return fmt.Errorf("creating a placeholder for %s: %w", view.Key, err)
 	}
 	return nil
 }
@@ -140,8 +140,8 @@ func (w *Writer) Recreate(ctx context.Context, view workload.View, decision deci
 		return true, err // somebody has taken the annotation away
 	}
 	if placeholder.Token != w.Digester.Token("placeholder", kept.Namespace, placeholder.Name, string(placeholder.UID)) {
-		return false, fmt.Errorf("%s says that it stands in for Job %s, and that was not written with this installation's key. If another installation of inpod is at work on it, leave it. "+
-			"If none is, it holds the manifest of the Job: create the Job from it before it is deleted",
+		return false, fmt.Errorf("%s is the placeholder of Job %s, and was not written with this installation's key. If another installation of inpod recreates the Job, leave it. "+
+			"Otherwise create the Job from the manifest in the placeholder before you delete it",
 			view.Key, placeholder.Name)
 	}
 	old, err := jobs.Get(ctx, placeholder.Name, metav1.GetOptions{})
@@ -151,12 +151,12 @@ func (w *Writer) Recreate(ctx context.Context, view workload.View, decision deci
 	case apierrors.IsNotFound(err):
 		_, err = jobs.Create(ctx, jobFrom(kept, placeholder, baseline), metav1.CreateOptions{FieldManager: FieldManager})
 		if err != nil && !apierrors.IsAlreadyExists(err) {
-			return false, fmt.Errorf("making Job %s/%s again, whose place %s keeps: %w", kept.Namespace, placeholder.Name, kept.Name, err)
+			return false, fmt.Errorf("recreating Job %s/%s from its placeholder %s: %w", kept.Namespace, placeholder.Name, kept.Name, err)
 		}
 	case err != nil:
 		return false, fmt.Errorf("reading Job %s/%s: %w", kept.Namespace, placeholder.Name, err)
 	case old.UID != placeholder.UID:
-		// It was made again, here or by somebody else.
+		// It was recreated, here or by somebody else.
 	case workload.Finished(old) && old.DeletionTimestamp == nil:
 		// It has ended before it could be replaced, and what has ended is not run again.
 	case old.DeletionTimestamp != nil:
@@ -243,7 +243,7 @@ func jobFrom(kept *batchv1.Job, placeholder *workload.Placeholder, baseline stri
 	return job
 }
 
-// placeholderName comes from what the Job is made again for, so that there is one placeholder, however often it is
+// placeholderName comes from what the Job is recreated for, so that there is one placeholder, however often it is
 // made.
 func placeholderName(job *batchv1.Job, baseline string) string {
 	const suffix = 16 // -inpod- and its digest; the name of a Job has at most 63 bytes

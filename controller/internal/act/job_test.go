@@ -416,7 +416,7 @@ func TestAPlaceholderThatSomebodyElseHasWrittenIsNotBelieved(t *testing.T) {
 	forged.Annotations = map[string]string{annotation.Placeholder: `{"name":"migrate","uid":"` + string(l.job.UID) + `","token":"x"}`}
 	_, err := l.api.BatchV1().Jobs(obj.Namespace).Create(t.Context(), forged, metav1.CreateOptions{})
 	l.must(err)
-	if done, err := l.carryOn(); done || err == nil || !strings.Contains(err.Error(), "was not written with this installation's key. If another installation of inpod is at work on it, leave it") {
+	if done, err := l.carryOn(); done || err == nil || !strings.Contains(err.Error(), "was not written with this installation's key. If another installation of inpod recreates the Job, leave it") {
 		t.Errorf("done %t, %v", done, err)
 	}
 	if job, _ := l.jobs(); job == nil {

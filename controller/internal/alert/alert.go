@@ -64,7 +64,7 @@ type Alerter struct {
 // New returns an alerter that delivers nothing before [Alerter.Run]. The error says what is wrong with the addresses.
 func New(options Options) (*Alerter, error) {
 	if !slices.Contains(Sinks(), options.Sink) {
-		return nil, fmt.Errorf("%q is no sink for alerts; there are %v", options.Sink, Sinks())
+		return nil, fmt.Errorf("unknown alert sink %q: use one of %v", options.Sink, Sinks())
 	}
 	poster, err := NewPoster(options.URL, options.Proxy)
 	if err != nil {

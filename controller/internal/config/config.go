@@ -182,7 +182,7 @@ type Keys struct {
 	PausedAt      string // written by inpod
 }
 
-// Election says whether and how replicas agree on one that acts.
+// Election is how replicas elect the one that acts.
 type Election struct {
 	Enabled       bool
 	LeaseName     string
@@ -191,7 +191,7 @@ type Election struct {
 	RetryPeriod   time.Duration // time between two attempts
 }
 
-// Log is the form of the log and its least level.
+// Log is the form of the log and the lowest level to log.
 type Log struct {
 	Format logging.Format
 	Level  slog.Level
@@ -219,7 +219,7 @@ type Pace struct {
 	Window string // when workloads may be rolled, see [window.Form]; "" for always
 }
 
-// InPlace says whether and how pods that carry the sidecar reload new content.
+// InPlace is how pods with the sidecar reload new content.
 type InPlace struct {
 	Enabled   bool
 	Deadline  time.Duration // how long a pod may take to confirm a reload before the workload is rolled
@@ -249,7 +249,7 @@ const (
 	RollUnreachable Unreachable = "rollout" // it is rolled, like one that has not confirmed in time
 )
 
-// Alert says whether and where to report what was done. Reloader's variables ALERT_… are read too.
+// Alert is where to send alerts. Reloader's variables ALERT_… are read too.
 type Alert struct {
 	Enabled bool
 	Sink    alert.Sink
@@ -258,7 +258,7 @@ type Alert struct {
 	Info    string // put in front of each text
 }
 
-// Webhook says whether somebody else is asked to roll, instead of doing it.
+// Webhook is the service that starts rollouts in place of inpod; none by default.
 type Webhook struct {
 	URL   string // where to post, "" for nowhere; a password
 	Proxy string // an HTTP proxy to go through, "" for none

@@ -40,7 +40,7 @@ func reloaderTable(c *Config) []settings.Setting {
 		s.Setting("sync-after-restart", settings.Boolean(&c.Reload.SyncAfterRestart), "no effect: inpod always applies changes made while it was down, once"),
 		s.Setting("enable-ha", settings.Boolean(&c.Election.Enabled), "elect one replica as leader; the others stand by. Needs POD_NAME and POD_NAMESPACE"),
 		s.Setting("log-format", format, "form of the log: text or json"),
-		s.Setting("log-level", settings.Level(&c.Log.Level), "least level of the log: "+strings.Join(logging.LevelNames(), ", ")),
+		s.Setting("log-level", settings.Level(&c.Log.Level), "lowest level to log: "+strings.Join(logging.LevelNames(), ", ")),
 		s.Setting("auto-annotation", key(&c.Keys.Auto), "on a workload: start a rollout for every source it uses"),
 		s.Setting("configmap-auto-annotation", key(&c.Keys.ConfigMapAuto), "on a workload: start a rollout for every ConfigMap it uses"),
 		s.Setting("secret-auto-annotation", key(&c.Keys.SecretAuto), "on a workload: start a rollout for every Secret it uses"),

@@ -28,7 +28,7 @@ type Client struct {
 	key  []byte
 }
 
-// NewAsker returns an asker that opens replies with the key of all digests. It reaches sidecars by the first way that
+// NewAsker returns a client that opens replies with the key of all digests. It reaches sidecars by the first way that
 // works. Its connections are not kept: a question is rare, and pods are many.
 func NewAsker(digestKey []byte, ways ...Way) *Client { return &Client{ways: ways, key: digestKey} }
 

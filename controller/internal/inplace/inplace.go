@@ -1,10 +1,10 @@
-// Package inplace sees a reload in the pods through: it makes the kubelets bring new content at once, asks the sidecars
-// what came of it, and sums up what they say for the decision. It decides nothing itself.
+// Package inplace carries out a reload in the pods: it makes the kubelets bring new content at once, asks the sidecars
+// for the result, and aggregates their replies for the decision. It decides nothing itself.
 //
 //	a source changed ──► NudgeQueue: nudge the pods that mount it, before anything has settled
 //	the decision is a reload ──► StartReload(target): a reload task
-//	     nudge ─► ask ─► judge ─► again, for each pod that has not confirmed
-//	     a verdict ──► Notify(workload) ──► State(target) in the next decision
+//	     nudge ─► ask ─► evaluate the reply ─► again, for each pod that has not confirmed
+//	     a verdict ──► Enqueue(workload) ──► State(target) in the next decision
 //
 // A source that is in no namespace may be in the pods of the whole cluster. Nudges for those get half of the pace and
 // wait for nothing: a pod that gets no nudge yet is left to its kubelet for now, so that no other edit waits behind

@@ -7,8 +7,8 @@ import (
 )
 
 type metrics struct {
-	nudges   *prometheus.CounterVec
-	verdicts *prometheus.CounterVec
+	nudges  *prometheus.CounterVec
+	results *prometheus.CounterVec
 }
 
 func newMetrics(registerer prometheus.Registerer) *metrics {
@@ -16,14 +16,14 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		nudges: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "inpod_nudges_total", Help: "Nudges, which make a kubelet refresh the volumes of a pod at once, by result: accepted, refused, or skipped (a source in no namespace exceeded its share of the rate).",
 		}, []string{"result"}),
-		verdicts: prometheus.NewCounterVec(prometheus.CounterOpts{
+		results: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "inpod_reload_results_total",
-			Help: "Reloads in place by verdict: Confirmed, Unproven, Rejected, NeedsRestart, Failed, NotUnderstood, Unreachable or Overdue.",
-		}, []string{"verdict"}),
+			Help: "Reloads in place by result: Confirmed, Unproven, Rejected, NeedsRestart, Failed, NotUnderstood, Unreachable or Overdue.",
+		}, []string{"result"}),
 	}
-	registerer.MustRegister(m.nudges, m.verdicts)
+	registerer.MustRegister(m.nudges, m.results)
 	for _, verdict := range append(decide.Verdicts(), unproven) {
-		m.verdicts.WithLabelValues(string(verdict)) // from zero on, so that the first of a kind is seen as an increase
+		m.results.WithLabelValues(string(verdict)) // from zero on, so that the first of a kind is seen as an increase
 	}
 	return m
 }
@@ -46,8 +46,8 @@ func (m *metrics) verdict(state decide.InPlace) {
 	switch {
 	case state.Verdict == decide.Unknown, state.Nothing: // no answer, or nothing that was asked
 	case state.Verdict == decide.Confirmed && !state.Proven:
-		m.verdicts.WithLabelValues(string(unproven)).Inc()
+		m.results.WithLabelValues(string(unproven)).Inc()
 	default:
-		m.verdicts.WithLabelValues(string(state.Verdict)).Inc()
+		m.results.WithLabelValues(string(state.Verdict)).Inc()
 	}
 }

@@ -396,7 +396,7 @@ func TestNothingGoesOnWithoutLeadership(t *testing.T) {
 	})
 }
 
-func TestHurryNudgesThePodsThatMountTheSource(t *testing.T) {
+func TestNudgeQueueNudgesPodsThatMountTheSource(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWard(3)

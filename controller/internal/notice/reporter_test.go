@@ -225,7 +225,7 @@ func TestANoticeIsWrittenAgainWhenItIsTrueAgain(t *testing.T) {
 			{"another one", func() { c.add(web, injection.Skip{Reason: injection.NoTrigger}) }, 0},
 			{"all are gone", func() { delete(c.pods, web) }, 0},
 			{"they are back", func() { c.add(web, injection.Skip{Reason: injection.NoTrigger}) }, 1},
-			{"the workload is made again", func() { c.workloads[web.Workload] = "other" }, 1},
+			{"the workload is recreated", func() { c.workloads[web.Workload] = "other" }, 1},
 		}
 		for _, step := range steps {
 			step.do()

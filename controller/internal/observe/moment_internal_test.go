@@ -95,7 +95,7 @@ func TestAWorkloadThatIsRecreatedInheritsNoMoment(t *testing.T) {
 		again := obj.Deployment("web", obj.Var("VERSION", "2"))
 		again.UID = "another"
 		l.create(again)
-		l.wantTemplateChanged(source.Moment{}, "made again")
+		l.wantTemplateChanged(source.Moment{}, "recreated")
 	})
 }
 
@@ -158,7 +158,7 @@ func TestTheMomentOfASourceIsThatOfItsContent(t *testing.T) {
 		again.UID = "another"
 		l.create(again)
 		want = l.at()
-		check("made again")
+		check("recreated")
 	})
 }
 
@@ -251,7 +251,7 @@ func TestAWorkloadIsReducedOnce(t *testing.T) {
 	}
 }
 
-func TestHistoryForgetsWhatIsGone(t *testing.T) {
+func TestLastSeenForgetsDeletedObjects(t *testing.T) {
 	t.Parallel()
 	item := func(uid types.UID) *sourceItem {
 		return &sourceItem{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "a", UID: uid}}
@@ -261,7 +261,7 @@ func TestHistoryForgetsWhatIsGone(t *testing.T) {
 	h.put(item("2")) // made again
 	h.forget(item("1"))
 	if got, ok := h.get(item("1")); !ok || got.UID != "2" {
-		t.Errorf("what was made again is forgotten: %+v", got)
+		t.Errorf("what was recreated is forgotten: %+v", got)
 	}
 	h.forget(item("2"))
 	if len(h.items) > 0 {

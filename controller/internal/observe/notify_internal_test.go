@@ -107,7 +107,7 @@ func TestNotifications(t *testing.T) {
 			d.DeletionTimestamp = new(metav1.Now())
 			l.update(d)
 		}, []string{"WorkloadChanged Deployment/env"}},
-		"a workload that is made again": {func(l *lab) {
+		"a workload that is recreated": {func(l *lab) {
 			l.remove(obj.Deployment("env"))
 			again := obj.Deployment("env", obj.EnvFrom(obj.CM("conf")))
 			again.UID = "another"
@@ -165,7 +165,7 @@ func TestAWorkloadThatStopsUsingASourceIsNotNotifiedAnyMore(t *testing.T) {
 }
 
 // Pods are nudged before anything settles, so that the nudge comes first.
-func TestHurryComesBeforeNotify(t *testing.T) {
+func TestNudgeComesBeforeEnqueue(t *testing.T) {
 	t.Parallel()
 	for _, pods := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {

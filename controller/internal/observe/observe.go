@@ -1,12 +1,12 @@
-// Package observe reads the cluster: it keeps small caches of workloads and sources in memory, and says which workloads
-// a change concerns.
+// Package observe reads the cluster: it keeps small caches of workloads and sources in memory, and reports which
+// workloads a change concerns.
 //
 // Objects are reduced on their way in. Of a ConfigMap or Secret one digest per key stays, of a workload a
 // [workload.View]; values and pod templates are garbage as soon as they have been reduced. Nothing is decided here.
 //
 //	list, watch ──► transform: digests, views ──► store, with an index source → workloads
 //	                                                  │
-//	                    a difference ──► Notify(workload key, what kind of change)
+//	                    a difference ──► Enqueue(workload key, kind of change)
 package observe
 
 import (
@@ -67,7 +67,7 @@ type Options struct {
 	// Seen is called for each source that was created, updated or deleted; nil for nobody.
 	Seen func(kind source.Kind, event string)
 	// Pods has the observer watch the pods that carry the sidecar, and those that have asked for it and got none.
-	// NudgeNow is then called for each workload that uses or names a source that changed, before Notify; it must not
+	// NudgeNow is then called for each workload that uses or names a source that changed, before Enqueue; it must not
 	// block.
 	Pods     bool
 	NudgeNow func(workload.Key, source.Ref)

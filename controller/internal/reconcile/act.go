@@ -67,7 +67,7 @@ func (l *Loop) rollout(ctx context.Context, w observe.Workload, s *state, decisi
 // recreateWait is when to look whether a Job that is deleted is gone.
 const recreateWait = time.Second
 
-// recreate carries on with a Job that is made again.
+// recreate carries on with a Job that is recreated.
 func (l *Loop) recreate(ctx context.Context, w observe.Workload, s *state, decision decide.Decision) (time.Duration, error) {
 	done := false
 	_, err := l.write(ctx, func(ctx context.Context) (_ uint64, err error) {

@@ -47,7 +47,7 @@ func TestACertificateThatIsNeverRenewedIsReportedOnce(t *testing.T) {
 		time.Sleep(time.Minute)
 		stop()
 		if n := len(w.reported()); n != 2 {
-			t.Errorf("%d events, want another one for a mistake that was made again", n)
+			t.Errorf("%d events, want another one for a mistake that was recreated", n)
 		}
 	})
 }

@@ -82,7 +82,7 @@ func TestAListThatMatchesNothingIsReportedWhenItStaysSo(t *testing.T) {
 	}
 }
 
-// One that is deleted may be made again.
+// One that is deleted may be recreated.
 func TestWhatWasDeletedMatchesNothingWhenItStaysSo(t *testing.T) {
 	t.Parallel()
 	const nothing = "Warning NothingMatches web: annotation configmap.reloader.stakater.com/reload: no ConfigMap in namespace shop matches "
@@ -95,7 +95,7 @@ func TestWhatWasDeletedMatchesNothingWhenItStaysSo(t *testing.T) {
 		"by name":                        {list: "a", onDelete: true, want: []string{`Normal Reloaded web: `, nothing + `"a"; a workload`}},
 		"by a pattern":                   {list: "b.*,a.*", onDelete: true, want: []string{`Normal Reloaded web: `, nothing + `"a.*"; a workload`}},
 		"where that is no reason to act": {list: "a"}, // the baseline still has it
-		"by name, and it is made again":  {list: "a", onDelete: true, again: true, want: []string{`Normal Reloaded web: `}},
+		"by name, and it is recreated":   {list: "a", onDelete: true, again: true, want: []string{`Normal Reloaded web: `}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -177,7 +177,7 @@ func TestMistakesOnSourcesAreReportedOnce(t *testing.T) {
 		w.queue.Mistaken()
 		time.Sleep(time.Minute)
 		if n := len(w.reported()); n != 2 {
-			t.Errorf("%d events after it was made again, want 2", n)
+			t.Errorf("%d events after it was recreated, want 2", n)
 		}
 	})
 }

@@ -5,8 +5,8 @@
 //	  ▲                                                            │
 //	  └──────────────── later: back-off, baseline ─────────────────┘
 //
-// Nothing is decided from an event: a key in the queue only means "look". An
-// error concerns one workload and is tried again for that workload alone.
+// No decision comes from an event: a key in the queue only asks for a reconciliation.
+// An error concerns one workload and is retried for that workload alone.
 package reconcile
 
 import (
@@ -53,8 +53,9 @@ type Snapshots interface {
 
 // Sources is what is known of objects that are no workloads: [observe.Observer].
 type Sources interface {
-	// Mistakes are those that have keys that do not count, and Dependents the workloads that use or name a source.
+	// Mistakes are the objects with keys that have no effect.
 	Mistakes() []observe.Mistake
+	// WorkloadsUsing are the workloads that use or name a source.
 	WorkloadsUsing(ref source.Ref) []workload.Key
 	// Carries reports whether something in a namespace has a key where it counts.
 	Carries(namespace, key string) bool
@@ -66,11 +67,11 @@ type Writer interface {
 	Record(ctx context.Context, view workload.View, baseline source.Baseline) (uint64, error)
 	RecordNotified(ctx context.Context, view workload.View, key, content string) (uint64, error)
 	Resume(ctx context.Context, view workload.View) (uint64, error)
-	// Recreate carries on with a Job that is made again, and reports whether nothing is left to do.
+	// Recreate carries on with a Job that is recreated, and reports whether nothing is left to do.
 	Recreate(ctx context.Context, view workload.View, decision decide.Decision) (done bool, err error)
 }
 
-// InPlace sees reloads in the pods through: [inplace.Reloader].
+// InPlace carries out reloads in the pods: [inplace.Reloader].
 type InPlace interface {
 	State(view workload.View, asked bool, target string) decide.InPlace
 	StartReload(key workload.Key, target string, uses []source.SourceState, causes []decide.Cause, since time.Time)

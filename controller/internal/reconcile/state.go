@@ -109,7 +109,7 @@ func (s *state) stale(w observe.Workload, now time.Time) bool {
 	return w.View.Version != 0 && w.View.Version < s.written && now.Sub(s.writtenAt) < staleMax
 }
 
-// begin returns the state of a workload for one reconciliation. A workload that was deleted and made again starts from
+// begin returns the state of a workload for one reconciliation. A workload that was deleted and recreated starts from
 // nothing.
 func (l *Loop) begin(key workload.Key, w observe.Workload) *state {
 	l.mu.Lock()

@@ -294,7 +294,7 @@ func TestAMissingSourceIsReportedWhenItStaysAway(t *testing.T) {
 	}
 }
 
-// A source that is deleted and made again with other content rolls once, and nothing is rolled while it is away.
+// A source that is deleted and recreated with other content rolls once, and nothing is rolled while it is away.
 func TestASourceThatComesBackRollsOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

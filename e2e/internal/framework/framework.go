@@ -1,16 +1,17 @@
 //go:build e2e
 
 // Package framework is what the programs and tests under e2e/ do to a cluster: connect, apply, install the chart, wait,
-// look inside, and say what was there when something went wrong. It knows Kubernetes and the chart, and no test.
+// run commands in pods, and describe what was there when something went wrong. It knows Kubernetes and the chart, and no
+// test.
 //
 // Every function takes a context and gives up when it ends; nothing sleeps, all waiting is done by watching. The error
 // of a wait says what was waited for and what was seen last. A GET that reached nobody is repeated.
 //
-//	c, err := kit.Connect()
+//	c, err := framework.Connect()
 //	ns, err := c.CreateNamespace(ctx, "demo", nil)
-//	err = c.Install(ctx, kit.Release{Name: "inpod", Namespace: "demo"}, values)   // helm, then wait for its pods
+//	err = c.Install(ctx, framework.Release{Name: "inpod", Namespace: "demo"}, values)   // helm, then wait for its pods
 //	err = c.ApplyYAML(ctx, "demo", manifest)
-//	err = c.AwaitRollout(ctx, kit.Deployment("demo", "nginx"))
+//	err = c.AwaitRollout(ctx, framework.Deployment("demo", "nginx"))
 //	out, err := c.Exec(ctx, "demo", pod, "nginx", "head", "-1", "/etc/nginx/nginx.conf")
 package framework
 
@@ -29,7 +30,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// FieldManager is the name that everything written by the kit carries.
+// FieldManager is the field manager of everything that the framework writes.
 const FieldManager = "inpod-e2e"
 
 // Cluster is a connection to a cluster and what the Makefile said about this run.

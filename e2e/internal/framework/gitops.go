@@ -17,33 +17,10 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// ApplyAs applies objects on the server's side as a field manager, as Argo CD and Flux do. Without force a conflict with
-// another manager is an error.
-func (c *Cluster) ApplyAs(ctx context.Context, namespace, manager string, force bool, objects ...runtime.Object) error {
-	for _, object := range objects {
-		u, err := toUnstructured(object)
-		if err != nil {
-			return err
-		}
-		resource, err := c.resource(namespace, u)
-		if err != nil {
-			return err
-		}
-		if _, err := resource.Apply(ctx, u.GetName(), u, metav1.ApplyOptions{FieldManager: manager, Force: force}); err != nil {
-			return fmt.Errorf("apply %s %s as %s: %w", u.GetKind(), u.GetName(), manager, err)
-		}
-	}
-	return nil
-}
-
 // ApplyByMerge applies an object of a kind that Kubernetes has as "kubectl apply" does without --server-side: a merge of
 // what was applied the last time, what is applied now, and what is there.
 func (c *Cluster) ApplyByMerge(ctx context.Context, namespace string, object runtime.Object) error {
-	u, err := toUnstructured(object)
-	if err != nil {
-		return err
-	}
-	resource, err := c.resource(namespace, u)
+	u, resource, err := c.find(namespace, object)
 	if err != nil {
 		return err
 	}
@@ -89,11 +66,7 @@ const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 
 // Replace writes an object over what is there, as "kubectl replace" does.
 func (c *Cluster) Replace(ctx context.Context, namespace string, object runtime.Object) error {
-	u, err := toUnstructured(object)
-	if err != nil {
-		return err
-	}
-	resource, err := c.resource(namespace, u)
+	u, resource, err := c.find(namespace, object)
 	if err != nil {
 		return err
 	}

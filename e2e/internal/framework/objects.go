@@ -57,7 +57,7 @@ func (c *Cluster) ApplyYAML(ctx context.Context, namespace, manifest string) err
 		if len(u.Object) == 0 {
 			continue // an empty document
 		}
-		if err := c.apply(ctx, namespace, u); err != nil {
+		if err := c.apply(ctx, namespace, u, metav1.ApplyOptions{FieldManager: FieldManager, Force: true}); err != nil {
 			return err
 		}
 	}
@@ -65,12 +65,18 @@ func (c *Cluster) ApplyYAML(ctx context.Context, namespace, manifest string) err
 
 // Apply applies typed objects in the same way.
 func (c *Cluster) Apply(ctx context.Context, namespace string, objects ...runtime.Object) error {
+	return c.ApplyAs(ctx, namespace, FieldManager, true, objects...)
+}
+
+// ApplyAs applies objects on the server's side as a field manager, as Argo CD and Flux do. Without force a conflict with
+// another manager is an error.
+func (c *Cluster) ApplyAs(ctx context.Context, namespace, manager string, force bool, objects ...runtime.Object) error {
 	for _, object := range objects {
 		u, err := toUnstructured(object)
 		if err != nil {
 			return err
 		}
-		if err := c.apply(ctx, namespace, u); err != nil {
+		if err := c.apply(ctx, namespace, u, metav1.ApplyOptions{FieldManager: manager, Force: force}); err != nil {
 			return err
 		}
 	}
@@ -80,11 +86,7 @@ func (c *Cluster) Apply(ctx context.Context, namespace string, objects ...runtim
 // Delete deletes objects; those that are gone are fine.
 func (c *Cluster) Delete(ctx context.Context, namespace string, objects ...runtime.Object) error {
 	for _, object := range objects {
-		u, err := toUnstructured(object)
-		if err != nil {
-			return err
-		}
-		resource, err := c.resource(namespace, u)
+		u, resource, err := c.find(namespace, object)
 		if err != nil {
 			return err
 		}
@@ -95,16 +97,25 @@ func (c *Cluster) Delete(ctx context.Context, namespace string, objects ...runti
 	return nil
 }
 
-func (c *Cluster) apply(ctx context.Context, namespace string, u *unstructured.Unstructured) error {
+func (c *Cluster) apply(ctx context.Context, namespace string, u *unstructured.Unstructured, options metav1.ApplyOptions) error {
 	resource, err := c.resource(namespace, u)
 	if err != nil {
 		return err
 	}
-	options := metav1.ApplyOptions{FieldManager: FieldManager, Force: true}
 	if _, err := resource.Apply(ctx, u.GetName(), u, options); err != nil {
-		return fmt.Errorf("apply %s %s: %w", u.GetKind(), u.GetName(), err)
+		return fmt.Errorf("apply %s %s as %s: %w", u.GetKind(), u.GetName(), options.FieldManager, err)
 	}
 	return nil
+}
+
+// find returns a typed object without its type, and the resource that it belongs to.
+func (c *Cluster) find(namespace string, object runtime.Object) (*unstructured.Unstructured, dynamic.ResourceInterface, error) {
+	u, err := toUnstructured(object)
+	if err != nil {
+		return nil, nil, err
+	}
+	resource, err := c.resource(namespace, u)
+	return u, resource, err
 }
 
 func (c *Cluster) resource(namespace string, u *unstructured.Unstructured) (dynamic.ResourceInterface, error) {

@@ -47,5 +47,5 @@ func (s shortAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// WrappedRoundTripper is for what looks through wrappings.
+// WrappedRoundTripper implements the interface by which client-go unwraps round trippers.
 func (s shortAnswers) WrappedRoundTripper() http.RoundTripper { return s.next }

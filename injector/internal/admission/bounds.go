@@ -9,7 +9,7 @@ import (
 )
 
 // Limits of what callers can make the webhook do. Anybody in the cluster who reaches its port can post to it, unless a client
-// authority is configured; the memory limit of the chart is 128 MiB.
+// CA is configured; the memory limit of the chart is 128 MiB.
 const (
 	// maxReview is the largest review that is read, in bytes. The API server takes objects of up to 3 MiB and etcd keeps 1.5 MiB,
 	// and a review of a creation has little besides the object.

@@ -66,7 +66,7 @@ type kept struct {
 	quota bool
 }
 
-// keptKey is the identity of a LimitRange or ResourceQuota: one that is made again has another one, whatever its name.
+// keptKey is the identity of a LimitRange or ResourceQuota: one that is recreated has another one, whatever its name.
 type keptKey struct {
 	quota           bool
 	namespace, name string

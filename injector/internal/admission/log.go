@@ -23,7 +23,7 @@ const (
 	longestText = 8 << 10
 )
 
-// Limited returns a log that callers can fill only so far: each message has a limit of its own, so that nobody hides
+// Limited returns a log that callers can fill only so far: each message has a limit of its own, so that no caller hides
 // what matters behind nonsense. A line says how many of its kind were left out before it.
 func Limited(log *slog.Logger) *slog.Logger {
 	return slog.New(limitedHandler{log.Handler(), &lines{messages: newRows[string, *message](maxMessages)}})

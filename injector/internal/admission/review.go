@@ -271,7 +271,8 @@ func (h *Handler) answer(ctx context.Context, r *review, caller string, namespac
 	return patch, sent, err
 }
 
-// decide returns what is added to the pod of a request, and a report, which has no reason where the pod is nobody's concern.
+// decide returns what is added to the pod of a request, and a report, which has no reason where the pod is not subject
+// to injection.
 func (h *Handler) decide(ctx context.Context, r *review, caller string, namespaceAsks bool) (inject.Change, inject.Report, error) {
 	request := r.Request
 	if request.Operation != admissionv1.Create || request.SubResource != "" ||

@@ -61,7 +61,7 @@ func (s *Server) Listen(ctx context.Context) error {
 // Addr is the address that is listened on.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
-// Check is for readiness: a server that is about to stop is not ready, so that nobody is sent to it any more.
+// Check is for readiness: a server that is about to stop is not ready, so that it gets no new requests.
 func (s *Server) Check() error {
 	if s.stopping.Load() {
 		return errors.New("stopping")
@@ -69,7 +69,7 @@ func (s *Server) Check() error {
 	return nil
 }
 
-// Run serves until ctx ends, and then until nobody calls any more. It returns nil after a stop through ctx.
+// Run serves until ctx ends, and then until requests no longer arrive. It returns nil after a stop through ctx.
 func (s *Server) Run(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.Handle(PathPods, s.Handler)
@@ -82,7 +82,7 @@ func (s *Server) Run(ctx context.Context) error {
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
-		Protocols:         new(http.Protocols), // HTTP/2 would hold memory that nobody counts, and no API server speaks it here
+		Protocols:         new(http.Protocols), // HTTP/2 would hold memory that the bounds do not count, and no API server uses it here
 		ErrorLog:          slog.NewLogLogger(connectionLog(s.Log), slog.LevelDebug),
 	}
 	server.Protocols.SetHTTP1(true)

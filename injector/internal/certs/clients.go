@@ -17,19 +17,19 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// rereadAfter is the age at which the authority's file is read again: it may be a mounted Secret that is renewed.
+// rereadAfter is the age at which the CA's file is read again: it may be a mounted Secret that is renewed.
 const rereadAfter = time.Second
 
-// maxAuthority is the size up to which an authority's file is read, in bytes. A Secret has 1 MiB at most.
-const maxAuthority = 1 << 20
+// maxCAFile is the size up to which a CA's file is read, in bytes. A Secret has 1 MiB at most.
+const maxCAFile = 1 << 20
 
-// Clients says who may connect: those with a certificate of an authority, for the use of clients.
+// Clients decides who may connect: those with a certificate of a CA, for the use of clients.
 type Clients struct {
 	path    string
 	names   []string
 	log     *slog.Logger
 	refused prometheus.Counter
-	// complaints bound what is logged about those who are refused: anybody may connect.
+	// complaints bounds the log lines about refused clients: any client may connect.
 	complaints *rate.Limiter
 
 	mu     sync.Mutex
@@ -39,14 +39,14 @@ type Clients struct {
 	fault  error // of the last reading
 }
 
-// NewClients returns clients with certificates of the authority whose certificate is in a file, in PEM. Names are those that may
+// NewClients returns clients with certificates of the CA whose certificate is in a file, in PEM. Names are those that may
 // be in their certificates, as common name or DNS name; none means any.
 func NewClients(path string, names []string, log *slog.Logger, registerer prometheus.Registerer) *Clients {
 	const burst = 5
 	c := &Clients{
 		path: path, names: names, log: log, complaints: rate.NewLimiter(rate.Every(time.Minute), burst),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "inpod_webhook_clients_refused_total", Help: "Connections to the webhook refused for lack of a certificate of --client-authority-file.",
+			Name: "inpod_webhook_clients_refused_total", Help: "Connections to the webhook refused for lack of a certificate of --client-ca-file.",
 		}),
 	}
 	registerer.MustRegister(c.refused)
@@ -65,23 +65,23 @@ func (c *Clients) Require(config *tls.Config) {
 		c.refused.Inc()
 		if c.complaints.Allow() {
 			c.log.Warn("connection to the webhook refused", "error", err,
-				"hint", "an API server without a certificate creates pods without the sidecar: give it one (docs/security.md), or remove --client-authority-file")
+				"hint", "an API server without a certificate creates pods without the sidecar: give it one (docs/security.md), or remove --client-ca-file")
 		}
 		return err
 	}
 }
 
-// Check is for readiness: nil when the authority could be read.
+// Check is for readiness: nil when the CA could be read.
 func (c *Clients) Check() error {
-	_, err := c.authority()
+	_, err := c.roots()
 	return err
 }
 
 func (c *Clients) verify(chain []*x509.Certificate) error {
-	roots, err := c.authority()
+	roots, err := c.roots()
 	switch {
 	case roots == nil:
-		return cmp.Or(err, errors.New("the authority of clients is not known"))
+		return cmp.Or(err, errors.New("the CA of clients is not known"))
 	case len(chain) == 0:
 		return errors.New("the client shows no certificate")
 	}
@@ -103,8 +103,8 @@ func (c *Clients) verify(chain []*x509.Certificate) error {
 	return nil
 }
 
-// authority returns what is in the file. One that cannot be read leaves the last one in force, and is an error.
-func (c *Clients) authority() (*x509.CertPool, error) {
+// roots returns the CAs in the file. One that cannot be read leaves the last one in force, and is an error.
+func (c *Clients) roots() (*x509.CertPool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if now := time.Now(); now.Sub(c.readAt) >= rereadAfter {
@@ -116,21 +116,21 @@ func (c *Clients) authority() (*x509.CertPool, error) {
 func (c *Clients) read() error {
 	info, err := os.Stat(c.path)
 	if err != nil {
-		return fmt.Errorf("the authority of clients: %w", err)
+		return fmt.Errorf("the CA of clients: %w", err)
 	}
-	if !info.Mode().IsRegular() || info.Size() > maxAuthority {
-		return fmt.Errorf("the authority of clients: %s is not a file of at most %d bytes", c.path, maxAuthority)
+	if !info.Mode().IsRegular() || info.Size() > maxCAFile {
+		return fmt.Errorf("the CA of clients: %s is not a file of at most %d bytes", c.path, maxCAFile)
 	}
 	text, err := os.ReadFile(c.path)
 	if err != nil {
-		return fmt.Errorf("the authority of clients: %w", err)
+		return fmt.Errorf("the CA of clients: %w", err)
 	}
 	if c.pool != nil && string(text) == c.text {
 		return nil
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(text) {
-		return fmt.Errorf("the authority of clients: %s has no certificate in PEM", c.path)
+		return fmt.Errorf("the CA of clients: %s has no certificate in PEM", c.path)
 	}
 	c.pool, c.text = pool, string(text)
 	return nil

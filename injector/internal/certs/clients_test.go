@@ -26,7 +26,7 @@ import (
 	"inpod.dev/inpod/internal/patience"
 )
 
-// issuer is an authority of clients.
+// issuer is a CA of clients.
 type issuer struct {
 	t    *testing.T
 	cert *x509.Certificate
@@ -61,7 +61,7 @@ func newIssuer(t *testing.T) *issuer {
 	t.Helper()
 	key := newKey(t)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "CA"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
 	cert := sign(t, template, template, key, key)
@@ -93,11 +93,11 @@ type site struct {
 	log      *lines
 }
 
-func serveClients(t *testing.T, authority []byte, names ...string) *site {
+func serveClients(t *testing.T, ca []byte, names ...string) *site {
 	t.Helper()
 	s := &site{path: filepath.Join(t.TempDir(), "ca.crt"), registry: prometheus.NewPedanticRegistry(), log: &lines{}}
-	if authority != nil {
-		s.write(t, authority)
+	if ca != nil {
+		s.write(t, ca)
 	}
 	s.clients = certs.NewClients(s.path, names, slog.New(slog.NewTextHandler(s.log, nil)), s.registry)
 	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "in") }))
@@ -110,9 +110,9 @@ func serveClients(t *testing.T, authority []byte, names ...string) *site {
 	return s
 }
 
-func (s *site) write(t *testing.T, authority []byte) {
+func (s *site) write(t *testing.T, ca []byte) {
 	t.Helper()
-	if err := os.WriteFile(s.path+".new", authority, 0o600); err != nil {
+	if err := os.WriteFile(s.path+".new", ca, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Rename(s.path+".new", s.path); err != nil {
@@ -160,16 +160,16 @@ func TestWhoMayConnect(t *testing.T) {
 		return func(c *x509.Certificate) { c.Subject.CommonName = name }
 	}
 	for name, tc := range map[string]struct {
-		authority   []byte
+		ca          []byte
 		names       []string
 		certificate *tls.Certificate
 		want        bool
 		wantLog     string
 	}{
-		"a certificate of the authority":       {known.pem, nil, known.issue(), true, ""},
+		"a certificate of the CA":              {known.pem, nil, known.issue(), true, ""},
 		"no certificate":                       {known.pem, nil, nil, false, "shows no certificate"},
-		"a certificate of another authority":   {known.pem, nil, unknown.issue(), false, "unknown authority"},
-		"of several authorities":               {append(bytes.Clone(unknown.pem), known.pem...), nil, known.issue(), true, ""},
+		"a certificate of another CA":          {known.pem, nil, unknown.issue(), false, "unknown authority"},
+		"of several CAs":                       {append(bytes.Clone(unknown.pem), known.pem...), nil, known.issue(), true, ""},
 		"the common name is one of the names":  {known.pem, []string{"other", "api-server"}, known.issue(), true, ""},
 		"the common name is none of the names": {known.pem, []string{"other"}, known.issue(named("a-pod")), false, "a-pod"},
 		"a DNS name is one of the names": {
@@ -181,14 +181,14 @@ func TestWhoMayConnect(t *testing.T) {
 		"a certificate for servers": {
 			known.pem, nil, known.issue(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }), false, "usage",
 		},
-		"an authority that is not there lets nobody in":  {nil, nil, known.issue(), false, "no such file"},
-		"an authority that is no PEM lets nobody in":     {[]byte("hunter2"), nil, known.issue(), false, "no certificate in PEM"},
-		"the authority's own certificate is for no call": {known.pem, []string{"api-server"}, nil, false, "shows no certificate"},
+		"a CA that is not there lets nobody in":   {nil, nil, known.issue(), false, "no such file"},
+		"a CA that is no PEM lets nobody in":      {[]byte("hunter2"), nil, known.issue(), false, "no certificate in PEM"},
+		"the CA's own certificate is for no call": {known.pem, []string{"api-server"}, nil, false, "shows no certificate"},
 	} {
 		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 			t.Run(name+", "+tls.VersionName(version), func(t *testing.T) {
 				t.Parallel()
-				s := serveClients(t, tc.authority, tc.names...)
+				s := serveClients(t, tc.ca, tc.names...)
 				if got := s.enters(t, tc.certificate, nil, version); got != tc.want {
 					t.Errorf("let in: %t, want %t", got, tc.want)
 				}
@@ -204,12 +204,12 @@ func TestWhoMayConnect(t *testing.T) {
 }
 
 // A Secret with a placeholder in it lets nobody in.
-func TestAnEmptyAuthorityLetsNobodyIn(t *testing.T) {
+func TestEmptyCAFileRefusesAllClients(t *testing.T) {
 	t.Parallel()
-	for name, authority := range map[string][]byte{"no file": nil, "an empty file": {}, "no certificate": []byte("nothing")} {
+	for name, ca := range map[string][]byte{"no file": nil, "an empty file": {}, "no certificate": []byte("nothing")} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := serveClients(t, authority)
+			s := serveClients(t, ca)
 			if s.enters(t, newIssuer(t).issue(), nil, 0) || s.enters(t, nil, nil, 0) {
 				t.Error("somebody was let in")
 			}
@@ -221,25 +221,25 @@ func TestAnEmptyAuthorityLetsNobodyIn(t *testing.T) {
 }
 
 // A Secret that is mounted is renewed while the program runs. A session from before counts for nothing then.
-func TestAnAuthorityIsReplaced(t *testing.T) {
+func TestCAFileIsReplaced(t *testing.T) {
 	t.Parallel()
 	first, second := newIssuer(t), newIssuer(t)
 	old, young := first.issue(), second.issue()
 	s := serveClients(t, first.pem)
 	sessions := tls.NewLRUClientSessionCache(1)
 	if !s.enters(t, old, sessions, 0) || s.enters(t, young, nil, 0) || s.clients.Check() != nil {
-		t.Fatal("before: not the first authority's alone")
+		t.Fatal("before: not the first CA's alone")
 	}
 	s.write(t, second.pem)
 	ctx, stop := patience.Context(t.Context(), time.Minute)
 	defer stop()
 	for !s.enters(t, young, nil, 0) {
 		if ctx.Err() != nil {
-			t.Fatal("the second authority's certificate is not taken")
+			t.Fatal("the second CA's certificate is not taken")
 		}
 	}
 	if s.enters(t, old, nil, 0) || s.enters(t, old, sessions, 0) {
-		t.Error("the first authority's certificate is still taken")
+		t.Error("the first CA's certificate is still taken")
 	}
 	s.write(t, []byte("nothing"))
 	for s.clients.Check() == nil {

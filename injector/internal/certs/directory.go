@@ -10,10 +10,10 @@ import (
 )
 
 // pollInterval is the time between two polls of the directory. The kubelet takes a minute to bring a new certificate,
-// and whoever issues it does so long before the old one expires: there is no need to watch.
+// and its issuer does so long before the old one expires: there is no need to watch.
 const pollInterval = 10 * time.Second
 
-// Directory serves what somebody else writes into a directory: tls.crt and tls.key, as in a mounted Secret of
+// Directory serves what another program writes into a directory: tls.crt and tls.key, as in a mounted Secret of
 // cert-manager.
 type Directory struct {
 	Path   string
@@ -21,7 +21,7 @@ type Directory struct {
 	Log    *slog.Logger
 }
 
-// Run looks at the directory until ctx ends. A pair that cannot be used is logged, and the last good one is served on.
+// Run re-reads the directory until ctx ends. A pair that cannot be used is logged, and the last good one is served on.
 func (d Directory) Run(ctx context.Context) {
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()

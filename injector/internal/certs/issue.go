@@ -22,15 +22,15 @@ type pair struct {
 	key  *ecdsa.PrivateKey
 }
 
-// newAuthority makes a certificate that signs others.
-func newAuthority(now time.Time, lifetime time.Duration) (*pair, error) {
+// newCA makes a certificate that signs others.
+func newCA(now time.Time, lifetime time.Duration) (*pair, error) {
 	serial, err := newSerial()
 	if err != nil {
 		return nil, err
 	}
 	template := &x509.Certificate{
 		SerialNumber: serial,
-		// The serial number in the name distinguishes two authorities where only names are shown.
+		// The serial number in the name distinguishes two CAs where only names are shown.
 		Subject:               pkix.Name{CommonName: fmt.Sprintf("inpod injector %x", serial.Bytes()[:4])},
 		NotBefore:             now.Add(-skew),
 		NotAfter:              now.Add(lifetime),
@@ -41,7 +41,7 @@ func newAuthority(now time.Time, lifetime time.Duration) (*pair, error) {
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("make the key of an authority: %w", err)
+		return nil, fmt.Errorf("make the key of a CA: %w", err)
 	}
 	return sign(template, template, &key.PublicKey, key, key)
 }

@@ -24,7 +24,7 @@ import (
 const (
 	serverName = "inpod-injector.inpod.svc"
 	lifetime   = 24 * time.Hour
-	authority  = 9 * 24 * time.Hour
+	caLifetime = 9 * 24 * time.Hour
 	settle     = time.Minute
 )
 
@@ -58,28 +58,28 @@ func newClient(off time.Duration, objects ...runtime.Object) *fake.Clientset {
 
 // replica is one injector, as far as certificates go.
 type replica struct {
-	follower *certs.Watcher
-	keeper   *certs.Rotator
-	log      *lines
+	watcher *certs.Watcher
+	rotator *certs.Rotator
+	log     *lines
 }
 
-// start runs a follower, and a keeper if the replica leads.
+// start runs a watcher, and a rotator if the replica leads.
 func start(ctx context.Context, t *testing.T, client *fake.Clientset, leads bool) *replica {
 	t.Helper()
 	registry, r := prometheus.NewPedanticRegistry(), &replica{log: &lines{}}
 	log := slog.New(slog.NewTextHandler(r.log, nil))
-	r.follower = certs.NewWatcher(client, objects(), log, registry)
-	r.keeper = certs.NewRotator(client, r.follower, certs.Policy{
-		Names: []string{serverName}, Lifetime: lifetime, Authority: authority, Settle: settle,
+	r.watcher = certs.NewWatcher(client, objects(), log, registry)
+	r.rotator = certs.NewRotator(client, r.watcher, certs.Policy{
+		Names: []string{serverName}, Lifetime: lifetime, CALifetime: caLifetime, Settle: settle,
 	}, log, registry)
 	var tasks sync.WaitGroup
 	tasks.Go(func() {
-		if err := r.follower.Run(ctx); err != nil {
+		if err := r.watcher.Run(ctx); err != nil {
 			t.Error(err)
 		}
 	})
 	if leads {
-		tasks.Go(func() { r.keeper.Run(ctx) })
+		tasks.Go(func() { r.rotator.Run(ctx) })
 	}
 	t.Cleanup(tasks.Wait)
 	synctest.Wait()

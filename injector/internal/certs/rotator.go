@@ -28,7 +28,7 @@ const (
 	longestRetry = time.Minute
 )
 
-// Rotator is what the leader does: it keeps certificate, authority and caBundle good.
+// Rotator is what the leader does: it keeps certificate, CA and caBundle good.
 type Rotator struct {
 	client  kubernetes.Interface
 	objects Objects
@@ -41,53 +41,53 @@ type Rotator struct {
 
 	// last is what was in the Secret, so that deleting it loses nothing; nil after the start.
 	last *state
-	// published says since when the next authority is known to be in the caBundle.
+	// published says since when the next CA is known to be in the caBundle.
 	published time.Time
 }
 
-// NewRotator returns a keeper that is woken by what the follower sees.
-func NewRotator(client kubernetes.Interface, follower *Watcher, policy Policy, log *slog.Logger, registerer prometheus.Registerer) *Rotator {
-	k := &Rotator{
-		client: client, objects: follower.objects, policy: policy, wake: follower.changed, log: log,
+// NewRotator returns a rotator that runs when the watcher sees a change.
+func NewRotator(client kubernetes.Interface, watcher *Watcher, policy Policy, log *slog.Logger, registerer prometheus.Registerer) *Rotator {
+	r := &Rotator{
+		client: client, objects: watcher.objects, policy: policy, wake: watcher.changed, log: log,
 		issued: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "inpod_webhook_certificates_issued_total",
-			Help: "Certificates issued by this replica, by kind: authority or certificate (of the webhook).",
+			Help: "Certificates issued by this replica, by kind: ca or certificate (of the webhook).",
 		}, []string{"kind"}),
 		writes: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "inpod_webhook_ca_bundle_writes_total",
 			Help: "Updates of the caBundle of the webhook configuration by this replica.",
 		}),
 	}
-	registerer.MustRegister(k.issued, k.writes)
-	return k
+	registerer.MustRegister(r.issued, r.writes)
+	return r
 }
 
 // Run keeps until ctx ends. Trouble is logged once and retried for as long as it lasts.
-func (k *Rotator) Run(ctx context.Context) {
+func (r *Rotator) Run(ctx context.Context) {
 	// What an earlier term of this replica knew may be old by now.
-	k.last, k.published = nil, time.Time{}
+	r.last, r.published = nil, time.Time{}
 	retry, trouble := firstRetry, ""
 	for ctx.Err() == nil {
-		next, err := k.pass(ctx, time.Now())
+		next, err := r.pass(ctx, time.Now())
 		wait := min(time.Until(next), resync)
 		if err != nil {
 			wait, retry = retry, min(2*retry, longestRetry)
 			if text := err.Error(); text != trouble && ctx.Err() == nil {
-				k.log.Error("rotating the certificate failed, will retry", "error", err)
+				r.log.Error("rotating the certificate failed, will retry", "error", err)
 				trouble = text
 			}
 		} else {
 			retry, trouble = firstRetry, ""
 		}
-		k.sleep(ctx, max(wait, 0), err == nil)
+		r.sleep(ctx, max(wait, 0), err == nil)
 	}
 }
 
 // sleep waits for the time or, unless something has just failed, for a change.
-func (k *Rotator) sleep(ctx context.Context, d time.Duration, wakeful bool) {
+func (r *Rotator) sleep(ctx context.Context, d time.Duration, wakeful bool) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	wake := k.wake
+	wake := r.wake
 	if !wakeful {
 		wake = nil
 	}
@@ -99,35 +99,35 @@ func (k *Rotator) sleep(ctx context.Context, d time.Duration, wakeful bool) {
 }
 
 // pass makes Secret and caBundle what they have to be now, and returns when the next pass is.
-func (k *Rotator) pass(ctx context.Context, now time.Time) (time.Time, error) {
-	secret, current, err := k.read(ctx, now)
+func (r *Rotator) pass(ctx context.Context, now time.Time) (time.Time, error) {
+	secret, current, err := r.read(ctx, now)
 	if err != nil {
 		return time.Time{}, err
 	}
 	local := now
-	wanted, done, next, err := k.policy.next(current, now, k.published)
+	wanted, done, next, err := r.policy.next(current, now, r.published)
 	if err == nil && len(done) > 0 {
-		if now, err = k.checkedClock(ctx, now); err == nil {
-			wanted, done, next, err = k.policy.next(current, now, k.published)
+		if now, err = r.checkedClock(ctx, now); err == nil {
+			wanted, done, next, err = r.policy.next(current, now, r.published)
 		}
 	}
 	if err != nil {
 		return time.Time{}, err
 	}
-	if err := k.write(ctx, secret, &wanted); err != nil {
+	if err := r.write(ctx, secret, &wanted); err != nil {
 		return time.Time{}, err
 	}
-	k.report(done)
-	k.last = &wanted
-	if err := k.publish(ctx, encodeCerts(wanted.trusted...)); err != nil {
+	r.report(done)
+	r.last = &wanted
+	if err := r.publish(ctx, encodeCerts(wanted.trusted...)); err != nil {
 		return time.Time{}, err
 	}
 	switch {
 	case wanted.next == nil:
-		k.published = time.Time{}
-	case k.published.IsZero():
-		k.published = now
-		next = earliest(next, now.Add(k.policy.Settle))
+		r.published = time.Time{}
+	case r.published.IsZero():
+		r.published = now
+		next = earliest(next, now.Add(r.policy.Settle))
 	}
 	return next.Add(local.Sub(now)), nil // by this node's clock
 }
@@ -137,53 +137,53 @@ func (k *Rotator) pass(ctx context.Context, now time.Time) (time.Time, error) {
 // behind good certificates would seem so. A dry run of a creation returns an object with the server's time. It is asked for
 // only before something is issued. Where it is refused (a quota, a policy, a webhook without dry runs) this node's clock
 // counts: nothing may keep a certificate from being renewed.
-func (k *Rotator) checkedClock(ctx context.Context, now time.Time) (time.Time, error) {
-	probe := k.newSecret(nil)
-	probe.Name, probe.GenerateName = "", k.objects.Secret+"-clock-"
-	issued, err := k.client.CoreV1().Secrets(k.objects.Namespace).Create(ctx, probe, metav1.CreateOptions{
+func (r *Rotator) checkedClock(ctx context.Context, now time.Time) (time.Time, error) {
+	probe := r.newSecret(nil)
+	probe.Name, probe.GenerateName = "", r.objects.Secret+"-clock-"
+	issued, err := r.client.CoreV1().Secrets(r.objects.Namespace).Create(ctx, probe, metav1.CreateOptions{
 		FieldManager: fieldManager, DryRun: []string{metav1.DryRunAll},
 	})
 	if ctx.Err() != nil {
 		return now, fmt.Errorf("ask the API server for its time before issuing a certificate: %w", ctx.Err())
 	}
 	if err != nil {
-		k.log.Warn("reading the time of the API server failed, using the clock of this node", "error", err)
+		r.log.Warn("reading the time of the API server failed, using the clock of this node", "error", err)
 		return now, nil
 	}
 	server := issued.CreationTimestamp.Time
 	if server.IsZero() || server.Sub(now).Abs() <= skew {
 		return now, nil
 	}
-	k.log.Warn("clock of this node differs, using the time of the API server for certificates",
+	r.log.Warn("clock of this node differs, using the time of the API server for certificates",
 		"node", now.UTC().Format(time.RFC3339), "server", server.UTC().Format(time.RFC3339))
 	return server, nil
 }
 
 // read returns the Secret, nil when there is none, and what is known.
-func (k *Rotator) read(ctx context.Context, now time.Time) (*corev1.Secret, state, error) {
-	secret, err := k.client.CoreV1().Secrets(k.objects.Namespace).Get(ctx, k.objects.Secret, metav1.GetOptions{})
+func (r *Rotator) read(ctx context.Context, now time.Time) (*corev1.Secret, state, error) {
+	secret, err := r.client.CoreV1().Secrets(r.objects.Namespace).Get(ctx, r.objects.Secret, metav1.GetOptions{})
 	switch {
 	case err == nil:
 		current, problem := decode(secret.Data)
 		if problem != nil {
-			k.log.Warn("replacing invalid data in the Secret of the certificate", "secret", k.secretName(), "error", problem)
+			r.log.Warn("replacing invalid data in the Secret of the certificate", "secret", r.secretName(), "error", problem)
 		}
 		return secret, current, nil
 	case !apierrors.IsNotFound(err):
-		return nil, state{}, fmt.Errorf("read Secret %s: %w", k.secretName(), err)
-	case k.last != nil:
-		// Somebody deleted it, which is how one asks for a new authority. The replicas go on with what they have.
-		k.log.Info("Secret of the certificate deleted, replacing the authority", "secret", k.secretName())
-		current := *k.last
+		return nil, state{}, fmt.Errorf("read Secret %s: %w", r.secretName(), err)
+	case r.last != nil:
+		// Somebody deleted it, which is how one asks for a new CA. The replicas go on with what they have.
+		r.log.Info("Secret of the certificate deleted, replacing the CA", "secret", r.secretName())
+		current := *r.last
 		if current.next == nil {
-			err = k.policy.addNext(&current, now)
-			k.published = time.Time{}
+			err = r.policy.addNext(&current, now)
+			r.published = time.Time{}
 		}
 		return nil, current, err
 	}
 	// A new installation, or the Secret was deleted while nobody looked. Then other replicas may still serve a
 	// certificate that the caBundle covers: it stays in.
-	configuration, err := k.configuration(ctx)
+	configuration, err := r.configuration(ctx)
 	if err != nil {
 		return nil, state{}, err
 	}
@@ -203,16 +203,16 @@ func (k *Rotator) read(ctx context.Context, now time.Time) (*corev1.Secret, stat
 }
 
 // write puts the state into the Secret, if it is not there already.
-func (k *Rotator) write(ctx context.Context, secret *corev1.Secret, wanted *state) error {
+func (r *Rotator) write(ctx context.Context, secret *corev1.Secret, wanted *state) error {
 	data, err := wanted.encode()
 	if err != nil {
 		return err
 	}
-	secrets := k.client.CoreV1().Secrets(k.objects.Namespace)
+	secrets := r.client.CoreV1().Secrets(r.objects.Namespace)
 	if secret == nil {
-		_, err := secrets.Create(ctx, k.newSecret(data), metav1.CreateOptions{FieldManager: fieldManager})
+		_, err := secrets.Create(ctx, r.newSecret(data), metav1.CreateOptions{FieldManager: fieldManager})
 		if err != nil {
-			return fmt.Errorf("create Secret %s: %w", k.secretName(), err)
+			return fmt.Errorf("create Secret %s: %w", r.secretName(), err)
 		}
 		return nil
 	}
@@ -222,19 +222,19 @@ func (k *Rotator) write(ctx context.Context, secret *corev1.Secret, wanted *stat
 	changed := secret.DeepCopy()
 	changed.Data = data
 	if _, err := secrets.Update(ctx, changed, metav1.UpdateOptions{FieldManager: fieldManager}); err != nil {
-		return fmt.Errorf("update Secret %s: %w", k.secretName(), err)
+		return fmt.Errorf("update Secret %s: %w", r.secretName(), err)
 	}
 	return nil
 }
 
 // newSecret is the Secret as it is created.
-func (k *Rotator) newSecret(data map[string][]byte) *corev1.Secret {
+func (r *Rotator) newSecret(data map[string][]byte) *corev1.Secret {
 	if data == nil {
 		data = map[string][]byte{keyLeafCert: nil, keyLeafKey: nil} // what the type asks for
 	}
 	return &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: k.objects.Secret, Namespace: k.objects.Namespace,
+			Name: r.objects.Secret, Namespace: r.objects.Namespace,
 			Labels: map[string]string{"app.kubernetes.io/name": "inpod", "app.kubernetes.io/component": "injector"},
 		},
 		Type: corev1.SecretTypeTLS,
@@ -243,8 +243,8 @@ func (k *Rotator) newSecret(data map[string][]byte) *corev1.Secret {
 }
 
 // publish writes the caBundle of every webhook of the configuration that has another one.
-func (k *Rotator) publish(ctx context.Context, bundle []byte) error {
-	configuration, err := k.configuration(ctx)
+func (r *Rotator) publish(ctx context.Context, bundle []byte) error {
+	configuration, err := r.configuration(ctx)
 	if err != nil {
 		return err
 	}
@@ -268,38 +268,38 @@ func (k *Rotator) publish(ctx context.Context, bundle []byte) error {
 	if err != nil {
 		return fmt.Errorf("write the caBundle: %w", err)
 	}
-	_, err = k.client.AdmissionregistrationV1().MutatingWebhookConfigurations().
-		Patch(ctx, k.objects.Configuration, types.StrategicMergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+	_, err = r.client.AdmissionregistrationV1().MutatingWebhookConfigurations().
+		Patch(ctx, r.objects.Configuration, types.StrategicMergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
 	if err != nil {
-		return fmt.Errorf("write the caBundle of MutatingWebhookConfiguration %s: %w", k.objects.Configuration, err)
+		return fmt.Errorf("write the caBundle of MutatingWebhookConfiguration %s: %w", r.objects.Configuration, err)
 	}
-	k.writes.Inc()
-	k.log.Info("caBundle of the webhook updated", "configuration", k.objects.Configuration)
+	r.writes.Inc()
+	r.log.Info("caBundle of the webhook updated", "configuration", r.objects.Configuration)
 	return nil
 }
 
-func (k *Rotator) configuration(ctx context.Context) (*admissionv1.MutatingWebhookConfiguration, error) {
-	configuration, err := k.client.AdmissionregistrationV1().MutatingWebhookConfigurations().
-		Get(ctx, k.objects.Configuration, metav1.GetOptions{})
+func (r *Rotator) configuration(ctx context.Context) (*admissionv1.MutatingWebhookConfiguration, error) {
+	configuration, err := r.client.AdmissionregistrationV1().MutatingWebhookConfigurations().
+		Get(ctx, r.objects.Configuration, metav1.GetOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("read MutatingWebhookConfiguration %s, which the chart installs: %w", k.objects.Configuration, err)
+		return nil, fmt.Errorf("read MutatingWebhookConfiguration %s, which the chart installs: %w", r.objects.Configuration, err)
 	}
 	return configuration, nil
 }
 
-func (k *Rotator) report(done []string) {
+func (r *Rotator) report(done []string) {
 	for _, did := range done {
 		switch {
 		case strings.HasSuffix(did, "signs"):
-		case strings.HasSuffix(did, "authority"):
-			k.issued.WithLabelValues("authority").Inc()
+		case strings.HasSuffix(did, "CA"):
+			r.issued.WithLabelValues("ca").Inc()
 		default:
-			k.issued.WithLabelValues("certificate").Inc()
+			r.issued.WithLabelValues("certificate").Inc()
 		}
 	}
 	if len(done) > 0 {
-		k.log.Info("certificates renewed", "what", strings.Join(done, ", "), "secret", k.secretName())
+		r.log.Info("certificates renewed", "what", strings.Join(done, ", "), "secret", r.secretName())
 	}
 }
 
-func (k *Rotator) secretName() string { return k.objects.Namespace + "/" + k.objects.Secret }
+func (r *Rotator) secretName() string { return r.objects.Namespace + "/" + r.objects.Secret }

@@ -27,17 +27,17 @@ func TestTheFirstStart(t *testing.T) {
 	in(t, func(ctx context.Context, t *testing.T) {
 		client := newClient(0, configuration())
 		follower := start(ctx, t, client, false)
-		if err := follower.follower.Check(); err == nil || !strings.Contains(err.Error(), "no certificate") {
+		if err := follower.watcher.Check(); err == nil || !strings.Contains(err.Error(), "no certificate") {
 			t.Errorf("before anybody leads: %v", err)
 		}
 		leader := start(ctx, t, client, true)
 		for _, r := range []*replica{follower, leader} {
-			if err := r.follower.Check(); err != nil {
+			if err := r.watcher.Check(); err != nil {
 				t.Errorf("readiness: %v", err)
 			}
 		}
-		leaf := leader.follower.Served().Leaf()
-		if !leaf.Equal(follower.follower.Served().Leaf()) {
+		leaf := leader.watcher.Served().Leaf()
+		if !leaf.Equal(follower.watcher.Served().Leaf()) {
 			t.Error("the replicas serve different certificates")
 		}
 		for _, bundle := range bundles(t, client) {
@@ -46,7 +46,7 @@ func TestTheFirstStart(t *testing.T) {
 			}
 		}
 		hello := &tls.ClientHelloInfo{ServerName: serverName}
-		if got, err := follower.follower.Served().Config().GetCertificate(hello); err != nil || !got.Leaf.Equal(leaf) {
+		if got, err := follower.watcher.Served().Config().GetCertificate(hello); err != nil || !got.Leaf.Equal(leaf) {
 			t.Errorf("a connection gets %v, %v", got, err)
 		}
 	})
@@ -58,20 +58,20 @@ func TestRenewalsAreNoticedByNobody(t *testing.T) {
 	in(t, func(ctx context.Context, t *testing.T) {
 		client := newClient(0, configuration())
 		leader, follower := start(ctx, t, client, true), start(ctx, t, client, false)
-		certificates, authorities := map[string]bool{}, map[string]bool{}
+		certificates, cas := map[string]bool{}, map[string]bool{}
 		for range 10 * 24 {
 			time.Sleep(time.Hour)
 			synctest.Wait()
 			for _, r := range []*replica{leader, follower} {
-				if err := r.follower.Check(); err != nil {
+				if err := r.watcher.Check(); err != nil {
 					t.Fatalf("%s: %v", time.Now(), err)
 				}
 			}
-			leaf := follower.follower.Served().Leaf()
-			certificates[leaf.SerialNumber.String()], authorities[string(leaf.AuthorityKeyId)] = true, true
+			leaf := follower.watcher.Served().Leaf()
+			certificates[leaf.SerialNumber.String()], cas[string(leaf.AuthorityKeyId)] = true, true
 		}
-		if len(certificates) < 14 || len(authorities) != 2 {
-			t.Errorf("%d certificates of %d authorities; want one every 16 hours, and 2", len(certificates), len(authorities))
+		if len(certificates) < 14 || len(cas) != 2 {
+			t.Errorf("%d certificates of %d CAs; want one every 16 hours, and 2", len(certificates), len(cas))
 		}
 	})
 }
@@ -81,10 +81,10 @@ func TestARestartOfTheLeaderChangesNothing(t *testing.T) {
 	in(t, func(ctx context.Context, t *testing.T) {
 		client := newClient(0, configuration())
 		first, stop := context.WithCancel(ctx)
-		leaf := start(first, t, client, true).follower.Served().Leaf()
+		leaf := start(first, t, client, true).watcher.Served().Leaf()
 		stop()
 		synctest.Wait()
-		if next := start(ctx, t, client, true).follower.Served().Leaf(); !next.Equal(leaf) {
+		if next := start(ctx, t, client, true).watcher.Served().Leaf(); !next.Equal(leaf) {
 			t.Error("the next leader has made another certificate")
 		}
 	})
@@ -105,31 +105,31 @@ func TestACaBundleThatWasOverwrittenIsWrittenAgain(t *testing.T) {
 		if diff := cmp.Diff(before, bundles(t, client)); diff != "" {
 			t.Errorf("caBundles (-want +got):\n%s", diff)
 		}
-		if err := r.follower.Check(); err != nil {
+		if err := r.watcher.Check(); err != nil {
 			t.Error(err)
 		}
 	})
 }
 
-// Deleting the Secret is how one asks for a new authority. Nobody is left without trust meanwhile.
-func TestADeletedSecretReplacesTheAuthorityWithoutAGap(t *testing.T) {
+// Deleting the Secret is how one asks for a new CA. Nobody is left without trust meanwhile.
+func TestDeletedSecretReplacesTheCAWithoutAGap(t *testing.T) {
 	t.Parallel()
 	in(t, func(ctx context.Context, t *testing.T) {
 		client := newClient(0, configuration())
 		leader, follower := start(ctx, t, client, true), start(ctx, t, client, false)
-		old := follower.follower.Served().Leaf()
+		old := follower.watcher.Served().Leaf()
 		if err := client.CoreV1().Secrets("inpod").Delete(ctx, "tls", metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if now := follower.follower.Served().Leaf(); !now.Equal(old) {
-			t.Error("a certificate of the new authority is served before every API server can trust it")
+		if now := follower.watcher.Served().Leaf(); !now.Equal(old) {
+			t.Error("a certificate of the new CA is served before every API server can trust it")
 		}
 		time.Sleep(settle)
 		synctest.Wait()
-		now := follower.follower.Served().Leaf()
+		now := follower.watcher.Served().Leaf()
 		if bytes.Equal(now.AuthorityKeyId, old.AuthorityKeyId) {
-			t.Error("the authority is still the old one")
+			t.Error("the CA is still the old one")
 		}
 		for _, bundle := range bundles(t, client) {
 			for name, leaf := range map[string]*x509.Certificate{"new": now, "old": old} {
@@ -138,7 +138,7 @@ func TestADeletedSecretReplacesTheAuthorityWithoutAGap(t *testing.T) {
 				}
 			}
 		}
-		if err := leader.follower.Check(); err != nil {
+		if err := leader.watcher.Check(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -150,13 +150,13 @@ func TestASecretThatWasDeletedUnseen(t *testing.T) {
 	in(t, func(ctx context.Context, t *testing.T) {
 		client := newClient(0, configuration())
 		first, stop := context.WithCancel(ctx)
-		old := start(first, t, client, true).follower.Served().Leaf()
+		old := start(first, t, client, true).watcher.Served().Leaf()
 		stop()
 		synctest.Wait()
 		if err := client.CoreV1().Secrets("inpod").Delete(ctx, "tls", metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		now := start(ctx, t, client, true).follower.Served().Leaf()
+		now := start(ctx, t, client, true).watcher.Served().Leaf()
 		for _, bundle := range bundles(t, client) {
 			for name, leaf := range map[string]*x509.Certificate{"new": now, "old": old} {
 				if err := trusted(t, leaf, bundle); err != nil {
@@ -176,17 +176,17 @@ func TestADamagedSecretIsReplacedAndReported(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		old := r.follower.Served().Leaf()
+		old := r.watcher.Served().Leaf()
 		damaged := secret.DeepCopy()
 		damaged.Data["tls.key"] = []byte("hunter2")
 		if _, err := client.CoreV1().Secrets("inpod").Update(ctx, damaged, metav1.UpdateOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if err := r.follower.Check(); err != nil {
+		if err := r.watcher.Check(); err != nil {
 			t.Error(err)
 		}
-		if r.follower.Served().Leaf().Equal(old) {
+		if r.watcher.Served().Leaf().Equal(old) {
 			t.Error("the certificate is still the old one")
 		}
 		if log := r.log.String(); !strings.Contains(log, "replacing invalid data") || strings.Contains(log, "hunter2") {
@@ -211,7 +211,7 @@ func TestTroubleWithTheAPIServer(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if err := r.follower.Check(); err != nil {
+		if err := r.watcher.Check(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -229,11 +229,11 @@ func TestTwoThatLeadForAMomentAgree(t *testing.T) {
 		one, two := start(ctx, t, client, true), start(ctx, t, client, true)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if a, b := one.follower.Served().Leaf(), two.follower.Served().Leaf(); a == nil || !a.Equal(b) {
+		if a, b := one.watcher.Served().Leaf(), two.watcher.Served().Leaf(); a == nil || !a.Equal(b) {
 			t.Error("they serve different certificates")
 		}
 		for _, r := range []*replica{one, two} {
-			if err := r.follower.Check(); err != nil {
+			if err := r.watcher.Check(); err != nil {
 				t.Error(err)
 			}
 		}
@@ -251,11 +251,11 @@ func TestReadinessSaysWhatIsMissing(t *testing.T) {
 		r := start(ctx, t, client, false)
 		want := func(text string) {
 			t.Helper()
-			if err := r.follower.Check(); err == nil || !strings.Contains(err.Error(), text) {
+			if err := r.watcher.Check(); err == nil || !strings.Contains(err.Error(), text) {
 				t.Errorf("readiness is %v, want %q", err, text)
 			}
 		}
-		if err := r.follower.Check(); err != nil {
+		if err := r.watcher.Check(); err != nil {
 			t.Fatal(err)
 		}
 		webhooks := client.AdmissionregistrationV1().MutatingWebhookConfigurations()
@@ -293,7 +293,7 @@ func TestCertificatesAreIssuedByTheClockOfTheAPIServer(t *testing.T) {
 			t.Parallel()
 			in(t, func(ctx context.Context, t *testing.T) {
 				r := start(ctx, t, newClient(off, configuration()), true)
-				leaf := r.follower.Served().Leaf()
+				leaf := r.watcher.Served().Leaf()
 				if leaf == nil {
 					t.Fatalf("nothing is served: %s", r.log)
 				}
@@ -329,7 +329,7 @@ func TestNothingKeepsACertificateFromBeingRenewed(t *testing.T) {
 				})
 				r := start(ctx, t, client, true)
 				for range 2 {
-					if err := r.follower.Check(); err != nil {
+					if err := r.watcher.Check(); err != nil {
 						t.Errorf("not ready: %v; %s", err, r.log)
 					}
 					time.Sleep(2 * lifetime)

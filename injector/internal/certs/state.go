@@ -1,13 +1,13 @@
 // Package certs keeps the webhook of the injector reachable: it issues the certificate that the replicas serve, renews
-// it and the authority behind it, and keeps the caBundle of the webhook such that API servers trust it at every moment.
+// it and the CA behind it, and keeps the caBundle of the webhook such that API servers trust it at every moment.
 //
-//	Secret: authority, certificate ──► every replica serves it
+//	Secret: CA, certificate ──► every replica serves it
 //	   ▲
 //	   │ one replica, the leader: Advance
 //	   ▼
 //	MutatingWebhookConfiguration: caBundle
 //
-// An authority is replaced in two steps, so that nobody ever serves a certificate that some API server does not trust
+// A CA is replaced in two steps, so that nobody ever serves a certificate that some API server does not trust
 // yet: first the new one joins the caBundle, and only when every server has had the time to see it do certificates come
 // from it. The old one stays in the caBundle for as long as it is valid.
 package certs
@@ -22,35 +22,35 @@ import (
 
 // Policy says what is issued and how long it lasts.
 type Policy struct {
-	Names     []string      // of the server; the first is the name that API servers ask for
-	Lifetime  time.Duration // of a certificate
-	Authority time.Duration // lifetime of an authority
-	Settle    time.Duration // between a new authority in the caBundle and the first certificate from it
+	Names      []string      // of the server; the first is the name that API servers ask for
+	Lifetime   time.Duration // of a certificate
+	CALifetime time.Duration // lifetime of a CA
+	Settle     time.Duration // between a new CA in the caBundle and the first certificate from it
 }
 
-// state is all that is known of authorities and certificate. A field is nil when there is none.
+// state is all that is known of CAs and certificate. A field is nil when there is none.
 type state struct {
 	ca   *pair // signs
 	next *pair // is trusted already and will sign
 	leaf *pair // is served
-	// trusted are all authorities that API servers are to trust, the newest first.
+	// trusted are all CAs that API servers are to trust, the newest first.
 	trusted []*x509.Certificate
 }
 
-// inBundle reports whether an authority is in the list.
+// inBundle reports whether a CA is in the list.
 func (s *state) inBundle(cert *x509.Certificate) bool {
 	return slices.ContainsFunc(s.trusted, cert.Equal)
 }
 
 // Keys of the Secret. The first three are those of a Secret of type kubernetes.io/tls as cert-manager writes it.
 const (
-	keyLeafCert      = "tls.crt"
-	keyLeafKey       = "tls.key"
-	keyTrusted       = "ca.crt"
-	keyAuthorityCert = "authority.crt"
-	keyAuthorityKey  = "authority.key"
-	keyNextCert      = "next-authority.crt"
-	keyNextKey       = "next-authority.key"
+	keyLeafCert = "tls.crt"
+	keyLeafKey  = "tls.key"
+	keyTrusted  = "ca.crt"
+	keyCACert   = "authority.crt"
+	keyCAKey    = "authority.key"
+	keyNextCert = "next-authority.crt"
+	keyNextKey  = "next-authority.key"
 )
 
 // decode reads what encode has written. What cannot be read is left out, and named in the error: the rest may still be
@@ -69,7 +69,7 @@ func decode(data map[string][]byte) (state, error) {
 		}
 		return p
 	}
-	s.ca = read(keyAuthorityCert, keyAuthorityKey)
+	s.ca = read(keyCACert, keyCAKey)
 	s.next = read(keyNextCert, keyNextKey)
 	s.leaf = read(keyLeafCert, keyLeafKey)
 	var err error
@@ -84,7 +84,7 @@ func (s *state) encode() (map[string][]byte, error) {
 	for _, row := range []struct {
 		certKey, keyKey string
 		pair            *pair
-	}{{keyAuthorityCert, keyAuthorityKey, s.ca}, {keyNextCert, keyNextKey, s.next}, {keyLeafCert, keyLeafKey, s.leaf}} {
+	}{{keyCACert, keyCAKey, s.ca}, {keyNextCert, keyNextKey, s.next}, {keyLeafCert, keyLeafKey, s.leaf}} {
 		if row.pair == nil {
 			continue
 		}
@@ -98,11 +98,11 @@ func (s *state) encode() (map[string][]byte, error) {
 }
 
 // next returns what has to be in the Secret now, what was done, and when the next pass is. The time published says
-// since when the next authority is known to be in the caBundle; zero means that it is not.
+// since when the next CA is known to be in the caBundle; zero means that it is not.
 func (p Policy) next(s state, now, published time.Time) (state, []string, time.Time, error) {
 	var done []string
 	s.trusted = slices.DeleteFunc(slices.Clone(s.trusted), func(c *x509.Certificate) bool { return !valid(c, now) })
-	for _, step := range []func(*state, time.Time, time.Time) (string, error){p.keepAuthority, p.prepareNext, p.promoteNext, p.keepLeaf} {
+	for _, step := range []func(*state, time.Time, time.Time) (string, error){p.keepCA, p.prepareNext, p.promoteNext, p.keepLeaf} {
 		did, err := step(&s, now, published)
 		if err != nil {
 			return s, nil, time.Time{}, err
@@ -120,24 +120,24 @@ func valid(cert *x509.Certificate, now time.Time) bool {
 	return !now.Before(cert.NotBefore) && now.Before(cert.NotAfter)
 }
 
-// keepAuthority makes the first authority, or one in place of an authority that is not valid.
-func (p Policy) keepAuthority(s *state, now, _ time.Time) (string, error) {
+// keepCA makes the first CA, or one in place of a CA that is not valid.
+func (p Policy) keepCA(s *state, now, _ time.Time) (string, error) {
 	if s.ca != nil && valid(s.ca.cert, now) {
 		if !s.inBundle(s.ca.cert) {
 			s.trusted = slices.Insert(s.trusted, 0, s.ca.cert)
 		}
 		return "", nil
 	}
-	issued, err := newAuthority(now, p.Authority)
+	issued, err := newCA(now, p.CALifetime)
 	if err != nil {
 		return "", err
 	}
 	s.ca, s.next = issued, nil
 	s.trusted = slices.Insert(s.trusted, 0, issued.cert)
-	return "new authority", nil
+	return "new CA", nil
 }
 
-// prepareNext makes the successor of an authority when two thirds of its life are over.
+// prepareNext makes the successor of a CA when two thirds of its life are over.
 func (p Policy) prepareNext(s *state, now, _ time.Time) (string, error) {
 	if s.next != nil && !valid(s.next.cert, now) {
 		s.next = nil
@@ -151,11 +151,11 @@ func (p Policy) prepareNext(s *state, now, _ time.Time) (string, error) {
 	if now.Before(due(s.ca.cert)) {
 		return "", nil
 	}
-	return "next authority", p.addNext(s, now)
+	return "next CA", p.addNext(s, now)
 }
 
 func (p Policy) addNext(s *state, now time.Time) error {
-	issued, err := newAuthority(now, p.Authority)
+	issued, err := newCA(now, p.CALifetime)
 	if err != nil {
 		return err
 	}
@@ -164,22 +164,22 @@ func (p Policy) addNext(s *state, now time.Time) error {
 	return nil
 }
 
-// promoteNext lets the next authority sign once every API server has had the time to see it.
+// promoteNext lets the next CA sign once every API server has had the time to see it.
 func (p Policy) promoteNext(s *state, now, published time.Time) (string, error) {
 	if s.next == nil || published.IsZero() || now.Before(published.Add(p.Settle)) {
 		return "", nil
 	}
 	s.ca, s.next = s.next, nil
-	return "next authority signs", nil
+	return "next CA signs", nil
 }
 
-// keepLeaf issues a certificate where there is none that is good: from our authority, for our names, valid, not too old.
+// keepLeaf issues a certificate where there is none that is good: from our CA, for our names, valid, not too old.
 func (p Policy) keepLeaf(s *state, now, _ time.Time) (string, error) {
 	if s.leaf != nil && valid(s.leaf.cert, now) && now.Before(due(s.leaf.cert)) && slices.Equal(s.leaf.cert.DNSNames, p.Names) &&
 		s.leaf.cert.CheckSignatureFrom(s.ca.cert) == nil {
 		return "", nil
 	}
-	// It must not outlive the authority, or it would be refused before it is renewed.
+	// It must not outlive the CA, or it would be refused before it is renewed.
 	lifetime := min(p.Lifetime, s.ca.cert.NotAfter.Sub(now))
 	issued, err := s.ca.issue(p.Names, now, lifetime)
 	if err != nil {

@@ -11,12 +11,12 @@ import (
 )
 
 func policy() Policy {
-	return Policy{Names: []string{"inpod-injector.inpod.svc"}, Lifetime: 72 * time.Hour, Authority: 365 * 24 * time.Hour, Settle: time.Minute}
+	return Policy{Names: []string{"inpod-injector.inpod.svc"}, Lifetime: 72 * time.Hour, CALifetime: 365 * 24 * time.Hour, Settle: time.Minute}
 }
 
 func start() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }
 
-// verify asks as an API server does that trusts these authorities.
+// verify asks as an API server does that trusts these CAs.
 func verify(leaf *x509.Certificate, trusted []*x509.Certificate, now time.Time) error {
 	roots := x509.NewCertPool()
 	for _, cert := range trusted {
@@ -38,7 +38,7 @@ func advance(t *testing.T, p Policy, s state, now, published time.Time) (state, 
 func TestTheFirstPassIssuesEverything(t *testing.T) {
 	t.Parallel()
 	s, done, after := advance(t, policy(), state{}, start(), time.Time{})
-	if diff := cmp.Diff([]string{"new authority", "new certificate"}, done); diff != "" {
+	if diff := cmp.Diff([]string{"new CA", "new certificate"}, done); diff != "" {
 		t.Errorf("done (-want +got):\n%s", diff)
 	}
 	if err := verify(s.leaf.cert, s.trusted, start()); err != nil {
@@ -62,7 +62,7 @@ func TestAtEveryMomentWhatIsServedIsTrusted(t *testing.T) {
 	var s state
 	var published time.Time
 	var past []*x509.Certificate // what was published before the last change
-	authorities := map[string]bool{}
+	cas := map[string]bool{}
 	now, passes := start(), 0
 	for ; now.Before(start().Add(3 * 365 * 24 * time.Hour)); passes++ {
 		before := s.trusted
@@ -80,9 +80,9 @@ func TestAtEveryMomentWhatIsServedIsTrusted(t *testing.T) {
 			t.Fatalf("%s: the certificate has only %s left", now, left)
 		}
 		if len(s.trusted) > 3 {
-			t.Fatalf("%s: %d authorities are trusted", now, len(s.trusted))
+			t.Fatalf("%s: %d CAs are trusted", now, len(s.trusted))
 		}
-		authorities[s.ca.cert.SerialNumber.String()] = true
+		cas[s.ca.cert.SerialNumber.String()] = true
 		switch {
 		case s.next == nil:
 			published = time.Time{}
@@ -94,25 +94,25 @@ func TestAtEveryMomentWhatIsServedIsTrusted(t *testing.T) {
 		}
 		now = after
 	}
-	if len(authorities) < 4 || passes > 1000 {
-		t.Errorf("%d authorities in %d passes", len(authorities), passes)
+	if len(cas) < 4 || passes > 1000 {
+		t.Errorf("%d CAs in %d passes", len(cas), passes)
 	}
 }
 
-func TestANewAuthorityWaitsUntilItIsPublishedAndSettled(t *testing.T) {
+func TestNewCAWaitsForSettle(t *testing.T) {
 	t.Parallel()
 	p := policy()
 	s, _, _ := advance(t, p, state{}, start(), time.Time{})
 	old := s.ca
-	now := start().Add(p.Authority * 2 / 3)
+	now := start().Add(p.CALifetime * 2 / 3)
 	s, done, _ := advance(t, p, s, now, time.Time{})
-	if !slices.Contains(done, "next authority") || s.ca != old || s.next == nil || !s.inBundle(s.next.cert) || !s.inBundle(old.cert) {
-		t.Fatalf("%v; authority replaced at once %v, next trusted %v", done, s.ca != old, s.next != nil)
+	if !slices.Contains(done, "next CA") || s.ca != old || s.next == nil || !s.inBundle(s.next.cert) || !s.inBundle(old.cert) {
+		t.Fatalf("%v; CA replaced at once %v, next trusted %v", done, s.ca != old, s.next != nil)
 	}
-	// The caBundle cannot be written for a day: nothing comes from the new authority.
+	// The caBundle cannot be written for a day: nothing comes from the new CA.
 	s, _, _ = advance(t, p, s, now.Add(24*time.Hour), time.Time{})
 	if s.ca != old {
-		t.Error("an authority signs that nobody trusts yet")
+		t.Error("a CA signs that nobody trusts yet")
 	}
 	published := now.Add(25 * time.Hour)
 	s, _, after := advance(t, p, s, published, published)
@@ -120,19 +120,19 @@ func TestANewAuthorityWaitsUntilItIsPublishedAndSettled(t *testing.T) {
 		t.Errorf("promoted %v, next pass at %s", s.ca != old, after)
 	}
 	s, done, _ = advance(t, p, s, published.Add(p.Settle), published)
-	if diff := cmp.Diff([]string{"next authority signs", "new certificate"}, done); diff != "" || s.next != nil {
+	if diff := cmp.Diff([]string{"next CA signs", "new certificate"}, done); diff != "" || s.next != nil {
 		t.Errorf("done (-want +got):\n%s", diff)
 	}
 	if err := s.leaf.cert.CheckSignatureFrom(s.ca.cert); err != nil || s.ca == old {
-		t.Errorf("the certificate is not from the new authority: %v", err)
+		t.Errorf("the certificate is not from the new CA: %v", err)
 	}
 	if !s.inBundle(old.cert) {
-		t.Error("the old authority is trusted no more, and a replica may still serve a certificate from it")
+		t.Error("the old CA is trusted no more, and a replica may still serve a certificate from it")
 	}
 	// It goes when it has expired.
 	s, _, _ = advance(t, p, s, old.cert.NotAfter, time.Time{})
 	if s.inBundle(old.cert) {
-		t.Error("an authority that has expired is still trusted")
+		t.Error("a CA that has expired is still trusted")
 	}
 }
 
@@ -153,9 +153,9 @@ func TestWhatCausesANewCertificate(t *testing.T) {
 		"two thirds of its life":       {policy: p, now: start().Add(48 * time.Hour), want: []string{"new certificate"}},
 		"other names":                  {policy: renamed, now: start(), want: []string{"new certificate"}},
 		"it is gone":                   {policy: p, now: start(), change: func(s *state) { s.leaf = nil }, want: []string{"new certificate"}},
-		"it is another authority's":    {policy: p, now: start(), change: func(s *state) { s.leaf = other.leaf }, want: []string{"new certificate"}},
-		"the authority is gone":        {policy: p, now: start(), change: func(s *state) { s.ca = nil }, want: []string{"new authority", "new certificate"}},
-		"the authority has expired":    {policy: p, now: good.ca.cert.NotAfter, want: []string{"new authority", "new certificate"}},
+		"it is another CA's":           {policy: p, now: start(), change: func(s *state) { s.leaf = other.leaf }, want: []string{"new certificate"}},
+		"the CA is gone":               {policy: p, now: start(), change: func(s *state) { s.ca = nil }, want: []string{"new CA", "new certificate"}},
+		"the CA has expired":           {policy: p, now: good.ca.cert.NotAfter, want: []string{"new CA", "new certificate"}},
 		"the list of trusted was lost": {policy: p, now: start(), change: func(s *state) { s.trusted = nil }},
 	} {
 		s := good
@@ -167,18 +167,18 @@ func TestWhatCausesANewCertificate(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 		if !after.inBundle(after.ca.cert) {
-			t.Errorf("%s: the authority that signs is not trusted", name)
+			t.Errorf("%s: the CA that signs is not trusted", name)
 		}
 	}
 }
 
-func TestACertificateDoesNotOutliveItsAuthority(t *testing.T) {
+func TestCertificateDoesNotOutliveItsCA(t *testing.T) {
 	t.Parallel()
 	p := policy()
 	s, _, _ := advance(t, p, state{}, start(), time.Time{})
 	s, _, _ = advance(t, p, s, s.ca.cert.NotAfter.Add(-time.Hour), time.Time{})
 	if s.leaf.cert.NotAfter.After(s.ca.cert.NotAfter) {
-		t.Errorf("the certificate is valid until %s, its authority until %s", s.leaf.cert.NotAfter, s.ca.cert.NotAfter)
+		t.Errorf("the certificate is valid until %s, its CA until %s", s.leaf.cert.NotAfter, s.ca.cert.NotAfter)
 	}
 }
 
@@ -186,7 +186,7 @@ func TestTheSecretIsReadAsItWasWritten(t *testing.T) {
 	t.Parallel()
 	p := policy()
 	s, _, _ := advance(t, p, state{}, start(), time.Time{})
-	s, _, _ = advance(t, p, s, start().Add(p.Authority*2/3), time.Time{})
+	s, _, _ = advance(t, p, s, start().Add(p.CALifetime*2/3), time.Time{})
 	data, err := s.encode()
 	if err != nil {
 		t.Fatal(err)
@@ -229,7 +229,7 @@ func TestADamagedSecret(t *testing.T) {
 		change(data)
 		read, err := decode(data)
 		if err == nil || read.leaf != nil || read.ca == nil {
-			t.Errorf("%s: error %v, certificate %v, authority %v; want the rest", name, err, read.leaf != nil, read.ca != nil)
+			t.Errorf("%s: error %v, certificate %v, CA %v; want the rest", name, err, read.leaf != nil, read.ca != nil)
 			continue
 		}
 		if !strings.Contains(err.Error(), "tls.crt and tls.key") || strings.Contains(err.Error(), "hunter2") {
@@ -255,10 +255,10 @@ func TestWhatIsNotValidYetIsIssuedAgainAtOnce(t *testing.T) {
 		s    state
 		want []string
 	}{
-		"authority and certificate":                      {fromAhead, []string{"new authority", "new certificate"}},
+		"CA and certificate":                             {fromAhead, []string{"new CA", "new certificate"}},
 		"the certificate alone":                          {state{ca: good.ca, leaf: leafAhead, trusted: good.trusted}, []string{"new certificate"}},
-		"the authority that is to sign next":             {state{ca: good.ca, leaf: good.leaf, next: fromAhead.ca, trusted: good.trusted}, nil},
-		"an authority that is only trusted":              {state{ca: good.ca, leaf: good.leaf, trusted: append(slices.Clone(good.trusted), fromAhead.trusted...)}, nil},
+		"the CA that is to sign next":                    {state{ca: good.ca, leaf: good.leaf, next: fromAhead.ca, trusted: good.trusted}, nil},
+		"a CA that is only trusted":                      {state{ca: good.ca, leaf: good.leaf, trusted: append(slices.Clone(good.trusted), fromAhead.trusted...)}, nil},
 		"nothing: a clock that is ahead by five minutes": {func() state { s, _, _ := advance(t, p, state{}, start().Add(skew), time.Time{}); return s }(), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -271,7 +271,7 @@ func TestWhatIsNotValidYetIsIssuedAgainAtOnce(t *testing.T) {
 				t.Errorf("an API server refuses what is served: %v", err)
 			}
 			if s.next != nil || s.inBundle(fromAhead.ca.cert) {
-				t.Error("an authority that is not valid yet is kept")
+				t.Error("a CA that is not valid yet is kept")
 			}
 		})
 	}

@@ -34,11 +34,11 @@ type Watcher struct {
 
 	secrets        cache.SharedIndexInformer
 	configurations cache.SharedIndexInformer
-	// changed wakes the leader when one of the two was changed; one entry is enough, since it looks at both.
+	// changed wakes the leader when one of the two was changed; one entry is enough, since the leader reads both.
 	changed chan struct{}
 }
 
-// NewWatcher returns a follower that has seen nothing yet.
+// NewWatcher returns a watcher that has seen nothing yet.
 func NewWatcher(client kubernetes.Interface, objects Objects, log *slog.Logger, registerer prometheus.Registerer) *Watcher {
 	one := func(name string) informers.SharedInformerOption {
 		return informers.WithTweakListOptions(func(o *metav1.ListOptions) {
@@ -55,15 +55,15 @@ func NewWatcher(client kubernetes.Interface, objects Objects, log *slog.Logger, 
 }
 
 // Served is what this replica serves.
-func (f *Watcher) Served() *Served { return f.served }
+func (w *Watcher) Served() *Served { return w.served }
 
 // Run follows until ctx ends.
-func (f *Watcher) Run(ctx context.Context) error {
-	for _, informer := range []cache.SharedIndexInformer{f.secrets, f.configurations} {
+func (w *Watcher) Run(ctx context.Context) error {
+	for _, informer := range []cache.SharedIndexInformer{w.secrets, w.configurations} {
 		_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-			AddFunc:    func(any) { f.refresh() },
-			UpdateFunc: func(_, _ any) { f.refresh() },
-			DeleteFunc: func(any) { f.refresh() },
+			AddFunc:    func(any) { w.refresh() },
+			UpdateFunc: func(_, _ any) { w.refresh() },
+			DeleteFunc: func(any) { w.refresh() },
 		})
 		if err != nil {
 			return fmt.Errorf("watch Secret and webhook configuration: %w", err)
@@ -72,40 +72,40 @@ func (f *Watcher) Run(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		f.configurations.RunWithContext(ctx)
+		w.configurations.RunWithContext(ctx)
 	}()
-	f.secrets.RunWithContext(ctx)
+	w.secrets.RunWithContext(ctx)
 	<-done
 	return nil
 }
 
 // refresh takes what is in the Secret now and wakes the leader.
-func (f *Watcher) refresh() {
-	if secret := f.secret(); secret != nil {
-		changed, err := f.served.set(secret.Data[keyLeafCert], secret.Data[keyLeafKey])
+func (w *Watcher) refresh() {
+	if secret := w.secret(); secret != nil {
+		changed, err := w.served.set(secret.Data[keyLeafCert], secret.Data[keyLeafKey])
 		switch {
 		case err != nil:
-			f.log.Warn("using the certificate failed, serving the last good one", "secret", f.objects.Namespace+"/"+f.objects.Secret, "error", err)
+			w.log.Warn("using the certificate failed, serving the last good one", "secret", w.objects.Namespace+"/"+w.objects.Secret, "error", err)
 		case changed:
-			f.log.Info("serving certificate", "from", "Secret "+f.objects.Namespace+"/"+f.objects.Secret, "expires", f.served.Leaf().NotAfter)
+			w.log.Info("serving certificate", "from", "Secret "+w.objects.Namespace+"/"+w.objects.Secret, "expires", w.served.Leaf().NotAfter)
 		}
 	}
 	select {
-	case f.changed <- struct{}{}:
+	case w.changed <- struct{}{}:
 	default:
 	}
 }
 
-func (f *Watcher) secret() *corev1.Secret {
-	object, exists, err := f.secrets.GetStore().GetByKey(f.objects.Namespace + "/" + f.objects.Secret)
+func (w *Watcher) secret() *corev1.Secret {
+	object, exists, err := w.secrets.GetStore().GetByKey(w.objects.Namespace + "/" + w.objects.Secret)
 	if secret, ok := object.(*corev1.Secret); err == nil && exists && ok {
 		return secret
 	}
 	return nil
 }
 
-func (f *Watcher) configuration() *admissionv1.MutatingWebhookConfiguration {
-	object, exists, err := f.configurations.GetStore().GetByKey(f.objects.Configuration)
+func (w *Watcher) configuration() *admissionv1.MutatingWebhookConfiguration {
+	object, exists, err := w.configurations.GetStore().GetByKey(w.objects.Configuration)
 	if configuration, ok := object.(*admissionv1.MutatingWebhookConfiguration); err == nil && exists && ok {
 		return configuration
 	}
@@ -113,15 +113,15 @@ func (f *Watcher) configuration() *admissionv1.MutatingWebhookConfiguration {
 }
 
 // Check is for readiness: nil when there is a certificate that the API servers are made to trust.
-func (f *Watcher) Check() error {
-	if err := f.served.Check(); err != nil {
+func (w *Watcher) Check() error {
+	if err := w.served.Check(); err != nil {
 		return err
 	}
-	configuration := f.configuration()
+	configuration := w.configuration()
 	if configuration == nil {
-		return fmt.Errorf("there is no MutatingWebhookConfiguration %s, so no API server calls the webhook; install it with the chart", f.objects.Configuration)
+		return fmt.Errorf("there is no MutatingWebhookConfiguration %s, so no API server calls the webhook; install it with the chart", w.objects.Configuration)
 	}
-	leaf := f.served.Leaf()
+	leaf := w.served.Leaf()
 	for _, webhook := range configuration.Webhooks {
 		if err := trusted(leaf, webhook.ClientConfig.CABundle); err != nil {
 			return fmt.Errorf("the caBundle of webhook %s does not cover the certificate that is served: %w", webhook.Name, err)

@@ -22,7 +22,7 @@ func byOtherValues() map[string]string {
 		"webhook-service":       "fullnameOverride",
 		"webhook-configuration": "fullnameOverride",
 		"certificate-directory": "injector.certManager and injector.existingCertificate",
-		"client-authority-file": "injector.clientAuthority",
+		"client-ca-file":        "injector.clientCA",
 		"limits-namespaces":     "namespaces",         // those that the controller works in
 		"kubeconfig":            "injector.extraArgs", // in a pod, the service account is the way
 	}

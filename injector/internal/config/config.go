@@ -19,7 +19,7 @@ import (
 	"inpod.dev/inpod/internal/sidecarapi"
 )
 
-// NativeSidecars says whether native sidecars are used.
+// NativeSidecars is when native sidecars are used.
 type NativeSidecars string
 
 // The values of NativeSidecars.
@@ -34,8 +34,8 @@ type OnRefusal string
 
 // The values of OnRefusal.
 const (
-	WithoutSidecar OnRefusal = "without-sidecar" // they are made without it, which takes the right to look at their owners
-	Retry          OnRefusal = "retry"           // nothing: they are refused until somebody changes something
+	WithoutSidecar OnRefusal = "without-sidecar" // they are created without it, which needs permission to read their owners
+	Retry          OnRefusal = "retry"           // nothing: they are refused until the cause is removed
 )
 
 // Config is everything that can be set on the injector.
@@ -72,24 +72,24 @@ type Webhook struct {
 	ReadLimits       bool
 	LimitsNamespaces []string
 	OnRefusal        OnRefusal
-	Drain            time.Duration // how long it goes on after it was asked to stop, until nobody calls any more
+	Drain            time.Duration // how long it keeps answering after the signal to stop
 }
 
 // Certificates says who issues the certificate of the webhook.
 type Certificates struct {
-	// Secret holds authority and certificate, issued and renewed here, in the namespace of the pod.
+	// Secret holds CA and certificate, issued and renewed here, in the namespace of the pod.
 	Secret string
-	// Directory has tls.crt and tls.key from somebody else, such as cert-manager; "" for our own.
-	Directory string
-	Lifetime  time.Duration // of a certificate
-	Authority time.Duration // lifetime of the authority
-	Settle    time.Duration // between a new authority in the webhook's caBundle and its first certificate
+	// Directory has tls.crt and tls.key from another issuer, such as cert-manager; "" for our own.
+	Directory  string
+	Lifetime   time.Duration // of a certificate
+	CALifetime time.Duration // lifetime of the CA
+	Settle     time.Duration // between a new CA in the webhook's caBundle and its first certificate
 }
 
 // Clients says who may call the webhook.
 type Clients struct {
-	// AuthorityFile has certificates of authorities in PEM. Who shows no certificate of them is refused; "" for anybody.
-	AuthorityFile string
+	// CAFile has certificates of CAs in PEM. A client without a certificate of one of them is refused; "" accepts every client.
+	CAFile string
 	// Names are those that may be in a client's certificate, as common name or DNS name; empty for any.
 	Names []string
 }
@@ -114,7 +114,7 @@ type Election struct {
 	LeaseName string
 }
 
-// Log is the form of the log and its least level.
+// Log is the form of the log and the lowest level to log.
 type Log struct {
 	Format logging.Format
 	Level  slog.Level
@@ -148,7 +148,7 @@ func Default() Config {
 			Drain: 5 * time.Second,
 		},
 		Certificates: Certificates{ //nolint:gosec // likewise
-			Secret: "inpod-injector-tls", Lifetime: 72 * time.Hour, Authority: 365 * 24 * time.Hour, Settle: time.Minute,
+			Secret: "inpod-injector-tls", Lifetime: 72 * time.Hour, CALifetime: 365 * 24 * time.Hour, Settle: time.Minute,
 		},
 		Sidecar: Sidecar{
 			PullPolicy: corev1.PullIfNotPresent, Native: NativeAuto,

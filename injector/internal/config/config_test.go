@@ -35,10 +35,10 @@ func other() map[string]string {
 		"sidecar-cpu-request": "10m", "sidecar-memory-request": "32Mi", "sidecar-memory-limit": "128Mi", "sidecar-status-port": "9898",
 		"sidecar-cpu-limit": "100m", "sidecar-ephemeral-storage-request": "1Mi", "sidecar-ephemeral-storage-limit": "8Mi", "sidecar-capabilities": "none",
 		"webhook-address": ":8443", "webhook-service": "other", "webhook-configuration": "other", "exclude-namespaces": "build,ci", "drain": "10s",
-		"client-authority-file": "/clients/ca.crt", "client-names": "api-server,kube-apiserver",
+		"client-ca-file": "/clients/ca.crt", "client-names": "api-server,kube-apiserver",
 		"read-limits": "false", "limits-namespaces": "shop,blog", "on-refusal": "retry",
-		"certificate-secret": "other", "certificate-directory": "/tls", "certificate-lifetime": "24h", "authority-lifetime": "720h",
-		"authority-settle": "2m", "listen-address": ":9191", "digest-key-secret": "other", "lease-name": "other", "log-format": "json",
+		"certificate-secret": "other", "certificate-directory": "/tls", "certificate-lifetime": "24h", "ca-lifetime": "720h",
+		"ca-settle": "2m", "listen-address": ":9191", "digest-key-secret": "other", "lease-name": "other", "log-format": "json",
 		"log-level": "debug", "kubeconfig": "/k", "kube-api-qps": "50", "kube-api-burst": "70", "enable-pprof": "true", "pprof-addr": "127.0.0.1:6061",
 	}
 }
@@ -88,7 +88,7 @@ func TestEveryFieldIsReachableFromEveryPlace(t *testing.T) {
 			beside = append(beside, "INPOD_KUBE_API_QPS=50")
 		}
 		if s.Name == "client-names" {
-			beside = append(beside, "INPOD_CLIENT_AUTHORITY_FILE=/clients/ca.crt")
+			beside = append(beside, "INPOD_CLIENT_CA_FILE=/clients/ca.crt")
 		}
 		if s.Name == "sidecar-image" {
 			beside = nil
@@ -107,7 +107,7 @@ func TestEveryFieldIsReachableFromEveryPlace(t *testing.T) {
 			var changed []string
 			for field, now := range leavesOf(c) {
 				if now != leavesOf(base)[field] && (field != "Kubernetes.QPS" || s.Name == "kube-api-qps") &&
-					(field != "Clients.AuthorityFile" || s.Name == "client-authority-file") {
+					(field != "Clients.CAFile" || s.Name == "client-ca-file") {
 					changed = append(changed, field)
 				}
 			}
@@ -156,13 +156,13 @@ func TestRefused(t *testing.T) {
 		"limits of a namespace that cannot be": {args: []string{needed, "--limits-namespaces=B"}, want: []string{`"B" cannot be the name of a namespace`}},
 		"an unknown answer to refusals":        {args: []string{needed, "--on-refusal=deny"}, want: []string{"use without-sidecar or retry"}},
 		"a negative drain":                     {args: []string{needed, "--drain=-1s"}, want: []string{"-1s is negative"}},
-		"a certificate for a moment":           {args: []string{needed, "--certificate-lifetime=1s", "--authority-settle=0s"}, want: []string{"1s is too short; use 30s or more"}},
-		"an authority for a moment":            {args: []string{needed, "--authority-lifetime=80h"}, want: []string{"must outlive at least two certificates of 72h0m0s"}},
-		"a settle of half a life":              {args: []string{needed, "--certificate-lifetime=1m", "--authority-settle=30s"}, want: []string{"a third of the lifetime of a certificate, 20s"}},
+		"a certificate for a moment":           {args: []string{needed, "--certificate-lifetime=1s", "--ca-settle=0s"}, want: []string{"1s is too short; use 30s or more"}},
+		"a CA for a moment":                    {args: []string{needed, "--ca-lifetime=80h"}, want: []string{"must outlive at least two certificates of 72h0m0s"}},
+		"a settle of half a life":              {args: []string{needed, "--certificate-lifetime=1m", "--ca-settle=30s"}, want: []string{"a third of the lifetime of a certificate, 20s"}},
 		"a rate that is none":                  {args: []string{needed, "--kube-api-qps=NaN"}, want: []string{"NaN is not a rate"}},
 		"a burst without a rate":               {args: []string{needed, "--kube-api-burst=5"}, want: []string{"no effect without --kube-api-qps"}},
 		"a negative burst":                     {args: []string{needed, "--kube-api-burst=-1"}, want: []string{"-1 is negative"}},
-		"names of no authority":                {args: []string{needed, "--client-names=a"}, want: []string{"no effect without --client-authority-file"}},
+		"names of no CA":                       {args: []string{needed, "--client-names=a"}, want: []string{"no effect without --client-ca-file"}},
 		"every contradiction at once": {
 			args: []string{"--drain=-1s", "--sidecar-status-port=0"}, want: []string{"--drain", "--sidecar-status-port", "--sidecar-image", "run with --help"},
 		},

@@ -57,14 +57,14 @@ func webhookTable(c *Config) []settings.Setting {
 		w.Setting("on-refusal", settings.OneOf(&c.Webhook.OnRefusal, "WHAT", nil, WithoutSidecar, Retry),
 			"what to do if the API server refuses pods with the sidecar: without-sidecar creates them without it; retry changes nothing"),
 		w.Setting("drain", settings.Duration(&c.Webhook.Drain), "how long the webhook keeps answering after the signal to stop"),
-		w.Setting("client-authority-file", settings.Text(&c.Clients.AuthorityFile, "FILE"), "refuse clients without a certificate of the CAs in this PEM file; the API server must be configured to present one"),
+		w.Setting("client-ca-file", settings.Text(&c.Clients.CAFile, "FILE"), "refuse clients without a certificate of the CAs in this PEM file; the API server must be configured to present one"),
 		w.Setting("client-names", settings.Names(&c.Clients.Names, "NAME,…"), "accept only client certificates with one of these names, as common name or DNS name"),
 
 		s.Setting("certificate-secret", settings.Text(&c.Certificates.Secret, "NAME"), "Secret in the namespace of the injector with the CA and the certificate, shared by all replicas"),
 		s.Setting("certificate-directory", settings.Text(&c.Certificates.Directory, "DIRECTORY"), "use tls.crt and tls.key in this directory, as cert-manager writes them, and issue nothing"),
 		s.Setting("certificate-lifetime", settings.Duration(&c.Certificates.Lifetime), "lifetime of a certificate; it is renewed after two thirds"),
-		s.Setting("authority-lifetime", settings.Duration(&c.Certificates.Authority), "lifetime of the CA; it is replaced after two thirds"),
-		s.Setting("authority-settle", settings.Duration(&c.Certificates.Settle), "time for every API server to load a new CA before it issues a certificate"),
+		s.Setting("ca-lifetime", settings.Duration(&c.Certificates.CALifetime), "lifetime of the CA; it is replaced after two thirds"),
+		s.Setting("ca-settle", settings.Duration(&c.Certificates.Settle), "time for every API server to load a new CA before it issues a certificate"),
 	}
 }
 
@@ -76,7 +76,7 @@ func generalTable(c *Config) []settings.Setting {
 		s.Setting("digest-key-secret", settings.Text(&c.DigestKeySecret, "NAME"), "Secret in the namespace of inpod with the key of all digests"),
 		s.Setting("lease-name", settings.Text(&c.Election.LeaseName, "NAME"), "Lease in the namespace of inpod for leader election; the leader renews the certificate"),
 		s.Setting("log-format", format, "form of the log: text or json"),
-		s.Setting("log-level", settings.Level(&c.Log.Level), "least level of the log: "+strings.Join(logging.LevelNames(), ", ")),
+		s.Setting("log-level", settings.Level(&c.Log.Level), "lowest level to log: "+strings.Join(logging.LevelNames(), ", ")),
 		s.Setting("kubeconfig", settings.Text(&c.Kubernetes.Kubeconfig, "FILE"), "kubeconfig of the cluster; the default is KUBECONFIG, then ~/.kube/config, then the service account of the pod"),
 		s.Setting("kube-api-qps", settings.Decimal(&c.Kubernetes.QPS, "a number"), "requests per second to the API server; 0 leaves the limit to the server"),
 		s.Setting("kube-api-burst", settings.Integer(&c.Kubernetes.Burst, "a whole number"), "requests that may exceed --kube-api-qps for a moment; 0 means twice that"),

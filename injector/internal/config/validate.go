@@ -71,8 +71,8 @@ func (v *validator) webhook() {
 	if w.Drain < 0 {
 		v.Wrong("drain", "%s is negative; use 0s or more", w.Drain)
 	}
-	if clients := v.config.Clients; len(clients.Names) > 0 && clients.AuthorityFile == "" {
-		v.Wrong("client-names", "has no effect without --client-authority-file, whose certificates have the names; set both or none")
+	if clients := v.config.Clients; len(clients.Names) > 0 && clients.CAFile == "" {
+		v.Wrong("client-names", "has no effect without --client-ca-file, whose certificates have the names; set both or none")
 	}
 }
 
@@ -82,12 +82,12 @@ func (v *validator) certificates() {
 	if c.Lifetime < shortestLifetime {
 		v.Wrong("certificate-lifetime", "%s is too short; use %s or more", c.Lifetime, shortestLifetime)
 	}
-	if c.Authority < 2*c.Lifetime {
-		v.Wrong("authority-lifetime", "%s is too short: a CA must outlive at least two certificates of %s (%s)",
-			c.Authority, c.Lifetime, v.Origin("certificate-lifetime"))
+	if c.CALifetime < 2*c.Lifetime {
+		v.Wrong("ca-lifetime", "%s is too short: a CA must outlive at least two certificates of %s (%s)",
+			c.CALifetime, c.Lifetime, v.Origin("certificate-lifetime"))
 	}
 	if c.Settle < 0 || c.Settle > c.Lifetime/3 {
-		v.Wrong("authority-settle", "%s must be between 0s and a third of the lifetime of a certificate, %s (%s)",
+		v.Wrong("ca-settle", "%s must be between 0s and a third of the lifetime of a certificate, %s (%s)",
 			c.Settle, c.Lifetime/3, v.Origin("certificate-lifetime"))
 	}
 }

@@ -29,7 +29,7 @@ func RegisterREST(registerer prometheus.Registerer) error {
 	return nil
 }
 
-// Collectors are the metrics of [RegisterREST] with nobody who reports to them, for what lists all metrics.
+// Collectors are the metrics of [RegisterREST] without a client that reports to them, for tests that list all metrics.
 func Collectors() []prometheus.Collector {
 	adapter := newRESTAdapter()
 	return []prometheus.Collector{adapter.requests, adapter.duration}

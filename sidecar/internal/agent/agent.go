@@ -34,7 +34,8 @@ type Agent struct {
 	// has is the content that the application was last known to have; hasKnown is false as long as nothing ever was.
 	has      digest.State
 	hasKnown bool
-	// suspect are the files of attempts since then that were sent and not applied: of those nobody knows what it has.
+	// suspect are the files of attempts since then that were sent and not applied: it is unknown what the application has
+	// of those.
 	suspect map[string]bool
 	// restart is the latest content that only a new process takes up, the zero sum for none since something was applied.
 	restart digest.Sum
@@ -48,7 +49,7 @@ type Agent struct {
 	status  Status
 }
 
-// Status describes one moment. All but the digests in State may be shown to anybody.
+// Status describes one moment. All of it but the digests in State is public.
 type Status struct {
 	// Phase is Starting, "idle", "settling", "reloading", "retrying", "late" (the answer to the last attempt is asked for),
 	// "held" (wanted files are missing), or, until the content changes, "given up" or "dry run".

@@ -39,7 +39,7 @@ func changeFrom(has, now digest.State, known bool, suspect map[string]bool) Chan
 	return change
 }
 
-// files are the watched files by their absolute paths. Of a file below two watched paths, either look will do.
+// files are the watched files by their absolute paths. Of a file below two watched paths, either entry counts.
 func files(state digest.State) map[string]digest.Entry {
 	all := map[string]digest.Entry{}
 	for _, v := range state.Volumes {

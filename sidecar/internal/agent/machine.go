@@ -99,11 +99,11 @@ func (m *machine) see(state digest.State, now time.Time) bool {
 	return true
 }
 
-// pending says whether the application lacks the latest content.
+// pending reports whether the application lacks the latest content.
 func (m *machine) pending() bool { return m.latest.Sum != m.inUse }
 
-// held says whether the latest content is not fit to be applied: a wanted file is not there. Triggering the application
-// now would break it, and the file is likely on its way.
+// held reports whether the latest content is not fit to be applied: a wanted file is not there. Triggering the
+// application now would break it, and the file is likely on its way.
 func (m *machine) held() bool { return m.pending() && len(m.latest.Missing()) > 0 }
 
 // due is when the next reload should begin. Without one, ok is false.
@@ -124,7 +124,7 @@ func (m *machine) due() (at time.Time, ok bool) {
 	return at, true
 }
 
-// late says whether the answer to the last attempt has not come yet.
+// late reports whether the answer to the last attempt has not come yet.
 func (m *machine) late() bool { return !m.lateSince.IsZero() }
 
 // askDue is when to ask for the answer to the last attempt, or for a new process. Without a reason to, ok is false.

@@ -33,7 +33,7 @@ type record struct {
 
 const recordVersion = 1
 
-// Applied says whether there is a record, and whether it is of sum. A record that cannot be understood is none.
+// Applied reports whether there is a record, and whether it is of sum. A record that cannot be understood is none.
 func (f File) Applied(sum digest.Sum) (recorded, same bool) {
 	r, recorded := f.read()
 	return recorded, recorded && hmac.Equal(r.Keyed, keyed(r.Salt, sum))

@@ -61,7 +61,7 @@ type Change struct {
 	// Files are the absolute paths of the watched files that differ from what the application is known to have, as its
 	// container sees them, sorted, deleted ones included.
 	Files []string
-	// FilesUnknown says that nobody knows what the application has, so that any file may differ.
+	// FilesUnknown reports whether it is unknown what the application has, so that any file may differ.
 	FilesUnknown bool
 }
 
@@ -83,7 +83,7 @@ type Trigger interface {
 
 // Memory keeps over a restart of the sidecar which content was applied last, and which one a reload does not apply.
 type Memory interface {
-	// Applied says whether a record exists, and whether it is of this content.
+	// Applied reports whether a record exists, and whether it is of this content.
 	Applied(sum digest.Sum) (recorded, same bool)
 	// NeedsRestart reports whether the record says of this content that a reload does not make the application read it.
 	NeedsRestart(sum digest.Sum) bool

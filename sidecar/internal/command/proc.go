@@ -92,7 +92,7 @@ func (p proc) descendants() []proc {
 	return found
 }
 
-// signal signals p and nobody else: its number is bound to a pidfd first, then p is checked again.
+// signal signals p and no other process: its number is bound to a pidfd first, then p is checked again.
 func (p proc) signal(signal syscall.Signal) {
 	handle, err := os.FindProcess(p.pid)
 	if err != nil {

@@ -52,11 +52,11 @@ type Config struct {
 	Settle, Poll, Recheck time.Duration
 	StateFile             string
 	Listen                string
-	// Confirm is the controller's key, nil for none.
-	Confirm      *sidecarapi.Key
-	LogFormat    logging.Format
-	LogLevel     slog.Level
-	Once, DryRun bool
+	// ControllerKey is the public key of the controller, nil for none.
+	ControllerKey *sidecarapi.Key
+	LogFormat     logging.Format
+	LogLevel      slog.Level
+	Once, DryRun  bool
 	// Install is where to copy the program; then nothing else is set.
 	Install string
 }
@@ -111,7 +111,7 @@ func (r *reader) read() {
 		}
 	}
 	r.listen()
-	r.confirmation()
+	r.checkControllerKey()
 	if r.StateFile != "" && !filepath.IsAbs(r.StateFile) {
 		r.Wrong("state-file", "%q is not absolute", r.StateFile)
 	}
@@ -119,7 +119,7 @@ func (r *reader) read() {
 	r.watches()
 }
 
-// regular refuses files that are of another kind: a named pipe would be waited for, and is written by nobody.
+// regular refuses files that are not regular: reading a named pipe may never return.
 func (r *reader) regular() {
 	for key, path := range map[string]string{"state-file": r.StateFile, "reload-body-from": r.BodyFrom, "reload-ca-file": r.CAFile} {
 		if err := file.Check(path); err != nil {
@@ -145,19 +145,19 @@ func (r *reader) listen() {
 	}
 }
 
-func (r *reader) confirmation() {
-	if r.confirm == "" {
+func (r *reader) checkControllerKey() {
+	if r.controllerKey == "" {
 		return
 	}
 	var err error
-	if r.Confirm, err = sidecarapi.ParseKey(r.confirm); err != nil {
-		r.fail(flagConfirm, err)
+	if r.ControllerKey, err = sidecarapi.ParseKey(r.controllerKey); err != nil {
+		r.fail(flagControllerKey, err)
 	}
 	switch {
 	case r.Listen == "":
-		r.Wrong(flagConfirm, "has no effect with --listen-address=off: no controller can ask")
+		r.Wrong(flagControllerKey, "has no effect with --listen-address=off: no controller can ask")
 	case r.DryRun:
-		r.Wrong(flagConfirm, "excludes --dry-run: nothing is applied that could be confirmed")
+		r.Wrong(flagControllerKey, "excludes --dry-run: nothing is applied, so there is nothing to confirm")
 	}
 }
 

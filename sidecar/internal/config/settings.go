@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"inpod.dev/inpod/internal/logging"
@@ -23,15 +24,15 @@ const (
 
 // Settings whose name is used more than once.
 const (
-	flagWatch   = "watch"
-	flagIgnore  = "ignore"
-	flagAnchors = "trust-bundle"
-	flagPreset  = "preset"
-	flagSignal  = "reload-signal"
-	flagURL     = "reload-url"
-	flagCommand = "reload-command"
-	flagHeaders = "reload-header-from"
-	flagConfirm = "controller-key"
+	flagWatch         = "watch"
+	flagIgnore        = "ignore"
+	flagAnchors       = "trust-bundle"
+	flagPreset        = "preset"
+	flagSignal        = "reload-signal"
+	flagURL           = "reload-url"
+	flagCommand       = "reload-command"
+	flagHeaders       = "reload-header-from"
+	flagControllerKey = "controller-key"
 )
 
 // texts are the settings as they are written: a Config, and what of it is still text.
@@ -39,7 +40,7 @@ type texts struct {
 	Config
 
 	watch, ignored, anchors []string
-	cmdline, confirm        string
+	cmdline, controllerKey  string
 	ignoreEnvironment       bool
 }
 
@@ -122,9 +123,9 @@ func (t *texts) generalTable() []settings.Setting {
 		s.Setting("once", settings.Boolean(&t.Once), "scan once, reload unless the application is known to have the content, and exit"),
 		s.Setting("dry-run", settings.Boolean(&t.DryRun), "do everything but the reload itself"),
 		s.Setting("listen-address", settings.Text(&t.Listen, "ADDRESS"), "address of /metrics, /healthz, /status and /query; off for none"),
-		s.Setting(flagConfirm, settings.Text(&t.confirm, "KEY"), "public key of the controller that can ask which content was applied (/query); the injector sets it"),
+		s.Setting(flagControllerKey, settings.Text(&t.controllerKey, "KEY"), "public key of the controller that can ask which content was applied (/query); the injector sets it"),
 		s.Setting("log-format", settings.OneOf(&t.LogFormat, "FORMAT", nil, logging.Formats()...), "form of log lines: text or json"),
-		s.Setting("log-level", settings.Level(&t.LogLevel), "least level of log lines"),
+		s.Setting("log-level", settings.Level(&t.LogLevel), "lowest level to log: "+strings.Join(logging.LevelNames(), ", ")),
 		s.Setting("ignore-environment", settings.Boolean(&t.ignoreEnvironment), "read no environment variables, which may be the application's; the injector sets it"),
 		s.Setting("install", settings.Text(&t.Install, "FILE"), "copy this program to a file and exit; for an init container, because the image has no cp"),
 	}

@@ -35,7 +35,7 @@ const (
 	maxRead    = 64 << 20
 )
 
-// ErrTooLarge means that a tree has more entries or levels than anybody keeps configuration in.
+// ErrTooLarge means that a tree has more entries or levels than a directory with configuration.
 var ErrTooLarge = errors.New("more than 20000 entries or 32 levels; watch a smaller directory, or name the keys")
 
 // Tree is the result of one scan.
@@ -46,7 +46,7 @@ type Tree struct {
 	// Files, Opaque, Large, Tokens, Outside and Missing are described at Volume.
 	Files, Opaque, Large, Tokens, Outside int
 	Missing                               []string
-	// Pseudo are the places that were passed over because Look.Pseudo said so.
+	// Pseudo are the places that were skipped because [Scan.Pseudo] reported them.
 	Pseudo []string
 	// Entries are the files that were scanned, by their slash-separated paths, and directories that may not be read.
 	Entries map[string]Entry
@@ -56,7 +56,7 @@ type Tree struct {
 	Known Known
 }
 
-// Scan says what to look at, and what is known already. The zero value looks at everything.
+// Scan holds what to scan and what is known already. The zero value scans everything.
 type Scan struct {
 	// Keys are slash-separated paths. With keys only these are scanned, without them the whole tree is.
 	Keys []string
@@ -158,7 +158,7 @@ func (w *walker) dir(name string, depth int) error {
 	}
 	info, err := fs.Stat(w.fsys, name)
 	if err != nil {
-		return fmt.Errorf("look at directory %s: %w", name, err)
+		return fmt.Errorf("scan directory %s: %w", name, err)
 	}
 	if name != "." && w.pseudo(name, info) {
 		return nil
@@ -218,7 +218,7 @@ func (w *walker) entry(name string, entry fs.DirEntry, depth int) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("look at %s: %w", name, err)
+		return fmt.Errorf("scan %s: %w", name, err)
 	}
 	return w.file(name, info, false)
 }
@@ -230,7 +230,7 @@ func (w *walker) link(name string, cause error) error {
 		if cause == nil || errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		return fmt.Errorf("look at %s: %w", name, cause)
+		return fmt.Errorf("scan %s: %w", name, cause)
 	}
 	if info, err := fs.Lstat(w.fsys, name); err == nil {
 		w.stat(info)

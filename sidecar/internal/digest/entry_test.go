@@ -109,7 +109,7 @@ func TestFileOfState(t *testing.T) {
 		"/etc/application/a":   {},
 		"/etc/shadow":          {},
 		"/root":                {short("7"), "/", true},
-		"/etc/app/../shadow":   {digest.Entry{}, "/etc/app", true}, // no such name; package confirm refuses it before
+		"/etc/app/../shadow":   {digest.Entry{}, "/etc/app", true}, // no such name; package sidecarapi refuses it before
 		"/":                    {},
 	} {
 		entry, volume, watched := state.File(file)

@@ -14,7 +14,7 @@ const (
 	// KindVolume is a directory written by the kubelet: its files are reached through the "..data" link, which
 	// is swapped as a whole.
 	KindVolume Kind = "volume"
-	// KindFolder is an ordinary directory, edited by anybody in any way.
+	// KindFolder is an ordinary directory, which may be edited in any way.
 	KindFolder Kind = "folder"
 	// KindFile is one file of an ordinary directory.
 	KindFile Kind = "file"

@@ -10,7 +10,7 @@ import (
 // maxTokenSize bounds what is read as a token, in bytes. Tokens of the API server are about 1 KiB.
 const maxTokenSize = 16 << 10
 
-// isServiceAccountToken says whether text is a token that the kubelet renews by itself (at 80 % of its life, see
+// isServiceAccountToken reports whether text is a token that the kubelet renews by itself (at 80 % of its life, see
 // pkg/kubelet/token in Kubernetes). A renewal swaps the whole projected volume, and must not reload anything.
 func isServiceAccountToken(text []byte) bool {
 	text = bytes.TrimSpace(text)

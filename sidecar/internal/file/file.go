@@ -1,5 +1,5 @@
-// Package file reads files that a user named, none of which blocks: a named pipe would until somebody writes to it, and a
-// terminal or a device for ever.
+// Package file reads files that a user named, and never blocks. It refuses everything but regular files: a read of a
+// named pipe, a terminal or a device may never return.
 package file
 
 import (

@@ -1,4 +1,4 @@
-// Package memtrim makes a program that waits most of its life small while it waits.
+// Package memtrim returns memory to the kernel in a program that waits most of the time.
 package memtrim
 
 import (
@@ -15,7 +15,7 @@ import (
 // GiveBack returns memory that start-up or a reload needed and waiting does not: the free part of the heap, and the
 // pages of the program's code and constants; those that are used again come back from the page cache.
 //
-// Only what nobody ever wrote to is given back: a page that was written would come back without it.
+// Only pages that were never written are given back: a page that was written would come back without it.
 func GiveBack() error {
 	constants, err := mappings()
 	// After the search, which leaves garbage, and before the pages, which it uses. Once: what pools keep and half of a grown
@@ -30,7 +30,7 @@ func GiveBack() error {
 	return err
 }
 
-// mappings are those of the program's own file that nobody ever wrote to.
+// mappings are those of the program's own file that were never written.
 func mappings() ([]mapping, error) {
 	smaps, err := os.Open("/proc/self/smaps")
 	if err != nil {

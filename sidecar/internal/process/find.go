@@ -42,7 +42,7 @@ func (s Selector) String() string {
 	return "process " + strings.Join(parts, ", ")
 }
 
-// Matches says whether p is meant.
+// Matches reports whether p is meant.
 func (s Selector) Matches(p Process) bool {
 	if s.Container != "" && p.Container != s.Container {
 		return false

@@ -29,13 +29,13 @@ type Process struct {
 	UID  int
 	// Start is the time since boot at which the process began; with the PID it is an identity.
 	Start time.Duration
-	// Container is the Kubernetes name of the container, "" outside of one and where nobody asked.
+	// Container is the Kubernetes name of the container, "" outside of one, and where it was not requested.
 	Container string
 	state     byte
 	group     int
 }
 
-// Same says whether both are the same process, and not one that got the number of the other.
+// Same reports whether both are the same process, and not one that got the number of the other.
 func (p Process) Same(other Process) bool { return p.PID == other.PID && p.Start == other.Start }
 
 // String is for messages: number and name, no arguments since these may hold secrets.
@@ -254,7 +254,7 @@ func (p Process) Words() []string {
 	return words[before:]
 }
 
-// Titled says whether the process replaced its arguments by a title.
+// Titled reports whether the process replaced its arguments by a title.
 func (p Process) Titled() bool {
 	return len(p.Args) == 1 && strings.Contains(p.Args[0], ": ")
 }

@@ -62,7 +62,7 @@ func signals() []namedSignal {
 	}
 }
 
-// Assurance is whose word there is that a program handles a signal.
+// Assurance is who guarantees that a program handles a signal.
 type Assurance int
 
 // The assurances. A preset's counts where the kernel's tables do not show it, the user's always: a program that takes a
@@ -73,7 +73,7 @@ const (
 	UserAssurance
 )
 
-// Allowed says whether a signal may be sent to p, and if not, why.
+// Allowed reports whether a signal may be sent to p, and if not, why.
 //
 // The rule: unhandled and not blocked by any thread kills the process, ignored does nothing, and the Go, Java and .NET
 // runtimes show signals as handled that they do not handle. A signal that is blocked by a thread is taken with sigwait
@@ -108,7 +108,7 @@ func (t Table) Allowed(ctx context.Context, p Process, signal syscall.Signal, as
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("look at the signals of %s: %w", p, ctx.Err())
+			return fmt.Errorf("read the signals of %s: %w", p, ctx.Err())
 		case <-timer.C:
 			timer.Reset(pause)
 		}
@@ -177,7 +177,7 @@ func hiddenBy(p Process, threads []Masks) string {
 	return ""
 }
 
-// Send signals p, and nobody else: the number is bound to a pidfd first, then p is checked again.
+// Send signals p and no other process: the number is bound to a pidfd first, then p is checked again.
 func (t Table) Send(p Process, signal syscall.Signal) error {
 	if p.PID <= 1 {
 		return fmt.Errorf("%w: PID %d is never signaled", ErrRefused, p.PID)
@@ -209,5 +209,5 @@ func (t Table) Send(p Process, signal syscall.Signal) error {
 	return nil
 }
 
-// Gone says whether err means that the process ended.
+// Gone reports whether err means that the process ended.
 func Gone(err error) bool { return errors.Is(err, errGone) }

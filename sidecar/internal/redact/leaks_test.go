@@ -330,7 +330,7 @@ func pages(t *testing.T, a *agent.Agent) (page, reply string) {
 		t.Fatal(err)
 	}
 	handler := status.Handler(status.Source{
-		Agent: a.Status, Mode: func() watch.Mode { return watch.Mode{} }, Errors: func() int64 { return 0 }, Now: time.Now, Confirm: public,
+		Agent: a.Status, Mode: func() watch.Mode { return watch.Mode{} }, Errors: func() int64 { return 0 }, Now: time.Now, ControllerKey: public,
 	})
 	var body struct {
 		Last struct{ Message, Proof, Trigger string }

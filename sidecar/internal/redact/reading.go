@@ -9,7 +9,7 @@ import (
 // reading is one way to read a text: bytes, and for each of them where it comes from.
 type reading struct {
 	bytes []byte
-	// from and to are positions in the text; nil where nobody asks.
+	// from and to are positions in the text; nil where they are not needed.
 	from, to []int32
 	// slack is how much may be missing before a cut, since it makes no whole byte.
 	slack int
@@ -215,7 +215,7 @@ func fold(src reading) reading {
 	return out
 }
 
-// plainASCII is what is left of a text where nobody knows its encoding: question marks.
+// plainASCII is a text of unknown encoding, with question marks for all other bytes.
 func plainASCII(src reading) (out reading, differs bool) {
 	out = like(&src)
 	for i, c := range src.bytes {
@@ -233,7 +233,7 @@ func plainASCII(src reading) (out reading, differs bool) {
 	return out, differs
 }
 
-// latin1 is the text whose bytes somebody took for characters.
+// latin1 is a text whose bytes were read as characters.
 func latin1(src reading) (out reading, differs bool) {
 	const most = 0xff
 	out = like(&src)

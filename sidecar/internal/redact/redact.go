@@ -1,5 +1,5 @@
-// Package redact takes what stands in secrets out of words that somebody else wrote: the output of a command, the answer
-// of a server, an error that quotes either.
+// Package redact removes the content of secrets from the text of other programs: the output of a command, the answer of
+// a server, an error that quotes either.
 //
 //	text ─► its readings: as it stands, unescaped, from base64, … ─► an index of all runs of six bytes
 //	secret, file by file ─► its readings ─► each run of six that the index has is hidden, up to the end of the word

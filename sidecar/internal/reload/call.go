@@ -20,7 +20,7 @@ import (
 	"inpod.dev/inpod/sidecar/internal/file"
 )
 
-// call is a request on its way. Its end is waited for as long as there is somebody who asks: a server that takes its time
+// call is a request in progress. Its end is awaited as long as a caller asks for it: a server that takes its time
 // would break off a reload when nobody is there to hear the answer, or do it once more when asked again.
 type call struct {
 	done    chan struct{}
@@ -193,7 +193,7 @@ func notOurs(err error) error {
 	return foreign{err}
 }
 
-// foreign is an error whose words may be those of somebody else.
+// foreign is an error whose text may come from another program.
 type foreign struct{ error }
 
 func (f foreign) Error() string { return quote(f.error.Error()) }

@@ -60,7 +60,7 @@ func clip(text string) string {
 	return joined
 }
 
-// quiet says whether a line does not speak of a failure.
+// quiet reports whether a line does not speak of a failure.
 func quiet(line string) bool {
 	line = strings.ToLower(line)
 	for _, word := range []string{"error", "fatal", "fail", "emerg", "alert", "invalid", "unknown", "unrecognized"} {

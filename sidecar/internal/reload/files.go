@@ -20,7 +20,7 @@ type changedFiles struct {
 	change   agent.Change
 	named    *mentions // nil where the preset does not know how the server's configuration begins
 	opened   *opens    // nil where that cannot be seen
-	scans    int64     // how many looks there had been when the files began to be seen
+	scans    int64     // how many scans there had been when the files began to be seen
 }
 
 // filesOf is nil where nothing is to be judged: no process, or nothing is known of the server's files. Where nobody knows
@@ -172,7 +172,7 @@ func (c *changedFiles) afterKnown(out agent.Outcome) agent.Outcome {
 		switch {
 		case c.read(file):
 			there++
-		case err != nil: // nobody can open it
+		case err != nil: // no process can open it
 			gone = append(gone, file)
 		default:
 			there++
@@ -205,7 +205,7 @@ func (c *changedFiles) afterKnown(out agent.Outcome) agent.Outcome {
 }
 
 // startOnly judges files that the server reads, but not all of what is in them: whether that differs from what it had is
-// not known, since nobody keeps the old content.
+// not known, since the old content is not kept.
 func (c *changedFiles) startOnly(out agent.Outcome) agent.Outcome {
 	if c.named == nil {
 		return out
@@ -266,8 +266,8 @@ func (c *changedFiles) checkedKinds() string {
 	return strings.Join(kinds, ", ")
 }
 
-// afterAny judges where nobody knows what the application had before: any watched file may have changed. A proof is one for
-// those files only that the server is known to read.
+// afterAny judges where it is unknown what the application had before: any watched file may have changed. A proof is
+// one for those files only that the server is known to read.
 func (c *changedFiles) afterAny(out agent.Outcome) agent.Outcome {
 	why := c.needingRestart()
 	switch {

@@ -6,7 +6,7 @@ import (
 	"syscall"
 )
 
-// opens sees which files somebody opens. It needs no right to look into the application: a volume's files are the same
+// opens reports which files are opened. It needs no right to look into the application: a volume's files are the same
 // inodes in every container that mounts it. The kubelet opens them too, once a minute, and so does the sidecar itself, so
 // that an open file may say too much, but a file that stays closed was read by nobody.
 type opens struct {

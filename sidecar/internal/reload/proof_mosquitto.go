@@ -58,7 +58,7 @@ func (m *broker) before(context.Context) (agent.Outcome, bool) {
 	return agent.Outcome{}, false
 }
 
-// notOpen is a port of the configuration at which nobody listens.
+// notOpen is a port of the configuration at which no process listens.
 func (m *broker) notOpen() (port string, missing bool) {
 	const listening = "0A" // TCP_LISTEN
 	open := map[string]bool{}

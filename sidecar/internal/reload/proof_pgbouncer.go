@@ -271,7 +271,7 @@ func (p *pgbouncer) compareDatabases(rows [][]string) (wrong, hidden []string) {
 	return wrong, hidden
 }
 
-// covered says whether pgbouncer was asked about each file that differs.
+// covered reports whether pgbouncer was asked about each file that differs.
 func (p *pgbouncer) covered(ctx context.Context, hidden []string) finding {
 	good := finding{verdict: yes, result: agent.Applied, proven: true}
 	cert, key := p.file("client_tls_cert_file"), p.file("client_tls_key_file")

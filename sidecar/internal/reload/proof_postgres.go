@@ -285,7 +285,7 @@ func (p *postgres) waiting(c *pgwire.Conn) ([]string, error) {
 	return names, nil
 }
 
-// covered says whether the server was asked about each file that differs.
+// covered reports whether the server was asked about each file that differs.
 func (p *postgres) covered() finding {
 	good := finding{verdict: yes, result: agent.Applied, proven: true}
 	if !p.superuser {

@@ -38,7 +38,7 @@ type Plan struct {
 	Signal  syscall.Signal
 	URL     *Endpoint
 	Command []string
-	// Assured is whose word there is that the process handles Signal.
+	// Assured is who guarantees that the process handles Signal.
 	Assured process.Assurance
 	// Row holds the knowledge about validators and proofs; its trigger fields are not used.
 	Row preset.Preset
@@ -63,7 +63,7 @@ type Reloader struct {
 	// Secrets are the watched paths. The content of those that may hold a Secret is taken out of messages.
 	Secrets []string
 	// Scans counts the beginnings and ends of the scans of the watched files, which open files that the application
-	// does not; nil when nobody looks.
+	// does not; nil when that is not checked.
 	Scans func() int64
 	// Pod is the name of the pod, "" outside of one.
 	Pod string
@@ -195,7 +195,7 @@ func (r *Reloader) permitted(ctx context.Context, target *process.Process) (out 
 	return agent.Outcome{}, false
 }
 
-// fire sends the trigger. Applied means that it was sent and nothing contradicts, Late that nobody knows what came of it.
+// fire sends the trigger. Applied means that it was sent and nothing contradicts, Late that its result is unknown.
 func (r *Reloader) fire(ctx context.Context, a *attempt) agent.Outcome {
 	switch {
 	case r.Plan.Signal != 0:

@@ -19,7 +19,7 @@ const (
 	endQuote   = "\x03"
 )
 
-// quote encloses the words of somebody else. They are cut to a fit length after values have been taken out of them,
+// quote encloses the text of another program. They are cut to a fit length after values have been taken out of them,
 // since a part of a value is harder to know than the whole.
 func quote(text string) string {
 	if strings.TrimFunc(text, func(c rune) bool { return c <= ' ' || c == 0x7f }) == "" {
@@ -32,7 +32,7 @@ func quote(text string) string {
 // so that nothing of a file or an answer gets into it without the delimiters.
 type sentence string
 
-// theirs encloses the words of somebody else, and what a file says, within a sentence.
+// theirs encloses the text of another program or of a file within a sentence.
 func theirs(text string) sentence { return sentence(quote(text)) }
 
 const withheld = "[withheld: it may quote a Secret, which this sidecar may not read and so cannot take out; the application's own log has it]"

@@ -147,7 +147,7 @@ func (s server) changed(file string) bool {
 	return slices.Contains(s.change.Files, filepath.Clean(file))
 }
 
-// differing are the files that may differ from what the server has: all that are watched where nobody knows.
+// differing are the files that may differ from what the server has: all watched ones where that is unknown.
 func (s server) differing() []string {
 	if s.change.FilesUnknown {
 		return watchedFiles(s.change.State)

@@ -17,21 +17,21 @@ import (
 	"inpod.dev/inpod/sidecar/internal/digest"
 )
 
-// confirmer answers the controller. Every pod of the cluster may call it, so a call must cost little (0.1 ms, and one
+// queryHandler answers the controller. Every pod of the cluster may call it, so a call must cost little (0.1 ms, and one
 // at a time), and each address has so many of them.
-type confirmer struct {
+type queryHandler struct {
 	source Source
 	mu     sync.Mutex
 	calls  window
 }
 
-func (c *confirmer) ServeHTTP(w http.ResponseWriter, request *http.Request) {
-	if c.source.Confirm == nil {
+func (h *queryHandler) ServeHTTP(w http.ResponseWriter, request *http.Request) {
+	if h.source.ControllerKey == nil {
 		http.Error(w, sidecarapi.SaysNoKey, http.StatusNotFound)
 		return
 	}
 	caller, _, _ := net.SplitHostPort(request.RemoteAddr)
-	if !c.admit(caller) {
+	if !h.admit(caller) {
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, sidecarapi.SaysTooMany, http.StatusTooManyRequests)
 		return
@@ -41,7 +41,7 @@ func (c *confirmer) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 		http.Error(w, "cannot read the request: "+err.Error(), http.StatusBadRequest)
 		return
 	}
-	encrypted, status, err := c.answer(body)
+	encrypted, status, err := h.answer(body)
 	if err != nil {
 		http.Error(w, err.Error(), status)
 		return
@@ -50,29 +50,29 @@ func (c *confirmer) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	_, _ = w.Write(encrypted)
 }
 
-func (c *confirmer) admit(caller string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.calls.admit(caller, c.source.Now())
+func (h *queryHandler) admit(caller string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.calls.admit(caller, h.source.Now())
 }
 
 // answer is the encrypted reply to a request, or what to say instead.
-func (c *confirmer) answer(body []byte) (encrypted []byte, status int, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+func (h *queryHandler) answer(body []byte) (encrypted []byte, status int, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	request, err := sidecarapi.ParseRequest(body)
 	if err != nil {
 		return nil, http.StatusBadRequest, err
 	}
-	now := c.source.Agent()
+	now := h.source.Agent()
 	if now.Phase == agent.Starting {
 		return nil, http.StatusServiceUnavailable, errors.New(sidecarapi.SaysNotYet)
 	}
-	reply, err := c.source.reply(now, request)
+	reply, err := h.source.reply(now, request)
 	if err != nil {
 		return nil, http.StatusBadRequest, err
 	}
-	encrypted, err = c.source.Confirm.Encrypt(request.Nonce, reply)
+	encrypted, err = h.source.ControllerKey.Encrypt(request.Nonce, reply)
 	if err != nil {
 		return nil, http.StatusInternalServerError, err
 	}
@@ -82,7 +82,7 @@ func (c *confirmer) answer(body []byte) (encrypted []byte, status int, err error
 // reply describes the moment a.
 func (s Source) reply(a agent.Status, asked sidecarapi.Request) (sidecarapi.Response, error) {
 	r := sidecarapi.Response{Files: map[string]string{}, Changes: a.Changes, At: s.Now().UTC(), Started: s.Started.UTC(), Version: s.Version}
-	r.Result, r.Message = standing(a)
+	r.Result, r.Message = resultOf(a)
 	r.Assumed = r.Result == sidecarapi.None && a.Assumed
 	if r.Result != sidecarapi.None && r.Result != sidecarapi.Pending {
 		r.Proven, r.Trigger, r.Proof = a.Last.Proven, a.Last.Trigger, a.Last.Proof
@@ -117,13 +117,13 @@ func (s Source) reply(a agent.Status, asked sidecarapi.Request) (sidecarapi.Resp
 	return r, nil
 }
 
-// standing is how the application stands to the content of a's state.
+// resultOf is how the application stands to the content of a's state.
 //
 //	has it, was triggered       applied
 //	has it, was not             none: it had this content before anything was triggered
 //	has not, was triggered      rejected, failed, died; an attempt under way changes that only when it ends
 //	has not, was not            pending
-func standing(a agent.Status) (result sidecarapi.Result, message string) {
+func resultOf(a agent.Status) (result sidecarapi.Result, message string) {
 	applied := a.Tried && a.Last.Result == agent.Applied
 	switch {
 	case !a.Pending && applied:

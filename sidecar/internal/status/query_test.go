@@ -40,8 +40,8 @@ func present() agent.Status {
 	}
 }
 
-// confirming is the handler of a sidecar in that status, which confirms.
-func confirming(t *testing.T, s agent.Status) http.Handler {
+// queryOf returns the handler of a sidecar in that status, which has a controller key.
+func queryOf(t *testing.T, s agent.Status) http.Handler {
 	t.Helper()
 	text, err := sidecarapi.PublicKey(digestKey)
 	if err != nil {
@@ -52,7 +52,7 @@ func confirming(t *testing.T, s agent.Status) http.Handler {
 		t.Fatal(err)
 	}
 	return status.Handler(status.Source{
-		Agent: func() agent.Status { return s }, Confirm: key, Now: func() time.Time { return now }, Started: now.Add(-time.Hour), Version: "v1.2.3",
+		Agent: func() agent.Status { return s }, ControllerKey: key, Now: func() time.Time { return now }, Started: now.Add(-time.Hour), Version: "v1.2.3",
 	})
 }
 
@@ -91,9 +91,9 @@ func askOf(t *testing.T, h http.Handler, files []string, mounts ...string) sidec
 	return reply
 }
 
-func TestConfirm(t *testing.T) {
+func TestQuery(t *testing.T) {
 	t.Parallel()
-	got := ask(t, confirming(t, present()), "/etc/app/password", "/etc/app/key", "/etc/app/token", "/etc/app/gone")
+	got := ask(t, queryOf(t, present()), "/etc/app/password", "/etc/app/key", "/etc/app/token", "/etc/app/gone")
 	sum := sha256.Sum256([]byte("hunter2"))
 	want := sidecarapi.Response{
 		Result: sidecarapi.Applied, Message: "send SIGHUP to nginx (PID 7)", Changes: 3, Attempts: 3,
@@ -108,26 +108,26 @@ func TestConfirm(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("reply (-want +got):\n%s", diff)
 	}
-	if got := ask(t, confirming(t, present())); len(got.Files) != 0 || !got.Changed.Equal(now.Add(-2*time.Minute)) {
+	if got := ask(t, queryOf(t, present())); len(got.Files) != 0 || !got.Changed.Equal(now.Add(-2*time.Minute)) {
 		t.Errorf("without files: %+v, want the newest change of all", got)
 	}
 }
 
 // What is in the files of a mounted vault is known to nobody who asks, so that times have to do.
-func TestConfirmSaysSinceWhenAMountIsAsItIs(t *testing.T) {
+func TestQueryReportsWhenMountsChanged(t *testing.T) {
 	t.Parallel()
-	got := askOf(t, confirming(t, present()), []string{"/etc/app/password"}, "/etc/other", "/etc/app", "/etc/nobody-watches-it")
+	got := askOf(t, queryOf(t, present()), []string{"/etc/app/password"}, "/etc/other", "/etc/app", "/etc/nobody-watches-it")
 	want := map[string]time.Time{"/etc/other": now.Add(-2 * time.Minute), "/etc/app": now.Add(-3 * time.Minute)}
 	if diff := cmp.Diff(want, got.Mounts); diff != "" || got.Result != sidecarapi.Applied {
 		t.Errorf("%s, mounts (-want +got):\n%s", got.Result, diff)
 	}
-	if got := ask(t, confirming(t, present()), "/etc/app/password"); got.Mounts != nil {
+	if got := ask(t, queryOf(t, present()), "/etc/app/password"); got.Mounts != nil {
 		t.Errorf("mounts %v that nobody asked for", got.Mounts)
 	}
 }
 
-// The rows are those of the table at standing, and what stands behind them.
-func TestConfirmedResult(t *testing.T) {
+// The rows are those of the table at resultOf, and what stands behind them.
+func TestQueryResult(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		pending, tried bool
@@ -153,14 +153,14 @@ func TestConfirmedResult(t *testing.T) {
 			s := present()
 			s.Pending, s.Tried, s.Last = tc.pending, tc.tried, agent.Outcome{Result: tc.last, Message: "said"}
 			s.State.Volumes[0].Missing = tc.missing
-			if got := ask(t, confirming(t, s)); got.Result != tc.want || got.Message != tc.wantMessage {
+			if got := ask(t, queryOf(t, s)); got.Result != tc.want || got.Message != tc.wantMessage {
 				t.Errorf("%s %q, want %s %q", got.Result, got.Message, tc.want, tc.wantMessage)
 			}
 		})
 	}
 }
 
-func TestConfirmRefuses(t *testing.T) {
+func TestQueryRefuses(t *testing.T) {
 	t.Parallel()
 	body := func(files ...string) []byte {
 		request, err := sidecarapi.NewRequest(files)
@@ -183,11 +183,11 @@ func TestConfirmRefuses(t *testing.T) {
 		wantText string
 	}{
 		"a sidecar without a key":        {keyless, body(), http.StatusNotFound, "--controller-key"},
-		"a file that nobody watches":     {confirming(t, present()), body("/etc/app/password", "/etc/shadow"), http.StatusBadRequest, `"/etc/shadow"; watched are /etc/app /etc/other`},
-		"a sidecar that has not scanned": {confirming(t, early), body(), http.StatusServiceUnavailable, "not scanned"},
-		"no request":                     {confirming(t, present()), []byte("hello"), http.StatusBadRequest, "nonce"},
-		"a request of any length":        {confirming(t, present()), make([]byte, sidecarapi.MaxRequest+1), http.StatusBadRequest, "too large"},
-		"a request with a path to above": {confirming(t, present()), []byte(strings.Replace(string(body("/etc/app/x")), "/x", "/../../shadow", 1)), http.StatusBadRequest, "detours"},
+		"a file that nobody watches":     {queryOf(t, present()), body("/etc/app/password", "/etc/shadow"), http.StatusBadRequest, `"/etc/shadow"; watched are /etc/app /etc/other`},
+		"a sidecar that has not scanned": {queryOf(t, early), body(), http.StatusServiceUnavailable, "not scanned"},
+		"no request":                     {queryOf(t, present()), []byte("hello"), http.StatusBadRequest, "nonce"},
+		"a request of any length":        {queryOf(t, present()), make([]byte, sidecarapi.MaxRequest+1), http.StatusBadRequest, "too large"},
+		"a request with a path to above": {queryOf(t, present()), []byte(strings.Replace(string(body("/etc/app/x")), "/x", "/../../shadow", 1)), http.StatusBadRequest, "detours"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -198,14 +198,14 @@ func TestConfirmRefuses(t *testing.T) {
 		})
 	}
 	w := httptest.NewRecorder()
-	confirming(t, present()).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, sidecarapi.Path, http.NoBody))
+	queryOf(t, present()).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, sidecarapi.Path, http.NoBody))
 	if w.Code != http.StatusMethodNotAllowed {
 		t.Errorf("GET: %d, want 405", w.Code)
 	}
 }
 
 // A pod that asks all the time costs little, and does not keep the controller from asking.
-func TestConfirmIsRationed(t *testing.T) {
+func TestQueryRateLimit(t *testing.T) {
 	t.Parallel()
 	clock := now
 	text, err := sidecarapi.PublicKey(digestKey)
@@ -216,7 +216,7 @@ func TestConfirmIsRationed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := status.Handler(status.Source{Agent: present, Confirm: key, Now: func() time.Time { return clock }})
+	h := status.Handler(status.Source{Agent: present, ControllerKey: key, Now: func() time.Time { return clock }})
 	answered := func(from string, calls int) (n int) {
 		for range calls {
 			// What is no request at all is counted as well: reading it is the work.

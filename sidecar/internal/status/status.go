@@ -1,5 +1,5 @@
 // Package status shows what the sidecar does: metrics, health and a JSON page. It never shows content, nor a digest
-// from which content could be guessed; digests go to the controller alone, encrypted (see package confirm).
+// from which content could be guessed; digests go to the controller alone, encrypted (see package sidecarapi).
 package status
 
 import (
@@ -22,14 +22,14 @@ type Source struct {
 	Version string
 	Preset  string
 	How     string
-	// Confirm is the controller's key, for which digests are encrypted; nil for none, and then nothing is confirmed.
-	Confirm *sidecarapi.Key
+	// ControllerKey is the public key of the controller, for which replies are encrypted. Without it every query is refused.
+	ControllerKey *sidecarapi.Key
 	// Now is the clock, Started when the sidecar started.
 	Now     func() time.Time
 	Started time.Time
 }
 
-// Handler serves /metrics, /healthz and /status to anybody, and /query to the controller.
+// Handler serves /metrics, /healthz and /status to every client, and /query to the controller.
 func Handler(s Source) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -48,7 +48,7 @@ func Handler(s Source) http.Handler {
 		encoder.SetIndent("", "  ")
 		_ = encoder.Encode(s.page())
 	})
-	mux.Handle("POST "+sidecarapi.Path, &confirmer{source: s})
+	mux.Handle("POST "+sidecarapi.Path, &queryHandler{source: s})
 	return mux
 }
 

@@ -15,7 +15,7 @@ type window struct {
 	calls map[string]int
 }
 
-// admit says whether address may call now, and counts the call.
+// admit reports whether address may call now, and counts the call.
 func (w *window) admit(address string, now time.Time) bool {
 	if w.calls == nil || now.Sub(w.begin) >= time.Second || now.Before(w.begin) {
 		w.begin, w.calls = now, map[string]int{}

@@ -68,7 +68,7 @@ func (t Target) at(ctx context.Context, prev scan, quick bool) (scan, error) {
 			found, err = t.absent(prev), nil
 		}
 		if err != nil {
-			return scan{}, fmt.Errorf("look at watched path %s: %w", t.Path, err)
+			return scan{}, fmt.Errorf("scan watched path %s: %w", t.Path, err)
 		}
 		found.links = way.links
 		if found.link == "" {
@@ -97,7 +97,7 @@ func (l *scan) behind(dir string, keys []string) {
 	}
 }
 
-// scan looks at a target in a directory whose path has no links.
+// scan scans a target in a directory whose path has no links.
 func (t Target) scan(ctx context.Context, dir string, keys []string, kind digest.Kind, prev scan, quick bool) (scan, error) {
 	if prev.real != dir {
 		prev, quick = scan{}, false
@@ -139,7 +139,7 @@ func (t Target) refuse(root *os.Root) error {
 	return nil
 }
 
-// volume looks at a directory written by the kubelet. The generation that "..data" points to is opened once, so that
+// volume scans a directory written by the kubelet. The generation that "..data" points to is opened once, so that
 // a swap in the middle cannot mix two generations.
 func (t Target) volume(ctx context.Context, root *os.Root, dir string, keys []string, link string, prev scan, quick bool) (scan, error) {
 	const attempts = 3

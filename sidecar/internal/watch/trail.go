@@ -123,7 +123,7 @@ func pseudoName(f *os.File) string {
 	return ""
 }
 
-// pseudoError means that a path was given in which nobody keeps configuration.
+// pseudoError means that a path is on a file system of the kernel, which holds no configuration.
 type pseudoError struct{ path, kind string }
 
 func (e pseudoError) Error() string {

@@ -1,10 +1,10 @@
 // Package watch reports the content of directories whenever it may have changed.
 //
-// Events are hints, content is the truth: any event leads to a fresh scan, no event type is trusted, and a slow
-// re-check looks even when nothing was heard.
+// Only content counts: any event leads to a scan, no event type is trusted, and a slow re-check scans without any
+// event.
 //
 //	inotify ──┐
-//	poll   ───┼─► short pause ─► look at every target ─► differs from the last report? ─► mailbox of one (latest wins)
+//	poll   ───┼─► short pause ─► scan every target ─► differs from the last report? ─► mailbox of one (latest wins)
 //	re-check ─┘
 //
 // There is one inotify instance for everything, since the node has only 128 per user. When there is none left, or it
@@ -30,7 +30,7 @@ import (
 )
 
 // gather is how long events are collected before a scan: one swap by the kubelet makes five events, and the first of
-// them come before the new content is visible. It doubles up to gatherMax while looks find nothing new, so that a log
+// them come before the new content is visible. It doubles up to gatherMax while scans find nothing new, so that a log
 // file written into a watched folder does not cost a scan per line.
 const (
 	gather    = 20 * time.Millisecond
@@ -41,9 +41,9 @@ const (
 type Watcher struct {
 	Targets []Target
 	Log     *slog.Logger
-	// Poll is the time between looks without inotify, Recheck the time between looks with it.
+	// Poll is the time between scans without inotify, Recheck the time between scans with it.
 	Poll, Recheck time.Duration
-	// NoEvents is for tests and hopeless file systems: poll always.
+	// NoEvents makes the watcher poll always: for tests, and for file systems without events.
 	NoEvents bool
 
 	mode    atomic.Pointer[Mode]
@@ -67,7 +67,7 @@ type Watcher struct {
 
 // Mode says how changes are noticed.
 type Mode struct {
-	// Polling is true while inotify alone does not do.
+	// Polling is true while inotify alone is not enough.
 	Polling bool `json:"polling"`
 	// Reason is why, empty when not polling.
 	Reason string `json:"reason,omitempty"`
@@ -83,7 +83,7 @@ func (w *Watcher) Mode() Mode {
 	return Mode{}
 }
 
-// Errors is the number of looks and watches that failed. It may be called at any time.
+// Errors is the number of scans and watches that failed. It may be called at any time.
 func (w *Watcher) Errors() int64 { return w.errors.Load() }
 
 // endScans ends the goroutine that scans, at once or after a scan that hangs.
@@ -94,7 +94,7 @@ func (w *Watcher) endScans() {
 	}
 }
 
-// Scan looks once at everything, without watching.
+// Scan scans every target once, without watching.
 func (w *Watcher) Scan(ctx context.Context) (digest.State, error) {
 	defer w.endScans()
 	if err := w.scanAll(ctx, false); err != nil {
@@ -103,7 +103,7 @@ func (w *Watcher) Scan(ctx context.Context) (digest.State, error) {
 	return w.state(), nil
 }
 
-// hopeless reports whether an error comes from a mistake that no time heals.
+// hopeless reports whether an error comes from a mistake that does not go away by itself.
 func hopeless(err error) bool {
 	_, pseudo := errors.AsType[pseudoError](err)
 	return pseudo || errors.Is(err, digest.ErrTooLarge)
@@ -184,7 +184,7 @@ func (w *Watcher) tick(ctx context.Context, out chan digest.State) {
 	}
 }
 
-// pending says whether an event is waiting: then the timer was only faster than the event.
+// pending reports whether an event is waiting: then the timer was only faster than the event.
 func (w *Watcher) pending() bool {
 	grace := time.NewTimer(gather)
 	defer grace.Stop()
@@ -253,7 +253,7 @@ func (w *Watcher) report(ctx context.Context, out chan digest.State, quick bool)
 		return nil
 	}
 	w.last, w.pause = state, 0
-	select { // the newest state replaces one that nobody took
+	select { // the newest state replaces one that was not received
 	case <-out:
 	default:
 	}
@@ -281,8 +281,8 @@ func (w *Watcher) warn(ctx context.Context) {
 	}
 }
 
-// Steps counts the beginnings and the ends of looks: it is odd while one is under way, in which watched files are opened.
-// It may be called at any time.
+// Steps counts the starts and the ends of scans: it is odd during a scan, which opens watched files. It may be called
+// at any time.
 func (w *Watcher) Steps() int64 { return w.steps.Load() }
 
 // scanAll scans every target. When the context ends it returns at once, even where a file system hangs.

@@ -53,8 +53,8 @@ do where inpod works in that namespace alone.
 {{- end -}}
 
 {{/* "true" where callers have to show a certificate. */}}
-{{- define "inpod.injector.clientAuthority" -}}
-{{- with .Values.injector.clientAuthority -}}
+{{- define "inpod.injector.clientCA" -}}
+{{- with .Values.injector.clientCA -}}
 {{- if or .secretName .configMapName -}}true{{- end -}}
 {{- end -}}
 {{- end -}}
@@ -92,8 +92,8 @@ knows itself.
 {{- if include "inpod.injector.foreignSecret" . }}
 - "--certificate-directory=/etc/inpod/tls"
 {{- end }}
-{{- if include "inpod.injector.clientAuthority" . }}
-- {{ printf "--client-authority-file=/etc/inpod/clients/%s" .Values.injector.clientAuthority.key | quote }}
+{{- if include "inpod.injector.clientCA" . }}
+- {{ printf "--client-ca-file=/etc/inpod/clients/%s" .Values.injector.clientCA.key | quote }}
 {{- end }}
 {{- if ne (toString .Values.injector.config.readLimits) "false" }}
 {{- with include "inpod.controller.namespaces" . }}

@@ -75,7 +75,7 @@ func TestWhatIsThereStays(t *testing.T) {
 	}
 	for name, content := range first {
 		if second[name] != content {
-			t.Errorf("%s was made again", name)
+			t.Errorf("%s was recreated", name)
 		}
 	}
 	// Killed between the two files of a pair: the certificate comes last.
