@@ -111,6 +111,8 @@ type walker struct {
 	entries int
 	// device is of the directory that the walk is in.
 	device uint64
+	// buffer is for reading one file after the other.
+	buffer []byte
 }
 
 func (w *walker) keys(keys []string) error {
@@ -338,29 +340,47 @@ func (w *walker) read(name string, info fs.FileInfo, wanted bool) (sum Sum, toke
 		}
 		return sumOfAnchors(text), false, nil
 	}
-	h := sha256.New()
-	if !wanted && info.Size() > 0 && info.Size() <= maxTokenSize {
-		text, err := io.ReadAll(io.LimitReader(f, maxTokenSize))
-		if err != nil {
-			return Sum{}, false, err
-		}
-		if isServiceAccountToken(text) {
-			return Sum{}, true, nil
-		}
-		h.Write(text)
-	}
-	// Most files are far smaller than the buffer that io.Copy would allocate for each.
-	const least, most = 512, 32 << 10
-	buffer := make([]byte, min(most, max(least, info.Size()+1)))
-	n, err := io.CopyBuffer(h, io.LimitReader(until{w.ctx, f}, maxRead), buffer)
+	buffer := w.bufferFor(info.Size())
+	first, err := full(f, buffer)
 	if err != nil {
 		return Sum{}, false, err
 	}
-	if n == maxRead && info.Size() < maxRead {
+	if !wanted && info.Size() > 0 && info.Size() <= maxTokenSize && isServiceAccountToken(buffer[:min(first, maxTokenSize)]) {
+		return Sum{}, true, nil
+	}
+	if first < len(buffer) { // most files end here
+		return sha256.Sum256(buffer[:first]), false, nil
+	}
+	h := sha256.New()
+	h.Write(buffer)
+	n, err := io.CopyBuffer(h, io.LimitReader(until{w.ctx, f}, maxRead-int64(first)), buffer)
+	if err != nil {
+		return Sum{}, false, err
+	}
+	if n+int64(first) == maxRead && info.Size() < maxRead {
 		return Sum{}, false, errGrows
 	}
 	h.Sum(sum[:0])
 	return sum, false, nil
+}
+
+// bufferFor returns a buffer that holds a file of a size and shows its end, for all but large files. It is valid until the
+// next call.
+func (w *walker) bufferFor(size int64) []byte {
+	const least, most int64 = 4 << 10, 32 << 10
+	if need := int(min(most, max(least, size+1))); len(w.buffer) < need {
+		w.buffer = make([]byte, need)
+	}
+	return w.buffer
+}
+
+// full reads until the buffer is full or the file ends. It returns the number of bytes.
+func full(f io.Reader, buffer []byte) (int, error) {
+	n, err := io.ReadFull(f, buffer)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = nil
+	}
+	return n, err
 }
 
 // sumOfAnchors is the digest of a text with trust anchors. One with text and no certificate counts as it is.

@@ -15,6 +15,8 @@ type generation struct {
 	files []*os.File
 	// partial is true where a file may not be read now, dropped where one that was replaced could not be kept.
 	partial, dropped bool
+	// secret is true where anything that is watched or called may hold a Secret.
+	secret bool
 }
 
 // The bounds of a generation: files, and bytes in them.
@@ -27,11 +29,14 @@ const (
 func (r *Reloader) present() generation {
 	var g generation
 	for _, path := range r.Secrets {
-		if onTmpfs(path) {
+		tmpfs, known := onTmpfs(path)
+		g.secret = g.secret || tmpfs || !known
+		if tmpfs {
 			g.partial = !g.directory(path) || g.partial
 		}
 	}
 	for _, file := range r.secretFiles() {
+		g.secret = true
 		// Without waiting, since it may be a pipe.
 		g.partial = !g.add(os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)) || g.partial //nolint:gosec // the user names it
 	}
@@ -47,7 +52,7 @@ func (g *generation) close() {
 
 // merge moves the files of the present into g, but for those that g has.
 func (g *generation) merge(now *generation) {
-	g.partial = now.partial
+	g.partial, g.secret = now.partial, g.secret || now.secret
 	if len(now.files) == 0 {
 		return
 	}
@@ -146,7 +151,9 @@ const maxSecret = 1 << 20
 // volumes on disk.
 const tmpfsMagic = 0x01021994
 
-func onTmpfs(path string) bool {
+// onTmpfs reports whether a path is on a tmpfs; known is false if nobody can say, as of one that is not there.
+func onTmpfs(path string) (tmpfs, known bool) {
 	var info syscall.Statfs_t
-	return syscall.Statfs(path, &info) == nil && info.Type == tmpfsMagic
+	err := syscall.Statfs(path, &info)
+	return err == nil && info.Type == tmpfsMagic, err == nil
 }

@@ -28,7 +28,10 @@ func (r *Reloader) secretFiles() []string {
 			continue
 		}
 		files = slices.AppendSeq(files, maps.Values(e.HeaderFiles))
-		if e.BodyFile != "" && (onTmpfs(e.BodyFile) || !r.watches(e.BodyFile)) {
+		if e.BodyFile == "" {
+			continue
+		}
+		if tmpfs, _ := onTmpfs(e.BodyFile); tmpfs || !r.watches(e.BodyFile) {
 			files = append(files, e.BodyFile)
 		}
 	}

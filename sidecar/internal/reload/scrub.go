@@ -137,7 +137,7 @@ func (r *Reloader) shown(attempt func() agent.Outcome) agent.Outcome {
 	for _, text := range []*string{&out.Message, &out.Proof, &out.Trigger} {
 		*text = r.scrub(*text)
 	}
-	if out.Result == agent.Applied {
+	if out.Result == agent.Applied && r.held.secret {
 		r.held.close()
 		r.hold()
 	}

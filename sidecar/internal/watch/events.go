@@ -17,6 +17,9 @@ const (
 	retryMax   = 640
 )
 
+// buffered is how many events wait without waking anybody: a swap by the kubelet makes five.
+const buffered = 16
+
 // trouble is why inotify alone does not do.
 type trouble struct {
 	// reason is "" without any trouble.
@@ -34,7 +37,7 @@ func (w *Watcher) openEvents(ctx context.Context) {
 		w.showMode()
 		return
 	}
-	events, err := fsnotify.NewWatcher()
+	events, err := fsnotify.NewBufferedWatcher(buffered)
 	if err != nil {
 		w.errors.Add(1)
 		w.giveUp(ctx, noInstance(err))

@@ -39,6 +39,13 @@ type scan struct {
 	known digest.Known
 	// pseudo are the directories that were passed over since they have no files of their own.
 	pseudo []string
+	// place is the directory at the target's path, nil for what is no directory.
+	place fs.FileInfo
+}
+
+// reachedWithoutLinks reports whether a scan found a directory at the target's path itself, without a link on the way.
+func (l *scan) reachedWithoutLinks(place fs.FileInfo) bool {
+	return l.place != nil && place != nil && len(l.links) == 0 && os.SameFile(l.place, place)
 }
 
 // at scans a target. prev is the scan before; with quick set, a volume of the kubelet is not scanned again where its
@@ -47,11 +54,16 @@ func (t Target) at(ctx context.Context, prev scan, quick bool) (scan, error) {
 	const attempts = 3
 	for attempt := 1; ; attempt++ {
 		dir, keys, kind := t.Path, t.Keys, digest.KindFolder
-		if info, err := os.Stat(t.Path); err == nil && !info.IsDir() || err != nil && prev.volume.Kind == digest.KindFile {
+		place, err := os.Stat(t.Path)
+		if err == nil && !place.IsDir() || err != nil && prev.volume.Kind == digest.KindFile {
+			place = nil
 			dir, keys, kind = filepath.Dir(t.Path), []string{filepath.Base(t.Path)}, digest.KindFile
 			t.Ignored, t.Anchors = nil, nil
 		}
-		way, err := resolve(dir)
+		way, err := trail{real: prev.real}, error(nil)
+		if quick || !prev.reachedWithoutLinks(place) { // the re-check finds where a directory on the way became a link to the same
+			way, err = resolve(dir)
+		}
 		found := scan{}
 		if err == nil {
 			found, err = t.scan(ctx, way.real, keys, kind, prev, quick)
@@ -70,7 +82,7 @@ func (t Target) at(ctx context.Context, prev scan, quick bool) (scan, error) {
 		if err != nil {
 			return scan{}, fmt.Errorf("scan watched path %s: %w", t.Path, err)
 		}
-		found.links = way.links
+		found.links, found.place = way.links, place
 		if found.link == "" {
 			found.behind(way.real, keys)
 		}

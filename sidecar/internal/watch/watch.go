@@ -51,6 +51,7 @@ type Watcher struct {
 	steps   atomic.Int64
 	scans   []scan
 	jobs    chan scanJob
+	results chan scanResult
 	fs      *fsnotify.Watcher
 	trouble trouble
 	// wanted are the directories to watch, added those that are watched. links are the paths that count in directories
@@ -138,7 +139,9 @@ func (w *Watcher) Run(ctx context.Context, out chan digest.State) error {
 			if !w.concerns(event) {
 				continue
 			}
-			w.Log.DebugContext(ctx, "file event", "path", event.Name, "op", event.Op.String())
+			if w.Log.Enabled(ctx, slog.LevelDebug) {
+				w.Log.DebugContext(ctx, "file event", "path", event.Name, "op", event.Op.String())
+			}
 			w.heard(ctx, out, events)
 		case err := <-failures:
 			// An overflow loses events; a scan finds what they would have said.
@@ -288,10 +291,10 @@ func (w *Watcher) Steps() int64 { return w.steps.Load() }
 // scanAll scans every target. When the context ends it returns at once, even where a file system hangs.
 func (w *Watcher) scanAll(ctx context.Context, quick bool) error {
 	if w.jobs == nil {
-		w.jobs = make(chan scanJob)
-		go w.scan(w.jobs)
+		w.jobs, w.results = make(chan scanJob), make(chan scanResult, 1)
+		go w.scan(w.jobs, w.results)
 	}
-	job := scanJob{ctx: ctx, before: w.scans, quick: quick, done: make(chan scanResult, 1)}
+	job := scanJob{ctx: ctx, before: w.scans, quick: quick}
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
@@ -300,7 +303,7 @@ func (w *Watcher) scanAll(ctx context.Context, quick bool) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case found := <-job.done:
+	case found := <-w.results:
 		if found.err == nil {
 			w.scans = found.scans
 		}
@@ -313,7 +316,6 @@ type scanJob struct {
 	ctx    context.Context //nolint:containedctx // it is a part of what is asked for
 	before []scan
 	quick  bool
-	done   chan scanResult
 }
 
 type scanResult struct {
@@ -322,12 +324,13 @@ type scanResult struct {
 }
 
 // scan runs scans one after the other. A goroutine for each would grow its stack each time, a tenth of the cost of a scan.
-func (w *Watcher) scan(jobs <-chan scanJob) {
+// The result of a scan that nobody waits for stays in results: a watcher whose context has ended scans no more.
+func (w *Watcher) scan(jobs <-chan scanJob, results chan<- scanResult) {
 	for job := range jobs {
 		w.steps.Add(1)
 		scans, err := scanOne(job.ctx, w.Targets, job.before, job.quick)
 		w.steps.Add(1)
-		job.done <- scanResult{scans, err}
+		results <- scanResult{scans, err}
 	}
 }
 
