@@ -188,7 +188,7 @@ func certified(directory string) []string {
 	}
 }
 
-// The whole program: with an authority of clients nobody else is answered, whoever reaches its port.
+// The whole program: with a client CA nobody else is answered, whoever reaches its port.
 func TestWhoIsAnswered(t *testing.T) {
 	t.Parallel()
 	certificate, key, shown := newCertificate(t)
@@ -196,16 +196,16 @@ func TestWhoIsAnswered(t *testing.T) {
 	directory := t.TempDir()
 	writeFile(t, filepath.Join(directory, "tls.crt"), certificate)
 	writeFile(t, filepath.Join(directory, "tls.key"), key)
-	authority := "--client-authority-file=" + filepath.Join(directory, "tls.crt")
+	ca := "--client-ca-file=" + filepath.Join(directory, "tls.crt")
 	for name, tc := range map[string]struct {
 		args                      []string
-		nobody, stranger, trusted bool // is answered that shows no certificate, an unknown one, or one of the authority
+		nobody, stranger, trusted bool // is answered that shows no certificate, an unknown one, or one of the CA
 	}{
-		"without an authority":                  {nil, true, true, true},
-		"with an authority":                     {[]string{authority}, false, false, true},
-		"with an authority and the right name":  {[]string{authority, "--client-names=api-server"}, false, false, true},
-		"with an authority and another name":    {[]string{authority, "--client-names=somebody"}, false, false, false},
-		"with an authority that cannot be read": {[]string{authority + ".gone"}, false, false, false},
+		"without a client CA":                  {nil, true, true, true},
+		"with a client CA":                     {[]string{ca}, false, false, true},
+		"with a client CA and the right name":  {[]string{ca, "--client-names=api-server"}, false, false, true},
+		"with a client CA and another name":    {[]string{ca, "--client-names=somebody"}, false, false, false},
+		"with a client CA that cannot be read": {[]string{ca + ".gone"}, false, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
