@@ -17,6 +17,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -358,12 +359,26 @@ func publicDir(t *testing.T) string {
 	return dir
 }
 
+// ports are below those that the kernel gives to connections and to listeners without a port of their own (32768 and up,
+// net.ipv4.ip_local_port_range): one of those can be taken between the choice of a port and the server's bind.
+const firstPort, lastPort = 20_000, 32_000
+
+// lastGiven is the port that was given to a test last, less firstPort. Each is given once in a run.
+var lastGiven atomic.Int64
+
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	for range lastPort - firstPort {
+		port := firstPort + int(lastGiven.Add(1))%(lastPort-firstPort)
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue // another program has it
+		}
+		must(t, l.Close())
+		return port
+	}
+	t.Fatalf("no port between %d and %d is free", firstPort, lastPort)
+	return 0
 }
 
 func must(t *testing.T, err error) {
