@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"inpod.dev/inpod/internal/source"
+	"inpod.dev/inpod/internal/truncate"
 )
 
 // itemFault says why an item of a list can match no object, or hardly the ones that its author has in mind, and what to write
@@ -57,10 +58,7 @@ func isPattern(item string) bool {
 // shortened quotes a value of a user, and cuts what is too long for a message.
 func shortened(text string) string {
 	const enough = 100
-	if len(text) > enough {
-		text = strings.ToValidUTF8(text[:enough], "") + "…"
-	}
-	return quoted(text)
+	return quoted(truncate.Text(text, enough))
 }
 
 // isListInJSON reports whether a text is a list as JSON or YAML has it. As a regular expression it is a class of

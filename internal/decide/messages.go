@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"inpod.dev/inpod/internal/source"
+	"inpod.dev/inpod/internal/truncate"
 )
 
 // The messages of all decisions stand in this file, so that they can be read one after the other. There is one
@@ -96,15 +97,15 @@ func (a *evaluation) reloadConfirmedMessage() string {
 
 func (a *evaluation) reloadRejectedMessage() string {
 	return fmt.Sprintf("Reload rejected, no rollout started: the application in pod %s keeps the old content: %s (%s)%s",
-		a.InPlace.Pod, cut(a.InPlace.Message, mostWords), describe(a.changed), a.logs())
+		a.InPlace.Pod, truncate.Text(a.InPlace.Message, mostWords), describe(a.changed), a.logs())
 }
 
 func (p InPlace) restartNeededNote() string {
-	return fmt.Sprintf("the application in pod %s needs a restart to use the new content: %s", p.Pod, cut(p.Message, mostWords))
+	return fmt.Sprintf("the application in pod %s needs a restart to use the new content: %s", p.Pod, truncate.Text(p.Message, mostWords))
 }
 
 func (a *evaluation) reloadFailedNote() string {
-	return fmt.Sprintf("reload in pod %s failed: %s%s", a.InPlace.Pod, cut(a.InPlace.Message, mostWords), a.logs())
+	return fmt.Sprintf("reload in pod %s failed: %s%s", a.InPlace.Pod, truncate.Text(a.InPlace.Message, mostWords), a.logs())
 }
 
 func (a *evaluation) reloadFailedMessage() string {
@@ -113,12 +114,12 @@ func (a *evaluation) reloadFailedMessage() string {
 
 func (a *evaluation) sidecarNotUnderstoodMessage() string {
 	return fmt.Sprintf("Reload not confirmed, no rollout started: pod %s: %s inpod keeps asking (%s)%s",
-		a.InPlace.Pod, cut(a.InPlace.Message, mostWords), describe(a.changed), a.instead())
+		a.InPlace.Pod, truncate.Text(a.InPlace.Message, mostWords), describe(a.changed), a.instead())
 }
 
 func (a *evaluation) sidecarUnreachableMessage() string {
 	return fmt.Sprintf("Reload not confirmed, no rollout started: no sidecar of the pods can be reached, such as that of pod %s %s "+
-		"inpod keeps asking (%s)%s", a.InPlace.Pod, cut(a.InPlace.Message, mostWords), describe(a.changed), a.instead())
+		"inpod keeps asking (%s)%s", a.InPlace.Pod, truncate.Text(a.InPlace.Message, mostWords), describe(a.changed), a.instead())
 }
 
 // instead says how to have a workload rolled whose state is unknown.
@@ -194,18 +195,10 @@ const (
 	mostProof = 150
 )
 
-// cut shortens a text to so many bytes.
-func cut(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	return strings.ToValidUTF8(text[:most], "") + "…"
-}
-
 // evidence says by what a confirmation is known, and whether that proves it: "; SIGHUP to bash (PID 7), which is
 // alive: not proven".
 func (p InPlace) evidence() string {
-	text, proof := cut(p.Trigger, mostProof), cut(p.Proof, mostProof)
+	text, proof := truncate.Text(p.Trigger, mostProof), truncate.Text(p.Proof, mostProof)
 	switch {
 	case proof == "alive" && text != "":
 		text += ", which is alive"

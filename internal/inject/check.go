@@ -57,14 +57,11 @@ func Check(pod *corev1.Pod, c Change) error {
 
 // checkAnnotations holds the limit of ValidateAnnotationsSize (k8s.io/apimachinery/pkg/api/validation/objectmeta.go).
 func checkAnnotations(before, added map[string]string) error {
-	size := 0
+	size := sizeOf(added)
 	for key, value := range before {
 		if _, replaced := added[key]; !replaced {
 			size += len(key) + len(value)
 		}
-	}
-	for key, value := range added {
-		size += len(key) + len(value)
 	}
 	if len(added) > 0 && size > validation.TotalAnnotationSizeLimitB {
 		return fmt.Errorf("its annotations would have %d bytes, and %d are allowed", size, validation.TotalAnnotationSizeLimitB)

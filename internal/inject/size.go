@@ -22,14 +22,19 @@ const (
 
 // fitsAnnotations leaves out a pod that has more annotations than the API server takes: what they say takes memory.
 func fitsAnnotations(p *plan) *skip {
-	size := 0
-	for key, value := range p.pod.Annotations {
-		size += len(key) + len(value)
-	}
-	if size > validation.TotalAnnotationSizeLimitB {
+	if size := sizeOf(p.pod.Annotations); size > validation.TotalAnnotationSizeLimitB {
 		return annotationsTooLarge(size)
 	}
 	return nil
+}
+
+// sizeOf is the size of annotations as the API server counts it, in bytes.
+func sizeOf(annotations map[string]string) int {
+	size := 0
+	for key, value := range annotations {
+		size += len(key) + len(value)
+	}
+	return size
 }
 
 // fewComparisons leaves out a pod that would keep the injector from all others.

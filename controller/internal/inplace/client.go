@@ -17,6 +17,7 @@ import (
 
 	"inpod.dev/inpod/controller/internal/observe"
 	"inpod.dev/inpod/internal/sidecarapi"
+	"inpod.dev/inpod/internal/truncate"
 )
 
 // askTimeout bounds one question: the sidecar answers in under a millisecond.
@@ -270,15 +271,7 @@ func why(err error) string {
 		cause = next
 	}
 	const enough = 300
-	return cut(cause.Error(), enough)
-}
-
-// cut shortens a text to so many bytes.
-func cut(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	return strings.ToValidUTF8(text[:most], "") + "…"
+	return truncate.Text(cause.Error(), enough)
 }
 
 // answered says that an answer is no reply. Its words are passed on where a sidecar or the proxy of a mesh has them. Where

@@ -3,11 +3,12 @@ package admission
 import (
 	"context"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"inpod.dev/inpod/internal/truncate"
 )
 
 const (
@@ -93,7 +94,7 @@ func short(record slog.Record) slog.Record {
 			text = value.Error()
 		}
 		if len(text) > longestText {
-			attr.Value = slog.StringValue(strings.ToValidUTF8(text[:longestText], "") + "…")
+			attr.Value = slog.StringValue(truncate.Text(text, longestText))
 		}
 		line.AddAttrs(attr)
 		return true

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"inpod.dev/inpod/internal/truncate"
 	"inpod.dev/inpod/sidecar/internal/command"
 )
 
@@ -54,10 +55,7 @@ func clip(text string) string {
 	if useful := slices.DeleteFunc(lines, quiet); len(useful) > 0 {
 		joined = strings.TrimSpace(strings.Join(useful, "; "))
 	}
-	if len(joined) > limit {
-		joined = strings.ToValidUTF8(joined[:limit], "") + "…"
-	}
-	return joined
+	return truncate.Text(joined, limit)
 }
 
 // quiet reports whether a line does not speak of a failure.

@@ -43,9 +43,13 @@ type scan struct {
 	place fs.FileInfo
 }
 
-// reachedWithoutLinks reports whether a scan found a directory at the target's path itself, without a link on the way.
-func (l *scan) reachedWithoutLinks(place fs.FileInfo) bool {
-	return l.place != nil && place != nil && len(l.links) == 0 && os.SameFile(l.place, place)
+// trail returns the way to a target's directory, which is at place. A way without links to the same directory is the one
+// of the scan before; the re-check, which is quick, finds where a directory on the way became a link to the same.
+func (l *scan) trail(dir string, place fs.FileInfo, quick bool) (trail, error) {
+	if !quick && l.place != nil && place != nil && len(l.links) == 0 && os.SameFile(l.place, place) {
+		return trail{real: l.real}, nil
+	}
+	return resolve(dir)
 }
 
 // at scans a target. prev is the scan before; with quick set, a volume of the kubelet is not scanned again where its
@@ -60,10 +64,7 @@ func (t Target) at(ctx context.Context, prev scan, quick bool) (scan, error) {
 			dir, keys, kind = filepath.Dir(t.Path), []string{filepath.Base(t.Path)}, digest.KindFile
 			t.Ignored, t.Anchors = nil, nil
 		}
-		way, err := trail{real: prev.real}, error(nil)
-		if quick || !prev.reachedWithoutLinks(place) { // the re-check finds where a directory on the way became a link to the same
-			way, err = resolve(dir)
-		}
+		way, err := prev.trail(dir, place, quick)
 		found := scan{}
 		if err == nil {
 			found, err = t.scan(ctx, way.real, keys, kind, prev, quick)
