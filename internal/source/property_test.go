@@ -1,6 +1,7 @@
 package source_test
 
 import (
+	"encoding/json"
 	"math/rand/v2"
 	"testing"
 
@@ -152,6 +153,9 @@ func FuzzDecode(f *testing.F) {
 	f.Add(text + "}")
 	f.Add(`{"v":1,"key":"` + digester.ID() + `","sources":{"ConfigMap/a/b":{"keys":{"":"x"}}}}`)
 	f.Add(`{"v":1,"key":"` + digester.ID() + `","sources":{"Secret/a":null}}`)
+	f.Add(`{"v":2,"key":"` + digester.ID() + `","uid":"u","sources":{"Secret/a":{"all":true,"x":[ 1]},"Bucket/b":{}},` +
+		`"asked":{"action":"Rollout","hashes":["0a"],"sources":{"Secret/a":{"y":"<"}},"z":{}},"seen":{"Secret/a":-1},"w": {"a":1}}`)
+	f.Add(`{"v":9,"key":"` + digester.ID() + `","sources":{"Secret/a":{"Keys":{"a":"b"},"keys":{"c":""}}},"asked":null,"asked":{}}`)
 	f.Add(`[[[[`)
 	f.Fuzz(func(t *testing.T, text string) {
 		first, ok := digester.Decode(obj.Namespace, text)
@@ -163,8 +167,13 @@ func FuzzDecode(f *testing.F) {
 			t.Fatal(err)
 		}
 		again, ok := digester.Decode(obj.Namespace, encoded)
-		if diff := cmp.Diff(first, again, cmpopts.EquateEmpty()); !ok || diff != "" {
+		first.Version = max(first.Version, 2)
+		raw := cmpopts.IgnoreTypes(map[string]json.RawMessage{}) // they are compared as text
+		if diff := cmp.Diff(first, again, cmpopts.EquateEmpty(), raw); !ok || diff != "" {
 			t.Errorf("understood %t (-first +again):\n%s", ok, diff)
+		}
+		if twice, err := digester.Encode(again); err != nil || twice != encoded {
+			t.Errorf("another text (%v):\n%s\n%s", err, encoded, twice)
 		}
 		for ref, record := range first.Records {
 			scope := source.SourceUsages{Ref: ref, Usages: []source.Usage{{Ref: ref, Via: source.ViaVolume}}}

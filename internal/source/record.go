@@ -1,6 +1,7 @@
 package source
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 )
@@ -24,6 +25,12 @@ type Record struct {
 	Fold KeyedDigest `json:"fold,omitempty"`
 	// Folded identifies the selection of keys that Fold covers.
 	Folded KeyedDigest `json:"folded,omitempty"`
+	// Immutable reports whether the source could not be edited: other content is then that of another object of the name.
+	Immutable bool `json:"immutable,omitempty"`
+	// Ignored reports whether the source carried the ignore annotation. Nothing else is set then.
+	Ignored bool `json:"ignored,omitempty"`
+	// Unknown are the fields that another version has written, by name.
+	Unknown map[string]json.RawMessage `json:"-"`
 }
 
 // Record returns what a pod that starts now takes up of the source.
@@ -34,9 +41,15 @@ func (s Digester) Record(use SourceState) Record {
 	scope, snapshot := use.Usages, use.Snapshot
 	present, sel := scope.present(snapshot), scope.keySet()
 	if len(present) > foldAbove {
-		return Record{Fold: s.fold(scope, snapshot), Folded: s.selection(sel)}
+		return Record{Fold: s.fold(scope, snapshot), Folded: s.selection(sel), Immutable: snapshot.Immutable}
 	}
-	record := Record{All: sel.all, Binary: sel.binary}
+	return s.unfolded(use, present, sel)
+}
+
+// unfolded is a record of each key.
+func (s Digester) unfolded(use SourceState, present []string, sel keySet) Record {
+	scope, snapshot := use.Usages, use.Snapshot
+	record := Record{All: sel.all, Binary: sel.binary, Immutable: snapshot.Immutable}
 	if len(present)+len(sel.named) > 0 {
 		record.Keys = make(map[string]KeyedDigest, len(present))
 	}
@@ -50,6 +63,36 @@ func (s Digester) Record(use SourceState) Record {
 		record.Keys[key] = s.keyed(scope.Ref, key, snapshot.Keys[key])
 	}
 	return record
+}
+
+// Fold returns a record that keeps one keyed digest for all keys together. What it covers is what the workload uses.
+func (s Digester) Fold(record Record, scope SourceUsages) Record {
+	if len(record.Keys) == 0 {
+		return record
+	}
+	return Record{
+		Fold: s.foldKeys(record.Keys), Folded: s.selection(scope.keySet()), Immutable: record.Immutable, Unknown: record.Unknown,
+	}
+}
+
+// matchesFold reports whether a folded record is one of the present content, in either form of folding.
+func (s Digester) matchesFold(use SourceState, record Record) bool {
+	if record.Fold == s.fold(use.Usages, use.Snapshot) {
+		return true
+	}
+	now := s.unfolded(use, use.Usages.present(use.Snapshot), use.Usages.keySet())
+	return record.Fold == s.foldKeys(now.Keys)
+}
+
+// foldKeys returns one keyed digest of the keyed digests of keys.
+func (s Digester) foldKeys(keys map[string]KeyedDigest) KeyedDigest {
+	parts := []string{"fold of keys"}
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		if keys[key] != "" {
+			parts = append(parts, key, string(keys[key].plain()))
+		}
+	}
+	return s.text(parts...)
 }
 
 func (s Digester) selection(sel keySet) KeyedDigest {
@@ -114,10 +157,10 @@ func (s Digester) diff(use SourceState, record Record, counts counting) Diff {
 		if record.Folded != s.selection(use.Usages.keySet()) {
 			return Diff{Uncovered: true}
 		}
-		if record.Fold != s.fold(use.Usages, use.Snapshot) {
-			return Diff{Changes: use.Usages.whole()}
+		if s.matchesFold(use, record) {
+			return Diff{}
 		}
-		return Diff{}
+		return Diff{Changes: use.Usages.whole()}
 	}
 	return s.diffKeys(use, record, counts)
 }
@@ -216,5 +259,21 @@ func (r Record) saysNothing() bool {
 // Equal reports whether two records say the same.
 func (r Record) Equal(other Record) bool {
 	return r.Absent == other.Absent && r.All == other.All && r.Binary == other.Binary &&
-		r.Fold == other.Fold && r.Folded == other.Folded && maps.Equal(r.Keys, other.Keys)
+		r.Fold == other.Fold && r.Folded == other.Folded && r.Immutable == other.Immutable && r.Ignored == other.Ignored &&
+		maps.Equal(r.Keys, other.Keys)
+}
+
+// recordFields are the fields of a [Record] without its methods.
+type recordFields Record
+
+// MarshalJSON implements [json.Marshaler].
+func (r Record) MarshalJSON() ([]byte, error) { return withUnknown(recordFields(r), r.Unknown) }
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (r *Record) UnmarshalJSON(text []byte) error {
+	var fields recordFields
+	unknown, err := splitUnknown(text, &fields, "absent", "all", "binary", "keys", "fold", "folded", "immutable", "ignored")
+	fields.Unknown = unknown
+	*r = Record(fields)
+	return err
 }

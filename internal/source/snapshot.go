@@ -24,6 +24,8 @@ type Snapshot struct {
 	Keys map[string]Entry
 	// Ignore and Match report that the source carries the ignore or the match annotation.
 	Ignore, Match bool
+	// Immutable reports whether the API server refuses every edit of the content.
+	Immutable bool
 	// Fresh reports whether every pod has started with this content, where that is known: see [OfSecretProviderClass].
 	Fresh bool
 	// Changed says when the content was last changed.
@@ -47,7 +49,7 @@ func OfConfigMap(cm *corev1.ConfigMap) Snapshot {
 	for name, value := range cm.BinaryData {
 		keys[name] = Entry{Digest: DigestOf(value), Binary: true}
 	}
-	return Snapshot{Ref: Ref{Kind: ConfigMap, Namespace: cm.Namespace, Name: cm.Name}, Keys: keys}
+	return Snapshot{Ref: Ref{Kind: ConfigMap, Namespace: cm.Namespace, Name: cm.Name}, Keys: keys, Immutable: isTrue(cm.Immutable)}
 }
 
 // OfSecret returns the snapshot of a Secret, without its moment and annotations.
@@ -56,5 +58,7 @@ func OfSecret(secret *corev1.Secret) Snapshot {
 	for name, value := range secret.Data {
 		keys[name] = Entry{Digest: DigestOf(value)}
 	}
-	return Snapshot{Ref: Ref{Kind: Secret, Namespace: secret.Namespace, Name: secret.Name}, Keys: keys}
+	return Snapshot{Ref: Ref{Kind: Secret, Namespace: secret.Namespace, Name: secret.Name}, Keys: keys, Immutable: isTrue(secret.Immutable)}
 }
+
+func isTrue(b *bool) bool { return b != nil && *b }
