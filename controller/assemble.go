@@ -87,6 +87,7 @@ func (p *parts) assemble(c config.Config, build version.Build, registry promethe
 			Deadline: c.InPlace.Deadline, NudgeRate: c.InPlace.NudgeRate, Log: log, Registerer: registry,
 		})
 		options.InPlace = term.reloader
+		options.Pods = (&observe.PodLister{Client: p.connection.Client}).Starts
 	}
 	if c.MetaInfo {
 		info := metaInfo(c, build)

@@ -131,7 +131,7 @@ func (s *stage) behind(name string, baseline source.Baseline, content map[plan.S
 		case *corev1.Secret:
 			snapshot = source.OfSecret(object)
 		}
-		recorded, has := baseline.Records[scope.Ref]
+		recorded, has := baseline.Known()[scope.Ref]
 		if !has || !recorded.Equal(s.digester.Record(source.SourceState{Usages: scope, Snapshot: &snapshot})) {
 			behind = append(behind, from.Kind+" "+from.Name)
 		}

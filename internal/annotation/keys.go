@@ -62,6 +62,9 @@ func DefaultKeys() Keys {
 // Baseline carries the baseline of a workload, see [source.Baseline]. It is written by inpod.
 const Baseline = "inpod.dev/baseline"
 
+// FieldManager owns the fields that the controller writes.
+const FieldManager = "inpod"
+
 // Placeholder is on a Job that keeps the place of another one, see [workload.Placeholder]. It is written by inpod.
 const Placeholder = "inpod.dev/placeholder"
 

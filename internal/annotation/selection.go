@@ -75,6 +75,21 @@ func (p Policy) Lists() map[source.Kind][]string {
 	return lists
 }
 
+// Excluded returns what the exclude lists name, by kind of source, sorted. A kind without a list is not in it.
+func (p Policy) Excluded() map[source.Kind][]string {
+	lists := map[source.Kind][]string{}
+	for kind, k := range p.kinds {
+		for name := range k.excluded.exact {
+			lists[kind] = append(lists[kind], name)
+		}
+		for _, pattern := range k.excluded.patterns {
+			lists[kind] = append(lists[kind], pattern.String())
+		}
+		slices.Sort(lists[kind])
+	}
+	return lists
+}
+
 // Literals returns the names in the list of a kind that can be the name of an object, sorted.
 func (p Policy) Literals(kind source.Kind) []string {
 	var literals []string

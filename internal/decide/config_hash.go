@@ -60,7 +60,11 @@ func (a *evaluation) usesOf(variable string) []source.SourceState {
 }
 
 func (a *evaluation) saltOf(ref source.Ref) string {
-	text, err := a.Digester.Encode(source.Baseline{Records: map[source.Ref]source.Record{ref: a.Baseline.Records[ref]}})
+	old := source.Baseline{Records: map[source.Ref]source.Record{ref: a.known[ref]}}
+	if since, seen := a.before.Seen[ref]; seen {
+		old.Seen = map[source.Ref]int64{ref: since}
+	}
+	text, err := a.Digester.Encode(old)
 	if err != nil {
 		return "again"
 	}

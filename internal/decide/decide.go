@@ -37,6 +37,10 @@ type Input struct {
 	Options  Options
 	// InPlace is what is known of a reload in the pods.
 	InPlace InPlace
+	// Pods is what the workload's pods say when they were started, nil if they were not listed: see [Decision.AskPods].
+	Pods *Pods
+	// Unsettled reports whether more changes may be on the way.
+	Unsettled bool
 	// Now is the time, and NotBefore the time until which a rollout has to wait: zero for no wait.
 	Now, NotBefore time.Time
 }
@@ -124,6 +128,10 @@ type Decision struct {
 	// Record reports whether Baseline is to be written. A rollout always records.
 	Record   bool
 	Baseline source.Baseline
+	// AskPods reports whether the pods of the workload have to be listed, and it has to be decided again with what they say.
+	AskPods bool
+	// TooLarge says that the baseline does not cover everything, "" if it does.
+	TooLarge string
 	// After is when to decide again; 0 for not before something changes.
 	After time.Duration
 	// Expiring are sentences about files of the pods that expire, whatever is decided; one for each mount.
@@ -165,6 +173,12 @@ const (
 	PausedByReloader     Reason = "PausedByReloader"     // Reloader has paused it and left
 	NotFollowed          Reason = "NotFollowed"          // it follows no source
 	SourceMissing        Reason = "SourceMissing"        // a source or key that new pods need does not exist
+	RolloutUndone        Reason = "RolloutUndone"        // the template was put back before all pods had what was asked for
+	UndoWithoutContent   Reason = "UndoWithoutContent"   // the template was put back, and the content was not
+	TemplateRolling      Reason = "TemplateRolling"      // the same, and it is not known yet which
+	BaselineRestored     Reason = "BaselineRestored"     // an old baseline was put back, and the template is the current one
+	ImmutableRecreated   Reason = "ImmutableRecreated"   // an immutable source is another object than before
+	NoPods               Reason = "NoPods"               // it is scaled to zero
 	BaselineCreated      Reason = "BaselineCreated"      // inpod sees it, or something that it uses, for the first time
 	Unchanged            Reason = "Unchanged"            // nothing that it uses has changed
 	CreateIgnored        Reason = "CreateIgnored"        // a source appeared, and --reload-on-create is off
@@ -191,7 +205,8 @@ const (
 // Reasons lists every reason.
 func Reasons() []Reason {
 	return []Reason{
-		Deleting, NoTemplate, RecreatingJob, Finished, OwnedJob, PausedByReloader, NotFollowed, SourceMissing, BaselineCreated, Unchanged, CreateIgnored, DeleteIgnored, CarriedByTemplate,
+		Deleting, NoTemplate, RecreatingJob, Finished, OwnedJob, PausedByReloader, NotFollowed, SourceMissing, BaselineCreated,
+		RolloutUndone, UndoWithoutContent, TemplateRolling, BaselineRestored, ImmutableRecreated, Unchanged, CreateIgnored, DeleteIgnored, CarriedByTemplate, NoPods,
 		NotifyOnly, PausePeriod, WindowClosed, BackOff, Suspended, ConcurrencyForbidden,
 		FrozenChanged, NothingToReload, ReloadConfirmed, ReloadRejected, RestartNeeded, ReloadFailed, SidecarNotUnderstood, SidecarUnreachable, LiveChanged, NoSidecar,
 	}
@@ -203,24 +218,27 @@ type Rule func(*evaluation) (Decision, bool)
 // rules is the order of precedence. It reads like the table in docs/decisions.md.
 func rules() []Rule {
 	return []Rule{
-		deleting,         // 1  None
-		noTemplate,       // 1  None, warning
-		jobIsHandled,     // 1  Recreate, None
-		pausedByReloader, // 1  Resume
-		notFollowed,      // 1  None, the baseline is dropped
-		sourceMissing,    // 2  None, warning: rolling now would break healthy pods
-		firstSeen,        // 3  record only
-		unchanged,        // 4  None
-		appearedOrGone,   // 5  record only
-		templateCarries,  // 6  record only
-		notifyOnlyRule,   // 7  None
-		pausePeriod,      // 7  later
-		windowClosed,     // 7  later
-		backOff,          // 7  later
-		jobMayStart,      // 7  record only, later
-		frozenChanged,    // 8  Rollout
-		reloadInPlace,    // 9  Reload
-		liveChanged,      // 10 Rollout
+		deleting,           // 1  None
+		noTemplate,         // 1  None, warning
+		jobIsHandled,       // 1  Recreate, None
+		pausedByReloader,   // 1  Resume
+		notFollowed,        // 1  None, the baseline is dropped
+		sourceMissing,      // 2  None, warning: rolling now would break healthy pods
+		templatePutBack,    // 3  None, warning: held
+		firstSeen,          // 3  record only
+		immutableRecreated, // 4  None, warning: held
+		unchanged,          // 5  None
+		appearedOrGone,     // 6  record only
+		templateCarries,    // 7  record only
+		noPods,             // 7  record only
+		notifyOnlyRule,     // 8  None
+		pausePeriod,        // 8  later
+		windowClosed,       // 8  later
+		backOff,            // 8  later
+		jobMayStart,        // 8  record only, later
+		frozenChanged,      // 9  Rollout
+		reloadInPlace,      // 10 Reload
+		liveChanged,        // 11 Rollout
 	}
 }
 
@@ -230,8 +248,27 @@ func Decide(in Input) Decision {
 	for _, rule := range rules() {
 		if decision, answered := rule(a); answered {
 			decision.After, decision.Expiring = a.nextDecision(decision.After), a.expiring()
-			return decision
+			return a.finish(decision)
 		}
 	}
 	return Decision{Action: None, Reason: Unchanged}
+}
+
+// finish makes the baseline of a decision complete.
+func (a *evaluation) finish(decision Decision) Decision {
+	if decision.AskPods = decision.AskPods && a.Pods == nil; decision.AskPods {
+		decision.Record = false
+	}
+	if len(decision.Baseline.Records) == 0 {
+		return decision
+	}
+	hashes := a.claims
+	if decision.Action == Rollout {
+		hashes = decision.ConfigHashes
+	}
+	decision.Baseline = a.complete(decision.Baseline, hashes)
+	if decision.Baseline.Partial {
+		decision.TooLarge = tooLarge()
+	}
+	return decision
 }

@@ -1,7 +1,6 @@
 package decide
 
 import (
-	"maps"
 	"slices"
 
 	"inpod.dev/inpod/internal/annotation"
@@ -17,6 +16,21 @@ type evaluation struct {
 	baseline source.Baseline // to be recorded when the current content is taken up
 	waiting  source.Baseline // to be recorded while what has changed is not taken up: the rest of it
 	follows  bool
+	// before is the baseline with what the status says of what was asked for, and known its content together with that.
+	before source.Baseline
+	known  map[source.Ref]source.Record
+	// resolved reports whether the pods have shown that they have what was asked for.
+	resolved bool
+	// claims are the config hashes of a rollout that was asked for before, where the baseline does not say so.
+	claims []ConfigHash
+	// annotated reports whether the workload carries a baseline, be it that of another object.
+	annotated bool
+	// named, references and template identify the lists, the references and the template of the workload.
+	named, references, template source.KeyedDigest
+	// immutable are the sources that are other objects than before, and could not be edited.
+	immutable []Cause
+	// asks reports whether the pods have to be listed.
+	asks bool
 	// uncovered reports whether something is used that the baseline says nothing about.
 	uncovered bool
 	// changed are the sources whose change calls for an action, quiet those for which an option has to be on, and carried
@@ -31,18 +45,28 @@ type evaluated struct {
 	selection annotation.Selection
 	record    source.Record
 	recorded  bool
-	diff      source.Diff
+	// wasIgnored reports whether it carried the ignore annotation when the baseline was written.
+	wasIgnored bool
+	diff       source.Diff
 }
 
 func evaluate(in Input) *evaluation {
-	a := &evaluation{Input: in}
-	named := in.Digester.NamedLists(in.Policy.Lists())
-	a.baseline = source.Baseline{Named: named, Records: map[source.Ref]source.Record{}}
-	a.waiting = source.Baseline{Named: named, Records: map[source.Ref]source.Record{}}
+	a := &evaluation{Input: in, annotated: in.HasBaseline}
+	if in.isCopy() {
+		a.HasBaseline, a.Baseline = false, source.Baseline{}
+	}
+	a.before = a.resolve(a.Baseline)
+	a.known = a.before.Known()
+	a.named, a.references, a.template = a.namedLists(), a.referencesOf(), in.Digester.TemplateDigest(in.Workload.OwnTemplate[:])
+	a.baseline = source.Baseline{Records: map[source.Ref]source.Record{}, Seen: map[source.Ref]int64{}}
+	a.waiting = source.Baseline{Records: map[source.Ref]source.Record{}, Seen: map[source.Ref]int64{}}
 	before := map[source.Ref]source.Record{}
 	for _, use := range in.Uses {
 		u := evaluated{SourceState: use}
-		u.record, u.recorded = in.Baseline.Records[use.Usages.Ref]
+		u.record, u.recorded = a.known[use.Usages.Ref]
+		if u.record.Ignored {
+			u.record, u.recorded, u.wasIgnored = source.Record{}, false, true
+		}
 		u.selection = a.selectionOf(u)
 		a.uses = append(a.uses, u)
 		if u.recorded && u.selection.Follows() && !a.carries(u) {
@@ -51,16 +75,22 @@ func evaluate(in Input) *evaluation {
 	}
 	a.shadow = in.Digester.Shadowing(in.Uses, before)
 	for i := range a.uses {
-		if a.uses[i].selection.Follows() {
-			a.follow(&a.uses[i])
+		switch u := &a.uses[i]; {
+		case u.selection.Follows():
+			a.follow(u)
+		case u.selection == annotation.Ignored && !u.referenced() && a.Policy.Select(u.Usages.Ref, false, false, false, false).Follows():
+			a.note(u, source.Record{Ignored: true}) // a list names it: it is not one that came to be when it is not ignored any more
 		}
 	}
+	a.dropGone(a.baseline.Records)
+	a.dropGone(a.waiting.Records)
 	return a
 }
 
-// carries reports whether the template was edited after the source, so that the pods of it have the content.
+// carries reports whether the template was edited after the source, so that the pods of it have the content. Where an old baseline
+// was put back the template may have been, too, and its pods may be old.
 func (a *evaluation) carries(u evaluated) bool {
-	return u.Snapshot != nil && a.Workload.TemplateChanged.After(u.Snapshot.Changed)
+	return a.Workload.RestoredBy == "" && u.Snapshot != nil && a.Workload.TemplateChanged.After(u.Snapshot.Changed)
 }
 
 func (a *evaluation) selectionOf(u evaluated) annotation.Selection {
@@ -115,6 +145,9 @@ func (a *evaluation) follow(u *evaluated) {
 		u.diff = a.shadow.Diff(u.SourceState, u.record)
 	}
 	a.uncovered = a.uncovered || u.diff.Uncovered
+	if len(u.diff.Changes) == 0 && a.cameBack(u) {
+		u.diff.Changes = u.Usages.Whole()
+	}
 	if a.keeps(u) {
 		// The pods still have what they have: a source that is deleted and recreated with other content is a change.
 		a.note(u, u.record)
@@ -130,6 +163,9 @@ func (a *evaluation) follow(u *evaluated) {
 	}
 	cause := Cause{Ref: u.Usages.Ref, Diff: u.diff, Selection: u.selection}
 	switch {
+	case u.record.Immutable && !u.diff.Deleted && !a.Workload.ScaledToZero:
+		a.immutable = append(a.immutable, cause)
+		a.note(u, u.record)
 	case a.goneQuietly(u) || u.diff.Created && !a.Options.OnCreate && !u.diff.Replaces:
 		a.suppressed = append(a.suppressed, cause)
 	case a.carries(*u):
@@ -137,6 +173,9 @@ func (a *evaluation) follow(u *evaluated) {
 	default:
 		a.changed = append(a.changed, cause)
 		a.waiting.Records[u.Usages.Ref] = u.record
+		if since, seen := a.before.Seen[u.Usages.Ref]; seen {
+			a.waiting.Seen[u.Usages.Ref] = since
+		}
 	}
 }
 
@@ -207,13 +246,5 @@ func (a *evaluation) forgetDeleted() {
 // and the lists are those of the baseline. All other sources without a record came with an edit of the workload.
 func (a *evaluation) newlyMatched(u evaluated) bool {
 	return a.HasBaseline && u.selection == annotation.Named && !u.referenced() && u.Snapshot != nil &&
-		a.Baseline.Named == a.baseline.Named
-}
-
-// isNew reports whether recording a baseline would change what is recorded. Without records there is none.
-func (a *evaluation) isNew(b source.Baseline) bool {
-	if !a.HasBaseline {
-		return len(b.Records) > 0
-	}
-	return a.Baseline.Named != b.Named || a.Baseline.Hides != b.Hides || !maps.EqualFunc(a.Baseline.Records, b.Records, source.Record.Equal)
+		a.before.Named == a.named && !a.before.Partial && !u.wasIgnored
 }

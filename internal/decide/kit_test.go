@@ -195,10 +195,14 @@ func (w *fakeCluster) wantNothingLeft() {
 	}
 }
 
-// records says what a baseline has, as "ConfigMap a: k l".
+// records says what a baseline has, or has asked for, as "ConfigMap a: k l".
 func records(b source.Baseline) []string {
 	var lines []string
-	for ref, record := range b.Records {
+	all := maps.Clone(b.Records)
+	if b.Asked != nil {
+		maps.Copy(all, b.Asked.Records)
+	}
+	for ref, record := range all {
 		line := []string{string(ref.Kind), ref.Name + ":"}
 		switch {
 		case record.Absent:

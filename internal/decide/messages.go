@@ -65,7 +65,7 @@ func concurrencyForbiddenMessage(active []string, causes []Cause) string {
 // rolloutMessage is that of a rollout for whatever reason. note says why it is one and not a reload in place, where
 // that needs a word.
 func (a *evaluation) rolloutMessage(note string) string {
-	what := "Rolling update started"
+	what := a.started()
 	switch {
 	case a.Workload.Restart:
 		what = "Restart of the pods started"

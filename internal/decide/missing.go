@@ -19,8 +19,11 @@ func (a *evaluation) reloadsBesides(gaps []evaluated) bool {
 
 // changedAfterTemplate reports whether a source without a baseline, or keys of it, were edited after the template that
 // uses it: the pods may have started with what it was before. Nobody has looked in between. Of a source that was made
-// later there was nothing before.
+// later there was nothing before. What a wider policy brings was used before, so that its pods are not asked about.
 func (a *evaluation) changedAfterTemplate(u *evaluated) bool {
+	if a.before.References == "" || a.before.References == a.references {
+		return false // no edit of the template has brought it
+	}
 	return a.HasBaseline && u.Snapshot != nil && u.Snapshot.Edited && u.referenced() &&
 		a.Workload.TemplateChanged.Version != 0 && u.Snapshot.Changed.After(a.Workload.TemplateChanged)
 }

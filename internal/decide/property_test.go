@@ -40,6 +40,8 @@ type story struct {
 	pods map[arrival]string
 	// version counts the writes of everybody.
 	version uint64
+	// started is the version at which the pods started.
+	started uint64
 	// starting reports whether new pods wait for a source that is missing, and take up what there is once it is there.
 	starting bool
 	// late reports whether nobody can know what they started with: they waited, or it is not known when a source was
@@ -68,9 +70,12 @@ func (s *story) shown() map[arrival]string {
 			continue
 		}
 		follows := in.Policy.Select(use.Usages.Ref, use.Snapshot.Ignore, use.Snapshot.Match, referenced(use), false).Follows()
-		if follows && !referenced(use) {
+		if named := slices.IndexFunc(use.Usages.Usages, func(u source.Usage) bool { return u.Via == source.ViaNamed }); follows && named >= 0 {
 			all[arrival{Named: use.Usages.Ref}] = "" // that it exists
 			for key, entry := range use.Snapshot.Keys {
+				if slices.Contains(use.Usages.Usages[named].Except, key) {
+					continue
+				}
 				all[arrival{obj.Seen{Name: key}, use.Usages.Ref}] = string(entry.Digest[:])
 			}
 		}
@@ -125,7 +130,12 @@ func (s *story) canStart() bool {
 // restart replaces the pods.
 func (s *story) restart() {
 	s.starting, s.late = !s.canStart(), false
-	s.pods = s.current()
+	s.pods, s.started = s.current(), s.version
+}
+
+// timeOf returns the time of a version.
+func timeOf(version uint64) time.Time {
+	return now.Add(time.Duration(version)*time.Second - 24*time.Hour)
 }
 
 // startAtLast starts pods that have waited.
@@ -162,7 +172,7 @@ func (s *story) edits() (template bool) {
 		s.sources[cmRef(name)] = &edited
 	}
 	if now := s.sources[cmRef(name)]; now != nil {
-		now.Changed.Version = s.version
+		now.Changed = source.Moment{Version: s.version, Time: timeOf(s.version)}
 	}
 	s.startAtLast()
 	return false
@@ -214,7 +224,11 @@ func (s *story) happens() decide.Decision {
 	was := maps.Equal(s.pods, s.current()) && !s.starting && !s.late
 	in := s.gather()
 	unmodified := cmp.Transformer("", func(d decide.Input) any {
-		return fmt.Sprintf("%+v %+v %+v", d.Baseline, d.Uses, d.Workload)
+		text, err := d.Digester.Encode(d.Baseline)
+		if err != nil {
+			s.Fatal(err)
+		}
+		return fmt.Sprintf("%s %+v %+v", text, d.Uses, d.Workload)
 	})
 	before := s.gather()
 	d := decide.Decide(in)
@@ -227,7 +241,7 @@ func (s *story) happens() decide.Decision {
 	deleted := slices.ContainsFunc(d.Causes, func(c decide.Cause) bool { return c.Diff.Deleted }) // nobody knows when
 	s.late = s.late || deleted
 	if was && d.Action != decide.None && d.Action != decide.Resume && !deleted && !s.coarse() {
-		s.Fatalf("%s: although the pods have everything: %s", s.at(d), d.Message)
+		s.Fatalf("%s: although the pods have everything: %s\n%s", s.at(d), d.Message, s.baseline)
 	}
 	if d.Warning != (d.Action == decide.None && d.Message != "" && d.Reason != decide.ReloadConfirmed && !d.Reason.Deferred()) || (d.Action != decide.None && d.Message == "") {
 		s.Fatalf("%s: warning %t, message %q", s.at(d), d.Warning, d.Message)
@@ -262,10 +276,17 @@ func (s *story) happens() decide.Decision {
 				s.pods[a] = text
 			}
 		}
+		if again := s.decide(); again.Reason == decide.CarriedByTemplate {
+			s.apply(again) // a rollout of before is settled as well
+		}
 		s.wantNothingLeft()
 	default:
+		if again := s.decide(); again.Reason == decide.CarriedByTemplate && again.Record {
+			s.apply(again) // a rollout of before is settled as well
+		}
 		if again := s.decide(); again.Action != d.Action || again.Record {
-			s.Fatalf("%s: applied, and decided again: %s (%s), record %t", s.at(d), again.Action, again.Reason, again.Record)
+			s.Fatalf("%s: applied, and decided again: %s (%s), record %t (-recorded +again):\n%s",
+				s.at(d), again.Action, again.Reason, again.Record, cmp.Diff(d.Baseline, again.Baseline))
 		}
 	}
 	s.counts[d.Reason]++
@@ -295,7 +316,14 @@ func TestPropertyPodsGetWhatChanged(t *testing.T) {
 	for seed := range uint64(400) {
 		s := &story{fakeCluster: newFakeCluster(t, nil), r: rand.New(rand.NewPCG(seed, 5)), seed: seed, counts: counts}
 		s.input.Options = decide.Options{OnCreate: true, OnDelete: true}
-		s.inputs = func(in *decide.Input) { in.Policy.Pacing, in.Workload.Paused = s.pacing, s.paused }
+		s.inputs = func(in *decide.Input) {
+			in.Policy.Pacing, in.Workload.Paused = s.pacing, s.paused
+			in.Workload.Rolling, in.Workload.Progress = seed%3 == 0, workload.Complete
+			if seed%3 > 0 { // what was asked for stays so
+				in.Workload.Progress = workload.NoneUpdated
+			}
+			in.Pods = &decide.Pods{Starts: []decide.PodStart{{Created: timeOf(s.started), Running: timeOf(s.started)}}}
+		}
 		s.edit(s.parts()...)
 		s.restart()
 		s.happens()
@@ -335,7 +363,8 @@ func TestPropertyPodsGetWhatChanged(t *testing.T) {
 	}
 	untold := []decide.Reason{
 		decide.Deleting, decide.NoTemplate, decide.CreateIgnored, decide.DeleteIgnored, decide.CarriedByTemplate, decide.Suspended, decide.ConcurrencyForbidden,
-		decide.RecreatingJob, decide.Finished, decide.OwnedJob,
+		decide.RecreatingJob, decide.Finished, decide.OwnedJob, decide.NoPods, decide.ImmutableRecreated,
+		decide.RolloutUndone, decide.UndoWithoutContent, decide.TemplateRolling, decide.BaselineRestored,
 	}
 	for _, reason := range decide.Reasons() {
 		if n := counts[reason]; n < 10 && !slices.Contains(untold, reason) {

@@ -55,7 +55,7 @@ func noTemplate(a *evaluation) (Decision, bool) {
 // following again later starts from the content of then and rolls nothing.
 func notFollowed(a *evaluation) (Decision, bool) {
 	decision := none(NotFollowed)
-	decision.Record = a.HasBaseline
+	decision.Record = a.annotated
 	return decision, !a.follows
 }
 
@@ -104,7 +104,9 @@ func firstSeen(a *evaluation) (Decision, bool) {
 
 // unchanged: the pods have everything. What is recorded too much is dropped.
 func unchanged(a *evaluation) (Decision, bool) {
-	return a.recording(Unchanged), len(a.changed)+len(a.inTemplate)+len(a.suppressed) == 0
+	decision := a.recording(Unchanged)
+	decision.AskPods = a.asks
+	return decision, len(a.changed)+len(a.inTemplate)+len(a.suppressed) == 0
 }
 
 // appearedOrGone: sources appeared or disappeared only, and that does not count.
@@ -134,6 +136,7 @@ func backOff(a *evaluation) (Decision, bool) {
 	if !a.NotBefore.After(a.Now) || a.staysInPlace() {
 		return Decision{}, false
 	}
+	a.seeing()
 	decision := a.holding(BackOff, backOffMessage(a.NotBefore, a.changed))
 	decision.After = a.NotBefore.Sub(a.Now)
 	return decision, true

@@ -32,7 +32,7 @@ func Wanted(view workload.View, policy annotation.Policy, baseline source.Baseli
 			}
 		}
 	}
-	for ref := range baseline.Records {
+	for ref := range baseline.Known() {
 		if names(ref) {
 			add(ref)
 		}
@@ -40,16 +40,26 @@ func Wanted(view workload.View, policy annotation.Policy, baseline source.Baseli
 	return withoutNeedlessNames(source.GroupUsages(usages))
 }
 
-// withoutNeedlessNames drops the usage by name of a source that the template references, which says more: what is live
-// stays live although it is named as well.
+// withoutNeedlessNames drops the usage by name where the template references every key of the source: the template says more, and
+// what is live stays live although it is named as well. Where the template references some keys, the name stands for the others.
 func withoutNeedlessNames(scopes []source.SourceUsages) []source.SourceUsages {
 	byName := func(u source.Usage) bool { return u.Via == source.ViaNamed }
 	for i, scope := range scopes {
-		if slices.ContainsFunc(scope.Usages, func(u source.Usage) bool { return !byName(u) }) {
-			scopes[i].Usages = slices.DeleteFunc(scope.Usages, byName)
-			continue
+		references := slices.DeleteFunc(slices.Clone(scope.Usages), byName)
+		switch {
+		case len(references) == len(scope.Usages):
+		case len(references) == 0:
+			scopes[i].Usages = scope.Usages[:1] // a name may come from several places
+		case slices.ContainsFunc(references, func(u source.Usage) bool { return u.Keys == nil }):
+			scopes[i].Usages = references
+		default:
+			var keys []string
+			for _, u := range references {
+				keys = append(keys, u.Keys...)
+			}
+			slices.Sort(keys)
+			scopes[i].Usages = append(references, source.Usage{Ref: scope.Ref, Via: source.ViaNamed, Except: slices.Compact(keys)})
 		}
-		scopes[i].Usages = scope.Usages[:1] // a name may come from several places
 	}
 	return scopes
 }

@@ -104,6 +104,7 @@ func windowClosed(a *evaluation) (Decision, bool) {
 
 // deferred is a decision to leave what has changed for later because the user wants it so.
 func (a *evaluation) deferred(reason Reason, message string, after time.Duration) Decision {
+	a.seeing()
 	decision := a.holding(reason, message)
 	decision.Warning, decision.After = false, after
 	return decision

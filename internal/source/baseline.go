@@ -54,6 +54,16 @@ type Baseline struct {
 	Unknown, UnknownSources map[string]json.RawMessage
 }
 
+// Known returns the content that pods have or were asked to take up.
+func (b Baseline) Known() map[Ref]Record {
+	if b.Asked == nil {
+		return b.Records
+	}
+	records := maps.Clone(b.Records)
+	maps.Copy(records, b.Asked.Records)
+	return records
+}
+
 // Asked is what was asked for.
 type Asked struct {
 	// Action is what was done, such as Rollout.

@@ -146,7 +146,7 @@ func (s Digester) diff(use SourceState, record Record, counts counting) Diff {
 	case use.Snapshot == nil && record.Absent:
 		return Diff{}
 	case use.Snapshot == nil && record.Fold != "":
-		return Diff{Deleted: true, Changes: use.Usages.whole()}
+		return Diff{Deleted: true, Changes: use.Usages.Whole()}
 	case use.Snapshot == nil:
 		gone := s.diffKeys(SourceState{Usages: use.Usages, Snapshot: &Snapshot{}}, record, counts)
 		return Diff{Deleted: true, Changes: use.Usages.together(gone.Changes), Replaces: gone.Replaces, Hidden: gone.Hidden}
@@ -160,7 +160,7 @@ func (s Digester) diff(use SourceState, record Record, counts counting) Diff {
 		if s.matchesFold(use, record) {
 			return Diff{}
 		}
-		return Diff{Changes: use.Usages.whole()}
+		return Diff{Changes: use.Usages.Whole()}
 	}
 	return s.diffKeys(use, record, counts)
 }
@@ -227,8 +227,8 @@ func (u Usage) sees(key string, content KeyedDigest) KeyedDigest {
 	return content.plain()
 }
 
-// whole is a change of a source when no more is known.
-func (s SourceUsages) whole() []Change {
+// Whole is a change of a source when no more is known.
+func (s SourceUsages) Whole() []Change {
 	live, frozen := s.reach(func(Usage) bool { return true })
 	return []Change{{Live: live, Frozen: frozen}}
 }
@@ -237,7 +237,7 @@ func (s SourceUsages) whole() []Change {
 // names it is not known what the pods see, so that its being there is a change.
 func (s SourceUsages) together(changes []Change) []Change {
 	if slices.ContainsFunc(s.Usages, func(u Usage) bool { return u.Via == ViaNamed }) {
-		return s.whole()
+		return s.Whole()
 	}
 	if len(changes) == 0 {
 		return nil

@@ -104,6 +104,8 @@ type Usage struct {
 	RunsOnce bool
 	// Keys are the keys consumed, sorted; nil means every key there is.
 	Keys []string
+	// Except are the keys that ViaNamed leaves to other usages, sorted.
+	Except []string
 	// Items are the keys that the items of the volume select, sorted, whether this mount shows them or not. The kubelet
 	// does not mount a volume when one of them is missing.
 	Items []string
@@ -133,6 +135,9 @@ func (u Usage) Live() bool {
 // environment.
 func (u Usage) consumes(key string, binary bool) bool {
 	if binary && u.inEnvironment() {
+		return false
+	}
+	if slices.Contains(u.Except, key) {
 		return false
 	}
 	return u.Keys == nil || slices.Contains(u.Keys, key)

@@ -23,7 +23,7 @@ func FromJSON(kind string, resource schema.GroupVersionResource, path ...string)
 			object.SetGroupVersionKind(resource.GroupVersion().WithKind(kind))
 			return object
 		},
-		rolling: rollingJSON,
+		rolling: rollingJSON, progress: progressJSON,
 		refused: refusedJSON,
 		pods: func(object any) int32 {
 			content, ok := object.(*unstructured.Unstructured)
@@ -109,8 +109,12 @@ func (k Kind) jsonView(object metav1.Object, keep func(string) bool) (View, erro
 	case err != nil:
 		template = &corev1.PodTemplateSpec{}
 	}
+	own, ownErr := ownRaw(raw, template, encoded)
+	if ownErr != nil {
+		return View{}, fmt.Errorf("%s: encoding the pod template: %w", k.KeyOf(object), ownErr)
+	}
 	view := k.view(object, template, encoded, keep)
-	view.TemplateOwner = templateOwner
+	view.TemplateOwner, view.OwnTemplate = templateOwner, own
 	if err != nil {
 		view.Fault = fmt.Sprintf("the pod template at %s cannot be used: %v", strings.Join(k.Path, "."), err)
 	}

@@ -52,6 +52,9 @@ type Kind struct {
 	// rolling reports whether a rollout of an object of the kind is under way, by its status; nil for a kind without
 	// rollouts.
 	rolling func(object any) bool
+	// progress returns how far the pods of an object of the kind are, whether they are replaced by hand, and whether there are
+	// none; nil for a kind without rollouts.
+	progress func(object any) (p Progress, onDelete, scaledToZero bool)
 	// refused returns since when the status of an object says that pods cannot be made; nil for a kind that does not
 	// say it.
 	refused func(object any) time.Time
@@ -86,6 +89,7 @@ func Kinds() Table {
 			// k8s.io/kubernetes/pkg/controller/deployment/sync.go
 			HashLabel: appsv1.DefaultDeploymentUniqueLabelKey,
 			rolling:   rollingOf(rollingDeployment),
+			progress:  progressOf(progressDeployment),
 			refused:   refusedDeployment,
 			paused: func(object any) bool {
 				d, ok := object.(*appsv1.Deployment)
@@ -98,6 +102,7 @@ func Kinds() Table {
 			New:      func() runtime.Object { return &appsv1.StatefulSet{} },
 			template: templateOf(func(s *appsv1.StatefulSet) *corev1.PodTemplateSpec { return &s.Spec.Template }),
 			rolling:  rollingOf(rollingStatefulSet),
+			progress: progressOf(progressStatefulSet),
 			pods:     podsOf(func(s *appsv1.StatefulSet) int32 { return s.Status.Replicas }),
 		},
 		{
@@ -106,6 +111,7 @@ func Kinds() Table {
 			New:      func() runtime.Object { return &appsv1.DaemonSet{} },
 			template: templateOf(func(d *appsv1.DaemonSet) *corev1.PodTemplateSpec { return &d.Spec.Template }),
 			rolling:  rollingOf(rollingDaemonSet),
+			progress: progressOf(progressDaemonSet),
 			pods:     podsOf(func(d *appsv1.DaemonSet) int32 { return d.Status.CurrentNumberScheduled }),
 		},
 	}

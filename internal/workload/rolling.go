@@ -72,13 +72,7 @@ func rollingJSON(object any) bool {
 		n, found, err := unstructured.NestedInt64(content.Object, path...)
 		return n, found && err == nil
 	}
-	seen, known := number("status", "observedGeneration")
-	if text, found, _ := unstructured.NestedString(content.Object, "status", "observedGeneration"); found { // of Argo Rollouts
-		var err error
-		seen, err = strconv.ParseInt(text, 10, 64)
-		known = err == nil
-	}
-	if known && seen < content.GetGeneration() {
+	if !observed(content) {
 		return true
 	}
 	updated, counts := number("status", "updatedReplicas")
@@ -91,6 +85,17 @@ func rollingJSON(object any) bool {
 	}
 	available, reported := number("status", "availableReplicas")
 	return updated < replicas || (reported && available < replicas)
+}
+
+// observed reports whether the controller of an object has seen it as it is, as far as its status says.
+func observed(content *unstructured.Unstructured) bool {
+	seen, found, err := unstructured.NestedInt64(content.Object, "status", "observedGeneration")
+	known := found && err == nil
+	if text, found, _ := unstructured.NestedString(content.Object, "status", "observedGeneration"); found { // of Argo Rollouts
+		seen, err = strconv.ParseInt(text, 10, 64)
+		known = err == nil
+	}
+	return !known || seen >= content.GetGeneration()
 }
 
 // refusedDeployment reads the condition that the Deployment's controller takes over from a ReplicaSet that cannot make pods.

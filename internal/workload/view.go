@@ -67,6 +67,23 @@ type View struct {
 	Fault string
 	// Template is a digest of the pod template. It rests in memory only.
 	Template [sha256.Size]byte
+	// OwnTemplate is a digest of the pod template without what inpod writes into it. It rests in memory only.
+	OwnTemplate [sha256.Size]byte
+	// Progress is how far its pods are on the way to the current template, by its status.
+	Progress Progress
+	// OnDelete reports whether its pods are replaced only when somebody deletes them.
+	OnDelete bool
+	// ScaledToZero reports whether it has no pods and is to have none.
+	ScaledToZero bool
+	// Selector selects its pods; "" if the object does not say.
+	Selector string
+	// Revision is that of its template, where its kind counts them; "" if it does not.
+	Revision string
+	// RestoredBy is the field manager that wrote the baseline last, where that is not inpod; "" otherwise, and where the object
+	// does not say.
+	RestoredBy string
+	// OwnHashes are the variables of config hashes, and the annotation, whose values inpod wrote last; set with RestoredBy only.
+	OwnHashes []string
 	// Written is the newest time at which a field manager wrote the object, with
 	// the API server's clock; of use for a write that was just seen only.
 	Written source.Moment
@@ -91,7 +108,13 @@ func (k Kind) View(object metav1.Object, keep func(key string) bool) (View, erro
 	if err != nil {
 		return View{}, fmt.Errorf("%s: encoding the pod template: %w", k.KeyOf(object), err)
 	}
-	return k.view(object, template, encoded, keep), nil
+	own, err := ownTemplate(template, encoded)
+	if err != nil {
+		return View{}, fmt.Errorf("%s: encoding the pod template: %w", k.KeyOf(object), err)
+	}
+	view := k.view(object, template, encoded, keep)
+	view.OwnTemplate = own
+	return view, nil
 }
 
 // view reduces an object with a template that was read from it, and encoded.
@@ -121,6 +144,12 @@ func (k Kind) view(object metav1.Object, template *corev1.PodTemplateSpec, encod
 	if k.rolling != nil {
 		view.Rolling = k.rolling(object)
 	}
+	if k.progress != nil {
+		view.Progress, view.OnDelete, view.ScaledToZero = k.progress(object)
+	}
+	view.Selector = selectorOf(object)
+	view.Revision = object.GetAnnotations()[revisionKey]
+	view.RestoredBy, view.OwnHashes = restoredBy(object)
 	if k.refused != nil {
 		view.Refused = k.refused(object)
 	}
@@ -188,6 +217,7 @@ func variables(spec *corev1.PodSpec) map[string]string {
 func (v View) Same(other View) bool {
 	return v.UID == other.UID && v.TemplateOwner == other.TemplateOwner && v.Restart == other.Restart && v.Deleting == other.Deleting &&
 		v.Paused == other.Paused && v.Rolling == other.Rolling && v.Refused.Equal(other.Refused) && v.Template == other.Template &&
+		v.Progress == other.Progress && v.OnDelete == other.OnDelete && v.ScaledToZero == other.ScaledToZero && v.RestoredBy == other.RestoredBy &&
 		v.Cron.same(other.Cron) && v.Job.same(other.Job) && maps.Equal(v.Annotations, other.Annotations)
 }
 

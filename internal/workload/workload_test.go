@@ -146,7 +146,7 @@ func fullView(t *testing.T, kind workload.Kind) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got.Rolling = false // an object without a status has just been made, see rolling_test.go
+	got.Rolling, got.Progress, got.Selector = false, "", "" // an object without a status has just been made, see rolling_test.go
 	want := workload.View{
 		Key:                 workload.Key{Kind: kind.Name, Namespace: obj.Namespace, Name: "web"},
 		UID:                 "uid-of-web",
@@ -157,6 +157,7 @@ func fullView(t *testing.T, kind workload.Kind) {
 		Containers:          []string{"app", "second"},
 		Variables:           map[string]string{"app/STAKATER_A_CONFIGMAP": "1", "second/STAKATER_B_SECRET": "2"},
 		Template:            got.Template,
+		OwnTemplate:         got.OwnTemplate,
 		Cron:                cronOf(kind),
 		Job:                 jobOf(kind),
 		Shape:               got.Shape,

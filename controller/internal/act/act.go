@@ -22,7 +22,7 @@ import (
 )
 
 // FieldManager owns the fields that the controller writes.
-const FieldManager = "inpod"
+const FieldManager = annotation.FieldManager
 
 // Writer changes workloads.
 type Writer struct {

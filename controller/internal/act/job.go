@@ -126,6 +126,7 @@ func (w *Writer) tokenOf(namespace, name string, job *batchv1.Job) string {
 
 // Recreate carries on where a placeholder keeps the place of a Job. done reports that nothing is left to do.
 func (w *Writer) Recreate(ctx context.Context, view workload.View, decision decide.Decision) (done bool, err error) {
+	decision.Baseline.UID = "" // the new Job does not have one yet
 	baseline, err := w.Digester.Encode(decision.Baseline)
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", view.Key, err)

@@ -46,6 +46,9 @@ func (o *Observer) acting(item *workloadItem) (w Workload, actsFor []workload.Ke
 	if item.TemplateOwner != (workload.Key{}) {
 		actsFor = nil // its pods alone run the template that it restarts
 	}
+	if len(actsFor) > 0 { // its own status does not speak of their pods
+		w.Progress, w.OnDelete, w.ScaledToZero = workload.ProgressUnknown, false, false
+	}
 	if o.hasActingOwner(item) || slices.ContainsFunc(owned, item.leavesItTo) {
 		w.Policy = noPolicy()
 	}
@@ -68,6 +71,7 @@ func (o *Observer) usingTemplate(item *workloadItem) Workload {
 	}
 	w.Usages, w.Frozen, w.Containers, w.Variables = owner.Usages, owner.Frozen, owner.Containers, owner.Variables
 	w.TemplateAnnotations, w.Template, w.TemplateChanged, w.Fault = owner.TemplateAnnotations, owner.Template, owner.TemplateChanged, owner.Fault
+	w.OwnTemplate = owner.OwnTemplate
 	w.Policy = o.policyOf(owner.TemplateAnnotations, owner.View.Annotations, item.View.Annotations)
 	w.Restart = true
 	return w

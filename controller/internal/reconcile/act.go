@@ -113,6 +113,9 @@ func (l *Loop) record(ctx context.Context, w observe.Workload, s *state, decisio
 	if !wanted {
 		return 0, nil
 	}
+	if s.isPutBack(w, time.Now()) {
+		return restoredPause, nil
+	}
 	if decision.Reason != decide.NotFollowed {
 		// From now on changes are found by comparing with this, although it is not in the cluster yet.
 		l.keep(w, s, &baseline)

@@ -1,16 +1,23 @@
 package reconcile
 
 import (
+	"context"
+	"time"
+
 	"inpod.dev/inpod/controller/internal/observe"
 	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/decide"
 	"inpod.dev/inpod/internal/source"
+	"inpod.dev/inpod/internal/workload"
 )
 
 // baseline returns what the pods of a workload are known to have. persisted reports that the workload carries a
 // baseline. What this replica knows and could not write yet goes before it, unless the workload got another one since.
 func (l *Loop) baseline(w observe.Workload, s *state) (b source.Baseline, persisted bool) {
 	text := w.View.Annotations[annotation.Baseline]
-	b, persisted = l.options.Digester.Decode(w.View.Key.Namespace, text)
+	b, fault := l.options.Digester.Read(w.View.Key.Namespace, text)
+	persisted = fault == source.Readable
+	l.unreadable(w, s, text, fault)
 	switch {
 	case persisted && (s.pendingBaseline == nil || s.pendingReplaces != text):
 		l.keep(w, s, nil)
@@ -40,4 +47,54 @@ func (l *Loop) keep(w observe.Workload, s *state, baseline *source.Baseline) {
 // again, without end.
 func (s *state) overwritten(w observe.Workload, persisted bool) bool {
 	return !persisted && s.lastWritten != nil && w.View.Annotations[annotation.Baseline] != ""
+}
+
+// unreadable counts and reports a text that is of no use, once for each text.
+func (l *Loop) unreadable(w observe.Workload, s *state, text string, fault source.Unreadable) {
+	if fault == source.Readable || fault == source.NoText || s.unread == text {
+		return
+	}
+	s.unread = text
+	l.metrics.unreadable.WithLabelValues(string(fault)).Inc()
+	l.options.Log.Warn("baseline cannot be read, a new one is recorded", "workload", w.View.Key, "why", fault)
+}
+
+const (
+	// podsKept is how long a list of pods counts while the workload stays as it is.
+	podsKept = 5 * time.Minute
+	// restoredPause is the least time between two records where something else puts an old one back.
+	restoredPause = time.Hour
+)
+
+// listed is what the pods of a workload have said.
+type listed struct {
+	pods *decide.Pods
+	at   time.Time
+	of   workload.View
+}
+
+// decideWithPods decides, and lists the pods where a decision depends on them.
+func (l *Loop) decideWithPods(ctx context.Context, w observe.Workload, s *state, in *decide.Input) (decide.Decision, error) {
+	decision := l.options.Decide(*in)
+	if !decision.AskPods {
+		return decision, nil
+	}
+	if s.listed.pods == nil || !s.listed.of.Same(w.View) || in.Now.Sub(s.listed.at) >= podsKept {
+		s.listed = listed{pods: &decide.Pods{Unknown: true}, at: in.Now, of: w.View}
+		if l.options.Pods != nil {
+			starts, err := l.options.Pods(ctx, w.View)
+			if err != nil {
+				s.listed = listed{}
+				return decide.Decision{}, err
+			}
+			s.listed.pods = &decide.Pods{Starts: starts}
+		}
+	}
+	in.Pods = s.listed.pods
+	return l.options.Decide(*in), nil
+}
+
+// isPutBack reports whether something else puts an old baseline back again and again, so that writing another one has no sense.
+func (s *state) isPutBack(w observe.Workload, now time.Time) bool {
+	return w.View.RestoredBy != "" && !s.writtenAt.IsZero() && now.Sub(s.writtenAt) < restoredPause
 }

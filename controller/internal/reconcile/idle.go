@@ -67,7 +67,7 @@ func matched(in decide.Input, kind source.Kind) []string {
 			names[use.Usages.Ref.Name] = true
 		}
 	}
-	for ref, record := range in.Baseline.Records {
+	for ref, record := range in.Baseline.Known() {
 		if ref.Kind == kind && !record.Absent {
 			names[ref.Name] = true
 		}

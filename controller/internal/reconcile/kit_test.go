@@ -63,6 +63,9 @@ type fakeCluster struct {
 	onCommit  func(workload.Key, written)
 	decide    func(decide.Input) decide.Decision
 	mistakes  []observe.Mistake
+	// started is when the pods of a workload were made, and lists counts how often they were listed.
+	started map[workload.Key]time.Time
+	lists   int
 }
 
 // written is one write.
@@ -101,7 +104,7 @@ func newFakeCluster(t *testing.T, change ...func(*reconcile.Options)) *fakeClust
 	w := &fakeCluster{
 		t: t, digester: digester, log: &bytes.Buffer{}, registry: prometheus.NewRegistry(),
 		start: time.Now(), version: 1, workloads: map[workload.Key]observe.Workload{}, sources: map[source.Ref]*source.Snapshot{},
-		tries: map[string]int{}, decide: decide.Decide,
+		tries: map[string]int{}, decide: decide.Decide, started: map[workload.Key]time.Time{},
 	}
 	w.loop, w.queue = w.newLoop(change...)
 	return w
@@ -124,7 +127,7 @@ func (w *fakeCluster) newLoop(change ...func(*reconcile.Options)) (*reconcile.Lo
 			w.mu.Unlock()
 			return f(in)
 		},
-		Queue: reconcile.NewQueue(reconcile.QueueOptions{Settle: settle, SettleMax: settleMax}), Keys: annotation.DefaultKeys(), Workers: 4, BaselineRate: 1000, Grace: grace, Limits: reconcile.Limits{Timeout: 10 * time.Minute},
+		Pods: w.podStarts, Queue: reconcile.NewQueue(reconcile.QueueOptions{Settle: settle, SettleMax: settleMax}), Keys: annotation.DefaultKeys(), Workers: 4, BaselineRate: 1000, Grace: grace, Limits: reconcile.Limits{Timeout: 10 * time.Minute},
 		Emit: func(about *corev1.ObjectReference, kind, reason, message string) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -182,7 +185,7 @@ func (w *fakeCluster) applyWorkload(object metav1.Object) {
 	}
 	w.mu.Lock()
 	w.version++
-	view.Version, view.Rolling = w.version, false // objects of tests have no status
+	view.Version, view.Rolling, view.Progress = w.version, false, workload.Complete // objects of tests have no status
 	if before, ok := w.workloads[view.Key]; ok {
 		for _, own := range []string{annotation.Baseline, annotation.Notified, annotation.DefaultKeys().PausedAt} {
 			if text, has := before.View.Annotations[own]; has && view.Annotations[own] == "" {
@@ -190,8 +193,12 @@ func (w *fakeCluster) applyWorkload(object metav1.Object) {
 			}
 		}
 		if before.View.Template != view.Template {
+			w.started[view.Key] = time.Now()
 			view.TemplateChanged = source.Moment{Version: w.version, Time: time.Now()}
 		}
+	}
+	if _, has := w.started[view.Key]; !has {
+		w.started[view.Key] = time.Now()
 	}
 	next := observe.Workload{View: view}
 	next.Policy, next.Problems = annotation.Read(annotation.DefaultKeys(), view.Annotations, view.TemplateAnnotations)
@@ -298,6 +305,14 @@ func (w *fakeCluster) Sources(kind source.Kind, namespace string) []source.Ref {
 	}
 	slices.SortFunc(refs, source.Ref.Compare)
 	return refs
+}
+
+// podStarts lists the pods of a workload.
+func (w *fakeCluster) podStarts(_ context.Context, view workload.View) ([]decide.PodStart, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lists++
+	return []decide.PodStart{{Created: w.started[view.Key], Running: w.started[view.Key]}}, nil
 }
 
 // Mistakes implements [reconcile.Sources].
@@ -411,6 +426,9 @@ func (w *fakeCluster) commit(key workload.Key, done written, text string) (versi
 	}
 	done.at, done.name, done.text = time.Since(w.start), key.Name, text
 	w.writes = append(w.writes, done)
+	if done.rollout && w.rolls[key.Name] >= 0 {
+		w.started[key] = time.Now()
+	}
 	if w.onCommit != nil {
 		w.onCommit(key, done)
 	}
@@ -446,6 +464,9 @@ func (w *fakeCluster) deliver(key workload.Key, version uint64, text string, has
 	rolls := w.rolls[key.Name]
 	if len(hashes) > 0 {
 		next.View.Rolling = rolls != 0
+		if rolls != 0 {
+			next.View.Progress = workload.NoneUpdated
+		}
 		next.View.Template = sha256.Sum256([]byte(fmt.Sprint(hashes)))
 		next.View.TemplateChanged = source.Moment{Version: version, Time: time.Now()}
 		for _, hash := range hashes {
@@ -458,7 +479,7 @@ func (w *fakeCluster) deliver(key workload.Key, version uint64, text string, has
 		w.wake(key, observe.WorkloadChanged)
 	}
 	if len(hashes) > 0 && rolls > 0 {
-		time.AfterFunc(rolls, func() { w.touch(key, func(v *workload.View) { v.Rolling = false }) })
+		time.AfterFunc(rolls, func() { w.touch(key, func(v *workload.View) { v.Rolling, v.Progress = false, workload.Complete }) })
 	}
 }
 

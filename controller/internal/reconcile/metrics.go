@@ -15,6 +15,7 @@ type metrics struct {
 	baselinesCreated prometheus.Counter
 	pending          prometheus.Gauge
 	panics           prometheus.Counter
+	unreadable       *prometheus.CounterVec
 
 	reloadLatency prometheus.Histogram
 }
@@ -47,11 +48,14 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		pending: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "inpod_baselines_pending", Help: "Workloads whose baseline waits in memory to be recorded.",
 		}),
+		unreadable: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "inpod_baselines_unreadable_total", Help: "Unreadable baselines by reason: invalid, key, empty or version.",
+		}, []string{"why"}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "inpod_panics_total", Help: "Panics recovered while reconciling a workload. Each one is a bug.",
 		}),
 	}
-	registerer.MustRegister(m.decisions, m.rollouts, m.latency, m.baselinesCreated, m.pending, m.panics, m.reloads, m.reloadLatency)
+	registerer.MustRegister(m.decisions, m.rollouts, m.latency, m.baselinesCreated, m.pending, m.panics, m.unreadable, m.reloads, m.reloadLatency)
 	return m
 }
 

@@ -78,7 +78,7 @@ type InPlace interface {
 	CancelReload(key workload.Key)
 }
 
-// Options are what a [Loop] needs. All fields are required but InPlace and Alert.
+// Options are what a [Loop] needs. All fields are required but InPlace, Pods and Alert.
 type Options struct {
 	Cache   Cache
 	Sources Sources
@@ -86,8 +86,10 @@ type Options struct {
 	// Kinds are the kinds of workloads that there may be in the cluster.
 	Kinds workload.Table
 	// InPlace is nil where reloads in the pods are switched off.
-	InPlace  InPlace
-	Decide   func(decide.Input) decide.Decision // decide.Decide
+	InPlace InPlace
+	Decide  func(decide.Input) decide.Decision // decide.Decide
+	// Pods lists when the pods of a workload were started: [observe.Pods.Starts]; nil where they cannot be listed.
+	Pods     func(context.Context, workload.View) ([]decide.PodStart, error)
 	Digester source.Digester
 	// Rules also say whether the writer calls a webhook instead of rolling.
 	Rules decide.Options
@@ -243,7 +245,10 @@ func (l *Loop) decide(ctx context.Context, w observe.Workload, s *state, unsettl
 		after, err := l.recordBeforeSettled(ctx, w, s, in, persisted, unsettled)
 		return soonest(after, unsettled), err
 	}
-	decision := l.options.Decide(in)
+	decision, err := l.decideWithPods(ctx, w, s, &in)
+	if err != nil {
+		return 0, err
+	}
 	l.metrics.decided(decision)
 	began := time.Now()
 	defer func() { l.options.Compat.Reconciled(decision, err, time.Since(began)) }()
@@ -289,8 +294,9 @@ func (l *Loop) recordBeforeSettled(ctx context.Context, w observe.Workload, s *s
 	if settled := in.Now.Add(unsettled); in.NotBefore.Before(settled) {
 		in.NotBefore = settled
 	}
+	in.Unsettled = true
 	decision := l.options.Decide(in)
-	if decision.Action != decide.None || !decision.Record || w.View.Stray {
+	if decision.Action != decide.None || !decision.Record || decision.Reason == decide.RolloutUndone || w.View.Stray {
 		return 0, nil
 	}
 	return l.record(ctx, w, s, decision, persisted)

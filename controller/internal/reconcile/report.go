@@ -24,6 +24,8 @@ const (
 	EventInvalidAnnotation = "InvalidAnnotation"
 	EventNeverRenewed      = "NeverRenewed"
 	EventNothingMatches    = "NothingMatches"
+	EventBaselineTooLarge  = "BaselineTooLarge"
+	EventBaselinePutBack   = "BaselinePutBack"
 )
 
 // maxMessage is what the message of an event may have, in bytes (k8s.io/kubernetes/pkg/apis/core/validation/events.go).
@@ -103,6 +105,15 @@ func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision, mo
 	}
 	for _, message := range decision.Expiring {
 		state(EventNeverRenewed, message)
+	}
+	if decision.TooLarge != "" {
+		state(EventBaselineTooLarge, decision.TooLarge)
+	}
+	if s.isPutBack(w, time.Now()) {
+		state(EventBaselinePutBack, baselinePutBackMessage(w.View.RestoredBy))
+	}
+	if decision.Reason == decide.UndoWithoutContent && first(string(decision.Reason), decision.Message, decision.Message) {
+		l.event(w, corev1.EventTypeNormal, string(decision.Reason), decision.Message)
 	}
 	if more.shared {
 		warn(EventShared, EventShared, conflictingInstallation())

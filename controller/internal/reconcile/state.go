@@ -47,6 +47,10 @@ type state struct {
 	writtenAt time.Time
 	// lastWritten is the baseline in that write.
 	lastWritten *source.Baseline
+	// unread is a text that was reported since it cannot be read.
+	unread string
+	// listed is what the pods have said last.
+	listed listed
 	// missing is since when a source is missing.
 	missing time.Time
 	// conflicts are the writes in a row that met another state than the one in the cache.

@@ -1,0 +1,412 @@
+package decide_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"inpod.dev/inpod/internal/decide"
+	obj "inpod.dev/inpod/internal/objtest"
+	"inpod.dev/inpod/internal/source"
+	"inpod.dev/inpod/internal/window"
+	"inpod.dev/inpod/internal/workload"
+)
+
+// status is what the workload's status and pods say in a test.
+type status struct {
+	progress workload.Progress
+	rolling  bool
+	pods     []time.Duration // before now
+	restored string
+	owns     []string
+	change   func(*workload.View)
+}
+
+// says makes the cluster say it from now on.
+func (w *fakeCluster) says(s status) {
+	w.inputs = func(in *decide.Input) {
+		v := &in.Workload
+		v.Progress, v.Rolling, v.RestoredBy, v.OwnHashes, v.Revision = s.progress, s.rolling, s.restored, s.owns, "4"
+		if s.change != nil {
+			s.change(v)
+		}
+		if s.pods == nil {
+			return
+		}
+		in.Pods = &decide.Pods{}
+		for _, age := range s.pods {
+			in.Pods.Starts = append(in.Pods.Starts, decide.PodStart{Created: now.Add(-age), Running: now.Add(-age)})
+		}
+	}
+}
+
+// at is a source that changed so long before now.
+func at(age time.Duration, version uint64, object any) *source.Snapshot {
+	w := &fakeCluster{sources: map[source.Ref]*source.Snapshot{}}
+	var snapshot source.Snapshot
+	switch typed := object.(type) {
+	case *source.Snapshot:
+		snapshot = *typed
+	default:
+		w.TB = noHelper{}
+		w.set(object)
+		for _, s := range w.sources {
+			snapshot = *s
+		}
+	}
+	snapshot.Changed, snapshot.Edited = source.Moment{Version: version, Time: now.Add(-age)}, true
+	return &snapshot
+}
+
+// noHelper is a [testing.TB] for what does not fail.
+type noHelper struct{ testing.TB }
+
+func (noHelper) Helper() {}
+
+func (w *fakeCluster) want(action decide.Action, reason decide.Reason) decide.Decision {
+	w.Helper()
+	d := w.decide()
+	if d.Action != action || d.Reason != reason {
+		w.Errorf("%s (%s): %q, want %s (%s)", d.Action, d.Reason, d.Message, action, reason)
+	}
+	return d
+}
+
+// asked is a Deployment whose ConfigMap was edited, and whose rollout inpod has asked for a minute ago.
+func asked(tb testing.TB) *fakeCluster {
+	tb.Helper()
+	w := withBaseline(tb, following(obj.EnvFrom(obj.CM("app"))), at(time.Hour, 10, cm("app", "MODE", "1")))
+	w.says(status{progress: workload.Complete})
+	w.set(at(time.Minute, 20, cm("app", "MODE", "2")))
+	w.apply(w.want(decide.Rollout, decide.FrozenChanged))
+	return w
+}
+
+func TestAskedForIsNotTakenUp(t *testing.T) {
+	t.Parallel()
+	w := asked(t)
+	b, _ := w.digester.Decode(obj.Namespace, w.baseline)
+	before := w.digester.Record(w.gather().Uses[0])
+	if b.Asked == nil || !b.Asked.Records[cmRef("app")].Equal(before) || b.Records[cmRef("app")].Equal(before) {
+		t.Errorf("the baseline takes what was asked for as taken up: %s", w.baseline)
+	}
+	for _, progress := range []workload.Progress{workload.NoneUpdated, workload.PartlyUpdated, workload.Complete} {
+		w.says(status{progress: progress})
+		w.wantNothingLeft() // completion costs no write
+	}
+	w.set(at(0, 30, cm("app", "MODE", "3")))
+	d := w.want(decide.Rollout, decide.FrozenChanged)
+	if !d.Baseline.Records[cmRef("app")].Equal(before) {
+		t.Error("completion is not written with the next write")
+	}
+	w.says(status{progress: workload.PartlyUpdated})
+	if d := w.want(decide.Rollout, decide.FrozenChanged); d.Baseline.Records[cmRef("app")].Equal(before) {
+		t.Error("it is written before it is complete")
+	}
+}
+
+// kubectl rollout undo puts the annotations back, too; an operator does not.
+func TestATemplateThatIsPutBack(t *testing.T) {
+	t.Parallel()
+	const old, young = 2 * time.Hour, 10 * time.Second
+	for _, by := range []string{"kubectl rollout undo", "an operator"} {
+		for name, c := range map[string]struct {
+			status status
+			reason decide.Reason
+			record bool
+		}{
+			"its rollout is under way": {status{progress: workload.NoneUpdated, rolling: true}, decide.TemplateRolling, false},
+			"old pods are there":       {status{progress: workload.Complete, pods: []time.Duration{old, young}}, decide.RolloutUndone, by == "kubectl rollout undo"},
+			"all pods are new":         {status{progress: workload.Complete, pods: []time.Duration{young, young}}, decide.UndoWithoutContent, true},
+			"there are no pods":        {status{progress: workload.Complete, pods: []time.Duration{}}, decide.UndoWithoutContent, true},
+		} {
+			t.Run(by+", "+name, func(t *testing.T) {
+				t.Parallel()
+				first := withBaseline(t, following(obj.EnvFrom(obj.CM("app"))), at(time.Hour, 10, cm("app", "MODE", "1")))
+				w := asked(t)
+				w.deployment = first.deployment
+				if by == "kubectl rollout undo" {
+					w.baseline, c.status.restored = first.baseline, "kubectl-rollout"
+				}
+				w.input.Workload.TemplateChanged = source.Moment{Version: 30, Time: now}
+				unlisted := c.status
+				unlisted.pods = nil
+				w.says(unlisted)
+				if d := w.decide(); d.AskPods == c.status.rolling || d.Record || d.Action != decide.None {
+					t.Errorf("before the pods were listed: %+v", d)
+				}
+				w.says(c.status)
+				d := w.want(decide.None, c.reason)
+				if c.reason != decide.TemplateRolling && (!strings.Contains(d.Message, "revision 4") || !strings.Contains(d.Message, "ConfigMap app changed (MODE)")) {
+					t.Errorf("message %q", d.Message)
+				}
+				if d.Record != c.record {
+					t.Errorf("record %t", d.Record)
+				}
+				w.apply(d)
+				if c.record {
+					c.status.restored = "" // inpod has written it, where it was put back
+				}
+				w.says(c.status)
+				if again := w.decide(); again.Record || again.Action != decide.None {
+					t.Errorf("again: %s (%s), record %t", again.Action, again.Reason, again.Record)
+				}
+				if c.reason == decide.RolloutUndone {
+					w.set(at(0, 40, cm("app", "MODE", "3")))
+					w.want(decide.Rollout, decide.FrozenChanged)
+				}
+			})
+		}
+	}
+}
+
+// A user replaces the template as a whole, and with it what inpod has written. That is no undo.
+func TestAnotherTemplateIsNoUndo(t *testing.T) {
+	t.Parallel()
+	w := asked(t)
+	w.edit(following(obj.EnvFrom(obj.CM("app")), obj.Var("VERSION", "2"))...)
+	w.says(status{progress: workload.NoneUpdated, rolling: true})
+	w.want(decide.None, decide.Unchanged)
+	w.says(status{progress: workload.Complete, pods: []time.Duration{time.Second}})
+	d := w.want(decide.None, decide.CarriedByTemplate)
+	if d.Message != "" || !d.Record {
+		t.Errorf("record %t, message %q", d.Record, d.Message)
+	}
+	w.apply(d)
+	w.wantNothingLeft()
+}
+
+// The annotation is in Git: a tool puts it back and leaves the template alone.
+func TestABaselineThatIsPutBack(t *testing.T) {
+	t.Parallel()
+	w := withBaseline(t, following(obj.EnvFrom(obj.CM("app"))), at(time.Hour, 10, cm("app", "MODE", "1")))
+	exported := w.baseline
+	w.set(at(time.Minute, 20, cm("app", "MODE", "2")))
+	w.apply(w.want(decide.Rollout, decide.FrozenChanged))
+	w.baseline = exported
+	w.says(status{progress: workload.Complete, restored: "argocd", owns: []string{"STAKATER_APP_CONFIGMAP"}})
+	if d := w.want(decide.None, decide.BaselineRestored); d.Record {
+		t.Error("it is written again")
+	}
+	w.set(at(0, 30, cm("app", "MODE", "3")))
+	w.want(decide.Rollout, decide.FrozenChanged)
+}
+
+func TestACopyOfAManifestIsNew(t *testing.T) {
+	t.Parallel()
+	w := withBaseline(t, following(obj.EnvFrom(obj.CM("app"))), cm("app", "MODE", "1"))
+	w.set(cm("app", "MODE", "2"))
+	w.deployment.UID = types.UID("another")
+	d := w.want(decide.None, decide.BaselineCreated)
+	if !d.Record || d.Baseline.UID != "another" {
+		t.Errorf("record %t, UID %q", d.Record, d.Baseline.UID)
+	}
+	w.edit(obj.EnvFrom(obj.CM("app"))) // it follows nothing
+	w.deployment.UID = types.UID("another")
+	if d := w.want(decide.None, decide.NotFollowed); !d.Record {
+		t.Error("what the copy brought along stays")
+	}
+}
+
+// Whatever it was that kept a source from being followed, and whether this process has seen the template change or not.
+func TestAWiderPolicyRollsNothing(t *testing.T) {
+	t.Parallel()
+	uses := []obj.Part{obj.EnvFrom(obj.CM("a")), obj.EnvFrom(obj.CM("b"))}
+	for name, c := range map[string]struct {
+		before, after []obj.Part
+		ignored       bool
+		uses          []obj.Part
+	}{
+		"a name is added to the list":            {[]obj.Part{obj.Annotation(namedCM, "a")}, []obj.Part{obj.Annotation(namedCM, "a,b")}, false, uses},
+		"a list becomes auto":                    {[]obj.Part{obj.Annotation(namedCM, "a")}, []obj.Part{obj.Annotation(auto, "true")}, false, uses},
+		"an exclusion is removed":                {[]obj.Part{obj.Annotation(auto, "true"), obj.Annotation(excludeCM, "b")}, []obj.Part{obj.Annotation(auto, "true")}, false, uses},
+		"an exclusion from a pattern is removed": {[]obj.Part{obj.Annotation(namedCM, ".*"), obj.Annotation(excludeCM, "b")}, []obj.Part{obj.Annotation(namedCM, ".*")}, false, nil},
+		"ignore is removed from a source":        {[]obj.Part{obj.Annotation(auto, "true")}, []obj.Part{obj.Annotation(auto, "true")}, true, uses},
+		"ignore is removed from a named source":  {[]obj.Part{obj.Annotation(namedCM, ".*")}, []obj.Part{obj.Annotation(namedCM, ".*")}, true, nil},
+	} {
+		for _, uptime := range []uint64{0, 10} {
+			t.Run(fmt.Sprintf("%s, %d", name, uptime), func(t *testing.T) {
+				t.Parallel()
+				b := func(ignored bool, content string, version uint64) *source.Snapshot {
+					s := at(0, version, cm("b", "k", content))
+					s.Ignore, s.Edited = ignored, version > 5
+					return s
+				}
+				w := withBaseline(t, append(c.before, c.uses...), cm("a", "k", "0"), b(c.ignored, "0", 5))
+				w.input.Options.OnCreate = true
+				w.input.Workload.TemplateChanged = source.Moment{Version: uptime}
+				w.apply(w.decide())
+				w.set(b(c.ignored, "1", 20))
+				w.apply(w.want(decide.None, decide.Unchanged))
+				w.edit(append(c.after, c.uses...)...)
+				w.set(b(false, "1", 20))
+				w.apply(w.want(decide.None, decide.BaselineCreated))
+				w.wantNothingLeft()
+			})
+		}
+	}
+}
+
+func TestWhatARolloutWaitsFor(t *testing.T) {
+	t.Parallel()
+	for words, change := range map[string]func(*workload.View){
+		"OnDelete: a pod keeps the old content until it is deleted": func(v *workload.View) { v.OnDelete = true },
+		"paused: pods keep the old content until it is resumed":     func(v *workload.View) { v.Paused = true },
+		"Rolling update started":                                    nil,
+	} {
+		w := withBaseline(t, following(obj.EnvFrom(obj.CM("app"))), cm("app", "MODE", "1"))
+		w.says(status{change: change})
+		w.set(cm("app", "MODE", "2"))
+		if d := w.want(decide.Rollout, decide.FrozenChanged); !strings.Contains(d.Message, words) {
+			t.Errorf("message %q, want %q", d.Message, words)
+		}
+	}
+}
+
+func TestAWorkloadWithoutPodsIsNotRolled(t *testing.T) {
+	t.Parallel()
+	w := withBaseline(t, following(obj.EnvFrom(obj.CM("app"))), cm("app", "MODE", "1"))
+	w.says(status{progress: workload.Complete, change: func(v *workload.View) { v.ScaledToZero = true }})
+	w.set(cm("app", "MODE", "2"))
+	w.apply(w.want(decide.None, decide.NoPods))
+	w.says(status{progress: workload.Complete})
+	w.wantNothingLeft()
+}
+
+// immutable is an immutable source.
+func immutable(object any) *source.Snapshot {
+	s := at(0, 0, object)
+	s.Immutable = true
+	return s
+}
+
+func TestAnImmutableSourceThatIsRecreated(t *testing.T) {
+	t.Parallel()
+	for name, parts := range map[string][]obj.Part{
+		"in the environment":       following(obj.EnvFrom(obj.CM("app"))),
+		"in a volume, and sidecar": injected(obj.Mount(obj.CM("app"))),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := withBaseline(t, parts, immutable(cm("app", "MODE", "1")))
+			w.input.InPlace = decide.InPlace{Sidecar: true}
+			w.remove(cmRef("app"))
+			w.apply(w.decide())
+			w.set(immutable(cm("app", "MODE", "2")))
+			d := w.want(decide.None, decide.ImmutableRecreated)
+			if !d.Warning || !strings.Contains(d.Message, "immutable") || !strings.Contains(d.Message, "ConfigMap app") || !strings.Contains(d.Message, "new name") {
+				t.Errorf("warning %t: %q", d.Warning, d.Message)
+			}
+			w.apply(d)
+			w.apply(w.want(decide.None, decide.ImmutableRecreated))
+			w.says(status{progress: workload.Complete, change: func(v *workload.View) { v.ScaledToZero = true }})
+			w.apply(w.want(decide.None, decide.NoPods))
+			w.says(status{progress: workload.Complete})
+			w.wantNothingLeft()
+		})
+	}
+}
+
+// Case: the application reads the rest through the API.
+func TestANamedSourceCountsWithEveryKey(t *testing.T) {
+	t.Parallel()
+	named := obj.Annotation(namedCM, "app")
+	for name, c := range map[string]struct {
+		parts  []obj.Part
+		edit   string
+		action decide.Action
+	}{
+		"no reference":                  {[]obj.Part{named}, "routes", decide.Rollout},
+		"another key in env":            {[]obj.Part{named, obj.Env(obj.CM("app"), "LEVEL")}, "routes", decide.Rollout},
+		"the key in env":                {[]obj.Part{named, obj.Env(obj.CM("app"), "LEVEL")}, "LEVEL", decide.Rollout},
+		"another key in a volume":       {[]obj.Part{named, obj.TemplateAnnotation(inject, "enabled"), obj.Mount(obj.CM("app").Items("LEVEL"))}, "routes", decide.Rollout},
+		"the key in a volume":           {[]obj.Part{named, obj.TemplateAnnotation(inject, "enabled"), obj.Mount(obj.CM("app").Items("LEVEL"))}, "LEVEL", decide.Reload},
+		"every key in a volume":         {[]obj.Part{named, obj.TemplateAnnotation(inject, "enabled"), obj.Mount(obj.CM("app"))}, "routes", decide.Reload},
+		"not named, another key in env": {following(obj.Env(obj.CM("app"), "LEVEL")), "routes", decide.None},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			before := map[string]string{"LEVEL": "info", "routes": "1"}
+			w := withBaseline(t, c.parts, cm("app", "LEVEL", "info", "routes", "1"))
+			w.input.InPlace = decide.InPlace{Sidecar: true}
+			before[c.edit] = "2"
+			w.set(cm("app", "LEVEL", before["LEVEL"], "routes", before["routes"]))
+			if d := w.decide(); d.Action != c.action {
+				t.Errorf("%s (%s), want %s", d.Action, d.Reason, c.action)
+			}
+		})
+	}
+}
+
+func TestAnEditThatIsTakenBackWhileItWaits(t *testing.T) {
+	t.Parallel()
+	closed, err := window.Parse("Sat 02:00-04:00")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		pods   []time.Duration
+		reason decide.Reason
+	}{
+		"a pod started in between":          {[]time.Duration{5 * time.Hour, 90 * time.Minute}, decide.WindowClosed},
+		"every pod is from before":          {[]time.Duration{5 * time.Hour, 4 * time.Hour}, decide.Unchanged},
+		"every pod is from before or after": {[]time.Duration{5 * time.Hour, time.Minute}, decide.Unchanged},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := withBaseline(t, following(obj.EnvFrom(obj.CM("app"))), at(3*time.Hour, 10, cm("app", "MODE", "good")))
+			w.input.Options.Windows = closed
+			w.set(at(2*time.Hour, 20, cm("app", "MODE", "bad")))
+			w.apply(w.want(decide.None, decide.WindowClosed))
+			w.wantNothingLeft()
+			w.set(at(time.Hour, 30, cm("app", "MODE", "good")))
+			if d := w.decide(); !d.AskPods || d.Record || d.Action != decide.None {
+				t.Errorf("before the pods were listed: %+v", d)
+			}
+			w.says(status{pods: c.pods})
+			w.apply(w.want(decide.None, c.reason))
+			w.wantNothingLeft()
+			if c.reason == decide.Unchanged {
+				w.says(status{}) // what they said is recorded
+				w.wantNothingLeft()
+				return
+			}
+			w.input.Options.Windows = window.Windows{}
+			w.apply(w.want(decide.Rollout, decide.FrozenChanged))
+			w.says(status{pods: []time.Duration{0}})
+			w.wantNothingLeft()
+		})
+	}
+}
+
+// A list of patterns, under which sources come and go.
+func TestChurnDoesNotGrowTheBaseline(t *testing.T) {
+	t.Parallel()
+	for _, onCreate := range []bool{false, true} {
+		w := newFakeCluster(t, []obj.Part{obj.Annotation(namedCM, "run-.*"), obj.EnvFrom(obj.CM("app"))}, cm("app", "k", "v"), cm("run-0", "k", "v"))
+		w.input.Options.OnCreate, w.input.Options.OnDelete = onCreate, onCreate
+		w.apply(w.decide())
+		for batch := range 10 {
+			var gone []source.Ref
+			for i := range 50 {
+				name := fmt.Sprintf("run-%010d", batch*50+i+1)
+				w.set(cm(name, "input.yaml", "v"))
+				gone = append(gone, cmRef(name))
+			}
+			w.apply(w.decide())
+			w.remove(gone...)
+			w.apply(w.decide())
+			if len(w.baseline) > source.Budget {
+				t.Fatalf("%d bytes", len(w.baseline))
+			}
+		}
+		w.apply(w.decide())
+		if b, _ := w.digester.Decode(obj.Namespace, w.baseline); len(b.Records) > 30 {
+			t.Errorf("on create %t: %d records of what is gone", onCreate, len(b.Records))
+		}
+		w.wantNothingLeft()
+	}
+}

@@ -1,0 +1,119 @@
+package workload_test
+
+import (
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"inpod.dev/inpod/internal/annotation"
+	obj "inpod.dev/inpod/internal/objtest"
+	"inpod.dev/inpod/internal/workload"
+)
+
+func TestProgressOfADeployment(t *testing.T) {
+	t.Parallel()
+	three, none := int32(3), int32(0)
+	status := func(seen int64, replicas, updated int32) appsv1.DeploymentStatus {
+		return appsv1.DeploymentStatus{ObservedGeneration: seen, Replicas: replicas, UpdatedReplicas: updated}
+	}
+	for name, c := range map[string]struct {
+		replicas *int32
+		status   appsv1.DeploymentStatus
+		want     workload.Progress
+		zero     bool
+	}{
+		"the status is older than the template": {&three, status(1, 3, 3), workload.NoneUpdated, false},
+		"no pod is new":                         {&three, status(2, 3, 0), workload.NoneUpdated, false},
+		"some pods are new":                     {&three, status(2, 4, 2), workload.PartlyUpdated, false},
+		"an old pod is left":                    {&three, status(2, 4, 3), workload.PartlyUpdated, false},
+		"all are new, and none is available":    {&three, status(2, 3, 3), workload.Complete, false},
+		"there are to be none":                  {&none, status(2, 0, 0), workload.Complete, true},
+		"there are to be none, and one is left": {&none, status(2, 1, 0), workload.NoneUpdated, false},
+		"none yet seen":                         {&none, status(1, 0, 0), workload.NoneUpdated, false},
+	} {
+		d := obj.Deployment("web")
+		d.Generation, d.Spec.Replicas, d.Status = 2, c.replicas, c.status
+		if got := view(t, kindOf(t, "Deployment"), d); got.Progress != c.want || got.ScaledToZero != c.zero {
+			t.Errorf("%s: %q, scaled to zero %t", name, got.Progress, got.ScaledToZero)
+		}
+	}
+}
+
+func TestProgressOfOtherKinds(t *testing.T) {
+	t.Parallel()
+	three := int32(3)
+	s := obj.StatefulSet("db")
+	s.Spec.Replicas, s.Spec.UpdateStrategy.Type = &three, appsv1.OnDeleteStatefulSetStrategyType
+	s.Status = appsv1.StatefulSetStatus{Replicas: 3, UpdatedReplicas: 1}
+	if got := view(t, kindOf(t, "StatefulSet"), s); got.Progress != workload.PartlyUpdated || !got.OnDelete {
+		t.Errorf("StatefulSet: %q, OnDelete %t", got.Progress, got.OnDelete)
+	}
+	d := obj.DaemonSet("agent")
+	d.Spec.UpdateStrategy.Type = appsv1.OnDeleteDaemonSetStrategyType
+	d.Status = appsv1.DaemonSetStatus{CurrentNumberScheduled: 2, DesiredNumberScheduled: 2, UpdatedNumberScheduled: 2}
+	if got := view(t, kindOf(t, "DaemonSet"), d); got.Progress != workload.Complete || !got.OnDelete {
+		t.Errorf("DaemonSet: %q, OnDelete %t", got.Progress, got.OnDelete)
+	}
+	kind := kindOf(t, "Rollout")
+	o := obj.JSON(kind.APIVersion(), kind.APIKind(), "web", kind.Path)
+	set(t, o, int64(3), "spec", "replicas")
+	if got := view(t, kind, metav1.Object(o)); got.Progress != workload.ProgressUnknown {
+		t.Errorf("Rollout without a status: %q", got.Progress)
+	}
+	o.Object["status"] = map[string]any{"replicas": int64(3), "updatedReplicas": int64(0)} // aborted: the stable pods are back
+	if got := view(t, kind, metav1.Object(o)); got.Progress != workload.NoneUpdated {
+		t.Errorf("aborted Rollout: %q", got.Progress)
+	}
+}
+
+// What a rollout of inpod writes makes no difference to it, and everything else does.
+func TestOwnTemplateIsWhatOthersWrite(t *testing.T) {
+	t.Parallel()
+	const hash = "0123456789abcdef0123456789abcdef01234567"
+	base := []obj.Part{obj.TemplateAnnotation("a", "1"), obj.Container("app"), obj.Var("A", "1")}
+	bare := []obj.Part{obj.Container("app")}
+	for _, name := range []string{"Deployment", "Rollout"} {
+		kind := kindOf(t, name)
+		own := func(parts ...obj.Part) any { return view(t, kind, object(t, kind, "web", parts...)).OwnTemplate }
+		for _, parts := range [][]obj.Part{base, bare} {
+			if own(parts...) != own(append(parts, obj.Var("STAKATER_A_CONFIGMAP", hash))...) {
+				t.Errorf("%s: a config hash makes a difference", name)
+			}
+			if own(parts...) != own(append(parts, obj.TemplateAnnotation(annotation.LastReloadedFrom, "{}"))...) {
+				t.Errorf("%s: the annotation of a rollout makes a difference", name)
+			}
+		}
+		if own(base...) == own(bare...) || own(base...) == own(append(base, obj.Var("STAKATER_A_CONFIGMAP", "mine"))...) {
+			t.Errorf("%s: an edit makes no difference", name)
+		}
+	}
+}
+
+func TestWhoWroteTheBaselineLast(t *testing.T) {
+	t.Parallel()
+	const baseline = `{"f:metadata":{"f:annotations":{"f:inpod.dev/baseline":{}}}}`
+	const variable = `{"f:spec":{"f:template":{"f:spec":{"f:containers":{"k:{\"name\":\"app\"}":{"f:env":{"k:{\"name\":\"STAKATER_A_CONFIGMAP\"}":{".":{}}}}}}}}}`
+	entry := func(manager, fields string) metav1.ManagedFieldsEntry {
+		return metav1.ManagedFieldsEntry{Manager: manager, FieldsV1: metav1.NewFieldsV1(fields)}
+	}
+	for name, c := range map[string]struct {
+		entries []metav1.ManagedFieldsEntry
+		want    string
+		hashes  int
+	}{
+		"the object does not say":      {nil, "", 0},
+		"inpod":                        {[]metav1.ManagedFieldsEntry{entry("inpod", baseline)}, "", 0},
+		"inpod, and an apply the same": {[]metav1.ManagedFieldsEntry{entry("argocd", baseline), entry("inpod", baseline)}, "", 0},
+		"kubectl rollout undo":         {[]metav1.ManagedFieldsEntry{entry("inpod", `{}`), entry("kubectl-rollout", baseline)}, "kubectl-rollout", 0},
+		"a tool, and the template is ours": {
+			[]metav1.ManagedFieldsEntry{entry("inpod", variable), entry("argocd", baseline)}, "argocd", 1,
+		},
+	} {
+		d := obj.Deployment("web", obj.Annotation(annotation.Baseline, "{}"))
+		d.ManagedFields = c.entries
+		if got := view(t, kindOf(t, "Deployment"), d); got.RestoredBy != c.want || len(got.OwnHashes) != c.hashes {
+			t.Errorf("%s: %q, %q", name, got.RestoredBy, got.OwnHashes)
+		}
+	}
+}
