@@ -175,7 +175,7 @@ const (
 	SourceMissing        Reason = "SourceMissing"        // a source or key that new pods need does not exist
 	RolloutUndone        Reason = "RolloutUndone"        // the template was put back before all pods had what was asked for
 	UndoWithoutContent   Reason = "UndoWithoutContent"   // the template was put back, and the content was not
-	TemplateRolling      Reason = "TemplateRolling"      // the same, and it is not known yet which
+	TemplateRolling      Reason = "TemplateRolling"      // a rollout of the template shows what the pods get
 	BaselineRestored     Reason = "BaselineRestored"     // an old baseline was put back, and the template is the current one
 	ImmutableRecreated   Reason = "ImmutableRecreated"   // an immutable source is another object than before
 	NoPods               Reason = "NoPods"               // it is scaled to zero
@@ -225,6 +225,7 @@ func rules() []Rule {
 		notFollowed,        // 1  None, the baseline is dropped
 		sourceMissing,      // 2  None, warning: rolling now would break healthy pods
 		templatePutBack,    // 3  None, warning: held
+		templateUnknown,    // 3  later
 		firstSeen,          // 3  record only
 		immutableRecreated, // 4  None, warning: held
 		unchanged,          // 5  None

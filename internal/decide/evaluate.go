@@ -29,6 +29,8 @@ type evaluation struct {
 	named, references, template source.KeyedDigest
 	// immutable are the sources that are other objects than before, and could not be edited.
 	immutable []Cause
+	// undecided reports whether the pods have to say which came later, a source or the template.
+	undecided bool
 	// asks reports whether the pods have to be listed.
 	asks bool
 	// uncovered reports whether something is used that the baseline says nothing about.
@@ -168,9 +170,10 @@ func (a *evaluation) follow(u *evaluated) {
 		a.note(u, u.record)
 	case a.goneQuietly(u) || u.diff.Created && !a.Options.OnCreate && !u.diff.Replaces:
 		a.suppressed = append(a.suppressed, cause)
-	case a.carries(*u):
+	case a.carries(*u), a.mayCarry(*u) && a.Pods != nil && a.Pods.youngerThan(u.Snapshot.Changed.Time):
 		a.inTemplate = append(a.inTemplate, cause)
 	default:
+		a.undecided = a.undecided || a.Pods == nil && a.mayCarry(*u)
 		a.changed = append(a.changed, cause)
 		a.waiting.Records[u.Usages.Ref] = u.record
 		if since, seen := a.before.Seen[u.Usages.Ref]; seen {

@@ -326,6 +326,24 @@ func (a *evaluation) undone(refs []source.Ref) []Cause {
 	return causes
 }
 
+// mayCarry reports whether the template was edited since the baseline was written, and nobody has seen when: before the source, or
+// after it. Another process may have, and decides the same, since the pods show it.
+func (a *evaluation) mayCarry(u evaluated) bool {
+	if !a.HasBaseline || a.Workload.TemplateChanged.Version != 0 || a.Workload.RestoredBy != "" || u.Snapshot == nil || !a.tracks() {
+		return false
+	}
+	if a.before.Template == "" || a.before.Template == a.template {
+		return false
+	}
+	return !u.Snapshot.Changed.Time.IsZero() && !u.Snapshot.Changed.Time.After(a.Workload.TemplateTime)
+}
+
+// templateUnknown: it is not known whether the template was edited after a source that changed. While its rollout is under way the
+// pods cannot say.
+func templateUnknown(a *evaluation) (Decision, bool) {
+	return Decision{Action: None, Reason: TemplateRolling, AskPods: !a.Workload.Rolling}, a.undecided
+}
+
 // immutableRecreated: an immutable source was deleted and made again. A kubelet keeps the old content as long as a pod of its node uses
 // it, also for new pods (kubernetes/kubernetes#119733), so that no action brings the content with certainty.
 func immutableRecreated(a *evaluation) (Decision, bool) {

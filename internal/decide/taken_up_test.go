@@ -410,3 +410,34 @@ func TestChurnDoesNotGrowTheBaseline(t *testing.T) {
 		w.wantNothingLeft()
 	}
 }
+
+// This process has not seen the template change: times and pods say what came later.
+func TestATemplateThatWasEditedUnseen(t *testing.T) {
+	t.Parallel()
+	const old, young = time.Hour, 10 * time.Second
+	edited := func(ago time.Duration) func(*workload.View) {
+		return func(v *workload.View) { v.TemplateTime = now.Add(-ago) }
+	}
+	for name, c := range map[string]struct {
+		status status
+		action decide.Action
+		reason decide.Reason
+	}{
+		"before the source":           {status{change: edited(2 * time.Minute)}, decide.Rollout, decide.FrozenChanged},
+		"its rollout is under way":    {status{change: edited(30 * time.Second), rolling: true}, decide.None, decide.TemplateRolling},
+		"all pods are new":            {status{change: edited(30 * time.Second), pods: []time.Duration{young}}, decide.None, decide.CarriedByTemplate},
+		"a pod is older than content": {status{change: edited(30 * time.Second), pods: []time.Duration{young, old}}, decide.Rollout, decide.FrozenChanged},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := withBaseline(t, following(obj.EnvFrom(obj.CM("app"))), at(time.Hour, 10, cm("app", "MODE", "1")))
+			w.edit(following(obj.EnvFrom(obj.CM("app")), obj.Var("VERSION", "2"))...)
+			w.set(at(time.Minute, 20, cm("app", "MODE", "2")))
+			w.says(c.status)
+			d := w.want(c.action, c.reason)
+			if d.AskPods || d.Record == (c.reason == decide.TemplateRolling) {
+				t.Errorf("lists pods %t, records %t", d.AskPods, d.Record)
+			}
+		})
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -215,6 +216,20 @@ func isConfigHash(name, value string) bool {
 }
 
 var configHash = regexp.MustCompile(`^[0-9a-f]{40}$`)
+
+// templateTime returns when others than inpod have written the template last, or later.
+func templateTime(object metav1.Object) time.Time {
+	var last time.Time
+	for _, entry := range object.GetManagedFields() {
+		if entry.Manager == annotation.FieldManager || entry.Time == nil || entry.FieldsV1 == nil || entry.Subresource != "" {
+			continue
+		}
+		if entry.Time.After(last) && strings.Contains(entry.FieldsV1.String(), `"f:template"`) {
+			last = entry.Time.Time
+		}
+	}
+	return last
+}
 
 // restoredBy returns the field manager that wrote the baseline last if that is not inpod, and then what inpod wrote last in the
 // template. Whoever changes a value owns it alone from then on

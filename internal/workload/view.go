@@ -84,6 +84,9 @@ type View struct {
 	RestoredBy string
 	// OwnHashes are the variables of config hashes, and the annotation, whose values inpod wrote last; set with RestoredBy only.
 	OwnHashes []string
+	// TemplateTime is the time after which nobody but inpod has written the template, as far as the object says: a later write of
+	// the same manager to something else moves it. It is zero where the object says nothing.
+	TemplateTime time.Time
 	// Written is the newest time at which a field manager wrote the object, with
 	// the API server's clock; of use for a write that was just seen only.
 	Written source.Moment
@@ -147,6 +150,7 @@ func (k Kind) view(object metav1.Object, template *corev1.PodTemplateSpec, encod
 	if k.progress != nil {
 		view.Progress, view.OnDelete, view.ScaledToZero = k.progress(object)
 	}
+	view.TemplateTime = templateTime(object)
 	view.Selector = selectorOf(object)
 	view.Revision = object.GetAnnotations()[revisionKey]
 	view.RestoredBy, view.OwnHashes = restoredBy(object)

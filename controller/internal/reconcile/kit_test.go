@@ -192,8 +192,10 @@ func (w *fakeCluster) applyWorkload(object metav1.Object) {
 				view.Annotations = with(view.Annotations, own, text)
 			}
 		}
+		view.TemplateTime, view.TemplateChanged = before.View.TemplateTime, before.View.TemplateChanged
 		if before.View.Template != view.Template {
 			w.started[view.Key] = time.Now()
+			view.TemplateTime = time.Now()
 			view.TemplateChanged = source.Moment{Version: w.version, Time: time.Now()}
 		}
 	}
@@ -457,6 +459,7 @@ func (w *fakeCluster) deliver(key workload.Key, version uint64, text string, has
 	before := next.View
 	next.View.Version = version
 	next.View.Annotations = with(next.View.Annotations, annotation.Baseline, text)
+	next.View.RestoredBy, next.View.OwnHashes = "", nil
 	if pausedAt != "" {
 		next.View.Annotations = with(next.View.Annotations, annotation.DefaultKeys().PausedAt, pausedAt)
 	}
