@@ -149,7 +149,7 @@ func (k Keys) whenItRolls() []Key {
 // written are the keys that inpod writes.
 func (k Keys) written() []Key {
 	return []Key{
-		{Name: Baseline, At: AtWorkload, Written: true, Value: "keyed digests of the content that its pods run with", Page: "adr/0001-baseline.md"},
+		{Name: Baseline, At: AtWorkload, Written: true, Value: "keyed digests of the content that its pods run with", Page: "adr/0021-asked-and-taken-up.md"},
 		{Name: Notified, At: AtWorkload, Written: true, Value: "a keyed digest of the last change that inpod reported, with `notify-only`", Page: "rollout-timing.md#notify-only"},
 		{Name: k.PausedAt, At: AtWorkload, Written: true, Value: "the time of the last rollout, with a `pause-period`", Page: "rollout-timing.md#pause-after-a-rollout"},
 		{Name: Placeholder, At: AtWorkload, Written: true, Value: "the labels and annotations of a Job that inpod is recreating, on the suspended Job that keeps its manifest", Page: "workload-kinds.md#jobs"},

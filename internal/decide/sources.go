@@ -40,8 +40,9 @@ func Wanted(view workload.View, policy annotation.Policy, baseline source.Baseli
 	return withoutNeedlessNames(source.GroupUsages(usages))
 }
 
-// withoutNeedlessNames drops the usage by name where the template references every key of the source: the template says more, and
-// what is live stays live although it is named as well. Where the template references some keys, the name stands for the others.
+// withoutNeedlessNames drops the usage by name where the template references every key of the source: the template says
+// more, and what is live stays live although it is named as well. Where the template references some keys, the name
+// stands for the others.
 func withoutNeedlessNames(scopes []source.SourceUsages) []source.SourceUsages {
 	byName := func(u source.Usage) bool { return u.Via == source.ViaNamed }
 	for i, scope := range scopes {

@@ -12,8 +12,8 @@ import (
 	"inpod.dev/inpod/internal/workload"
 )
 
-// Asked for is not taken up: a rollout writes what it asks for beside what the pods are known to have, and only the status, or
-// the pods themselves, make the one of the other.
+// Asked for is not taken up: a rollout writes what it asks for beside what the pods are known to have, and only the
+// status, or the pods themselves, make the one of the other.
 
 const (
 	// actionRollout is how a baseline names a rollout.
@@ -37,8 +37,8 @@ type Pods struct {
 // PodStart is when a pod was made, and when the last of its containers started; zero if that is not known.
 type PodStart struct{ Created, Running time.Time }
 
-// youngerThan reports whether every pod was made after a time. The API server cuts times to seconds, so that one which is equal
-// may be either.
+// youngerThan reports whether every pod was made after a time. The API server cuts times to seconds, so that one which
+// is equal may be either.
 func (p *Pods) youngerThan(t time.Time) bool {
 	if p.Unknown || t.IsZero() {
 		return false
@@ -108,8 +108,8 @@ func (a *evaluation) tracks() bool {
 	return !a.Options.Webhook && a.Workload.Cron == nil && a.Workload.Job == nil && !a.Workload.Restart && !a.Workload.Stray
 }
 
-// complete returns a baseline as it is written. hashes are those of a rollout that is asked for with it, nil for none: what
-// changed then is asked for, and what the pods have stays.
+// complete returns a baseline as it is written. hashes are those of a rollout that is asked for with it, nil for none:
+// what changed then is asked for, and what the pods have stays.
 func (a *evaluation) complete(b source.Baseline, hashes []ConfigHash) source.Baseline {
 	before := a.before
 	b.UID, b.Template = string(a.Workload.UID), a.template
@@ -175,8 +175,8 @@ func (a *evaluation) scopes() []source.SourceUsages {
 	return scopes
 }
 
-// isNew reports whether recording a baseline would change what is known. That what was asked for is taken up is known without.
-// Without records there is none.
+// isNew reports whether recording a baseline would change what is known. That what was asked for is taken up is known
+// without. Without records there is none.
 func (a *evaluation) isNew(b source.Baseline) bool {
 	if len(b.Records) == 0 && !a.HasBaseline {
 		return false
@@ -187,8 +187,8 @@ func (a *evaluation) isNew(b source.Baseline) bool {
 		!maps.Equal(before.Seen, b.Seen) || !before.Asked.Equal(b.Asked) || !maps.EqualFunc(before.Records, b.Records, source.Record.Equal)
 }
 
-// dropGone drops records of sources that are gone and that only a pattern names, but the last ones: names that come and go would
-// fill the baseline.
+// dropGone drops records of sources that are gone and that only a pattern names, but the last ones: names that come and
+// go would fill the baseline.
 func (a *evaluation) dropGone(records map[source.Ref]source.Record) {
 	var gone []source.Ref
 	for _, u := range a.uses {
@@ -246,9 +246,9 @@ func (a *evaluation) lastChange(refs []source.Ref) time.Time {
 	return last
 }
 
-// templatePutBack: somebody has put back a template of before a rollout that inpod has asked for. Where its pods still run, they
-// have the old content, and inpod does not fight over the template. Where all pods are new, they have the current content, and the
-// user did not get the content of before.
+// templatePutBack: somebody has put back a template of before a rollout that inpod has asked for. Where its pods still
+// run, they have the old content, and inpod does not fight over the template. Where all pods are new, they have the
+// current content, and the user did not get the content of before.
 func templatePutBack(a *evaluation) (Decision, bool) {
 	asked, refs := a.before.Asked, []source.Ref(nil)
 	restored := false
@@ -298,8 +298,8 @@ func templatePutBack(a *evaluation) (Decision, bool) {
 	return decision, true
 }
 
-// hashesOfChanged reports whether the template has the config hash of everything that changed, and whether inpod wrote what stands in
-// its place last.
+// hashesOfChanged reports whether the template has the config hash of everything that changed, and whether inpod wrote
+// what stands in its place last.
 func (a *evaluation) hashesOfChanged() (has, owned bool) {
 	has, owned = true, false
 	for _, cause := range a.changed {
@@ -326,8 +326,8 @@ func (a *evaluation) undone(refs []source.Ref) []Cause {
 	return causes
 }
 
-// mayCarry reports whether the template was edited since the baseline was written, and nobody has seen when: before the source, or
-// after it. Another process may have, and decides the same, since the pods show it.
+// mayCarry reports whether the template was edited since the baseline was written, and nobody has seen when: before the
+// source, or after it. Another process may have, and decides the same, since the pods show it.
 func (a *evaluation) mayCarry(u evaluated) bool {
 	if !a.HasBaseline || a.Workload.TemplateChanged.Version != 0 || a.Workload.RestoredBy != "" || u.Snapshot == nil || !a.tracks() {
 		return false
@@ -338,14 +338,15 @@ func (a *evaluation) mayCarry(u evaluated) bool {
 	return !u.Snapshot.Changed.Time.IsZero() && !u.Snapshot.Changed.Time.After(a.Workload.TemplateTime)
 }
 
-// templateUnknown: it is not known whether the template was edited after a source that changed. While its rollout is under way the
-// pods cannot say.
+// templateUnknown: it is not known whether the template was edited after a source that changed. While its rollout is
+// under way the pods cannot say.
 func templateUnknown(a *evaluation) (Decision, bool) {
 	return Decision{Action: None, Reason: TemplateRolling, AskPods: !a.Workload.Rolling}, a.undecided
 }
 
-// immutableRecreated: an immutable source was deleted and made again. A kubelet keeps the old content as long as a pod of its node uses
-// it, also for new pods (kubernetes/kubernetes#119733), so that no action brings the content with certainty.
+// immutableRecreated: an immutable source was deleted and made again. A kubelet keeps the old content as long as a pod
+// of its node uses it, also for new pods (kubernetes/kubernetes#119733), so that no action brings the content with
+// certainty.
 func immutableRecreated(a *evaluation) (Decision, bool) {
 	if len(a.immutable) == 0 || len(a.changed)+len(a.inTemplate) > 0 {
 		return Decision{}, false
@@ -365,8 +366,8 @@ func noPods(a *evaluation) (Decision, bool) {
 	return decision, true
 }
 
-// cameBack reports whether a source has had other content than it has while a change was held back, where pods may have started with
-// it.
+// cameBack reports whether a source has had other content than it has while a change was held back, where pods may have
+// started with it.
 func (a *evaluation) cameBack(u *evaluated) bool {
 	since, seen := a.before.Seen[u.Usages.Ref]
 	if !seen || u.Snapshot == nil || a.Workload.ScaledToZero {

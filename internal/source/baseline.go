@@ -174,8 +174,8 @@ func (s Digester) Decode(namespace, text string) (b Baseline, ok bool) {
 	return b, fault == Readable
 }
 
-// Read reads the text of a baseline of a workload in a namespace, as far as this version understands it. It returns why the
-// text is of no use, if it is of none.
+// Read reads the text of a baseline of a workload in a namespace, as far as this version understands it. It returns why
+// the text is of no use, if it is of none.
 func (s Digester) Read(namespace, text string) (Baseline, Unreadable) {
 	if text == "" {
 		return Baseline{}, NoText

@@ -20,8 +20,8 @@ import (
 // Progress is how far the pods of a workload are on the way to its current template.
 type Progress string
 
-// The values of Progress. What is asked for is taken up when it is Complete, whether the pods are available or not: a pod
-// reads its sources when it starts.
+// The values of Progress. What is asked for is taken up when it is Complete, whether the pods are available or not: a
+// pod reads its sources when it starts.
 const (
 	ProgressUnknown Progress = ""         // the status does not say
 	NoneUpdated     Progress = "None"     // every pod has an older template
@@ -231,8 +231,8 @@ func templateTime(object metav1.Object) time.Time {
 	return last
 }
 
-// restoredBy returns the field manager that wrote the baseline last if that is not inpod, and then what inpod wrote last in the
-// template. Whoever changes a value owns it alone from then on
+// restoredBy returns the field manager that wrote the baseline last if that is not inpod, and then what inpod wrote
+// last in the template. Whoever changes a value owns it alone from then on
 // (https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management).
 func restoredBy(object metav1.Object) (manager string, hashes []string) {
 	if _, has := object.GetAnnotations()[annotation.Baseline]; !has {

@@ -35,8 +35,8 @@ type View struct {
 	Rolling bool
 	// Refused is since when its status says that pods of it cannot be made, zero where it says no such thing.
 	Refused time.Time
-	// Annotations and TemplateAnnotations are those that were asked for, and no others; and Labels and TemplateLabels are labels
-	// with such keys, which are mostly a mistake.
+	// Annotations and TemplateAnnotations are those that were asked for, and no others; and Labels and TemplateLabels are
+	// labels with such keys, which are mostly a mistake.
 	Annotations         map[string]string
 	TemplateAnnotations map[string]string
 	Labels              map[string]string
@@ -79,13 +79,14 @@ type View struct {
 	Selector string
 	// Revision is that of its template, where its kind counts them; "" if it does not.
 	Revision string
-	// RestoredBy is the field manager that wrote the baseline last, where that is not inpod; "" otherwise, and where the object
-	// does not say.
+	// RestoredBy is the field manager that wrote the baseline last, where that is not inpod; "" otherwise, and where the
+	// object does not say.
 	RestoredBy string
-	// OwnHashes are the variables of config hashes, and the annotation, whose values inpod wrote last; set with RestoredBy only.
+	// OwnHashes are the variables of config hashes, and the annotation, whose values inpod wrote last; set with RestoredBy
+	// only.
 	OwnHashes []string
-	// TemplateTime is the time after which nobody but inpod has written the template, as far as the object says: a later write of
-	// the same manager to something else moves it. It is zero where the object says nothing.
+	// TemplateTime is the time after which nobody but inpod has written the template, as far as the object says: a later
+	// write of the same manager to something else moves it. It is zero where the object says nothing.
 	TemplateTime time.Time
 	// Written is the newest time at which a field manager wrote the object, with
 	// the API server's clock; of use for a write that was just seen only.

@@ -15,8 +15,8 @@ import (
 // podPage is how many pods one request asks for.
 const podPage = 500
 
-// PodLister lists the pods of one workload, for the few decisions that depend on when they were started. Pods without the sidecar are
-// not in the cache.
+// PodLister lists the pods of one workload, for the few decisions that depend on when they were started. Pods without
+// the sidecar are not in the cache.
 type PodLister struct {
 	Client kubernetes.Interface
 }

@@ -94,7 +94,8 @@ func (l *Loop) decideWithPods(ctx context.Context, w observe.Workload, s *state,
 	return l.options.Decide(*in), nil
 }
 
-// isPutBack reports whether something else puts an old baseline back again and again, so that writing another one has no sense.
+// isPutBack reports whether something else puts an old baseline back again and again, so that writing another one has
+// no sense.
 func (s *state) isPutBack(w observe.Workload, now time.Time) bool {
 	return w.View.RestoredBy != "" && !s.writtenAt.IsZero() && now.Sub(s.writtenAt) < restoredPause
 }

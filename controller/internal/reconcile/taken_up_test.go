@@ -140,7 +140,8 @@ type history struct {
 	uids     int
 }
 
-// A history through one process, and the same through processes that are replaced at random points: same actions, same number.
+// A history through one process, and the same through processes that are replaced at random points: same actions, same
+// number.
 func TestRestartsMakeNoDifference(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(60) {
