@@ -207,7 +207,7 @@ type Pprof struct {
 type Pace struct {
 	Settle       time.Duration // quiet time after the last change before a rollout is decided
 	SettleMax    time.Duration // the longest that further changes may delay it
-	Workers      int           // workloads handled at the same time
+	Workers      int           // workloads decided on at the same time
 	BaselineRate float64       // baselines recorded per second for workloads that have none
 	NotifyOnly   bool          // report changes, and do nothing
 	// MaxRollouts and MaxRolloutsPerNamespace are how many rollouts may be under way, and RolloutRate how many may begin

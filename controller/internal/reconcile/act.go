@@ -11,6 +11,7 @@ import (
 	"inpod.dev/inpod/controller/internal/observe"
 	"inpod.dev/inpod/internal/decide"
 	"inpod.dev/inpod/internal/source"
+	"inpod.dev/inpod/internal/workload"
 )
 
 // writeTimeout bounds one PATCH; webhooks of others may take up to 30 s.
@@ -20,9 +21,15 @@ const writeTimeout = 35 * time.Second
 // within the back-off. More are reported, as it may never get better.
 const freeConflicts = 5
 
-// write calls f with a context that outlives ctx a little, so that a stop does not leave it open whether a write that is
-// under way has happened.
-func (l *Loop) write(ctx context.Context, f func(context.Context) (uint64, error)) (uint64, error) {
+// write calls f, while another workload is decided on, or returns [errNoWriteSlot]. The context of f outlives ctx a little,
+// so that a stop does not leave it open whether a write that is under way has happened.
+func (l *Loop) write(ctx context.Context, key workload.Key, f func(context.Context) (uint64, error)) (uint64, error) {
+	if !l.writes.Acquire(key) {
+		return 0, errNoWriteSlot
+	}
+	defer func() { l.queue.addAll(l.writes.Release(key)) }()
+	<-l.deciding
+	defer func() { l.deciding <- struct{}{} }()
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() {
@@ -36,6 +43,10 @@ func (l *Loop) write(ctx context.Context, f func(context.Context) (uint64, error
 // rollout writes a decision for a rollout once the workload has a slot, and reports it. It returns when to reconcile
 // again.
 func (l *Loop) rollout(ctx context.Context, w observe.Workload, s *state, decision decide.Decision) (time.Duration, error) {
+	if !l.writes.Acquire(w.View.Key) {
+		l.queue.addAll(l.limiter.Release(w.View.Key)) // who waits for a write holds no rollout slot
+		return 0, errNoWriteSlot
+	}
 	now := time.Now()
 	granted, wait, next := l.limiter.Acquire(w.View.Key, now)
 	l.queue.addAll(next)
@@ -43,7 +54,7 @@ func (l *Loop) rollout(ctx context.Context, w observe.Workload, s *state, decisi
 		l.options.Log.Debug("waiting for a rollout slot", "workload", w.View.Key)
 		return wait, nil
 	}
-	version, err := l.write(ctx, func(ctx context.Context) (uint64, error) {
+	version, err := l.write(ctx, w.View.Key, func(ctx context.Context) (uint64, error) {
 		return l.options.Writer.Rollout(ctx, w.View, decision, now)
 	})
 	if busy := (*decide.BusyError)(nil); errors.As(err, &busy) {
@@ -70,7 +81,7 @@ const recreateWait = time.Second
 // recreate carries on with a Job that is recreated.
 func (l *Loop) recreate(ctx context.Context, w observe.Workload, s *state, decision decide.Decision) (time.Duration, error) {
 	done := false
-	_, err := l.write(ctx, func(ctx context.Context) (_ uint64, err error) {
+	_, err := l.write(ctx, w.View.Key, func(ctx context.Context) (_ uint64, err error) {
 		done, err = l.options.Writer.Recreate(ctx, w.View, decision)
 		return 0, err
 	})
@@ -131,9 +142,12 @@ func (l *Loop) record(ctx context.Context, w observe.Workload, s *state, decisio
 			return wait, nil
 		}
 	}
-	version, err := l.write(ctx, func(ctx context.Context) (uint64, error) {
+	version, err := l.write(ctx, w.View.Key, func(ctx context.Context) (uint64, error) {
 		return l.options.Writer.Record(ctx, w.View, baseline)
 	})
+	if !errors.Is(err, errNoWriteSlot) {
+		s.baselineAt = time.Time{} // another attempt waits again
+	}
 	if err != nil {
 		return 0, l.failed(ctx, w, s, decision, err)
 	}
@@ -171,11 +185,7 @@ func (l *Loop) baselineDelay(s *state) time.Duration {
 	if s.baselineAt.IsZero() {
 		s.baselineAt = now.Add(l.baselineRate.ReserveN(now, 1).DelayFrom(now))
 	}
-	if wait := s.baselineAt.Sub(now); wait > 0 {
-		return wait
-	}
-	s.baselineAt = time.Time{}
-	return 0
+	return max(0, s.baselineAt.Sub(now))
 }
 
 func (l *Loop) wrote(w observe.Workload, s *state, version uint64, baseline source.Baseline) {
@@ -187,6 +197,8 @@ func (l *Loop) wrote(w observe.Workload, s *state, version uint64, baseline sour
 // failed reports a write that did not work. It returns nil where trying again has no sense.
 func (l *Loop) failed(ctx context.Context, w observe.Workload, s *state, decision decide.Decision, err error) error {
 	switch {
+	case errors.Is(err, errNoWriteSlot):
+		return err // nothing was tried
 	case apierrors.IsNotFound(err):
 		return nil // deleted: the watch will say so
 	case ctx.Err() != nil:

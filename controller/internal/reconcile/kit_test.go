@@ -55,11 +55,12 @@ type fakeCluster struct {
 	events    []string
 	tries     map[string]int // writes by workload, with those that were refused
 	lag       time.Duration
-	unsteady  time.Duration            // not 0 while a watch is away
-	takes     time.Duration            // until a write is done
-	answers   time.Duration            // from then until its answer is here
-	rolls     map[string]time.Duration // by name: how long a rollout takes, negative for one that is stuck
-	refuse    func(workload.Key) error // nil lets every write through
+	unsteady  time.Duration                    // not 0 while a watch is away
+	takes     time.Duration                    // until a write is done
+	slow      func(workload.Key) time.Duration // what a write takes longer; nil for nothing
+	answers   time.Duration                    // from then until its answer is here
+	rolls     map[string]time.Duration         // by name: how long a rollout takes, negative for one that is stuck
+	refuse    func(workload.Key) error         // nil lets every write through
 	onCommit  func(workload.Key, written)
 	decide    func(decide.Input) decide.Decision
 	mistakes  []observe.Mistake
@@ -403,6 +404,9 @@ func (w *fakeCluster) write(ctx context.Context, key workload.Key, done written,
 	}
 	w.mu.Lock()
 	takes, answers, lag := w.takes, w.answers, w.lag
+	if w.slow != nil {
+		takes += w.slow(key)
+	}
 	w.mu.Unlock()
 	done.took = takes
 	if err := pass(ctx, takes); err != nil {
@@ -567,6 +571,12 @@ func deployment(name string) workload.Key {
 
 func configMap(name string) source.Ref {
 	return source.Ref{Kind: source.ConfigMap, Namespace: objtest.Namespace, Name: name}
+}
+
+// in moves an object into another namespace.
+func in[O metav1.Object](namespace string, object O) O {
+	object.SetNamespace(namespace)
+	return object
 }
 
 // auto is a Deployment that follows ConfigMaps which it has in its environment.

@@ -177,8 +177,8 @@ func TestNothingBeginsAfterTheStop(t *testing.T) {
 		for i := range 100 {
 			tries += w.tried(fmt.Sprintf("web-%d", i))
 		}
-		if tries != 4 { // one for each worker
-			t.Errorf("%d writes, want the 4 that were under way", tries)
+		if tries != 15 { // as many as one namespace may have under way
+			t.Errorf("%d writes, want the 15 that were under way", tries)
 		}
 	})
 }

@@ -14,7 +14,7 @@ import (
 
 // resume has a Deployment go on that Reloader has paused.
 func (l *Loop) resume(ctx context.Context, w observe.Workload, s *state, decision decide.Decision) error {
-	version, err := l.write(ctx, func(ctx context.Context) (uint64, error) { return l.options.Writer.Resume(ctx, w.View) })
+	version, err := l.write(ctx, w.View.Key, func(ctx context.Context) (uint64, error) { return l.options.Writer.Resume(ctx, w.View) })
 	if err != nil {
 		return l.failed(ctx, w, s, decision, err)
 	}
@@ -53,7 +53,7 @@ func (l *Loop) notify(ctx context.Context, w observe.Workload, s *state, in deci
 		l.event(w, corev1.EventTypeNormal, string(decision.Reason), decision.Message)
 		l.alert(w, decision, "not rolled", string(decision.Reason), decision.Message, true)
 	}
-	version, err := l.write(ctx, func(ctx context.Context) (uint64, error) {
+	version, err := l.write(ctx, w.View.Key, func(ctx context.Context) (uint64, error) {
 		return l.options.Writer.RecordNotified(ctx, w.View, annotation.Notified, content)
 	})
 	if err != nil {

@@ -5,12 +5,17 @@
 //	  ▲                                                            │
 //	  └──────────────── later: back-off, baseline ─────────────────┘
 //
+// While a workload is written the next one is decided on: a write takes as long as
+// the admission webhooks of others do. The writes under way are bounded, and no
+// namespace can have all of them.
+//
 // No decision comes from an event: a key in the queue only asks for a reconciliation.
 // An error concerns one workload and is retried for that workload alone.
 package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -96,7 +101,7 @@ type Options struct {
 
 	// Queue holds the workloads to reconcile.
 	Queue *Queue
-	// Workers is the number of workloads that are handled at the same time.
+	// Workers is the number of workloads that are decided on at the same time. Those that are written do not count.
 	Workers int
 	// BaselineRate is the number of baselines per second that are written for workloads without one.
 	BaselineRate float64
@@ -126,6 +131,8 @@ type Loop struct {
 	queue        *Queue
 	baselineRate *rate.Limiter
 	limiter      *rolloutLimiter
+	writes       *writeSlots
+	deciding     chan struct{} // one for each worker that decides, or reports, and does not write
 
 	mu     sync.Mutex
 	states map[workload.Key]*state
@@ -139,6 +146,8 @@ func New(options Options) *Loop {
 		queue:        options.Queue,
 		baselineRate: rate.NewLimiter(rate.Limit(options.BaselineRate), baselineBurst),
 		limiter:      newRolloutLimiter(options.Limits, options.Registerer),
+		writes:       newWriteSlots(options.Registerer),
+		deciding:     make(chan struct{}, options.Workers),
 	}
 }
 
@@ -153,18 +162,26 @@ func (l *Loop) Run(ctx context.Context) {
 
 	keys := l.options.Cache.Workloads()
 	l.limiter.reset(l.rolling(keys), time.Now())
+	l.writes.reset()
 	l.options.Log.Info("reconciling all workloads", "workloads", len(keys))
 	for _, key := range keys {
 		l.restoreSettle(key, time.Now())
 		l.queue.Enqueue(key, observe.WorkloadChanged)
 	}
 	var workers sync.WaitGroup
-	for range l.options.Workers {
-		workers.Go(func() {
-			for l.processNextItem(ctx, queue) {
+	workers.Go(func() {
+		for {
+			key, shutdown := queue.Get()
+			if shutdown {
+				return
 			}
-		})
-	}
+			l.deciding <- struct{}{}
+			workers.Go(func() {
+				defer func() { <-l.deciding }()
+				l.process(ctx, queue, key)
+			})
+		}
+	})
 	workers.Go(func() { l.mistakes(ctx) })
 	<-ctx.Done()
 	l.queue.stop()
@@ -176,17 +193,17 @@ func (l *Loop) Run(ctx context.Context) {
 	l.metrics.pending.Set(0)
 }
 
-// processNextItem handles one workload; false means that the queue is shut down.
-func (l *Loop) processNextItem(ctx context.Context, queue workqueue.TypedRateLimitingInterface[workload.Key]) bool {
-	key, shutdown := queue.Get()
-	if shutdown {
-		return false
-	}
+// process handles one workload that was taken from the queue.
+func (l *Loop) process(ctx context.Context, queue workqueue.TypedRateLimitingInterface[workload.Key], key workload.Key) {
 	defer queue.Done(key)
 	if ctx.Err() != nil {
-		return true // the rest is for the next leader
+		return // the rest is for the next leader
 	}
 	after, err := l.reconcileSafely(ctx, key)
+	if errors.Is(err, errNoWriteSlot) {
+		return // it is woken when there is one
+	}
+	l.queue.addAll(l.writes.Leave(key))
 	switch {
 	case err != nil:
 		l.queue.addAll(l.limiter.Release(key)) // the others need not wait for it
@@ -196,7 +213,6 @@ func (l *Loop) processNextItem(ctx context.Context, queue workqueue.TypedRateLim
 	default:
 		queue.Forget(key)
 	}
-	return true
 }
 
 // reconcileSafely handles one workload, and makes an error of a fault in the handling, so that it concerns this workload only.
@@ -251,7 +267,11 @@ func (l *Loop) decide(ctx context.Context, w observe.Workload, s *state, unsettl
 	}
 	l.metrics.decided(decision)
 	began := time.Now()
-	defer func() { l.options.Compat.Reconciled(decision, err, time.Since(began)) }()
+	defer func() {
+		if !errors.Is(err, errNoWriteSlot) {
+			l.options.Compat.Reconciled(decision, err, time.Since(began))
+		}
+	}()
 	patience := l.missingGrace(w, s, decision)
 	early := patience > 0
 	idle, until := l.idle(w, s, in, decision)
