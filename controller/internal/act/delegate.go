@@ -10,7 +10,7 @@ import (
 	"inpod.dev/inpod/internal/workload"
 )
 
-// callTimeout bounds one call with its repetitions, so that an address that is away does not keep those who wait for others.
+// callTimeout bounds one call with its repetitions. An address that is away is not called each time: [alert.Poster] sees to that.
 const callTimeout = 15 * time.Second
 
 // Post sends a body: [alert.Poster.Post].

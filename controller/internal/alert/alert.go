@@ -8,6 +8,7 @@ package alert
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -102,13 +103,13 @@ func (a *Alerter) Run(ctx context.Context) {
 	for outliving.Err() == nil {
 		select {
 		case m := <-a.queue:
-			a.deliver(outliving, m)
+			a.deliver(ctx, outliving, m)
 			continue
 		default:
 		}
 		select {
 		case m := <-a.queue:
-			a.deliver(outliving, m)
+			a.deliver(ctx, outliving, m)
 		case <-ctx.Done():
 			if len(a.queue) == 0 {
 				return
@@ -117,10 +118,22 @@ func (a *Alerter) Run(ctx context.Context) {
 	}
 }
 
-func (a *Alerter) deliver(ctx context.Context, m Message) {
+// deliver delivers one message. While the receiver is away, and ctx lasts, it waits: the next messages would be lost, too.
+func (a *Alerter) deliver(ctx, outliving context.Context, m Message) {
 	body, err := a.options.Sink.body(m, a.options.Info)
-	if err == nil {
-		err = a.poster.Post(ctx, body)
+	for err == nil {
+		err = a.poster.Post(outliving, body)
+		away := (*AwayError)(nil)
+		if !errors.As(err, &away) || ctx.Err() != nil {
+			break
+		}
+		err = nil
+		timer := time.NewTimer(time.Until(away.Until))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+		}
 	}
 	if err != nil {
 		a.sent.WithLabelValues("failed").Inc()
