@@ -2,6 +2,7 @@ package observe
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 
 	"k8s.io/client-go/tools/cache"
@@ -78,13 +79,13 @@ func (p *namespaceCache) add(informer cache.SharedIndexInformer, synced cache.Do
 }
 
 // run keeps the cache up to date until ctx ends.
-func (p *namespaceCache) run(ctx context.Context) {
+func (p *namespaceCache) run(ctx context.Context, log *slog.Logger) {
 	var running sync.WaitGroup
 	for _, informer := range p.always {
 		running.Go(func() { informer.RunWithContext(ctx) })
 	}
 	for _, informer := range p.optional {
-		running.Go(func() { informer.run(ctx) })
+		running.Go(func() { informer.run(ctx, log) })
 	}
 	running.Wait()
 }

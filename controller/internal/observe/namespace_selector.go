@@ -129,7 +129,7 @@ func (o *Observer) syncNamespaces(ctx context.Context) *sync.WaitGroup {
 func (o *Observer) start(ctx context.Context, namespace string, p *namespaceCache, opening *sync.WaitGroup) *watchedNamespace {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
-	running.Go(func() { p.run(ctx) })
+	running.Go(func() { p.run(ctx, o.options.Log) })
 	opening.Add(1)
 	running.Go(func() {
 		defer opening.Done()

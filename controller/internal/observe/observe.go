@@ -143,7 +143,7 @@ func (o *Observer) Run(ctx context.Context) {
 	}
 	if o.bundles != nil {
 		running.Go(func() { o.awaitServed(ctx, o.bundles.of) })
-		running.Go(func() { o.bundles.run(ctx) })
+		running.Go(func() { o.bundles.run(ctx, o.options.Log) })
 	}
 	if o.defaults != nil {
 		running.Go(func() { o.defaults.RunWithContext(ctx) })
@@ -152,7 +152,7 @@ func (o *Observer) Run(ctx context.Context) {
 		o.runSelected(ctx)
 	} else {
 		for _, nsCache := range o.watched() {
-			running.Go(func() { nsCache.run(ctx) })
+			running.Go(func() { nsCache.run(ctx, o.options.Log) })
 		}
 	}
 	running.Wait()

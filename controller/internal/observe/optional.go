@@ -24,6 +24,8 @@ import (
 const (
 	firstPoll  = time.Second
 	servedPoll = 20 * time.Second
+	// listPatience is how long the others wait for a kind at the start. Its conversion webhook may be down for days.
+	listPatience = 15 * time.Second
 )
 
 // optionalKind is a kind that the API server may not serve, because nobody has installed it yet. The others do not wait
@@ -41,6 +43,9 @@ type optionalKind struct {
 	late atomic.Bool
 	// gone reports whether it was said that it is not served any more.
 	gone atomic.Bool
+	// listed reports whether it could be listed once, and unlisted whether it was said that it cannot be. fault is the last error.
+	listed, unlisted atomic.Bool
+	fault            atomic.Pointer[error]
 }
 
 // resource is the one that is served.
@@ -80,12 +85,20 @@ func (i *optionalInformer) Name() string { return i.of.kind.Name }
 // Done implements [cache.DoneChecker].
 func (i *optionalInformer) Done() <-chan struct{} { return i.settled }
 
-// run watches the kind from the moment at which the API server serves it, until ctx ends.
-func (i *optionalInformer) run(ctx context.Context) {
+// run watches the kind from the moment at which the API server serves it, until ctx ends. What keeps its objects away keeps the
+// others waiting for a while only.
+func (i *optionalInformer) run(ctx context.Context, log *slog.Logger) {
 	settle := sync.OnceFunc(func() { close(i.settled) })
+	patience := time.AfterFunc(listPatience, func() {
+		i.of.late.Store(true)
+		i.of.cannotBeListed(log)
+		settle()
+	})
+	defer patience.Stop()
 	select {
 	case <-i.of.served:
 	case <-i.of.lacking:
+		patience.Stop()
 		settle()
 		select {
 		case <-i.of.served:
@@ -98,9 +111,30 @@ func (i *optionalInformer) run(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { i.RunWithContext(ctx) })
 	if cache.WaitFor(ctx, "", i.synced) {
+		patience.Stop()
+		i.of.isListed(log)
 		settle()
 	}
 	running.Wait()
+}
+
+// cannotBeListed says once that a kind is served, as far as is known, and cannot be listed.
+func (k *optionalKind) cannotBeListed(log *slog.Logger) {
+	if k.unlisted.Swap(true) {
+		return
+	}
+	why := "no answer"
+	if fault := k.fault.Load(); fault != nil {
+		why = (*fault).Error()
+	}
+	log.Warn("kind is served and cannot be listed, skipping until it can", "kind", k.kind.Name, "resource", resourceText(k.kind), "why", why)
+}
+
+func (k *optionalKind) isListed(log *slog.Logger) {
+	k.listed.Store(true)
+	if k.unlisted.Swap(false) {
+		log.Info("kind listed now", "kind", k.kind.Name, "resource", resourceText(k.kind))
+	}
 }
 
 // isThere notes that there is an object of the kind.
@@ -203,11 +237,15 @@ func (o *Observer) unservedIn(ctx context.Context, kind workload.Kind) string {
 
 func resourceText(kind workload.Kind) string { return kind.Resource.GroupResource().String() }
 
-// watchFailed says once that a kind is not served any more. The watch goes on trying.
+// watchFailed says once that a kind is not served any more. The watch goes on trying. That a kind cannot be listed at first is said
+// by cannotBeListed.
 func (k *optionalKind) watchFailed(log *slog.Logger) cache.WatchErrorHandlerWithContext {
 	return func(ctx context.Context, r *cache.Reflector, err error) {
+		k.fault.Store(&err)
 		if !apierrors.IsNotFound(err) {
-			cache.DefaultWatchErrorHandler(ctx, r, err)
+			if k.listed.Load() {
+				cache.DefaultWatchErrorHandler(ctx, r, err)
+			}
 			return
 		}
 		if !k.gone.Swap(true) {

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
 	discoveryfake "k8s.io/client-go/discovery/fake"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	"k8s.io/client-go/kubernetes/fake"
@@ -127,6 +128,42 @@ func TestAKindThatIsServedLaterIsPickedUp(t *testing.T) {
 		log := a.log.String()
 		if strings.Count(log, "not available, skipping") != 1 || !strings.Contains(log, "rollouts.argoproj.io") || !strings.Contains(log, "install its CustomResourceDefinition") ||
 			strings.Count(log, "kind available") != 1 {
+			t.Errorf("log:\n%s", log)
+		}
+	})
+}
+
+// A CustomResourceDefinition whose conversion webhook is down: discovery has the kind, and no list of it works.
+func TestAKindThatCannotBeListedIsLate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var a argo
+		var broken atomic.Bool
+		a.served.Store(true)
+		broken.Store(true)
+		begin := time.Now()
+		l := open(t, objects(obj.ConfigMap("a", "k", "0"), obj.Deployment("other", obj.EnvFrom(obj.CM("a")))),
+			a.with(rolloutOf("web", obj.EnvFrom(obj.CM("a")))), func(*Options) {
+				fault := apierrors.NewInternalError(errors.New("conversion webhook for argoproj.io/v1alpha1, Kind=Rollout failed: connection refused"))
+				a.PrependReactor("list", "rollouts", func(clienttesting.Action) (bool, runtime.Object, error) { return broken.Load(), nil, fault })
+				a.PrependWatchReactor("rollouts", func(clienttesting.Action) (bool, watch.Interface, error) { return broken.Load(), nil, fault })
+			})
+		if took := time.Since(begin); took != listPatience {
+			t.Errorf("the others waited %s for it, want %s", took, listPatience)
+		}
+		l.update(obj.ConfigMap("a", "k", "1"))
+		if diff := cmp.Diff([]string{"SourceChanged Deployment/other"}, l.heard()); diff != "" {
+			t.Errorf("notified (-want +got):\n%s", diff)
+		}
+		broken.Store(false)
+		time.Sleep(2 * time.Minute)
+		if diff := cmp.Diff([]string{"WorkloadChanged Rollout/web"}, l.heard()); diff != "" {
+			t.Errorf("notified (-want +got):\n%s", diff)
+		}
+		l.stop()
+		log := a.log.String()
+		if strings.Count(log, "cannot be listed, skipping until it can") != 1 || !strings.Contains(log, "connection refused") ||
+			strings.Count(log, "kind listed now") != 1 {
 			t.Errorf("log:\n%s", log)
 		}
 	})

@@ -246,7 +246,7 @@ func contentWritten(u *unstructured.Unstructured) source.Moment {
 // class returns the snapshot of a class; nil if it does not exist, is not selected, or no pod has mounted it.
 func (o *Observer) class(ref source.Ref) *source.Snapshot {
 	cached := o.cacheOf(ref.Namespace).classes
-	if cached == nil {
+	if cached == nil || !cached.statuses.HasSynced() { // of some of its pods nothing is to be concluded
 		return nil
 	}
 	object, ok := storedIn[*classItem](cached.objects, ref.Namespace, ref.Name)

@@ -25,7 +25,7 @@ const notHelmReleases = "type!=helm.sh/release.v1"
 
 func (o *Observer) sourceInformer(kind source.Kind, namespace string, health *watchHealth) (cache.SharedIndexInformer, cache.DoneChecker, error) {
 	lw, example := o.sourceListWatch(kind, namespace)
-	informer := cache.NewSharedIndexInformerWithOptions(&trackedListWatch{lw, health}, example, cache.SharedIndexInformerOptions{
+	informer := cache.NewSharedIndexInformerWithOptions(&trackedListWatch{lw, health, string(kind)}, example, cache.SharedIndexInformerOptions{
 		Indexers: cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc},
 	})
 	last := newLastSeen[*sourceItem]()

@@ -39,7 +39,7 @@ func anyOf(kind source.Kind, namespace string) string {
 func (o *Observer) workloadInformer(kind workload.Kind, namespace string, optional *optionalKind, health *watchHealth) (cache.SharedIndexInformer, cache.DoneChecker, error) {
 	lw := withOrigin(o.workloadListWatch(kind, namespace))
 	if health != nil { // a kind that may not be served is waited for by nobody
-		lw = &trackedListWatch{lw, health}
+		lw = &trackedListWatch{lw, health, kind.Name}
 	}
 	informer := cache.NewSharedIndexInformerWithOptions(lw, kind.New(), cache.SharedIndexInformerOptions{
 		Indexers: indexersOf(kind),

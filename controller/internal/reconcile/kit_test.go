@@ -290,7 +290,7 @@ func (w *fakeCluster) Source(ref source.Ref) *source.Snapshot {
 func (w *fakeCluster) Unseen(source.Kind) bool { return false }
 
 // StaleFor implements [reconcile.Cache].
-func (w *fakeCluster) StaleFor(string) time.Duration {
+func (w *fakeCluster) StaleFor(observe.Workload) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.unsteady

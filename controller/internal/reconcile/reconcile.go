@@ -44,8 +44,8 @@ type Cache interface {
 	Workload(key workload.Key) (observe.Workload, bool)
 	Workloads() []workload.Key
 	Snapshots
-	// StaleFor is how long to wait before anything is concluded, because only a part of the cache is current.
-	StaleFor(namespace string) time.Duration
+	// StaleFor is how long to wait before anything is concluded about a workload, because what it depends on is not current.
+	StaleFor(w observe.Workload) time.Duration
 }
 
 // Snapshots is what is known of the content of sources.
@@ -243,7 +243,7 @@ func (l *Loop) reconcile(ctx context.Context, key workload.Key) (time.Duration, 
 	if settling > 0 && !edited {
 		return settling, nil // what a source is between two writes of one change is not concluded from
 	}
-	unsettled := max(settling, l.options.Cache.StaleFor(key.Namespace))
+	unsettled := max(settling, l.options.Cache.StaleFor(w))
 	if s.stale(w, time.Now()) {
 		return soonest(unsettled, staleWait), nil // our own last write is not cached yet
 	}
