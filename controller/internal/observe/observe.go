@@ -205,6 +205,8 @@ type Workload struct {
 	About *corev1.ObjectReference
 	// ListedAt is when the lists of names were written, at the latest; zero where there are none.
 	ListedAt time.Time
+	// AskedAt is when inpod asked for a rollout, at the latest; zero if it never has. The API server cuts it to seconds.
+	AskedAt time.Time
 }
 
 // Workload returns a workload; ok is false if it does not exist. Pods that carry the sidecar ask for it as their template

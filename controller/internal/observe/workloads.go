@@ -116,7 +116,7 @@ func reduceWorkload(object any, kind workload.Kind, checker *annotation.Checker,
 			JobTemplateAnnotations: wide.JobTemplateAnnotations, JobTemplateLabels: wide.JobTemplateLabels,
 		})...))
 	}
-	item.ListedAt = listedAt(meta, keys, item.Policy)
+	item.ListedAt, item.AskedAt = listedAt(meta, keys, item.Policy), askedAt(meta)
 	item.Restart = kind.Restart != nil && item.Policy.RolloutStrategy == annotation.Restart
 	if before, ok := last.get(item); ok && before.UID == item.UID {
 		switch {
@@ -148,6 +148,18 @@ func listedAt(meta metav1.Object, keys annotation.Keys, policy annotation.Policy
 		}
 		fields := entry.FieldsV1.String()
 		if slices.ContainsFunc(own, func(key string) bool { return strings.Contains(fields, `"f:`+key+`"`) }) {
+			newest = entry.Time.Time
+		}
+	}
+	return newest
+}
+
+// askedAt is when inpod wrote to the spec of a workload, at the latest: its other writes have the same entry.
+func askedAt(meta metav1.Object) time.Time {
+	var newest time.Time
+	for _, entry := range meta.GetManagedFields() {
+		if entry.Manager == annotation.FieldManager && entry.Time != nil && entry.FieldsV1 != nil && entry.Time.After(newest) &&
+			strings.Contains(entry.FieldsV1.String(), `"f:spec"`) {
 			newest = entry.Time.Time
 		}
 	}

@@ -66,7 +66,7 @@ func (l *Loop) rollout(ctx context.Context, w observe.Workload, s *state, decisi
 	if err != nil {
 		return 0, l.failed(ctx, w, s, decision, err)
 	}
-	l.limiter.start(w.View.Key, now)
+	l.queue.addAll(l.limiter.start(w.View.Key, now))
 	l.drop(w.View.Key)
 	l.wrote(w, s, version, decision.Baseline)
 	s.rolled(now)

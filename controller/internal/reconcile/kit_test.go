@@ -203,7 +203,7 @@ func (w *fakeCluster) applyWorkload(object metav1.Object) {
 	if _, has := w.started[view.Key]; !has {
 		w.started[view.Key] = time.Now()
 	}
-	next := observe.Workload{View: view}
+	next := observe.Workload{View: view, AskedAt: w.workloads[view.Key].AskedAt}
 	next.Policy, next.Problems = annotation.Read(annotation.DefaultKeys(), view.Annotations, view.TemplateAnnotations)
 	w.workloads[view.Key] = next
 	w.mu.Unlock()
@@ -476,6 +476,7 @@ func (w *fakeCluster) deliver(key workload.Key, version uint64, text string, has
 		}
 		next.View.Template = sha256.Sum256([]byte(fmt.Sprint(hashes)))
 		next.View.TemplateChanged = source.Moment{Version: version, Time: time.Now()}
+		next.AskedAt = time.Now()
 		for _, hash := range hashes {
 			next.View.Variables = with(next.View.Variables, hash.Container+"/"+hash.Variable, hash.Hash)
 		}

@@ -161,7 +161,7 @@ func (l *Loop) Run(ctx context.Context) {
 	l.metrics.pending.Set(0)
 
 	keys := l.options.Cache.Workloads()
-	l.limiter.reset(l.rolling(keys), time.Now())
+	l.limiter.reset(l.rolling(keys, time.Now()))
 	l.writes.reset()
 	l.options.Log.Info("reconciling all workloads", "workloads", len(keys))
 	for _, key := range keys {
@@ -189,7 +189,7 @@ func (l *Loop) Run(ctx context.Context) {
 	l.mu.Lock()
 	l.states = nil
 	l.mu.Unlock()
-	l.limiter.reset(nil, time.Time{})
+	l.limiter.reset(nil)
 	l.metrics.pending.Set(0)
 }
 

@@ -23,7 +23,7 @@ type Limits struct {
 }
 
 // rolloutLimiter grants workloads permission to start a rollout. A workload that gets one has it until its status says
-// that the rollout is complete, or for [Limits.Timeout]; the others wait in the order in which they came.
+// that the rollout is complete, or for [Limits.Timeout]; the others wait, see grant.
 type rolloutLimiter struct {
 	limits            Limits
 	waiting, underWay prometheus.Gauge
@@ -53,20 +53,20 @@ func newRolloutLimiter(limits Limits, registerer prometheus.Registerer) *rollout
 		}),
 	}
 	registerer.MustRegister(t.waiting, t.underWay)
-	t.reset(nil, time.Time{})
+	t.reset(nil)
 	return t
 }
 
-// reset begins with rollouts that are under way already, which another replica has started.
-func (t *rolloutLimiter) reset(rolling []workload.Key, now time.Time) {
+// reset begins with rollouts that are under way already, which another replica has started at a time.
+func (t *rolloutLimiter) reset(rolling map[workload.Key]time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.held, t.queue, t.rate = map[workload.Key]*slot{}, nil, nil
 	if t.limits.Rate > 0 {
 		t.rate = rate.NewLimiter(rate.Limit(t.limits.Rate), 1)
 	}
-	for _, key := range rolling {
-		t.held[key] = &slot{started: now}
+	for key, started := range rolling {
+		t.held[key] = &slot{started: started}
 	}
 	t.count()
 }
@@ -94,13 +94,13 @@ func (t *rolloutLimiter) Acquire(key workload.Key, now time.Time) (granted bool,
 }
 
 // start notes that a workload that has a slot is rolled.
-func (t *rolloutLimiter) start(key workload.Key, now time.Time) {
+func (t *rolloutLimiter) start(key workload.Key, now time.Time) (wake []workload.Key) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if mine := t.held[key]; mine != nil {
 		mine.started, mine.begins = now, time.Time{}
 	}
-	t.count()
+	return t.grant()
 }
 
 // seen notes whether a workload is rolling by its status. left is when its slot ends in any case, 0 if it has none.
@@ -138,25 +138,39 @@ func (t *rolloutLimiter) Forget(key workload.Key) (wake []workload.Key) {
 	return t.Release(key)
 }
 
-// grant hands out what turns there are, and returns who got one.
+// grant hands out what slots there are, and returns who got one. The namespace with the fewest comes first, and of one namespace
+// who came first. Half of the slots at most wait for writes of one namespace: they may take as long as its admission webhooks, and
+// be refused then.
 func (t *rolloutLimiter) grant() (served []workload.Key) {
 	defer t.count()
-	inNamespace := map[string]int{}
-	for key := range t.held {
-		inNamespace[key.Namespace]++
+	held, unstarted := map[string]int{}, map[string]int{}
+	for key, one := range t.held {
+		held[key.Namespace]++
+		if one.started.IsZero() {
+			unstarted[key.Namespace]++
+		}
 	}
-	for i := 0; i < len(t.queue); {
-		key := t.queue[i]
-		if t.limits.Total > 0 && len(t.held) >= t.limits.Total {
+	for t.limits.Total == 0 || len(t.held) < t.limits.Total {
+		next := -1
+		for i, key := range t.queue {
+			switch {
+			case t.limits.PerNamespace > 0 && held[key.Namespace] >= t.limits.PerNamespace:
+			case t.limits.Total > 0 && unstarted[key.Namespace] >= max(1, t.limits.Total/2):
+			case next < 0 || held[key.Namespace] < held[t.queue[next].Namespace]:
+				next = i
+			}
+			if next >= 0 && (t.limits.Total == 0 || held[t.queue[next].Namespace] == 0) {
+				break // nobody comes before it
+			}
+		}
+		if next < 0 {
 			break
 		}
-		if t.limits.PerNamespace > 0 && inNamespace[key.Namespace] >= t.limits.PerNamespace {
-			i++ // those of other namespaces need not wait for it
-			continue
-		}
-		t.queue = slices.Delete(t.queue, i, i+1)
+		key := t.queue[next]
+		t.queue = slices.Delete(t.queue, next, next+1)
 		t.held[key] = &slot{}
-		inNamespace[key.Namespace]++
+		held[key.Namespace]++
+		unstarted[key.Namespace]++
 		served = append(served, key)
 	}
 	return served
@@ -173,12 +187,17 @@ func (t *rolloutLimiter) count() {
 	t.waiting.Set(float64(len(t.held) - underWay + len(t.queue)))
 }
 
-// rolling returns the workloads that a former leader may have rolled: they follow something and are not complete.
-func (l *Loop) rolling(keys []workload.Key) []workload.Key {
-	var rolling []workload.Key
+// rolling returns the workloads that a former leader has rolled, and when. What is not complete for another reason, such as pods
+// that crash or a rollout of somebody else, is none of ours; and one that is stuck does not begin again with each leader.
+func (l *Loop) rolling(keys []workload.Key, now time.Time) map[workload.Key]time.Time {
+	rolling := map[workload.Key]time.Time{}
 	for _, key := range keys {
-		if w, ok := l.options.Cache.Workload(key); ok && w.View.Rolling && w.View.Annotations[annotation.Baseline] != "" {
-			rolling = append(rolling, key)
+		w, ok := l.options.Cache.Workload(key)
+		if !ok || !w.View.Rolling || w.AskedAt.IsZero() || w.View.Annotations[annotation.Baseline] == "" {
+			continue
+		}
+		if now.Sub(w.AskedAt) < l.options.Limits.Timeout {
+			rolling[key] = w.AskedAt
 		}
 	}
 	return rolling

@@ -241,6 +241,109 @@ func TestRolloutsOfAFormerLeaderCount(t *testing.T) {
 	})
 }
 
+// What never becomes ready, and what somebody else rolls, is no rollout of ours.
+func TestOnlyOurOwnRecentRolloutsCountForANewLeader(t *testing.T) {
+	t.Parallel()
+	for name, since := range map[string]time.Duration{
+		"never asked for":           0,
+		"asked for long ago, stuck": time.Hour,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				limits := reconcile.Limits{Total: 5, Timeout: 10 * time.Minute}
+				w := crowd(t, 5, 0, limits)
+				w.apply(in("ours", objtest.ConfigMap("b", "k", "0")), in("ours", auto("ours", "b")))
+				stop := w.settled()
+				stop()
+				for i := range 5 {
+					key := deployment(fmt.Sprintf("web-%d", i))
+					w.touch(key, func(v *workload.View) { v.Rolling = true })
+					w.set(func() {
+						stuck := w.workloads[key]
+						if since > 0 {
+							stuck.AskedAt = time.Now().Add(-since)
+						}
+						w.workloads[key] = stuck
+					})
+				}
+				w.restart(limited(limits)).lead()
+				time.Sleep(time.Minute)
+				w.apply(in("ours", objtest.ConfigMap("b", "k", "1")))
+				time.Sleep(settle + time.Second)
+				if n := len(w.rolled("ours")); n != 1 {
+					t.Errorf("rolled %d times, want once: nothing else is rolled", n)
+				}
+			})
+		})
+	}
+}
+
+// A rollout of a former leader counts from the time when it began, and not from the change of leader.
+func TestAStuckRolloutOfAFormerLeaderKeepsItsTimeOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		limits := reconcile.Limits{Total: 1, Timeout: 10 * time.Minute}
+		w := crowd(t, 2, -1, limits)
+		stop := w.settled()
+		w.at(0, "1")
+		for range 3 {
+			time.Sleep(3 * time.Minute)
+			stop()
+			stop = w.restart(limited(limits)).lead()
+		}
+		time.Sleep(time.Hour)
+		if diff := cmp.Diff([]time.Duration{settle, settle + 10*time.Minute}, w.starts()); diff != "" {
+			t.Errorf("rolled at (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// A namespace with many rollouts, or whose writes take as long as its admission webhook, does not hold all slots.
+func TestSlotsAreSharedBetweenNamespaces(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		rolls, slow time.Duration
+		tolerated   time.Duration
+	}{
+		"many rollouts":                      {rolls: 10 * time.Second, tolerated: 10 * time.Second},
+		"writes that are refused after 30 s": {slow: 30 * time.Second, tolerated: 5 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := crowd(t, 100, c.rolls, reconcile.Limits{Total: 4})
+				w.apply(in("ours", objtest.ConfigMap("b", "k", "0")), in("ours", auto("ours", "b")))
+				w.settled()
+				if c.slow > 0 {
+					w.set(func() {
+						w.slow = func(key workload.Key) time.Duration {
+							if key.Namespace == "ours" {
+								return 0
+							}
+							return c.slow
+						}
+						w.refuse = func(key workload.Key) error {
+							if key.Namespace == "ours" {
+								return nil
+							}
+							return errors.New("context deadline exceeded")
+						}
+					})
+				}
+				w.at(0, "1")
+				time.Sleep(20 * time.Second)
+				edited := time.Since(w.start)
+				w.apply(in("ours", objtest.ConfigMap("b", "k", "1")))
+				time.Sleep(time.Minute)
+				if rolled := w.rolled("ours"); len(rolled) != 1 || rolled[0]-edited > settle+c.tolerated {
+					t.Errorf("edited at %s, rolled at %v", edited, rolled)
+				}
+			})
+		})
+	}
+}
+
 func TestWithoutLimitsNothingWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
