@@ -71,7 +71,7 @@ func (l *Loop) rollout(ctx context.Context, w observe.Workload, s *state, decisi
 	l.wrote(w, s, version, decision.Baseline)
 	s.rolled(now)
 	s.busy = ""
-	l.rolled(w, decision)
+	l.rolled(w, s, decision)
 	return l.options.Limits.Timeout, nil
 }
 
@@ -88,6 +88,7 @@ func (l *Loop) recreate(ctx context.Context, w observe.Workload, s *state, decis
 	if err != nil {
 		return 0, l.failed(ctx, w, s, decision, err)
 	}
+	l.refusalEnded(w, s, decision.Action, "The Job is made again")
 	if !done {
 		return recreateWait, nil
 	}
@@ -155,6 +156,7 @@ func (l *Loop) record(ctx context.Context, w observe.Workload, s *state, decisio
 		l.metrics.baselinesCreated.Inc()
 	}
 	l.wrote(w, s, version, baseline)
+	l.refusalEnded(w, s, decision.Action, "The baseline was written")
 	l.options.Log.Debug("baseline recorded", "workload", w.View.Key, "reason", decision.Reason)
 	return 0, nil
 }
@@ -208,6 +210,6 @@ func (l *Loop) failed(ctx context.Context, w observe.Workload, s *state, decisio
 		l.options.Log.Debug("conflict, requeueing", "workload", w.View.Key, "error", err)
 		return err
 	}
-	l.refused(w, decision, err)
+	l.refused(w, s, decision, err)
 	return err
 }

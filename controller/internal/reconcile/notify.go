@@ -20,7 +20,7 @@ func (l *Loop) resume(ctx context.Context, w observe.Workload, s *state, decisio
 	}
 	s.written, s.writtenAt = version, time.Now()
 	l.options.Log.Info("Deployment resumed", "workload", w.View.Key, "message", decision.Message)
-	l.event(w, corev1.EventTypeNormal, EventResumed, decision.Message)
+	l.event(w, corev1.EventTypeNormal, EventResumed, decision.Message+s.accepted(decision.Action))
 	return nil
 }
 
@@ -60,6 +60,7 @@ func (l *Loop) notify(ctx context.Context, w observe.Workload, s *state, in deci
 		return l.failed(ctx, w, s, decision, err)
 	}
 	s.written, s.writtenAt = version, time.Now()
+	l.refusalEnded(w, s, decision.Action, "The annotation was written")
 	return nil
 }
 

@@ -277,6 +277,7 @@ func (l *Loop) decide(ctx context.Context, w observe.Workload, s *state, unsettl
 	idle, until := l.idle(w, s, in, decision)
 	patience = soonest(patience, until)
 	l.report(w, s, decision, remarks{early: early, shared: s.overwritten(w, persisted), idle: idle})
+	l.refusalIsMoot(w, s, decision)
 	if decision.Action != decide.Rollout {
 		l.queue.addAll(l.limiter.Release(key))
 	}

@@ -20,6 +20,7 @@ const (
 	EventReloaded          = "ReloadedInPlace"
 	EventWebhook           = "WebhookCalled"
 	EventResumed           = "Resumed"
+	EventRefusalEnded      = "RefusalEnded"
 	EventShared            = "ConflictingInstallation"
 	EventInvalidAnnotation = "InvalidAnnotation"
 	EventNeverRenewed      = "NeverRenewed"
@@ -144,7 +145,8 @@ func isReload(reason decide.Reason) bool {
 }
 
 // rolled reports whether a rollout was accepted.
-func (l *Loop) rolled(w observe.Workload, decision decide.Decision) {
+func (l *Loop) rolled(w observe.Workload, s *state, decision decide.Decision) {
+	decision.Message += s.accepted(decide.Rollout)
 	said, reason := "rolled", EventRolled
 	if l.options.Rules.Webhook {
 		said, reason = "handed over to the webhook", EventWebhook
@@ -161,19 +163,6 @@ func (l *Loop) rolled(w observe.Workload, decision decide.Decision) {
 	}
 	l.event(w, corev1.EventTypeNormal, reason, decision.Message)
 	l.alert(w, decision, said, reason, decision.Message, true)
-}
-
-// refused reports that the API server did not take a write.
-func (l *Loop) refused(w observe.Workload, decision decide.Decision, err error) {
-	if decision.Action == decide.Rollout {
-		l.metrics.rolled(w.View.Key.Kind, decision.Reason, false)
-	}
-	l.options.Log.Warn("write failed, will retry", "workload", w.View.Key, "action", decision.Action, "error", err)
-	message := refusal(w.View, decision.Action, l.options.Rules.Webhook, err)
-	l.event(w, corev1.EventTypeWarning, EventFailed, message)
-	if decision.Action == decide.Rollout {
-		l.alert(w, decision, "rolled", EventFailed, message, false)
-	}
 }
 
 // alert informs people who do not read events.

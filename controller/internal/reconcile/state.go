@@ -59,6 +59,8 @@ type state struct {
 	idle map[string]time.Time
 	// reported are the warnings that were reported.
 	reported map[string]bool
+	// refusals are the kinds of writes that are not accepted.
+	refusals map[decide.Action]refusalState
 	// notified is the content that was reported where nothing is to be done.
 	notified string
 

@@ -315,8 +315,8 @@ func TestASourceThatComesBackRollsOnce(t *testing.T) {
 func TestLongMessagesFitIntoAnEvent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := withBaseline(t, "web")
 		for i, long := range []string{strings.Repeat("ä", 2000), "x" + strings.Repeat("ä", 2000)} {
+			w := withBaseline(t, "web")
 			w.set(func() { w.events, w.refuse = nil, only("web", errors.New(long)) })
 			w.apply(objtest.ConfigMap("a", "k", string(rune('1'+i))))
 			time.Sleep(settle + time.Millisecond)
