@@ -63,6 +63,26 @@ func TestNewBaselinesArePacedAndRollNothing(t *testing.T) {
 	})
 }
 
+// Leaders that come and go leave no reservations behind: the baselines of the last term take what they take.
+func TestReservationsOfBaselinesEndWithTheTerm(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := fleet(t, 1000, func(o *reconcile.Options) { o.BaselineRate = 20 })
+		for range 5 {
+			stop := w.lead()
+			time.Sleep(2 * time.Second)
+			stop()
+		}
+		w.lead()
+		begin := time.Now()
+		time.Sleep(50 * time.Second)
+		synctest.Wait()
+		if n := len(w.wrote()); n != 1000 {
+			t.Errorf("%d of 1000 baselines %s after the last change of leader, want all", n, time.Since(begin))
+		}
+	})
+}
+
 // In the memory of the leader the baseline is there at once.
 func TestAChangeBeforeTheBaselineIsWrittenIsNotLost(t *testing.T) {
 	t.Parallel()

@@ -129,7 +129,7 @@ type Loop struct {
 	options      Options
 	metrics      *metrics
 	queue        *Queue
-	baselineRate *rate.Limiter
+	baselineRate *rate.Limiter // of this term: what a former one has reserved is nobody's
 	limiter      *rolloutLimiter
 	writes       *writeSlots
 	deciding     chan struct{} // one for each worker that decides, or reports, and does not write
@@ -141,13 +141,12 @@ type Loop struct {
 // New returns a loop that does nothing until [Loop.Run].
 func New(options Options) *Loop {
 	return &Loop{
-		options:      options,
-		metrics:      newMetrics(options.Registerer),
-		queue:        options.Queue,
-		baselineRate: rate.NewLimiter(rate.Limit(options.BaselineRate), baselineBurst),
-		limiter:      newRolloutLimiter(options.Limits, options.Registerer),
-		writes:       newWriteSlots(options.Registerer),
-		deciding:     make(chan struct{}, options.Workers),
+		options:  options,
+		metrics:  newMetrics(options.Registerer),
+		queue:    options.Queue,
+		limiter:  newRolloutLimiter(options.Limits, options.Registerer),
+		writes:   newWriteSlots(options.Registerer),
+		deciding: make(chan struct{}, options.Workers),
 	}
 }
 
@@ -157,6 +156,7 @@ func (l *Loop) Run(ctx context.Context) {
 	queue := l.queue.start()
 	l.mu.Lock()
 	l.states = map[workload.Key]*state{}
+	l.baselineRate = rate.NewLimiter(rate.Limit(l.options.BaselineRate), baselineBurst)
 	l.mu.Unlock()
 	l.metrics.pending.Set(0)
 
