@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
 	"inpod.dev/inpod/internal/annotation"
@@ -48,8 +49,13 @@ type classItem struct {
 type statusItem struct {
 	metav1.ObjectMeta
 
-	class  source.Ref
-	pod    string
+	class source.Ref
+	pod   string
+	// owner and target are the UID of the pod, and where it has the class mounted: both differ for a pod of the same name. first
+	// is the generation that the status had when that pod was made.
+	owner  types.UID
+	target string
+	first  int64
 	status source.Mounted
 }
 
@@ -63,11 +69,12 @@ func classKind(name string) workload.Kind {
 
 // watchClasses prepares the cache of the classes in a namespace, or in all of them for "".
 func (o *Observer) watchClasses(p *namespaceCache, namespace string) error {
-	objects, err := o.classInformer(p, o.classKinds[0], namespace, o.reduceClass, o.options.SourceSelector)
+	last := newLastSeen[*statusItem]()
+	objects, err := o.classInformer(p, o.classKinds[0], namespace, o.reduceClass, o.options.SourceSelector, last)
 	if err != nil {
 		return err
 	}
-	statuses, err := o.classInformer(p, o.classKinds[1], namespace, reduceStatus, "")
+	statuses, err := o.classInformer(p, o.classKinds[1], namespace, func(object any) (any, error) { return reduceStatus(object, last) }, "", last)
 	if err != nil {
 		return err
 	}
@@ -75,7 +82,7 @@ func (o *Observer) watchClasses(p *namespaceCache, namespace string) error {
 	return nil
 }
 
-func (o *Observer) classInformer(p *namespaceCache, optional *optionalKind, namespace string, reduce cache.TransformFunc, labels string) (*optionalInformer, error) {
+func (o *Observer) classInformer(p *namespaceCache, optional *optionalKind, namespace string, reduce cache.TransformFunc, labels string, last *lastSeen[*statusItem]) (*optionalInformer, error) {
 	lw := listWatch(o.options.Dynamic, api[*unstructured.UnstructuredList](o.options.Dynamic.Resource(optional.kind.Resource).Namespace(namespace)),
 		metav1.ListOptions{FieldSelector: o.fields(namespace), LabelSelector: labels})
 	informer := cache.NewSharedIndexInformerWithOptions(lw, &unstructured.Unstructured{}, cache.SharedIndexInformerOptions{
@@ -96,6 +103,9 @@ func (o *Observer) classInformer(p *namespaceCache, optional *optionalKind, name
 		DeleteFunc: func(object any) {
 			if tombstone, ok := object.(cache.DeletedFinalStateUnknown); ok {
 				object = tombstone.Obj
+			}
+			if item, ok := object.(*statusItem); ok {
+				last.forget(item)
 			}
 			o.classChanged(object, nil, "delete")
 		},
@@ -200,8 +210,9 @@ func classItemOf(u *unstructured.Unstructured, checker *annotation.Checker) *cla
 	return item
 }
 
-// reduceStatus is the transform of the statuses of pods.
-func reduceStatus(object any) (any, error) {
+// reduceStatus is the transform of the statuses of pods. What a pod had when it was made is in the state before: a status that is
+// seen for the first time counts as one of its first pod.
+func reduceStatus(object any, last *lastSeen[*statusItem]) (any, error) {
 	u, ok := object.(*unstructured.Unstructured)
 	if !ok {
 		return object, nil
@@ -209,9 +220,21 @@ func reduceStatus(object any) (any, error) {
 	name, _, _ := unstructured.NestedString(u.Object, "status", "secretProviderClassName")
 	pod, _, _ := unstructured.NestedString(u.Object, "status", "podName")
 	item := &statusItem{ObjectMeta: identity(u), class: classRef(u.GetNamespace(), name), pod: pod}
+	item.target, _, _ = unstructured.NestedString(u.Object, "status", "targetPath")
+	for _, owner := range u.GetOwnerReferences() {
+		item.owner = owner.UID
+	}
+	item.first = 1
+	if before, ok := last.get(item); ok && before.UID == item.UID {
+		item.first = before.first
+		if before.owner != item.owner || before.target != item.target {
+			item.first = u.GetGeneration()
+		}
+	}
+	last.put(item)
 	item.status = source.Mounted{
 		// The kind has no subresource for its status, so that each write of its content counts, and none of its metadata.
-		Rotated:  u.GetGeneration() > 1,
+		Rotated:  u.GetGeneration() > item.first,
 		Written:  contentWritten(u),
 		Versions: map[string]string{},
 	}
