@@ -19,6 +19,7 @@ type Keys struct {
 	NotifyOnly  string
 	Window      string
 	PausePeriod string
+	BackOff     string
 	PausedAt    string // on a workload, written by inpod
 }
 
@@ -54,6 +55,7 @@ func DefaultKeys() Keys {
 		Settle:      "inpod.dev/settle",
 		NotifyOnly:  "inpod.dev/notify-only",
 		Window:      "inpod.dev/window",
+		BackOff:     "inpod.dev/back-off",
 		PausePeriod: "deployment.reloader.stakater.com/pause-period",
 		PausedAt:    "deployment.reloader.stakater.com/paused-at",
 	}

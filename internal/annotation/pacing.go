@@ -27,8 +27,10 @@ type Pacing struct {
 	NotifyOnly *bool
 	// Windows are when it may be rolled; nil where the global setting holds.
 	Windows *window.Windows
-	// PausePeriod is how long nothing is rolled after a rollout; 0 for no such time.
-	PausePeriod time.Duration
+	// PausePeriod is how long nothing is rolled after a rollout; nil where nothing is said. See Pause.
+	PausePeriod *time.Duration
+	// NoBackOff reports whether the workload may be rolled as often as its sources change.
+	NoBackOff bool
 	// PausedAt is the time of the last rollout; zero if it was not written or cannot be read.
 	PausedAt time.Time
 	// PausedByReloader reports whether Reloader wrote PausedAt, when it paused the Deployment.
@@ -53,7 +55,14 @@ func (r *reader) pacing(workload, template map[string]string) Pacing {
 		p.NotifyOnly = &only
 	}
 	if v := r.said(r.keys.PausePeriod, workload, template); v.text != "" {
-		p.PausePeriod, _ = r.duration(v, "there is no pause")
+		if period, ok := r.duration(v, "there is no pause"); ok {
+			p.PausePeriod = &period
+		}
+	}
+	if v := r.said(r.keys.BackOff, workload, template); v.text != "" {
+		if p.NoBackOff = v.text == "off"; !p.NoBackOff {
+			r.wrong(v, `%.100q is not allowed, and the back-off holds; use "off", or remove the annotation`)
+		}
 	}
 	if v := r.said(r.keys.Window, workload, template); v.text != "" {
 		windows, err := window.Parse(v.text)
@@ -96,6 +105,14 @@ func (p Pacing) Or(defaults Pacing) Pacing {
 	p.Windows = cmp.Or(p.Windows, defaults.Windows)
 	p.PausePeriod = cmp.Or(p.PausePeriod, defaults.PausePeriod)
 	return p
+}
+
+// Pause is how long nothing is rolled after a rollout; 0 for no such time.
+func (p Pacing) Pause() time.Duration {
+	if p.PausePeriod == nil {
+		return 0
+	}
+	return *p.PausePeriod
 }
 
 // value is what was found under a key; empty means not set, as templates produce it.
@@ -141,5 +158,5 @@ func (r *reader) pausedAt(workload map[string]string) (at time.Time, byReloader 
 
 // onPace reports whether an annotation of a workload or of a pod template says when it may be rolled.
 func (k Keys) onPace(key string) bool {
-	return slices.Contains([]string{k.Settle, k.NotifyOnly, k.Window, k.PausePeriod, k.PausedAt, Notified}, key)
+	return slices.Contains([]string{k.Settle, k.NotifyOnly, k.Window, k.PausePeriod, k.PausedAt, k.BackOff, Notified}, key)
 }

@@ -33,10 +33,10 @@ func TestPacing(t *testing.T) {
 		problems           []string // what each says
 	}{
 		"nothing":            {want: annotation.Pacing{}},
-		"on the workload":    {workload: map[string]string{settle: "5s", only: "true", period: "5m"}, want: annotation.Pacing{Settle: ptr(5 * time.Second), NotifyOnly: &yes, PausePeriod: 5 * time.Minute}},
-		"on the template":    {template: map[string]string{settle: "5s", only: "false", period: "5m"}, want: annotation.Pacing{Settle: ptr(5 * time.Second), NotifyOnly: &no, PausePeriod: 5 * time.Minute}},
-		"workload over it":   {workload: map[string]string{period: "1m"}, template: map[string]string{period: "5m"}, want: annotation.Pacing{PausePeriod: time.Minute}},
-		"empty is not said":  {workload: map[string]string{period: " ", only: ""}, template: map[string]string{period: "5m"}, want: annotation.Pacing{PausePeriod: 5 * time.Minute}},
+		"on the workload":    {workload: map[string]string{settle: "5s", only: "true", period: "5m"}, want: annotation.Pacing{Settle: ptr(5 * time.Second), NotifyOnly: &yes, PausePeriod: ptr(5 * time.Minute)}},
+		"on the template":    {template: map[string]string{settle: "5s", only: "false", period: "5m"}, want: annotation.Pacing{Settle: ptr(5 * time.Second), NotifyOnly: &no, PausePeriod: ptr(5 * time.Minute)}},
+		"workload over it":   {workload: map[string]string{period: "1m"}, template: map[string]string{period: "5m"}, want: annotation.Pacing{PausePeriod: ptr(time.Minute)}},
+		"empty is not said":  {workload: map[string]string{period: " ", only: ""}, template: map[string]string{period: "5m"}, want: annotation.Pacing{PausePeriod: ptr(5 * time.Minute)}},
 		"no settle time":     {workload: map[string]string{settle: "0s"}, want: annotation.Pacing{Settle: ptr(0)}},
 		"Reloader's time":    {workload: map[string]string{at: "2026-03-01T12:00:00Z"}, want: annotation.Pacing{PausedAt: noon, PausedByReloader: true}},
 		"our time":           {workload: map[string]string{at: noon.Format(annotation.PausedAtLayout)}, want: annotation.Pacing{PausedAt: noon}},
@@ -45,6 +45,12 @@ func TestPacing(t *testing.T) {
 			workload: map[string]string{settle: "soon", only: "perhaps", period: "5 minutes", at: "yesterday"},
 			want:     annotation.Pacing{NotifyOnly: &yes},
 			problems: []string{settle + `: "soon"`, only + `: "perhaps"`, period + `: "5 minutes"`, at + `: "yesterday"`},
+		},
+		"no pause":    {workload: map[string]string{period: "0s"}, want: annotation.Pacing{PausePeriod: ptr(0)}},
+		"no back-off": {workload: map[string]string{"inpod.dev/back-off": "off"}, want: annotation.Pacing{NoBackOff: true}},
+		"another word for it": {
+			template: map[string]string{"inpod.dev/back-off": "none"}, want: annotation.Pacing{},
+			problems: []string{`inpod.dev/back-off on the pod template: "none" is not allowed`},
 		},
 		"a window":                 {workload: map[string]string{"inpod.dev/window": "22:00-04:00"}, want: annotation.Pacing{Windows: &nights}},
 		"a window on the template": {template: map[string]string{"inpod.dev/window": "22:00-04:00"}, want: annotation.Pacing{Windows: &nights}},
@@ -78,9 +84,21 @@ func TestPacing(t *testing.T) {
 func TestWhatSaysWhenToRollIsKept(t *testing.T) {
 	t.Parallel()
 	keys := annotation.DefaultKeys()
-	for _, key := range []string{keys.Settle, keys.NotifyOnly, keys.Window, keys.PausePeriod, keys.PausedAt, annotation.Notified} {
+	for _, key := range []string{keys.Settle, keys.NotifyOnly, keys.Window, keys.PausePeriod, keys.PausedAt, keys.BackOff, annotation.Notified} {
 		if !keys.OnWorkload(key) {
 			t.Errorf("%s is dropped on the way in", key)
+		}
+	}
+}
+
+func TestAWorkloadSaysMoreThanItsNamespace(t *testing.T) {
+	t.Parallel()
+	keys := annotation.DefaultKeys()
+	defaults, _ := annotation.ReadDefaults(keys, map[string]string{keys.PausePeriod: "10m"})
+	for text, want := range map[string]time.Duration{"0s": 0, "1m": time.Minute, "": 10 * time.Minute, "soon": 10 * time.Minute} {
+		policy, _ := annotation.Read(keys, map[string]string{keys.PausePeriod: text}, nil)
+		if got := policy.Pacing.Or(defaults).Pause(); got != want {
+			t.Errorf("%q: a pause of %s, want %s", text, got, want)
 		}
 	}
 }

@@ -136,6 +136,10 @@ func (k Keys) whenItRolls() []Key {
 			Meaning: "inpod reports a change in an event and an alert, and does not apply it",
 		},
 		{
+			Name: k.BackOff, At: anyObject, Value: "`off`", Page: pacing + "#storms",
+			Meaning: "the workload rolls at each change, also after ten rollouts without ten quiet minutes",
+		},
+		{
 			Name: k.Settle, At: anyObject | AtNamespace, Value: durationValue, Page: pacing + "#settle",
 			Meaning: "the quiet time after the last edit, before inpod rolls or the sidecar reloads. On a namespace: for the sidecar only",
 		},

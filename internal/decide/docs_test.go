@@ -79,7 +79,7 @@ func TestTheDiagramIsWhatTheCodeDecides(t *testing.T) {
 			w.sources[cmRef("a")].Changed.Version, w.input.Workload.TemplateChanged.Version = 8, 9
 		}},
 		"a Secret is missing":         {slices.Concat(env, []obj.Part{obj.Env(obj.Sec("b"), "k")}), "k", func(w *fakeCluster) { w.remove(secRef("b")) }},
-		"within the pause-period":     {env, "k", pacing(annotation.Pacing{PausePeriod: time.Minute, PausedAt: now})},
+		"within the pause-period":     {env, "k", pacing(annotation.Pacing{PausePeriod: new(time.Minute), PausedAt: now})},
 		"outside of the window":       {env, "k", func(w *fakeCluster) { w.input.Options.Windows = windows(t, "22:00-04:00") }},
 		"rolled often":                {env, "k", func(w *fakeCluster) { w.input.NotBefore = now.Add(time.Minute) }},
 		"a variable":                  {env, "k", func(*fakeCluster) {}},

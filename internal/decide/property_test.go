@@ -205,9 +205,9 @@ func (s *story) parts() []obj.Part {
 // paces makes up when the workload may be rolled.
 func (s *story) paces() {
 	only := s.r.IntN(8) == 0
-	s.pacing = annotation.Pacing{NotifyOnly: &only, PausePeriod: time.Hour, PausedAt: now.Add(time.Duration(s.r.IntN(12)-11) * 10 * time.Minute)}
+	s.pacing = annotation.Pacing{NotifyOnly: &only, PausePeriod: new(time.Hour), PausedAt: now.Add(time.Duration(s.r.IntN(12)-11) * 10 * time.Minute)}
 	if s.r.IntN(3) > 0 {
-		s.pacing.PausePeriod = 0
+		s.pacing.PausePeriod = nil
 	}
 	if s.r.IntN(12) == 0 {
 		never := window.Closed()

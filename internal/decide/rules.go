@@ -246,7 +246,7 @@ func (a *evaluation) rollout(reason Reason, note string) Decision {
 	a.forgetDeleted()
 	return Decision{
 		Action: Rollout, Reason: reason, Causes: a.changed, Record: true, Baseline: a.baseline,
-		ConfigHashes: a.configHashes(), Stale: a.stale(), Pause: a.Policy.Pacing.PausePeriod > 0,
+		ConfigHashes: a.configHashes(), Stale: a.stale(), Pause: a.Policy.Pacing.Pause() > 0,
 		Message: a.rolloutMessage(note),
 	}
 }

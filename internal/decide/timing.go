@@ -16,7 +16,7 @@ func pausedByReloader(a *evaluation) (Decision, bool) {
 	if at, ok := a.resumes(); !ok || at.After(a.Now) {
 		return Decision{}, false
 	}
-	return Decision{Action: Resume, Reason: PausedByReloader, Message: pausedByReloaderMessage(a.Policy.Pacing.PausedAt, a.Policy.Pacing.PausePeriod)}, true
+	return Decision{Action: Resume, Reason: PausedByReloader, Message: pausedByReloaderMessage(a.Policy.Pacing.PausedAt, a.Policy.Pacing.Pause())}, true
 }
 
 // resumes returns when a pause of Reloader ends, which starts a rollout; ok is false if there is none or it does not end.
@@ -38,10 +38,10 @@ func (a *evaluation) pausedByReloader() bool {
 // pausedUntil is when the pause after the last rollout is over; zero if there is none.
 func (a *evaluation) pausedUntil() time.Time {
 	p := a.Policy.Pacing
-	if p.PausePeriod == 0 || p.PausedAt.IsZero() || p.PausedAt.After(a.Now.Add(aheadAtMost)) {
+	if p.Pause() == 0 || p.PausedAt.IsZero() || p.PausedAt.After(a.Now.Add(aheadAtMost)) {
 		return time.Time{}
 	}
-	return p.PausedAt.Add(p.PausePeriod)
+	return p.PausedAt.Add(p.Pause())
 }
 
 // nextDecision is when a workload must be decided on again whatever was decided: Reloader's pause ends then.
@@ -78,7 +78,7 @@ func pausePeriod(a *evaluation) (Decision, bool) {
 	if !until.After(a.Now) || a.staysInPlace() {
 		return Decision{}, false
 	}
-	return a.deferred(PausePeriod, pausePeriodMessage(until, a.Policy.Pacing.PausePeriod, a.changed), until.Sub(a.Now)), true
+	return a.deferred(PausePeriod, pausePeriodMessage(until, a.Policy.Pacing.Pause(), a.changed), until.Sub(a.Now)), true
 }
 
 // windows are when it may be rolled. What it says itself goes before the global setting.

@@ -34,34 +34,34 @@ func TestPauses(t *testing.T) {
 			in.Policy.Pacing = annotation.Pacing{PausedAt: now.Add(-time.Second)}
 		}, decide.FrozenChanged, 0},
 		"within it": {frozen, func(in *decide.Input) {
-			in.Policy.Pacing = annotation.Pacing{PausePeriod: time.Minute, PausedAt: now.Add(-20 * time.Second)}
+			in.Policy.Pacing = annotation.Pacing{PausePeriod: new(time.Minute), PausedAt: now.Add(-20 * time.Second)}
 		}, decide.PausePeriod, 40 * time.Second},
 		"over": {frozen, func(in *decide.Input) {
-			in.Policy.Pacing = annotation.Pacing{PausePeriod: time.Minute, PausedAt: now.Add(-time.Minute)}
+			in.Policy.Pacing = annotation.Pacing{PausePeriod: new(time.Minute), PausedAt: now.Add(-time.Minute)}
 		}, decide.FrozenChanged, 0},
 		"never rolled": {frozen, func(in *decide.Input) {
-			in.Policy.Pacing = annotation.Pacing{PausePeriod: time.Minute}
+			in.Policy.Pacing = annotation.Pacing{PausePeriod: new(time.Minute)}
 		}, decide.FrozenChanged, 0},
 		"another clock is a little ahead": {frozen, func(in *decide.Input) {
-			in.Policy.Pacing = annotation.Pacing{PausePeriod: time.Minute, PausedAt: now.Add(10 * time.Second)}
+			in.Policy.Pacing = annotation.Pacing{PausePeriod: new(time.Minute), PausedAt: now.Add(10 * time.Second)}
 		}, decide.PausePeriod, 70 * time.Second},
 		"a time that somebody made up": {frozen, func(in *decide.Input) {
-			in.Policy.Pacing = annotation.Pacing{PausePeriod: time.Minute, PausedAt: now.Add(time.Hour)}
+			in.Policy.Pacing = annotation.Pacing{PausePeriod: new(time.Minute), PausedAt: now.Add(time.Hour)}
 		}, decide.FrozenChanged, 0},
 		"a reload in place is no rollout": {live, func(in *decide.Input) {
-			in.Policy.Pacing = annotation.Pacing{PausePeriod: time.Minute, PausedAt: now}
+			in.Policy.Pacing = annotation.Pacing{PausePeriod: new(time.Minute), PausedAt: now}
 			in.InPlace.Sidecar = true
 		}, decide.LiveChanged, 0},
 		"the rollout after a reload that failed": {live, func(in *decide.Input) {
-			in.Policy.Pacing = annotation.Pacing{PausePeriod: time.Minute, PausedAt: now}
+			in.Policy.Pacing = annotation.Pacing{PausePeriod: new(time.Minute), PausedAt: now}
 			in.InPlace = decide.InPlace{Sidecar: true, Verdict: decide.Failed}
 		}, decide.PausePeriod, time.Minute},
 		"Reloader's, over": {frozen, func(in *decide.Input) {
-			in.Policy.Pacing = annotation.Pacing{PausePeriod: time.Minute, PausedAt: now.Add(-time.Hour), PausedByReloader: true}
+			in.Policy.Pacing = annotation.Pacing{PausePeriod: new(time.Minute), PausedAt: now.Add(-time.Hour), PausedByReloader: true}
 			in.Workload.Paused = true
 		}, decide.PausedByReloader, 0},
 		"Reloader's, not over": {frozen, func(in *decide.Input) {
-			in.Policy.Pacing = annotation.Pacing{PausePeriod: time.Minute, PausedAt: now, PausedByReloader: true}
+			in.Policy.Pacing = annotation.Pacing{PausePeriod: new(time.Minute), PausedAt: now, PausedByReloader: true}
 			in.Workload.Paused = true
 		}, decide.PausePeriod, time.Minute},
 		"Reloader's without a period any more": {frozen, func(in *decide.Input) {
@@ -167,7 +167,7 @@ func TestAPauseOfReloaderIsReconciledWhenItEnds(t *testing.T) {
 	t.Parallel()
 	w := withBaseline(t, following(obj.EnvFrom(obj.CM("a"))), cm("a", "k", "0"))
 	w.inputs = func(in *decide.Input) {
-		in.Policy.Pacing = annotation.Pacing{PausePeriod: time.Minute, PausedAt: now, PausedByReloader: true}
+		in.Policy.Pacing = annotation.Pacing{PausePeriod: new(time.Minute), PausedAt: now, PausedByReloader: true}
 		in.Workload.Paused = true
 	}
 	if d := w.decide(); d.Reason != decide.Unchanged || d.After != time.Minute {
@@ -188,7 +188,7 @@ func TestWhatIsDeferredStaysToBeDone(t *testing.T) {
 func TestARolloutWritesItsTimeWhereAPauseBeginsWithIt(t *testing.T) {
 	t.Parallel()
 	for period, want := range map[time.Duration]bool{0: false, time.Minute: true} {
-		w := changedCluster(t, following(obj.EnvFrom(obj.CM("a"))), func(in *decide.Input) { in.Policy.Pacing.PausePeriod = period })
+		w := changedCluster(t, following(obj.EnvFrom(obj.CM("a"))), func(in *decide.Input) { in.Policy.Pacing.PausePeriod = new(period) })
 		if d := w.decide(); d.Action != decide.Rollout || d.Pause != want {
 			t.Errorf("period %s: %s with pause %t, want %t", period, d.Action, d.Pause, want)
 		}

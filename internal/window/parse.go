@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -64,13 +65,33 @@ func parseRange(words []string, zone *time.Location) (r weekly, err error) {
 	case 1:
 	case 2:
 		// Local is where inpod happens to run.
-		if r.zone, err = time.LoadLocation(words[1]); err != nil || strings.EqualFold(words[1], "local") {
+		if r.zone, err = locationOf(words[1]); err != nil || strings.EqualFold(words[1], "local") {
 			return r, fmt.Errorf("%q is not a time zone, such as Europe/Berlin or UTC", words[1])
 		}
 	default:
 		return r, fmt.Errorf("%q is too much after the hours; separate ranges by semicolons", strings.Join(words[1:], " "))
 	}
 	return r, nil
+}
+
+// locations has the time zones by their names. Thousands of windows have a few of them, and each would be three kilobytes of its own.
+var locations sync.Map //nolint:gochecknoglobals // what a name stands for is the same for everybody
+
+func locationOf(name string) (*time.Location, error) {
+	if known, ok := locations.Load(name); ok {
+		if zone, ok := known.(*time.Location); ok {
+			return zone, nil
+		}
+	}
+	zone, err := time.LoadLocation(name)
+	if err != nil {
+		return nil, err
+	}
+	shared, _ := locations.LoadOrStore(name, zone)
+	if first, ok := shared.(*time.Location); ok {
+		zone = first
+	}
+	return zone, nil
 }
 
 func dayNames() []string { return []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"} }

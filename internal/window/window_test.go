@@ -160,3 +160,26 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestWindowsShareTheirTimeZones(t *testing.T) {
+	first, err := window.Parse("22:00-04:00 Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	allocated := testing.AllocsPerRun(100, func() {
+		if _, err := window.Parse("22:00-04:00 Europe/Berlin"); err != nil {
+			t.Error(err)
+		}
+	})
+	inUTC := testing.AllocsPerRun(100, func() {
+		if _, err := window.Parse("22:00-04:00"); err != nil {
+			t.Error(err)
+		}
+	})
+	if allocated > inUTC+2 {
+		t.Errorf("a window with a zone that is known allocates %v times, one without %v", allocated, inUTC)
+	}
+	if !first.Next(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)).Equal(time.Date(2026, 3, 1, 21, 0, 0, 0, time.UTC)) {
+		t.Error("the zone is another one")
+	}
+}

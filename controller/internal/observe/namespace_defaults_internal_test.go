@@ -41,8 +41,8 @@ func (l *lab) pacing(name string) string {
 	if p.NotifyOnly != nil && *p.NotifyOnly {
 		said = append(said, "notify only")
 	}
-	if p.PausePeriod != 0 {
-		said = append(said, "pauses "+p.PausePeriod.String())
+	if p.Pause() != 0 {
+		said = append(said, "pauses "+p.Pause().String())
 	}
 	return strings.Join(said, ", ")
 }

@@ -417,3 +417,39 @@ func TestTheTimeOfARolloutIsWrittenWithItWherePausesAreAskedFor(t *testing.T) {
 		}
 	})
 }
+
+// The clock of the machine is set forward while a workload waits for its window.
+func TestAWindowIsNotMissedWhenTheClockIsSet(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := paced(t, map[string]string{"inpod.dev/window": "06:00-07:00"}) // the bubble begins at midnight
+		w.at(0, "1")
+		time.Sleep(10 * time.Minute)
+		opens := time.Date(2000, 1, 2, 6, 0, 0, 0, time.UTC)
+		step := opens.Sub(time.Now()) - time.Minute
+		w.set(func() {
+			w.decide = func(in decide.Input) decide.Decision {
+				in.Now = in.Now.Add(step)
+				return decide.Decide(in)
+			}
+		})
+		time.Sleep(6 * time.Minute)
+		if n := len(w.rolled("web")); n != 1 {
+			t.Errorf("rolled %d times within six minutes of a window that opened by the new clock, want once", n)
+		}
+	})
+}
+
+func TestTheBackOffCanBeSwitchedOff(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := paced(t, map[string]string{"inpod.dev/back-off": "off"})
+		for i := range 30 {
+			w.at(time.Duration(i)*20*time.Second, strconv.Itoa(i+1))
+		}
+		time.Sleep(time.Minute)
+		if n := len(w.rolled("web")); n != 30 {
+			t.Errorf("rolled %d times, want at each of 30 changes", n)
+		}
+	})
+}

@@ -39,6 +39,10 @@ import (
 // baselineBurst is how many baselines may be written at once before the baseline rate holds.
 const baselineBurst = 10
 
+// maxWait is the longest time until a workload that waits for a moment is decided on again. The clock may be set, or the machine
+// have been suspended: a timer does not notice.
+const maxWait = 5 * time.Minute
+
 // Cache is what is known of the cluster: [observe.Observer].
 type Cache interface {
 	Workload(key workload.Key) (observe.Workload, bool)
@@ -209,7 +213,7 @@ func (l *Loop) process(ctx context.Context, queue workqueue.TypedRateLimitingInt
 		l.queue.addAll(l.limiter.Release(key)) // the others need not wait for it
 		l.queue.retry(key)
 	case after > 0:
-		queue.AddAfter(key, after) // what has failed before has not worked yet: its back-off goes on
+		queue.AddAfter(key, min(after, maxWait)) // what has failed before has not worked yet: its back-off goes on
 	default:
 		queue.Forget(key)
 	}
@@ -340,6 +344,9 @@ func (l *Loop) gather(w observe.Workload, s *state) (in decide.Input, persisted 
 	in = decide.Input{
 		Workload: w.View, Policy: w.Policy, Digester: l.options.Digester, Options: l.options.Rules,
 		Now: now, NotBefore: s.notBefore(now),
+	}
+	if w.Policy.Pacing.NoBackOff {
+		in.NotBefore = time.Time{}
 	}
 	in.Baseline, persisted = l.baseline(w, s)
 	in.HasBaseline = persisted || s.pendingBaseline != nil
