@@ -214,14 +214,14 @@ func TestStoppingBeforeTheWorkBegins(t *testing.T) {
 	for request, ready := range map[string]string{
 		"GET version":                          "connecting to the API server\n",
 		"POST selfsubjectaccessreviews":        "asking for permissions\n",
-		"GET secrets default/inpod-digest-key": "asking for permissions\n",
+		"GET secrets inpod-system/inpod-digest-key": "asking for permissions\n",
 		"WATCH configmaps":                     "filling the caches\n",
 	} {
 		t.Run(request, func(t *testing.T) {
 			t.Parallel()
 			s := startAPIServer(t)
 			s.hold[request] = make(chan struct{})
-			p := start(t, nil, "--kubeconfig", kubeconfig(t, s.server.URL), "--listen-address=127.0.0.1:0")
+			p := start(t, []string{"POD_NAMESPACE=inpod-system"}, "--kubeconfig", kubeconfig(t, s.server.URL), "--listen-address=127.0.0.1:0")
 			s.await("the request", func() bool { return slices.Contains(s.requests, request) })
 			if status, text := p.get("/ready"); status != http.StatusServiceUnavailable || text != ready {
 				t.Errorf("/ready: %d %q, want %q", status, text, ready)
@@ -245,7 +245,7 @@ func TestASecondSignalEndsTheProgramAtOnce(t *testing.T) {
 	t.Parallel()
 	s := startAPIServer(t)
 	s.put(configMap("0"), deployment("web"))
-	p := start(t, nil, "--kubeconfig", kubeconfig(t, s.server.URL), "--listen-address=127.0.0.1:0", "--enable-ha=false")
+	p := start(t, []string{"POD_NAMESPACE=inpod-system"}, "--kubeconfig", kubeconfig(t, s.server.URL), "--listen-address=127.0.0.1:0", "--enable-ha=false")
 	s.mu.Lock()
 	s.hold["PATCH deployments shop/web"] = make(chan struct{})
 	s.mu.Unlock()
@@ -274,7 +274,7 @@ func TestMissingPermissionsAreListed(t *testing.T) {
 			t.Parallel()
 			s := startAPIServer(t)
 			s.denied["watch secrets"] = true
-			p := start(t, nil, "--kubeconfig", kubeconfig(t, s.server.URL), "--listen-address=127.0.0.1:0", "--log-format", format)
+			p := start(t, []string{"POD_NAMESPACE=inpod-system"}, "--kubeconfig", kubeconfig(t, s.server.URL), "--listen-address=127.0.0.1:0", "--log-format", format)
 			if code := p.exit(); code != 1 {
 				t.Errorf("exit code %d, want 1", code)
 			}

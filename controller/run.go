@@ -73,6 +73,7 @@ func serve(ctx context.Context, c config.Config, build version.Build, getenv fun
 	case err != nil:
 		return cmp.Or(failure(), err)
 	}
+	c.Pod.Namespace = part.namespace
 	if err := part.assemble(c, build, registry, &ready, log); err != nil {
 		return err
 	}
@@ -114,7 +115,7 @@ type parts struct {
 
 // connect reaches the cluster, asks for the permissions, and gets the key of all digests.
 func connect(ctx context.Context, c config.Config, build version.Build, getenv func(string) string, ready *readiness, log *slog.Logger) (*parts, error) {
-	p := &parts{namespace: cmp.Or(c.Pod.Namespace, "default")}
+	p := &parts{}
 	var err error
 	if p.kinds, err = c.Kinds.Table(); err != nil {
 		return nil, err
@@ -124,6 +125,9 @@ func connect(ctx context.Context, c config.Config, build version.Build, getenv f
 		QPS: c.Kubernetes.QPS, Burst: c.Kubernetes.Burst, Log: log,
 	})
 	if err != nil {
+		return nil, err
+	}
+	if p.namespace, err = ownNamespace(c.Pod, serviceAccountNamespace); err != nil {
 		return nil, err
 	}
 	ready.not("asking for permissions")
