@@ -212,10 +212,10 @@ func TestWithoutACluster(t *testing.T) {
 func TestStoppingBeforeTheWorkBegins(t *testing.T) {
 	t.Parallel()
 	for request, ready := range map[string]string{
-		"GET version":                          "connecting to the API server\n",
-		"POST selfsubjectaccessreviews":        "asking for permissions\n",
+		"GET version":                               "connecting to the API server\n",
+		"POST selfsubjectaccessreviews":             "asking for permissions\n",
 		"GET secrets inpod-system/inpod-digest-key": "asking for permissions\n",
-		"WATCH configmaps":                     "filling the caches\n",
+		"WATCH configmaps":                          "filling the caches\n",
 	} {
 		t.Run(request, func(t *testing.T) {
 			t.Parallel()

@@ -43,6 +43,8 @@ type Input struct {
 	Unsettled bool
 	// Now is the time, and NotBefore the time until which a rollout has to wait: zero for no wait.
 	Now, NotBefore time.Time
+	// Settle is the quiet time after an edit, which has gone by.
+	Settle time.Duration
 }
 
 // Options are the settings of the controller that decisions depend on.

@@ -1,7 +1,9 @@
 package decide
 
 import (
+	"slices"
 	"strings"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 )
@@ -9,8 +11,8 @@ import (
 // Jobs and CronJobs have two rules of their own: whether a Job is handled at all, and when a new one may start.
 
 // jobIsHandled: a Job that keeps the place of another one has that one made again, with the content that is current then, and
-// nothing that is said or missing keeps it from that: the Job would be lost. What has ended is not run again, and what something
-// else makes is left to that.
+// nothing that is said or missing keeps it from that: the Job would be lost. What had ended when the source was edited is not run
+// again, and what something else makes is left to that.
 func jobIsHandled(a *evaluation) (Decision, bool) {
 	job := a.Workload.Job
 	switch {
@@ -22,9 +24,29 @@ func jobIsHandled(a *evaluation) (Decision, bool) {
 		return Decision{}, false // its baseline is dropped
 	case job.Owned:
 		return none(OwnedJob), true
-	default:
-		return none(Finished), job.Finished
+	case !job.Finished || a.endedWhileSettling():
+		return Decision{}, false
 	}
+	decision := none(Finished)
+	if len(a.changed) > 0 {
+		decision.Message = jobEndedMessage(a.changed)
+	}
+	return decision, true
+}
+
+// endedWhileSettling reports whether a Job was running when a source was edited, and ended before the edit had settled. The API
+// server cuts both times to seconds.
+func (a *evaluation) endedWhileSettling() bool {
+	for _, u := range a.uses {
+		if u.Snapshot == nil || !slices.ContainsFunc(a.changed, func(c Cause) bool { return c.Ref == u.Usages.Ref }) {
+			continue
+		}
+		edited, ended := u.Snapshot.Changed.Time.Truncate(time.Second), a.Workload.Job.EndedAt
+		if !edited.IsZero() && !ended.Before(edited) && ended.Sub(edited) <= a.Settle+time.Second {
+			return true
+		}
+	}
+	return false
 }
 
 // jobMayStart: a CronJob that is suspended starts nothing, and the Job that it starts some day reads the content of then; so do

@@ -2,6 +2,7 @@ package decide_test
 
 import (
 	"testing"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 
@@ -63,6 +64,16 @@ func TestJobs(t *testing.T) {
 			change(w)
 		}
 	}
+	// endedAt is a Job that ended, and an edit of its source.
+	endedAt := func(edited, ended time.Time) func(*fakeCluster) {
+		return func(w *fakeCluster) {
+			job(workload.Job{Finished: true, EndedAt: ended})(w)
+			w.sources[cmRef("a")].Changed.Time = edited
+			inputs := w.inputs
+			w.inputs = func(in *decide.Input) { inputs(in); in.Settle = 2 * time.Second }
+		}
+	}
+	const ended = "Job has ended and is not run again: ConfigMap a changed (k). To run it with the new content, delete and create it"
 	recorded := []string{"ConfigMap a: k"}
 	checkAll(t, map[string]ruleCase{
 		"a change has it made again": {
@@ -70,7 +81,24 @@ func TestJobs(t *testing.T) {
 			wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: recorded,
 		},
 		"what has ended is not run again": {
-			parts: frozen(), objects: one(), edit: job(workload.Job{Finished: true}), wantReason: decide.Finished,
+			parts: frozen(), objects: one(), edit: job(workload.Job{Finished: true, EndedAt: now.Add(-time.Hour)}), wantReason: decide.Finished,
+			wantMessage: ended,
+		},
+		"what ended before the edit had settled was running": {
+			parts: frozen(), objects: one(), edit: endedAt(now.Add(-2*time.Second), now.Add(-time.Second)), wantMessage: "Recreation of the Job started: ConfigMap a changed (k)",
+			wantAction: decide.Rollout, wantReason: decide.FrozenChanged, wantRecord: true, wantRecords: recorded,
+		},
+		"what ended before the edit was not": {
+			parts: frozen(), objects: one(), edit: endedAt(now.Add(-2*time.Second), now.Add(-3*time.Second)), wantReason: decide.Finished, wantMessage: ended,
+		},
+		"what ended long after the edit was not replaced for a reason": {
+			parts: frozen(), objects: one(), edit: endedAt(now.Add(-time.Hour), now.Add(-time.Minute)), wantReason: decide.Finished, wantMessage: ended,
+		},
+		"nothing is to be said of one whose sources are as they were": {
+			parts: frozen(), objects: one(), wantReason: decide.Finished,
+			edit: func(w *fakeCluster) {
+				w.inputs = func(in *decide.Input) { in.Workload.Job = &workload.Job{Finished: true} }
+			},
 		},
 		"what something else makes is left to that": {
 			parts: frozen(), objects: one(), edit: job(workload.Job{Owned: true}), wantReason: decide.OwnedJob,

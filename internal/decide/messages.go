@@ -91,6 +91,10 @@ func withNote(text, note string) string {
 	return text + "; " + note
 }
 
+func jobEndedMessage(causes []Cause) string {
+	return "Job has ended and is not run again: " + describe(causes) + ". To run it with the new content, delete and create it"
+}
+
 func (a *evaluation) reloadConfirmedMessage() string {
 	return fmt.Sprintf("Reloaded in place: %s%s", describe(a.changed), a.InPlace.evidence())
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -17,8 +18,9 @@ import (
 // Job is what is particular to a Job: its pods read the content when they start, and its template can not be changed. A
 // change is taken up by another Job of the same name.
 type Job struct {
-	// Finished reports whether it has ended, or is about to.
+	// Finished reports whether it has ended, or is about to, and EndedAt since when; zero if the status does not say.
 	Finished bool
+	EndedAt  time.Time
 	// Suspended reports whether it has no pods for now.
 	Suspended bool
 	// Owned reports whether another object makes it, such as a CronJob, or that another controller than Kubernetes' own
@@ -39,6 +41,9 @@ type Placeholder struct {
 	// Generation is that of the Job when the placeholder was made: another one is an edit that the placeholder does not
 	// have.
 	Generation int64 `json:"generation,omitempty"`
+	// Ended says that the Job had ended when the placeholder was made, and is run again all the same: it was running when the source
+	// was edited.
+	Ended bool `json:"ended,omitempty"`
 	// Deletes says that inpod deletes the Job. One that is gone before that was deleted by its user, and stays away.
 	Deletes         bool                    `json:"deletes,omitempty"`
 	Labels          map[string]string       `json:"labels,omitempty"`
@@ -52,7 +57,7 @@ func (j *Job) same(other *Job) bool {
 	if j == nil || other == nil {
 		return j == other
 	}
-	return j.Finished == other.Finished && j.Suspended == other.Suspended && j.Owned == other.Owned && (j.Placeholder == nil) == (other.Placeholder == nil)
+	return j.Finished == other.Finished && j.EndedAt.Equal(other.EndedAt) && j.Suspended == other.Suspended && j.Owned == other.Owned && (j.Placeholder == nil) == (other.Placeholder == nil)
 }
 
 // JobKind is the row of Jobs.
@@ -73,7 +78,7 @@ func jobOf(object any) *Job {
 		return nil
 	}
 	job := &Job{
-		Finished: Finished(j), Suspended: j.Spec.Suspend != nil && *j.Spec.Suspend, Owned: metav1.GetControllerOfNoCopy(j) != nil || j.Spec.ManagedBy != nil && *j.Spec.ManagedBy != batchv1.JobControllerName,
+		Finished: Finished(j), EndedAt: endedAt(j), Suspended: j.Spec.Suspend != nil && *j.Spec.Suspend, Owned: metav1.GetControllerOfNoCopy(j) != nil || j.Spec.ManagedBy != nil && *j.Spec.ManagedBy != batchv1.JobControllerName,
 	}
 	// One that cannot be read is that of a suspended Job of another program.
 	if placeholder, err := PlaceholderOf(j); err == nil {
@@ -85,13 +90,22 @@ func jobOf(object any) *Job {
 // Finished reports whether a Job has ended, or has a verdict already and waits for its pods to end
 // (k8s.io/kubernetes/pkg/controller/job, KEP-3998).
 func Finished(job *batchv1.Job) bool {
-	ends := []batchv1.JobConditionType{batchv1.JobComplete, batchv1.JobFailed, batchv1.JobSuccessCriteriaMet, batchv1.JobFailureTarget}
+	return slices.ContainsFunc(job.Status.Conditions, ends)
+}
+
+// endedAt is the time of the first verdict.
+func endedAt(job *batchv1.Job) (first time.Time) {
 	for _, condition := range job.Status.Conditions {
-		if condition.Status == corev1.ConditionTrue && slices.Contains(ends, condition.Type) {
-			return true
+		if at := condition.LastTransitionTime.Time; ends(condition) && (first.IsZero() || at.Before(first)) {
+			first = at
 		}
 	}
-	return false
+	return first
+}
+
+func ends(condition batchv1.JobCondition) bool {
+	verdicts := []batchv1.JobConditionType{batchv1.JobComplete, batchv1.JobFailed, batchv1.JobSuccessCriteriaMet, batchv1.JobFailureTarget}
+	return condition.Status == corev1.ConditionTrue && slices.Contains(verdicts, condition.Type)
 }
 
 // PlaceholderOf returns what a placeholder records about its Job; nil if the Job is not a placeholder.

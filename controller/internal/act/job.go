@@ -35,7 +35,7 @@ func (w *Writer) createPlaceholder(ctx context.Context, view workload.View, base
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", view.Key, err)
 	}
-	if job.UID != view.UID || workload.Finished(job) || suspended(job) {
+	if ended := workload.Finished(job) && !view.Job.Finished; job.UID != view.UID || ended || suspended(job) {
 		return fmt.Errorf("reading %s: %w", view.Key, apierrors.NewConflict(batchv1.Resource("jobs"), view.Key.Name, errRecreated))
 	}
 	placeholder, err := w.placeholderOf(job, baseline, false)
@@ -95,7 +95,7 @@ func (w *Writer) tryNew(ctx context.Context, placeholder *batchv1.Job, baseline 
 func (w *Writer) placeholderOf(job *batchv1.Job, baseline string, deletes bool) (*batchv1.Job, error) {
 	placeholder := workload.Placeholder{
 		Name: job.Name, UID: job.UID, Token: w.tokenOf(job.Namespace, job.Name, job),
-		Generation: job.Generation, Deletes: deletes,
+		Generation: job.Generation, Deletes: deletes, Ended: workload.Finished(job),
 		Labels: withoutGenerated(job.Labels), Annotations: maps.Clone(job.Annotations), OwnerReferences: job.OwnerReferences, Finalizers: withoutCascade(job.Finalizers),
 	}
 	delete(placeholder.Annotations, annotation.Baseline) // the new Job gets its own, and inpod writes it on the old one meanwhile
@@ -158,7 +158,7 @@ func (w *Writer) Recreate(ctx context.Context, view workload.View, decision deci
 		return false, fmt.Errorf("reading Job %s/%s: %w", kept.Namespace, placeholder.Name, err)
 	case old.UID != placeholder.UID:
 		// It was recreated, here or by somebody else.
-	case workload.Finished(old) && old.DeletionTimestamp == nil:
+	case workload.Finished(old) && old.DeletionTimestamp == nil && !placeholder.Ended:
 		// It has ended before it could be replaced, and what has ended is not run again.
 	case old.DeletionTimestamp != nil:
 		return false, nil // its pods end

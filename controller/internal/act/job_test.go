@@ -244,8 +244,9 @@ func TestAJobThatHasEndedIsNotRunAgain(t *testing.T) {
 	t.Run("before its placeholder is made", func(t *testing.T) {
 		t.Parallel()
 		l := newJobLab(t, nil)
+		before := l.view(l.job) // it is decided about what the cache had
 		end(l)
-		if err := l.begin(); !apierrors.IsConflict(err) {
+		if _, err := l.Rollout(l.Context(), before, l.decision("2"), time.Now()); !apierrors.IsConflict(err) {
 			t.Error(err)
 		}
 	})
@@ -260,6 +261,18 @@ func TestAJobThatHasEndedIsNotRunAgain(t *testing.T) {
 			t.Errorf("done %t, Job %v, placeholder %v", done, job, placeholder)
 		}
 	})
+}
+
+// It was running when the source was edited, and ended before that had settled: the decision knows that.
+func TestAJobThatWasRunningIsRecreatedThoughItHasEnded(t *testing.T) {
+	t.Parallel()
+	l := newJobLab(t, func(j *batchv1.Job) {
+		j.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue}}
+	})
+	l.must(l.begin())
+	if job := l.carryOnToTheEnd(); job == nil || job.UID == l.job.UID || len(job.Status.Conditions) > 0 {
+		t.Errorf("in the end there is Job %v", job)
+	}
 }
 
 func TestAJobIsRecreatedWhenItsPodsAreGone(t *testing.T) {

@@ -92,7 +92,7 @@ func (w written) String() string {
 // kinds has every row there is, and one of a name that is taken.
 func kinds() workload.Table {
 	taken := workload.FromJSON("StatefulSet", schema.GroupVersionResource{Group: "apps.kruise.io", Version: "v1beta1", Resource: "statefulsets"}, "spec", "template")
-	return workload.Kinds().With(workload.Rollout()).With(workload.DeploymentConfig()).With(taken)
+	return workload.Kinds().With(workload.JobKind()).With(workload.Rollout()).With(workload.DeploymentConfig()).With(taken)
 }
 
 // newFakeCluster makes a cluster and its loop, which does not run yet.

@@ -453,3 +453,31 @@ func TestTheBackOffCanBeSwitchedOff(t *testing.T) {
 		}
 	})
 }
+
+// A Job that had ended is reported once, however often its source changes.
+func TestAFinishedJobIsReportedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newFakeCluster(t)
+		job := objtest.Job("migrate", objtest.Annotation("reloader.stakater.com/auto", "true"), objtest.EnvFrom(objtest.CM("a")))
+		w.apply(objtest.ConfigMap("a", "k", "0"), job)
+		w.lead()
+		time.Sleep(time.Hour)
+		w.touch(workload.Key{Kind: "Job", Namespace: objtest.Namespace, Name: "migrate"}, func(v *workload.View) {
+			v.Job = &workload.Job{Finished: true, EndedAt: time.Now()}
+		})
+		time.Sleep(time.Hour)
+		w.set(func() { w.writes = nil })
+		for i := range 5 {
+			w.apply(objtest.ConfigMap("a", "k", strconv.Itoa(i+1)))
+			time.Sleep(time.Hour)
+		}
+		want := []string{"Normal Finished migrate: Job has ended and is not run again: ConfigMap a changed (k). To run it with the new content, delete and create it"}
+		if diff := cmp.Diff(want, w.reported()); diff != "" {
+			t.Errorf("events (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff([]string(nil), w.done()); diff != "" {
+			t.Errorf("writes (-want +got):\n%s", diff)
+		}
+	})
+}

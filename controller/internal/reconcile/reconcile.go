@@ -348,6 +348,7 @@ func (l *Loop) gather(w observe.Workload, s *state) (in decide.Input, persisted 
 	if w.Policy.Pacing.NoBackOff {
 		in.NotBefore = time.Time{}
 	}
+	in.Settle, _ = l.queue.settle(w)
 	in.Baseline, persisted = l.baseline(w, s)
 	in.HasBaseline = persisted || s.pendingBaseline != nil
 	if w.View.Stray {

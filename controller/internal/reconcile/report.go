@@ -129,6 +129,12 @@ func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision, mo
 	if decision.Reason.Deferred() && decision.Reason != decide.NotifyOnly {
 		l.reportOnce(w, s, decision, reported)
 	}
+	if decision.Reason == decide.Finished && decision.Message != "" {
+		if reported[decision.Message] = true; !s.reported[decision.Message] {
+			l.options.Log.Info("finished Job not run again", "workload", w.View.Key, "message", decision.Message)
+			l.stateOf(l.about(w), corev1.EventTypeNormal, string(decision.Reason), decision.Message)
+		}
+	}
 	s.reported = reported
 	l.options.Log.Debug("decided", "workload", w.View.Key, "action", decision.Action, "reason", decision.Reason,
 		"causes", causesOf(decision))
