@@ -59,7 +59,7 @@ func withoutNeedlessNames(scopes []source.SourceUsages) []source.SourceUsages {
 				keys = append(keys, u.Keys...)
 			}
 			slices.Sort(keys)
-			scopes[i].Usages = append(references, source.Usage{Ref: scope.Ref, Via: source.ViaNamed, Except: slices.Compact(keys)})
+			scopes[i].Usages = slices.Concat(references, []source.Usage{{Ref: scope.Ref, Via: source.ViaNamed, Except: slices.Compact(keys)}})
 		}
 	}
 	return scopes

@@ -25,7 +25,7 @@ func TestWhenARolloutWasAskedFor(t *testing.T) {
 			t.Parallel()
 			object := objtest.Deployment("web")
 			object.ManagedFields = []metav1.ManagedFieldsEntry{{
-				Manager: c.manager, Time: new(metav1.NewTime(at)), FieldsV1: &metav1.FieldsV1{Raw: []byte(c.fields)},
+				Manager: c.manager, Time: new(metav1.NewTime(at)), FieldsV1: metav1.NewFieldsV1(c.fields),
 			}}
 			if got := askedAt(object); !got.Equal(c.want) {
 				t.Errorf("asked for at %s, want %s", got, c.want)

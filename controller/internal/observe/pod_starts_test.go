@@ -25,9 +25,9 @@ func TestPodStarts(t *testing.T) {
 		return p
 	}
 	running := func(p *corev1.Pod) {
-		for _, after := range []time.Duration{2, 1} {
+		for _, after := range []time.Duration{2 * time.Minute, time.Minute} {
 			p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, corev1.ContainerStatus{State: corev1.ContainerState{
-				Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(created.Add(after * time.Minute))},
+				Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(created.Add(after))},
 			}})
 		}
 	}

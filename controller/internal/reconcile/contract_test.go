@@ -270,7 +270,7 @@ func (h *contract) set(change func()) {
 func (h *contract) stamp(object metav1.Object, manager, fields string) uint64 {
 	h.version++
 	object.SetResourceVersion(strconv.Itoa(h.version))
-	entry := metav1.ManagedFieldsEntry{Manager: manager, Time: new(metav1.Now()), FieldsV1: &metav1.FieldsV1{Raw: []byte(fields)}}
+	entry := metav1.ManagedFieldsEntry{Manager: manager, Time: new(metav1.Now()), FieldsV1: metav1.NewFieldsV1(fields)}
 	var entries []metav1.ManagedFieldsEntry
 	for _, other := range object.GetManagedFields() {
 		if other.Manager != manager {

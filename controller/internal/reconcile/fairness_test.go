@@ -3,6 +3,7 @@ package reconcile_test
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -51,7 +52,7 @@ func TestSlowWritesOfOthersDelayNoWrite(t *testing.T) {
 				for i := range 8 { // more rollouts than that have a back-off
 					time.Sleep(31 * time.Second)
 					edited := time.Since(w.start)
-					w.apply(in("ours", objtest.ConfigMap("ours", "k", fmt.Sprint(i+1))))
+					w.apply(in("ours", objtest.ConfigMap("ours", "k", strconv.Itoa(i+1))))
 					time.Sleep(tolerated)
 					rolled := w.rolled("ours")
 					if len(rolled) != i+1 || rolled[i]-edited > tolerated {

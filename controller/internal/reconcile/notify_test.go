@@ -426,7 +426,7 @@ func TestAWindowIsNotMissedWhenTheClockIsSet(t *testing.T) {
 		w.at(0, "1")
 		time.Sleep(10 * time.Minute)
 		opens := time.Date(2000, 1, 2, 6, 0, 0, 0, time.UTC)
-		step := opens.Sub(time.Now()) - time.Minute
+		step := time.Until(opens) - time.Minute
 		w.set(func() {
 			w.decide = func(in decide.Input) decide.Decision {
 				in.Now = in.Now.Add(step)

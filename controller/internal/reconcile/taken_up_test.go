@@ -145,7 +145,7 @@ type history struct {
 func TestRestartsMakeNoDifference(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(60) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			t.Parallel()
 			var actions [2][]string
 			for i := range actions {
