@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"inpod.dev/inpod/e2e/internal/framework"
+	"inpod.dev/inpod/internal/decide"
 )
 
 // usageCase is one way of using a source: a source with the name of the case, in the given round of edits.
@@ -22,7 +23,7 @@ type usageCase struct {
 	name   string
 	source func(name, value string) runtime.Object
 	use    func(name string) use // nil for a source that is named in an annotation and not referenced
-	// replaced sources cannot be edited: they are deleted and created again.
+	// replaced sources cannot be edited: they are deleted and created again, which is reported and rolls nothing.
 	replaced bool
 }
 
@@ -72,7 +73,7 @@ func TestEveryUsageInEveryKindRollsOncePerChange(t *testing.T) {
 	t.Parallel()
 	s := newSpace(t)
 	cases := usageCases()
-	var workloads []framework.Workload
+	var workloads, held []framework.Workload
 	for _, c := range cases {
 		s.apply(c.source(c.name, "1"))
 		for _, kind := range kinds() {
@@ -83,12 +84,16 @@ func TestEveryUsageInEveryKindRollsOncePerChange(t *testing.T) {
 				a.uses = []use{c.use(c.name)}
 			}
 			s.apply(a.object())
-			workloads = append(workloads, a.in(s.ns))
+			if c.replaced {
+				held = append(held, a.in(s.ns))
+			} else {
+				workloads = append(workloads, a.in(s.ns))
+			}
 		}
 	}
-	s.hasBaseline(workloads...)
+	s.hasBaseline(slices.Concat(workloads, held)...)
 	settled := func() { // else Kubernetes may make one revision of two templates
-		for _, w := range workloads {
+		for _, w := range slices.Concat(workloads, held) {
 			s.must(s.AwaitRollout(s.ctx, w))
 		}
 	}
@@ -116,6 +121,11 @@ func TestEveryUsageInEveryKindRollsOncePerChange(t *testing.T) {
 		if events := s.events(w, reloaded); len(events) != rounds {
 			t.Errorf("%s has %d events %s, want %d", w, len(events), reloaded, rounds)
 		}
+	}
+	for _, w := range held {
+		s.eventually(fmt.Sprintf("the event ImmutableRecreated of %s", w), func() (string, bool) {
+			return "", len(s.events(w, string(decide.ImmutableRecreated))) > 0
+		})
 	}
 }
 
