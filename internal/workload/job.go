@@ -44,7 +44,10 @@ type Placeholder struct {
 	// Ended says that the Job had ended when the placeholder was made, and is run again all the same: it was running when the source
 	// was edited.
 	Ended bool `json:"ended,omitempty"`
-	// Deletes says that inpod deletes the Job. One that is gone before that was deleted by its user, and stays away.
+	// Suspended says that its user has suspended the Job while its pods ended, and so the new one.
+	Suspended bool `json:"suspended,omitempty"`
+	// Deletes says that inpod deletes the Job, and is taken back when that is refused. One that is gone without it was
+	// deleted by its user, and stays away.
 	Deletes         bool                    `json:"deletes,omitempty"`
 	Labels          map[string]string       `json:"labels,omitempty"`
 	Annotations     map[string]string       `json:"annotations,omitempty"`

@@ -3,9 +3,11 @@ package act
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -22,8 +24,8 @@ import (
 //	1  the new Job is tried in a dry run, and a suspended Job of another name is made, which carries the whole manifest:
 //	   the placeholder. What refuses one of them has harmed nobody
 //	2  the content is recorded on the old Job, so that nobody begins again
-//	3  the placeholder records that the old Job is deleted, and it is, with its pods
-//	4  when it is gone, the new one is made from the placeholder
+//	3  the placeholder records what was edited since and that the old Job is deleted, and it is, with its pods
+//	4  what is edited while they end is recorded as well, and when it is gone, the new one is made from the placeholder
 //	5  the placeholder is deleted
 //
 // The placeholder is a Job that is watched like any other: it has the steps 3 to 5 done, whoever leads then.
@@ -35,10 +37,11 @@ func (w *Writer) createPlaceholder(ctx context.Context, view workload.View, base
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", view.Key, err)
 	}
-	if ended := workload.Finished(job) && !view.Job.Finished; job.UID != view.UID || ended || suspended(job) {
+	ended := workload.Finished(job) && !view.Job.Finished
+	if job.UID != view.UID || ended || suspended(job) || job.DeletionTimestamp != nil {
 		return fmt.Errorf("reading %s: %w", view.Key, apierrors.NewConflict(batchv1.Resource("jobs"), view.Key.Name, errRecreated))
 	}
-	placeholder, err := w.placeholderOf(job, baseline, false)
+	placeholder, err := placeholderOf(job, baseline, w.recordOf(job, false))
 	if err != nil {
 		return fmt.Errorf("%s: %w", view.Key, err)
 	}
@@ -46,7 +49,7 @@ func (w *Writer) createPlaceholder(ctx context.Context, view workload.View, base
 		return fmt.Errorf("dry run of recreating %s: %w", view.Key, err)
 	}
 	_, err = jobs.Create(ctx, placeholder, metav1.CreateOptions{FieldManager: FieldManager})
-	if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) {
+	if refused(err) {
 		// A policy may want labels. They are not given at first, since whoever tracks objects by them would find two.
 		if labels := untracked(job.Labels); len(labels) > 0 {
 			maps.Copy(labels, placeholder.Labels)
@@ -58,6 +61,18 @@ func (w *Writer) createPlaceholder(ctx context.Context, view workload.View, base
 		return fmt.Errorf("creating a placeholder for %s: %w", view.Key, err)
 	}
 	return nil
+}
+
+// refused reports whether the API server or a policy has answered that it does not do what was asked.
+func refused(err error) bool {
+	return apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err)
+}
+
+// exceedsQuota reports whether a quota has refused what all other admission lets pass: it is asked last
+// (k8s.io/kubernetes/pkg/kubeapiserver/options). While a Job and its placeholder are there a third one may be too many,
+// and the new Job is only the second.
+func exceedsQuota(err error) bool {
+	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota: ")
 }
 
 // untracked are labels without those by which a tool finds its own objects, to prune or to run them.
@@ -91,15 +106,21 @@ func (w *Writer) tryNew(ctx context.Context, placeholder *batchv1.Job, baseline 
 	return err
 }
 
-// placeholderOf is the placeholder of a Job. One that deletes is complete: the Job is deleted next.
-func (w *Writer) placeholderOf(job *batchv1.Job, baseline string, deletes bool) (*batchv1.Job, error) {
-	placeholder := workload.Placeholder{
+// recordOf is what the placeholder of a Job records of it. With deletes the Job is deleted next.
+func (w *Writer) recordOf(job *batchv1.Job, deletes bool) workload.Placeholder {
+	record := workload.Placeholder{
 		Name: job.Name, UID: job.UID, Token: w.tokenOf(job.Namespace, job.Name, job),
 		Generation: job.Generation, Deletes: deletes, Ended: workload.Finished(job),
-		Labels: withoutGenerated(job.Labels), Annotations: maps.Clone(job.Annotations), OwnerReferences: job.OwnerReferences, Finalizers: withoutCascade(job.Finalizers),
+		Labels: withoutGenerated(job.Labels), Annotations: maps.Clone(job.Annotations),
+		OwnerReferences: job.OwnerReferences, Finalizers: withoutCascade(job.Finalizers),
 	}
-	delete(placeholder.Annotations, annotation.Baseline) // the new Job gets its own, and inpod writes it on the old one meanwhile
-	text, err := json.Marshal(placeholder)
+	delete(record.Annotations, annotation.Baseline) // the new Job gets its own, and inpod writes it on the old one meanwhile
+	return record
+}
+
+// placeholderOf is the placeholder of a Job, with that record.
+func placeholderOf(job *batchv1.Job, baseline string, record workload.Placeholder) (*batchv1.Job, error) {
+	text, err := json.Marshal(record)
 	if err != nil {
 		return nil, err
 	}
@@ -112,10 +133,7 @@ func (w *Writer) placeholderOf(job *batchv1.Job, baseline string, deletes bool) 
 		Spec: *job.Spec.DeepCopy(),
 	}
 	copied.Spec.Suspend = new(true)
-	if copied.Spec.ManualSelector == nil || !*copied.Spec.ManualSelector {
-		copied.Spec.Selector = nil
-		copied.Spec.Template.Labels = withoutGenerated(copied.Spec.Template.Labels)
-	}
+	dropGenerated(&copied.Spec)
 	return copied, nil
 }
 
@@ -141,9 +159,9 @@ func (w *Writer) Recreate(ctx context.Context, view workload.View, decision deci
 		return true, err // somebody has taken the annotation away
 	}
 	if placeholder.Token != w.Digester.Token("placeholder", kept.Namespace, placeholder.Name, string(placeholder.UID)) {
-		return false, fmt.Errorf("%s is the placeholder of Job %s, and was not written with this installation's key. If another installation of inpod recreates the Job, leave it. "+
-			"Otherwise create the Job from the manifest in the placeholder before you delete it",
-			view.Key, placeholder.Name)
+		return false, fmt.Errorf("%s is the placeholder of Job %s, and was not written with this installation's key. "+
+			"If another installation of inpod recreates the Job, leave it. "+
+			"Otherwise delete it only when Job %[2]s exists: it has the manifest to create that from", view.Key, placeholder.Name)
 	}
 	old, err := jobs.Get(ctx, placeholder.Name, metav1.GetOptions{})
 	switch {
@@ -160,25 +178,14 @@ func (w *Writer) Recreate(ctx context.Context, view workload.View, decision deci
 		// It was recreated, here or by somebody else.
 	case workload.Finished(old) && old.DeletionTimestamp == nil && !placeholder.Ended:
 		// It has ended before it could be replaced, and what has ended is not run again.
+	case old.DeletionTimestamp != nil && !placeholder.Deletes:
+		return false, nil // its user deletes it
 	case old.DeletionTimestamp != nil:
-		return false, nil // its pods end
+		return false, w.followEnding(ctx, kept, old, placeholder, baseline)
 	case suspended(old):
 		// Its user has stopped it meanwhile: it has the content when it goes on.
 	default:
-		fresh, err := w.placeholderOf(old, baseline, true)
-		if err != nil {
-			return false, fmt.Errorf("reading Job %s/%s: %w", old.Namespace, old.Name, err)
-		}
-		if fresh.Annotations[annotation.Placeholder] != kept.Annotations[annotation.Placeholder] {
-			return false, w.refresh(ctx, kept, fresh) // it was edited since, or the deletion is not recorded yet
-		}
-		// In the foreground: a Job of the same name before the pods of the old one are gone would have both run, and may
-		// hang (kubernetes/kubernetes#131917).
-		err = jobs.Delete(ctx, old.Name, metav1.DeleteOptions{
-			PropagationPolicy: new(metav1.DeletePropagationForeground),
-			Preconditions:     &metav1.Preconditions{UID: &old.UID, ResourceVersion: &old.ResourceVersion},
-		})
-		return false, ignoreNotFound(err, "deleting Job %s/%s: %w", old.Namespace, old.Name)
+		return false, w.deleteOld(ctx, kept, old, baseline)
 	}
 	err = jobs.Delete(ctx, kept.Name, metav1.DeleteOptions{
 		PropagationPolicy: new(metav1.DeletePropagationBackground), Preconditions: &metav1.Preconditions{UID: &kept.UID},
@@ -186,27 +193,95 @@ func (w *Writer) Recreate(ctx context.Context, view workload.View, decision deci
 	return true, ignoreNotFound(err, "deleting %s: %w", view.Key)
 }
 
-// refresh has a placeholder take over what the user of its Job has edited since. It is one write, so that there is
-// never an older placeholder next to a newer one. Of the specification that is what may be edited while a Job runs
-// (k8s.io/kubernetes/pkg/apis/batch/validation).
-func (w *Writer) refresh(ctx context.Context, kept, fresh *batchv1.Job) error {
-	now := fresh.Spec
-	body, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{
-			"uid": kept.UID, "resourceVersion": kept.ResourceVersion, "ownerReferences": fresh.OwnerReferences,
-			"annotations": map[string]string{annotation.Placeholder: fresh.Annotations[annotation.Placeholder]},
-		},
-		"spec": map[string]any{
-			"parallelism": now.Parallelism, "completions": now.Completions, "activeDeadlineSeconds": now.ActiveDeadlineSeconds,
-			"backoffLimit": now.BackoffLimit, "maxFailedIndexes": now.MaxFailedIndexes,
-			"ttlSecondsAfterFinished": now.TTLSecondsAfterFinished, "podReplacementPolicy": now.PodReplacementPolicy,
-		},
+// triedFor is how long it is believed that the new Job would be accepted.
+const triedFor = time.Minute
+
+// deleteOld has the placeholder record what was edited since and that inpod deletes the old Job, and deletes it in that
+// version, without a pause in between.
+func (w *Writer) deleteOld(ctx context.Context, kept, old *batchv1.Job, baseline string) error {
+	before, err := placeholderOf(old, baseline, w.recordOf(old, false))
+	if err != nil {
+		return fmt.Errorf("reading Job %s/%s: %w", old.Namespace, old.Name, err)
+	}
+	after, err := placeholderOf(old, baseline, w.recordOf(old, true))
+	if err != nil {
+		return fmt.Errorf("reading Job %s/%s: %w", old.Namespace, old.Name, err)
+	}
+	recorded := kept.Annotations[annotation.Placeholder]
+	ready := recorded == after.Annotations[annotation.Placeholder]
+	edited := !ready && recorded != before.Annotations[annotation.Placeholder]
+	if edited || time.Since(kept.CreationTimestamp.Time) > triedFor {
+		if err := w.tryNew(ctx, after, baseline); err != nil && !exceedsQuota(err) {
+			return fmt.Errorf("dry run of recreating Job %s/%s: %w", old.Namespace, old.Name, err)
+		}
+	}
+	if !ready {
+		if kept, err = w.refresh(ctx, kept, after); err != nil || kept == nil {
+			return err
+		}
+	}
+	// In the foreground: a Job of the same name before the pods of the old one are gone would have both run, and may
+	// hang (kubernetes/kubernetes#131917).
+	err = w.Jobs.Jobs(old.Namespace).Delete(ctx, old.Name, metav1.DeleteOptions{
+		PropagationPolicy: new(metav1.DeletePropagationForeground),
+		Preconditions:     &metav1.Preconditions{UID: &old.UID, ResourceVersion: &old.ResourceVersion},
+	})
+	if refused(err) {
+		// It is for its user to delete now, and not to come back then.
+		_, back := w.refresh(ctx, kept, before)
+		err = errors.Join(err, back)
+	}
+	return ignoreNotFound(err, "deleting Job %s/%s: %w", old.Namespace, old.Name)
+}
+
+// followEnding has the placeholder take over what the user of its Job edits while the pods end, also that it is
+// suspended. What others do to a Job that is deleted is not taken over: its finalizers go, and its pods fail.
+func (w *Writer) followEnding(ctx context.Context, kept, old *batchv1.Job, recorded *workload.Placeholder, baseline string) error {
+	record := w.recordOf(old, true)
+	record.Generation-- // the deletion is one (markAsDeleting in k8s.io/apiserver/pkg/registry/generic/registry)
+	record.Suspended, record.Finalizers, record.Ended = suspended(old), recorded.Finalizers, recorded.Ended
+	fresh, err := placeholderOf(old, baseline, record)
+	if err != nil {
+		return fmt.Errorf("reading Job %s/%s: %w", old.Namespace, old.Name, err)
+	}
+	if fresh.Annotations[annotation.Placeholder] == kept.Annotations[annotation.Placeholder] {
+		return nil
+	}
+	_, err = w.refresh(ctx, kept, fresh)
+	return err
+}
+
+// refresh has a placeholder take over what the user of its Job has edited since, and returns it; nil if it is gone. It is
+// one write, so that there is never an older placeholder next to a newer one. The specification is taken over as a
+// whole: while a Job was suspended, parts of its template could be edited, and those of the placeholder can.
+func (w *Writer) refresh(ctx context.Context, kept, fresh *batchv1.Job) (*batchv1.Job, error) {
+	spec := fresh.Spec.DeepCopy()
+	if !manualSelector(spec) {
+		spec.Selector = kept.Spec.Selector
+		for _, key := range generatedLabels() {
+			if value, ok := kept.Spec.Template.Labels[key]; ok {
+				metav1.SetMetaDataLabel(&spec.Template.ObjectMeta, key, value)
+			}
+		}
+	}
+	set := func(path string, value any) map[string]any {
+		return map[string]any{"op": "add", "path": path, "value": value}
+	}
+	body, err := json.Marshal([]map[string]any{
+		set("/metadata/uid", kept.UID),
+		set("/metadata/resourceVersion", kept.ResourceVersion),
+		set("/metadata/ownerReferences", append([]metav1.OwnerReference{}, fresh.OwnerReferences...)),
+		set("/metadata/annotations/"+strings.ReplaceAll(annotation.Placeholder, "/", "~1"), fresh.Annotations[annotation.Placeholder]),
+		set("/spec", spec),
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = w.Jobs.Jobs(kept.Namespace).Patch(ctx, kept.Name, types.MergePatchType, body, metav1.PatchOptions{FieldManager: FieldManager})
-	return ignoreNotFound(err, "taking over into %s/%s what was edited: %w", kept.Namespace, kept.Name)
+	written, err := w.Jobs.Jobs(kept.Namespace).Patch(ctx, kept.Name, types.JSONPatchType, body, metav1.PatchOptions{FieldManager: FieldManager})
+	if err != nil {
+		return nil, ignoreNotFound(err, "taking over into %s/%s what was edited: %w", kept.Namespace, kept.Name)
+	}
+	return written, nil
 }
 
 // suspended reports whether a Job is to have no pods for now.
@@ -229,11 +304,8 @@ func jobFrom(kept *batchv1.Job, placeholder *workload.Placeholder, baseline stri
 		},
 		Spec: *kept.Spec.DeepCopy(),
 	}
-	job.Spec.Suspend = new(false)
-	if job.Spec.ManualSelector == nil || !*job.Spec.ManualSelector {
-		job.Spec.Selector = nil
-		job.Spec.Template.Labels = withoutGenerated(job.Spec.Template.Labels)
-	}
+	job.Spec.Suspend = new(placeholder.Suspended)
+	dropGenerated(&job.Spec)
 	delete(job.Annotations, annotation.Baseline)
 	if baseline != "" {
 		if job.Annotations == nil {
@@ -255,11 +327,29 @@ func placeholderName(job *batchv1.Job, baseline string) string {
 	return name + "-inpod-" + digestOf(string(job.UID), baseline)
 }
 
-// withoutGenerated drops the labels that the API server gives to the pods of a Job
+// manualSelector reports whether the pods of a Job are found by a selector of its user.
+func manualSelector(spec *batchv1.JobSpec) bool {
+	return spec.ManualSelector != nil && *spec.ManualSelector
+}
+
+// dropGenerated drops what the API server gives to each Job to find its pods.
+func dropGenerated(spec *batchv1.JobSpec) {
+	if !manualSelector(spec) {
+		spec.Selector = nil
+		spec.Template.Labels = withoutGenerated(spec.Template.Labels)
+	}
+}
+
+// generatedLabels are those that the API server gives to the pods of a Job
 // (k8s.io/kubernetes/pkg/registry/batch/job/strategy.go).
+func generatedLabels() []string {
+	return []string{batchv1.ControllerUidLabel, batchv1.JobNameLabel, "controller-uid", "job-name"}
+}
+
+// withoutGenerated drops these.
 func withoutGenerated(labels map[string]string) map[string]string {
 	some := maps.Clone(labels)
-	for _, key := range []string{batchv1.ControllerUidLabel, batchv1.JobNameLabel, "controller-uid", "job-name"} {
+	for _, key := range generatedLabels() {
 		delete(some, key)
 	}
 	return some

@@ -33,6 +33,9 @@ type jobLab struct {
 	api     *fake.Clientset
 	job     *batchv1.Job
 	refused string // the verb that is refused once
+	slow    bool   // what is deleted in the foreground stays until gone is called
+	between func() // runs once, before a deletion
+	tries   int    // dry runs
 	tried   *batchv1.Job
 	dryRun  error // what a dry run meets
 }
@@ -62,12 +65,16 @@ func newJobLab(t *testing.T, change func(*batchv1.Job)) *jobLab {
 		if create, ok := action.(clienttesting.CreateAction); ok && action.GetVerb() == "create" {
 			if options, ok := action.(clienttesting.CreateActionImpl); ok && len(options.CreateOptions.DryRun) > 0 {
 				l.tried, _ = create.GetObject().(*batchv1.Job)
+				l.tries++
 				return true, create.GetObject(), l.dryRun
 			}
 			created++
 			if job, ok := create.GetObject().(*batchv1.Job); ok {
 				job.UID = types.UID(strings.Repeat("n", created))
 			}
+		}
+		if deletion, ok := action.(clienttesting.DeleteActionImpl); ok {
+			return l.deleted(deletion)
 		}
 		return false, nil, nil
 	})
@@ -80,6 +87,40 @@ func newJobLab(t *testing.T, change func(*batchv1.Job)) *jobLab {
 		Client: metadatafake.NewSimpleMetadataClient(scheme, partial), Digester: digester, Kinds: workload.Kinds().With(workload.JobKind()), Jobs: l.api.BatchV1(),
 	}
 	return l
+}
+
+// deleted is what the API server does and the fake does not: it holds to a version, and what is deleted in the foreground
+// may stay, with another generation.
+func (l *jobLab) deleted(deletion clienttesting.DeleteActionImpl) (handled bool, _ runtime.Object, _ error) {
+	if between := l.between; between != nil {
+		l.between = nil
+		between()
+	}
+	jobs := batchv1.SchemeGroupVersion.WithResource("jobs")
+	object, err := l.api.Tracker().Get(jobs, obj.Namespace, deletion.Name)
+	if err != nil {
+		return true, nil, err
+	}
+	job, ok := object.(*batchv1.Job)
+	if !ok {
+		return false, nil, nil
+	}
+	if wanted := deletion.DeleteOptions.Preconditions; wanted != nil && wanted.ResourceVersion != nil && *wanted.ResourceVersion != job.ResourceVersion {
+		return true, nil, apierrors.NewConflict(batchv1.Resource("jobs"), job.Name, errors.New("another version"))
+	}
+	if policy := deletion.DeleteOptions.PropagationPolicy; !l.slow || policy == nil || *policy != metav1.DeletePropagationForeground {
+		return false, nil, nil
+	}
+	job = job.DeepCopy()
+	job.DeletionTimestamp, job.Generation = new(metav1.Now()), job.Generation+1
+	job.Finalizers = append(job.Finalizers, metav1.FinalizerDeleteDependents)
+	return true, nil, l.api.Tracker().Update(jobs, job, obj.Namespace)
+}
+
+// gone has the API server drop the Job.
+func (l *jobLab) gone() {
+	l.Helper()
+	l.must(l.api.Tracker().Delete(batchv1.SchemeGroupVersion.WithResource("jobs"), obj.Namespace, "migrate"))
 }
 
 // decision takes up content.
@@ -277,26 +318,177 @@ func TestAJobThatWasRunningIsRecreatedThoughItHasEnded(t *testing.T) {
 
 func TestAJobIsRecreatedWhenItsPodsAreGone(t *testing.T) {
 	t.Parallel()
-	l := newJobLab(t, func(j *batchv1.Job) { j.Finalizers = []string{"example.com/audit"} })
+	l := newJobLab(t, func(j *batchv1.Job) { j.Finalizers, j.Generation = []string{"example.com/audit"}, 1 })
+	l.slow = true
 	l.must(l.begin())
-	done, err := l.carryOn() // records that it deletes
-	l.must(err)
-	l.edit(func(j *batchv1.Job) {
-		j.DeletionTimestamp, j.Finalizers = new(metav1.Now()), append(j.Finalizers, metav1.FinalizerDeleteDependents)
-	})
-	again, err := l.carryOn()
-	l.must(err)
-	done = done || again
-	job, placeholder := l.jobs()
-	if done || job == nil || placeholder == nil {
-		t.Fatalf("done %t, Job %v, placeholder %v", done, job, placeholder)
+	for range 3 {
+		done, err := l.carryOn()
+		l.must(err)
+		if job, placeholder := l.jobs(); done || job == nil || job.DeletionTimestamp == nil || placeholder == nil {
+			t.Fatalf("done %t, Job %v, placeholder %v", done, job, placeholder)
+		}
 	}
-	l.must(l.api.Tracker().Delete(batchv1.SchemeGroupVersion.WithResource("jobs"), obj.Namespace, "migrate"))
-	done, err = l.carryOn()
+	if n := l.requests("patch"); n != 1 {
+		t.Errorf("%d patches while it ends, want the one that records the deletion", n)
+	}
+	l.edit(func(j *batchv1.Job) { j.Finalizers = []string{metav1.FinalizerDeleteDependents} }) // the audit is over
+	l.gone()
+	done, err := l.carryOn()
 	l.must(err)
-	job, _ = l.jobs()
-	if !done || job == nil || !cmp.Equal(job.Finalizers, []string{"example.com/audit"}) {
+	if job, _ := l.jobs(); !done || job == nil || !cmp.Equal(job.Finalizers, []string{"example.com/audit"}) {
 		t.Errorf("done %t, Job %v", done, job)
+	}
+}
+
+// requests counts those of a verb.
+func (l *jobLab) requests(verb string) (n int) {
+	for _, action := range l.api.Actions() {
+		if action.Matches(verb, "jobs") {
+			n++
+		}
+	}
+	return n
+}
+
+// The pods of the old Job may take long to end.
+func TestWhatItsUserEditsWhileTheOldPodsEndIsNotLost(t *testing.T) {
+	t.Parallel()
+	l := newJobLab(t, func(j *batchv1.Job) { j.Generation = 1 })
+	l.slow = true
+	l.must(l.begin())
+	carryOn := func() {
+		t.Helper()
+		_, err := l.carryOn()
+		l.must(err)
+	}
+	carryOn()
+	l.edit(func(j *batchv1.Job) { j.Spec.Parallelism, j.Generation = new(int32(7)), j.Generation+1 })
+	carryOn()
+	l.edit(func(j *batchv1.Job) { j.Spec.Suspend, j.Generation = new(true), j.Generation+1 })
+	carryOn()
+	l.gone()
+	carryOn()
+	job, placeholder := l.jobs()
+	if job == nil || placeholder != nil {
+		t.Fatalf("Job %v, placeholder %v", job, placeholder)
+	}
+	if !cmp.Equal(job.Spec.Parallelism, new(int32(7))) || !suspended(job) {
+		t.Errorf("the new Job has parallelism %d, suspended: %t", *job.Spec.Parallelism, suspended(job))
+	}
+}
+
+// An edit that comes after the reading is met by the version that is to be deleted.
+func TestAnEditRightBeforeTheDeletionIsNotLost(t *testing.T) {
+	t.Parallel()
+	l := newJobLab(t, nil)
+	l.must(l.begin())
+	l.between = func() { // by the tracker, since the client waits for the reactor
+		edited := l.job.DeepCopy()
+		edited.Annotations["note"], edited.ResourceVersion = "new", "71"
+		if err := l.api.Tracker().Update(batchv1.SchemeGroupVersion.WithResource("jobs"), edited, obj.Namespace); err != nil {
+			t.Error(err)
+		}
+	}
+	for range 9 {
+		if _, err := l.carryOn(); err == nil {
+			break
+		} else if !apierrors.IsConflict(err) {
+			t.Fatal(err)
+		}
+	}
+	job, _ := l.jobs()
+	if _, placeholder := l.jobs(); placeholder != nil {
+		job = l.carryOnToTheEnd()
+	}
+	if job == nil || job.UID == l.job.UID || job.Annotations["note"] != "new" {
+		t.Errorf("Job %+v", job)
+	}
+}
+
+// A suspended Job may get another template, and then go on.
+func TestATemplateThatIsEditedWhileTheJobIsSuspendedIsNotLost(t *testing.T) {
+	t.Parallel()
+	l := newJobLab(t, nil)
+	l.must(l.begin())
+	l.edit(func(j *batchv1.Job) {
+		j.Spec.Template.Spec.NodeSelector = map[string]string{"disk": "fast"}
+		delete(j.Spec.Template.Annotations, "team")
+		j.Generation += 3 // suspended, edited, resumed
+	})
+	_, placeholder := l.jobs()
+	placeholder = placeholder.DeepCopy()
+	placeholder.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{batchv1.ControllerUidLabel: "p"}}
+	placeholder.Spec.Template.Labels = map[string]string{batchv1.ControllerUidLabel: "p", batchv1.JobNameLabel: placeholder.Name}
+	l.must(l.api.Tracker().Update(batchv1.SchemeGroupVersion.WithResource("jobs"), placeholder, obj.Namespace))
+	l.slow = true
+	_, err := l.carryOn()
+	l.must(err)
+	if _, kept := l.jobs(); !cmp.Equal(kept.Spec.Selector, placeholder.Spec.Selector) || !cmp.Equal(kept.Spec.Template.Labels, placeholder.Spec.Template.Labels) {
+		t.Errorf("the placeholder lost its own selector and labels: %+v", kept.Spec)
+	}
+	l.gone()
+	job := l.carryOnToTheEnd()
+	template := job.Spec.Template
+	if template.Spec.NodeSelector["disk"] != "fast" || len(template.Annotations) > 0 || len(template.Labels) > 0 || job.Spec.Selector != nil {
+		t.Errorf("the new Job has selector %v and template %+v", job.Spec.Selector, template)
+	}
+}
+
+// The dry run of the beginning does not speak of an edit, or of a policy of today, when the program was stopped.
+func TestTheNewJobIsTriedAgainBeforeTheOldOneIsDeleted(t *testing.T) {
+	t.Parallel()
+	refusal := apierrors.NewForbidden(batchv1.Resource("jobs"), "migrate", errRefused)
+	for name, tc := range map[string]struct {
+		age      time.Duration
+		edit     bool
+		recorded bool // a deletion was recorded and came to nothing
+		want     int  // dry runs after the first
+	}{
+		"right away":                          {0, false, false, 0},
+		"it was edited":                       {0, true, false, 1},
+		"the program was stopped":             {time.Hour, false, false, 1},
+		"and the Job was edited":              {time.Hour, true, false, 1},
+		"it takes a moment longer":            {10 * time.Second, false, false, 0},
+		"the deletion is tried again":         {0, false, true, 0},
+		"it is tried again after a long stop": {time.Hour, false, true, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newJobLab(t, nil)
+			l.must(l.begin())
+			_, placeholder := l.jobs()
+			placeholder = placeholder.DeepCopy()
+			placeholder.CreationTimestamp = metav1.Now()
+			l.must(l.api.Tracker().Update(batchv1.SchemeGroupVersion.WithResource("jobs"), placeholder, obj.Namespace))
+			if tc.recorded {
+				l.refused = "delete"
+				if _, err := l.carryOn(); !errors.Is(err, errRefused) {
+					t.Fatal(err)
+				}
+				_, placeholder = l.jobs()
+				placeholder = placeholder.DeepCopy()
+			}
+			placeholder.CreationTimestamp = metav1.NewTime(time.Now().Add(-tc.age))
+			l.must(l.api.Tracker().Update(batchv1.SchemeGroupVersion.WithResource("jobs"), placeholder, obj.Namespace))
+			if tc.edit {
+				l.edit(func(j *batchv1.Job) { j.Labels["team"] = "shop" })
+			}
+			l.tries, l.dryRun = 0, refusal
+			_, err := l.carryOn()
+			if l.tries != tc.want || apierrors.IsForbidden(err) != (tc.want > 0) {
+				t.Errorf("%d dry runs, want %d; %v", l.tries, tc.want, err)
+			}
+			if tc.want == 0 {
+				return
+			}
+			if job, placeholder := l.jobs(); job == nil || job.UID != l.job.UID || placeholder == nil {
+				t.Errorf("Job %v, placeholder %v", job, placeholder)
+			}
+			l.dryRun = nil
+			if job := l.carryOnToTheEnd(); job == nil || job.UID == l.job.UID {
+				t.Errorf("in the end there is Job %v", job)
+			}
+		})
 	}
 }
 
@@ -354,19 +546,90 @@ func (l *jobLab) edit(change func(*batchv1.Job)) {
 	job, _ := l.jobs()
 	job = job.DeepCopy()
 	change(job)
+	job.ResourceVersion += "1"
 	_, err := l.api.BatchV1().Jobs(obj.Namespace).Update(l.Context(), job, metav1.UpdateOptions{})
 	l.must(err)
 }
 
 func TestAJobThatItsUserDeletesStaysAway(t *testing.T) {
 	t.Parallel()
+	stays := func(l *jobLab) {
+		l.Helper()
+		l.gone()
+		done, err := l.carryOn()
+		l.must(err)
+		if job, placeholder := l.jobs(); !done || job != nil || placeholder != nil {
+			l.Errorf("done %t, Job %v, placeholder %v", done, job, placeholder)
+		}
+	}
+	t.Run("before the placeholder acts", func(t *testing.T) {
+		t.Parallel()
+		l := newJobLab(t, nil)
+		l.must(l.begin())
+		stays(l)
+	})
+	t.Run("when inpod may not delete it", func(t *testing.T) {
+		t.Parallel()
+		l := newJobLab(t, nil)
+		l.must(l.begin())
+		l.api.PrependReactor("delete", "jobs", func(action clienttesting.Action) (bool, runtime.Object, error) {
+			deletion, ok := action.(clienttesting.DeleteAction)
+			if !ok || deletion.GetName() != "migrate" {
+				return false, nil, nil
+			}
+			return true, nil, apierrors.NewForbidden(batchv1.Resource("jobs"), "migrate", errRefused)
+		})
+		for range 3 {
+			if _, err := l.carryOn(); err != nil && !apierrors.IsForbidden(err) {
+				t.Fatal(err)
+			}
+		}
+		stays(l)
+	})
+	t.Run("its user is deleting it when the placeholder is to be made", func(t *testing.T) {
+		t.Parallel()
+		l := newJobLab(t, nil)
+		l.edit(func(j *batchv1.Job) {
+			j.DeletionTimestamp, j.Finalizers = new(metav1.Now()), []string{metav1.FinalizerDeleteDependents}
+		})
+		if err := l.begin(); !apierrors.IsConflict(err) {
+			t.Error(err)
+		}
+		if _, placeholder := l.jobs(); placeholder != nil {
+			t.Errorf("there is a placeholder %v", placeholder)
+		}
+	})
+}
+
+// There is no pause between the record that inpod deletes the Job and the deletion, in which its user might delete it.
+func TestTheDeletionIsRecordedRightBeforeIt(t *testing.T) {
+	t.Parallel()
+	l := newJobLab(t, nil)
+	l.slow = true
+	l.must(l.begin())
+	_, err := l.carryOn()
+	l.must(err)
+	job, kept := l.jobs()
+	placeholder, err := workload.PlaceholderOf(kept)
+	l.must(err)
+	if !placeholder.Deletes || job.DeletionTimestamp == nil {
+		t.Errorf("recorded: %t, deleted: %v", placeholder.Deletes, job.DeletionTimestamp)
+	}
+}
+
+// Whoever deletes the placeholder wants nothing recreated, and the old Job goes on.
+func TestAPlaceholderThatIsDeletedDeletesNothing(t *testing.T) {
+	t.Parallel()
 	l := newJobLab(t, nil)
 	l.must(l.begin())
-	l.must(l.api.Tracker().Delete(batchv1.SchemeGroupVersion.WithResource("jobs"), obj.Namespace, "migrate"))
-	done, err := l.carryOn()
+	_, placeholder := l.jobs()
+	l.api.PrependReactor("patch", "jobs", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewNotFound(batchv1.Resource("jobs"), placeholder.Name)
+	})
+	_, err := l.carryOn()
 	l.must(err)
-	if job, placeholder := l.jobs(); !done || job != nil || placeholder != nil {
-		t.Errorf("done %t, Job %v, placeholder %v", done, job, placeholder)
+	if job, _ := l.jobs(); job == nil || job.UID != l.job.UID {
+		t.Errorf("Job %v", job)
 	}
 }
 
@@ -396,6 +659,18 @@ func TestAPlaceholderGetsLabelsWhereItIsRefusedWithoutThem(t *testing.T) {
 	}
 	if job := l.carryOnToTheEnd(); !cmp.Equal(job.Labels["app.kubernetes.io/instance"], "shop") {
 		t.Errorf("the new Job has the labels %v", job.Labels)
+	}
+}
+
+// The dry run that is repeated counts the old Job and the placeholder, and of the three there are never more than two.
+func TestAQuotaOfTwoIsEnoughForAnEditedJob(t *testing.T) {
+	t.Parallel()
+	l := newJobLab(t, nil)
+	l.must(l.begin())
+	l.edit(func(j *batchv1.Job) { j.Labels["team"] = "shop" })
+	l.dryRun = apierrors.NewForbidden(batchv1.Resource("jobs"), "migrate", errors.New("exceeded quota: jobs, requested: count/jobs.batch=1, used: count/jobs.batch=2, limited: count/jobs.batch=2"))
+	if job := l.carryOnToTheEnd(); job == nil || job.UID == l.job.UID || job.Labels["team"] != "shop" {
+		t.Errorf("Job %v", job)
 	}
 }
 
