@@ -88,11 +88,12 @@ func (l *Loop) recreate(ctx context.Context, w observe.Workload, s *state, decis
 	if err != nil {
 		return 0, l.failed(ctx, w, s, decision, err)
 	}
-	l.refusalEnded(w, s, decision.Action, "The Job is made again")
 	if !done {
+		l.refusalEnded(w, s, decision.Action, "Recreating the Job continues")
 		return recreateWait, nil
 	}
-	l.options.Log.Info("Job recreated", "placeholder", w.View.Key, "job", w.View.Job.Placeholder.Name)
+	l.refusalEnded(w, s, decision.Action, "The placeholder has no more to do")
+	l.options.Log.Info("recreation of a Job ended", "placeholder", w.View.Key, "job", w.View.Job.Placeholder.Name)
 	return 0, nil
 }
 

@@ -481,3 +481,51 @@ func TestAFinishedJobIsReportedOnce(t *testing.T) {
 		}
 	})
 }
+
+// A Job that ends before an edit has settled was running when that came, whatever the quiet time is.
+func TestAJobThatEndsBeforeTheEditHasSettledIsRecreated(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		settle string
+		ends   time.Duration // after the edit
+		want   bool
+	}{
+		"at once":                {"", 0, true},
+		"within the settle time": {"", settle / 2, true},
+		"within that of its own": {"1m", 50 * time.Second, true},
+		"before the edit":        {"1m", -5 * time.Second, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newFakeCluster(t)
+				parts := []objtest.Part{objtest.Annotation("reloader.stakater.com/auto", "true"), objtest.EnvFrom(objtest.CM("a"))}
+				if tc.settle != "" {
+					parts = append(parts, objtest.Annotation("inpod.dev/settle", tc.settle))
+				}
+				w.apply(objtest.ConfigMap("a", "k", "0"), objtest.Job("migrate", parts...))
+				w.lead()
+				time.Sleep(time.Hour)
+				w.set(func() { w.writes = nil })
+				end := func() {
+					w.touch(workload.Key{Kind: "Job", Namespace: objtest.Namespace, Name: "migrate"}, func(v *workload.View) {
+						v.Job = &workload.Job{Finished: true, EndedAt: time.Now().Truncate(time.Second)}
+					})
+				}
+				if tc.ends < 0 {
+					end()
+					time.Sleep(-tc.ends)
+				}
+				w.apply(objtest.ConfigMap("a", "k", "1"))
+				if tc.ends >= 0 {
+					time.Sleep(tc.ends)
+					end()
+				}
+				time.Sleep(time.Hour)
+				if n := w.rolled("migrate"); (len(n) == 1) != tc.want {
+					t.Errorf("recreated %d times, want it: %t; %q", len(n), tc.want, w.reported())
+				}
+			})
+		})
+	}
+}
