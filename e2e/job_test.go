@@ -165,15 +165,17 @@ func TestAJobThatCannotBeRecreatedGoesOn(t *testing.T) {
 	s.hasContent(s.recreated(first), "2")
 }
 
+func jobRule(operation admissionregistrationv1.OperationType) admissionregistrationv1.NamedRuleWithOperations {
+	return admissionregistrationv1.NamedRuleWithOperations{RuleWithOperations: admissionregistrationv1.RuleWithOperations{
+		Operations: []admissionregistrationv1.OperationType{operation},
+		Rule:       admissionregistrationv1.Rule{APIGroups: []string{"batch"}, APIVersions: []string{"v1"}, Resources: []string{"jobs"}},
+	}}
+}
+
 // denyJobs has the API server refuse new Jobs that do not hold to an expression, from when a dry run is refused.
 func (s *space) denyJobs(refusal, expression string, refused *batchv1.Job) (remove func()) {
 	s.t.Helper()
-	remove = s.deny(refusal, expression, admissionregistrationv1.NamedRuleWithOperations{
-		RuleWithOperations: admissionregistrationv1.RuleWithOperations{
-			Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
-			Rule:       admissionregistrationv1.Rule{APIGroups: []string{"batch"}, APIVersions: []string{"v1"}, Resources: []string{"jobs"}},
-		},
-	})
+	remove = s.deny(refusal, expression, jobRule(admissionregistrationv1.Create))
 	s.eventually("the policy to be taken up", func() (string, bool) {
 		_, err := s.Client.BatchV1().Jobs(s.ns).Create(s.ctx, refused, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		return fmt.Sprint(err), err != nil && strings.Contains(err.Error(), refusal)
@@ -210,6 +212,62 @@ func TestAJobIsRecreatedWhereJobsNeedALabel(t *testing.T) {
 	s.denyJobs("the label app is missing", "has(object.metadata.labels) && 'app' in object.metadata.labels", unlabeled)
 	s.apply(configMap("config", "key", "2"))
 	s.hasContent(s.recreated(first), "2")
+}
+
+// Where a policy keeps inpod from deleting a Job, the placeholder waits, and what its user does to the Job counts.
+func TestWhatItsUserDoesToAJobBeforeItIsDeletedCounts(t *testing.T) {
+	t.Parallel()
+	s := openSpace(t, suite.quick)
+	probe := s.job("probe", "sleep")
+	probe.Spec.Suspend = new(true)
+	s.apply(configMap("config", "key", "1"), s.job("edited", "sleep"), s.job("stopped", "sleep"), s.job("deleted", "sleep"), probe)
+	edited, stopped := s.recordedJob("edited"), s.recordedJob("stopped")
+	s.runningPod(s.recordedJob("deleted"))
+	const refusal = "inpod may not delete this"
+	// The probe shows when the policy has been taken up; placeholders are not protected.
+	remove := s.deny(refusal,
+		"oldObject.metadata.name.contains('-inpod-') || oldObject.metadata.name != 'probe' && !request.userInfo.username.startsWith('system:serviceaccount:"+s.Namespace+":')",
+		jobRule(admissionregistrationv1.Delete))
+	jobs := s.Client.BatchV1().Jobs(s.ns)
+	s.eventually("the policy to be taken up", func() (string, bool) {
+		err := jobs.Delete(s.ctx, "probe", metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}})
+		return fmt.Sprint(err), err != nil && strings.Contains(err.Error(), refusal)
+	})
+
+	s.apply(configMap("config", "key", "2"))
+	var placeholders []string
+	s.eventually("three placeholders", func() (string, bool) {
+		placeholders = s.placeholders()
+		return fmt.Sprint(placeholders), len(placeholders) == 3
+	})
+	for _, name := range placeholders {
+		_, err := s.AwaitEvent(s.ctx, framework.Workload{Kind: "Job", Namespace: s.ns, Name: name}, "ReloadFail", refusal)
+		s.must(err)
+	}
+	patch := func(name, body string) {
+		t.Helper()
+		_, err := jobs.Patch(s.ctx, name, types.MergePatchType, []byte(body), metav1.PatchOptions{FieldManager: framework.FieldManager})
+		s.must(err)
+	}
+	patch("edited", `{"metadata":{"labels":{"team":"shop"}},"spec":{"activeDeadlineSeconds":3000}}`)
+	patch("stopped", `{"spec":{"suspend":true}}`)
+	s.must(jobs.Delete(s.ctx, "deleted", metav1.DeleteOptions{PropagationPolicy: new(metav1.DeletePropagationForeground)}))
+	s.eventually("one placeholder to be left", func() (string, bool) {
+		left := s.placeholders()
+		return fmt.Sprint(left), len(left) == 1
+	})
+	remove()
+	got := s.recreated(edited)
+	s.hasContent(got, "2")
+	if deadline := got.Spec.ActiveDeadlineSeconds; got.Labels["team"] != "shop" || deadline == nil || *deadline != 3000 {
+		t.Errorf("the edit is lost: labels %v, deadline %v", got.Labels, deadline)
+	}
+	if job := s.getJob("stopped"); job == nil || job.UID != stopped.UID || !*job.Spec.Suspend {
+		t.Errorf("the suspended Job is %+v", job)
+	}
+	if job := s.getJob("deleted"); job != nil {
+		t.Error("the Job that was deleted is back")
+	}
 }
 
 func TestAJobIsNotLostWhenTheControllerStopsHalfway(t *testing.T) {
