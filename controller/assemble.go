@@ -67,6 +67,7 @@ func (p *parts) assemble(c config.Config, build version.Build, registry promethe
 		Limits: reconcile.Limits{
 			Total: c.Pace.MaxRollouts, PerNamespace: c.Pace.MaxRolloutsPerNamespace, Rate: c.Pace.RolloutRate, Timeout: c.Pace.RolloutTimeout,
 		},
+		Pods:  (&observe.PodLister{Client: p.connection.Client}).Starts,
 		Grace: grace(c.Election), Emit: p.events.Emit, State: p.events.State, Keys: annotationKeys(c.Keys), Log: log, Registerer: registry, Compat: reloaders,
 	}
 	if options.Writer, err = p.writer(c, clients, log); err != nil {
@@ -87,7 +88,6 @@ func (p *parts) assemble(c config.Config, build version.Build, registry promethe
 			Deadline: c.InPlace.Deadline, NudgeRate: c.InPlace.NudgeRate, Log: log, Registerer: registry,
 		})
 		options.InPlace = term.reloader
-		options.Pods = (&observe.PodLister{Client: p.connection.Client}).Starts
 	}
 	if c.MetaInfo {
 		info := metaInfo(c, build)

@@ -58,8 +58,9 @@ func watching(c config.Config, kinds workload.Table, watched string) []kube.Requ
 			all.need(kind.Resource.Group, kind.Resource.Resource, watched, "", "to make it again", "get", "create", "delete")
 		}
 	}
+	all.need("", "pods", watched, "", "to see whether those of a workload are older than a change, where nothing else shows it", "list")
 	if c.InPlace.Enabled {
-		all.need("", "pods", watched, "", "to see which carry the sidecar, and which asked for it and got none", "list", "watch")
+		all.need("", "pods", watched, "", "to see which carry the sidecar, and which asked for it and got none", "watch")
 		all = append(all, kube.Requirement{
 			Verb: "patch", Resource: "pods", Subresource: "status", Namespace: watched, Why: "to have their volumes refreshed at once",
 		})

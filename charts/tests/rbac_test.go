@@ -83,7 +83,7 @@ func TestProgramsMayDoThisAndNoMore(t *testing.T) {
 			grants("shop", "get,create pods/portforward"), grants("blog", "get,create pods/portforward"), key, lease)},
 		"in its own namespace": {"own-namespace", "controller", slices.Concat(watchRights(own), key)},
 		"with every kind of workload": {"everything", "controller", slices.Concat(
-			grants("shop", "list,watch configmaps", "create,patch events",
+			grants("shop", "list,watch configmaps", "create,patch events", "list pods",
 				"list,patch,watch deployments.apps", "list,patch,watch statefulsets.apps", "list,patch,watch daemonsets.apps",
 				"list,patch,watch rollouts.argoproj.io", "list,patch,watch deploymentconfigs.apps.openshift.io",
 				"list,patch,watch clonesets.apps.kruise.io", "list,patch,watch services.serving.knative.dev",

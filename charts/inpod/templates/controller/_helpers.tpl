@@ -167,10 +167,10 @@ the chart knows itself.
   resources: [{{ .resource }}]
   verbs: [list, watch, patch]
 {{- end }}
-{{- if .Values.controller.config.reloadInPlace }}
 - apiGroups: [""]
   resources: [pods]
-  verbs: [list, watch]
+  verbs: [list{{ if .Values.controller.config.reloadInPlace }}, watch{{ end }}]
+{{- if .Values.controller.config.reloadInPlace }}
 - apiGroups: [""]
   resources: [pods/status]
   verbs: [patch]
