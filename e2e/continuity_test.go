@@ -149,7 +149,7 @@ func TestWhatChangesWhileUninstalledIsAppliedAfterANewInstallWithTheSameKey(t *t
 	s.install(nil, nil)
 	s.onlyRolled(before, followed...)
 
-	// Without the key nothing is known, and nothing is rolled on suspicion.
+	// Without the key the age of the pods decides, and there are none: nothing is rolled on suspicion.
 	before = s.rollouts()
 	recorded := map[framework.Workload]string{}
 	for _, w := range followed {

@@ -31,6 +31,9 @@ type Input struct {
 	// the first time.
 	Baseline    source.Baseline
 	HasBaseline bool
+	// OtherKey reports whether the digests of Baseline were made with another key: what it covers and what was pending is
+	// known then, and the content is not.
+	OtherKey bool
 	// Ask reports whether the pods are to be asked what they have, where HasBaseline is false.
 	Ask      bool
 	Digester source.Digester
@@ -134,6 +137,9 @@ type Decision struct {
 	AskPods bool
 	// TooLarge says that the baseline does not cover everything, "" if it does.
 	TooLarge string
+	// ContentUnknown names sources whose content the pods may have or not, which nobody can know since the digest key was
+	// replaced; "" for none.
+	ContentUnknown string
 	// After is when to decide again; 0 for not before something changes.
 	After time.Duration
 	// Expiring are sentences about files of the pods that expire, whatever is decided; one for each mount.
@@ -259,8 +265,11 @@ func Decide(in Input) Decision {
 
 // finish makes the baseline of a decision complete.
 func (a *evaluation) finish(decision Decision) Decision {
-	if decision.AskPods = decision.AskPods && a.Pods == nil; decision.AskPods {
+	if decision.AskPods = decision.AskPods && a.Pods == nil; decision.AskPods || a.unread {
 		decision.Record = false
+	}
+	if decision.Record && decision.Action != Rollout {
+		decision.ContentUnknown = a.contentUnknown()
 	}
 	if len(decision.Baseline.Records) == 0 {
 		return decision

@@ -31,6 +31,10 @@ type evaluation struct {
 	immutable []Cause
 	// undecided reports whether the pods have to say which came later, a source or the template.
 	undecided bool
+	// unread reports whether the pods have to say what a baseline of another key does not, and unclear are the sources
+	// where they cannot say it either.
+	unread  bool
+	unclear []source.Ref
 	// asks reports whether the pods have to be listed.
 	asks bool
 	// uncovered reports whether something is used that the baseline says nothing about.
@@ -57,9 +61,12 @@ func evaluate(in Input) *evaluation {
 	if in.isCopy() {
 		a.HasBaseline, a.Baseline = false, source.Baseline{}
 	}
+	a.named, a.references, a.template = a.namedLists(), a.referencesOf(), in.Digester.TemplateDigest(in.Workload.OwnTemplate[:])
+	if a.HasBaseline && in.OtherKey {
+		a.Baseline = a.ofOtherKey(a.Baseline)
+	}
 	a.before = a.resolve(a.Baseline)
 	a.known = a.before.Known()
-	a.named, a.references, a.template = a.namedLists(), a.referencesOf(), in.Digester.TemplateDigest(in.Workload.OwnTemplate[:])
 	a.baseline = source.Baseline{Records: map[source.Ref]source.Record{}, Seen: map[source.Ref]int64{}}
 	a.waiting = source.Baseline{Records: map[source.Ref]source.Record{}, Seen: map[source.Ref]int64{}}
 	before := map[source.Ref]source.Record{}

@@ -121,7 +121,9 @@ func (w *fakeCluster) gather() decide.Input {
 	in.Workload = view
 	in.Workload.TemplateChanged = w.input.Workload.TemplateChanged
 	in.Policy, _ = annotation.Read(keys, view.Annotations, view.TemplateAnnotations)
-	in.Baseline, in.HasBaseline = w.digester.Decode(obj.Namespace, w.baseline)
+	read, fault := w.digester.Read(obj.Namespace, w.baseline)
+	in.Baseline, in.OtherKey = read, fault == source.OtherKey
+	in.HasBaseline = fault == source.Readable || in.OtherKey
 	for _, scope := range decide.Wanted(view, in.Policy, in.Baseline, w.list) {
 		snapshot := w.sources[scope.Ref]
 		in.Uses = append(in.Uses, source.SourceState{Usages: scope, Snapshot: snapshot, Unseen: in.Options.Unseen(scope.Ref.Kind, snapshot)})

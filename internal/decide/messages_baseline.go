@@ -40,6 +40,12 @@ func (a *evaluation) started() string {
 	return "Rolling update started"
 }
 
+// contentUnknownMessage says what nobody can know any more.
+func contentUnknownMessage(causes []Cause) string {
+	return fmt.Sprintf("The digest key was replaced, and nothing shows whether the pods have the current content: %s after pods were created. "+
+		"Nothing is rolled for that. Restart the workload if in doubt", describe(causes))
+}
+
 // tooLarge says that a baseline does not cover everything.
 func tooLarge() string {
 	return "The workload follows more sources than its annotation has room for: changes of some of them are not noticed. Name fewer sources"

@@ -46,6 +46,17 @@ func (p *Pods) youngerThan(t time.Time) bool {
 	return !slices.ContainsFunc(p.Starts, func(s PodStart) bool { return !s.Created.After(t) })
 }
 
+// startedAfter is the same, and true as well where a pod was made in that second and its containers started later: they
+// have read what was there then.
+func (p *Pods) startedAfter(t time.Time) bool {
+	if p.Unknown || t.IsZero() {
+		return false
+	}
+	return !slices.ContainsFunc(p.Starts, func(s PodStart) bool {
+		return s.Created.Before(t) || !s.Created.After(t) && !s.Running.IsZero() && !s.Running.After(t)
+	})
+}
+
 // olderThan reports whether a pod was certainly made before a time.
 func (p *Pods) olderThan(t time.Time) bool {
 	return slices.ContainsFunc(p.Starts, func(s PodStart) bool { return s.Created.Before(t) })
@@ -341,7 +352,7 @@ func (a *evaluation) mayCarry(u evaluated) bool {
 // templateUnknown: it is not known whether the template was edited after a source that changed. While its rollout is
 // under way the pods cannot say.
 func templateUnknown(a *evaluation) (Decision, bool) {
-	return Decision{Action: None, Reason: TemplateRolling, AskPods: !a.Workload.Rolling}, a.undecided
+	return Decision{Action: None, Reason: TemplateRolling, AskPods: !a.Workload.Rolling || a.unread}, a.undecided || a.unread
 }
 
 // immutableRecreated: an immutable source was deleted and made again. A kubelet keeps the old content as long as a pod

@@ -175,7 +175,8 @@ func (s Digester) Decode(namespace, text string) (b Baseline, ok bool) {
 }
 
 // Read reads the text of a baseline of a workload in a namespace, as far as this version understands it. It returns why
-// the text is of no use, if it is of none.
+// the text is of no use, if it is of none. Of a text of [OtherKey] the sources, the times and the hashes are of use, and
+// the keyed digests are not.
 func (s Digester) Read(namespace, text string) (Baseline, Unreadable) {
 	if text == "" {
 		return Baseline{}, NoText
@@ -188,14 +189,24 @@ func (s Digester) Read(namespace, text string) (Baseline, Unreadable) {
 		return Baseline{}, NotJSON
 	case decoded.Version < 1:
 		return Baseline{}, OldVersion
-	case decoded.KeyID != s.id:
-		return Baseline{}, OtherKey
 	}
+	b, fault := decoded.baseline(namespace)
+	if fault == Readable {
+		b.Unknown = unknown
+	}
+	if decoded.KeyID != s.id {
+		fault = OtherKey
+	}
+	return b, fault
+}
+
+// baseline returns the baseline of a text, or why it is of no use.
+func (t baselineText) baseline(namespace string) (Baseline, Unreadable) {
 	b := Baseline{
-		UID: decoded.UID, Template: decoded.Template, References: decoded.References, Named: decoded.Named, Hides: decoded.Hides,
-		Partial: decoded.Partial, Version: decoded.Version, Unknown: unknown, Records: make(map[Ref]Record, len(decoded.Sources)),
+		UID: t.UID, Template: t.Template, References: t.References, Named: t.Named, Hides: t.Hides,
+		Partial: t.Partial, Version: t.Version, Records: make(map[Ref]Record, len(t.Sources)),
 	}
-	for name, encoded := range decoded.Sources {
+	for name, encoded := range t.Sources {
 		ref, known := refOf(namespace, name)
 		if !known {
 			if b.UnknownSources == nil {
@@ -213,7 +224,7 @@ func (s Digester) Read(namespace, text string) (Baseline, Unreadable) {
 	if len(b.Records) == 0 {
 		return Baseline{}, NoRecord
 	}
-	for name, since := range decoded.Seen {
+	for name, since := range t.Seen {
 		if ref, known := refOf(namespace, name); known {
 			if b.Seen == nil {
 				b.Seen = map[Ref]int64{}
@@ -221,7 +232,8 @@ func (s Digester) Read(namespace, text string) (Baseline, Unreadable) {
 			b.Seen[ref] = since
 		}
 	}
-	if b.Asked, err = readAsked(namespace, decoded.Asked); err != nil {
+	var err error
+	if b.Asked, err = readAsked(namespace, t.Asked); err != nil {
 		return Baseline{}, NotJSON
 	}
 	return b, Readable

@@ -30,6 +30,9 @@ type Snapshot struct {
 	Fresh bool
 	// Changed says when the content was last changed.
 	Changed Moment
+	// ContentAt is the newest time at which a field manager that has content wrote the object, in seconds since 1970: an
+	// edit of a label by another one does not move it. It is 0 where that is not known.
+	ContentAt int64
 	// Edited reports whether it was seen to have other content before.
 	Edited bool
 }

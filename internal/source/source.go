@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -166,6 +167,24 @@ func MomentOf(object metav1.Object) Moment {
 		}
 	}
 	return m
+}
+
+// ContentAt returns the newest time at which a field manager that has data of an object wrote it, in seconds since 1970;
+// 0 if the object does not say.
+func ContentAt(object metav1.Object) int64 {
+	var newest int64
+	for _, entry := range object.GetManagedFields() {
+		if entry.Time == nil || entry.FieldsV1 == nil || entry.Time.Unix() <= newest {
+			continue
+		}
+		fields := entry.FieldsV1.String()
+		for _, content := range []string{`"f:data"`, `"f:binaryData"`, `"f:stringData"`} {
+			if strings.Contains(fields, content) {
+				newest = entry.Time.Unix()
+			}
+		}
+	}
+	return newest
 }
 
 // After reports whether m is certainly later than other. Resource versions are compared, which is sound where both

@@ -232,11 +232,11 @@ func templateTime(object metav1.Object) time.Time {
 }
 
 // restoredBy returns the field manager that wrote the baseline last if that is not inpod, and then what inpod wrote
-// last in the template. Whoever changes a value owns it alone from then on
+// last in the template. If it is inpod, it returns the time. Whoever changes a value owns it alone from then on
 // (https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management).
-func restoredBy(object metav1.Object) (manager string, hashes []string) {
+func restoredBy(object metav1.Object) (manager string, hashes []string, at time.Time) {
 	if _, has := object.GetAnnotations()[annotation.Baseline]; !has {
-		return "", nil
+		return "", nil, time.Time{}
 	}
 	const field = `"f:` + annotation.Baseline + `"`
 	for _, entry := range object.GetManagedFields() {
@@ -250,16 +250,18 @@ func restoredBy(object metav1.Object) (manager string, hashes []string) {
 			}
 		}
 		switch has := strings.Contains(fields, field); {
+		case has && entry.Manager == annotation.FieldManager && entry.Time != nil:
+			return "", nil, entry.Time.Time
 		case has && entry.Manager == annotation.FieldManager:
-			return "", nil
+			return "", nil, time.Time{}
 		case has:
 			manager = entry.Manager
 		}
 	}
 	if manager == "" {
-		return "", nil
+		return "", nil, time.Time{}
 	}
-	return manager, hashes
+	return manager, hashes, time.Time{}
 }
 
 var ownHash = regexp.MustCompile(`\\"name\\":\\"(STAKATER_[A-Z0-9_]+)\\"|f:(` + regexp.QuoteMeta(annotation.LastReloadedFrom) + `)`)

@@ -2,6 +2,7 @@ package workload_test
 
 import (
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -97,23 +98,33 @@ func TestWhoWroteTheBaselineLast(t *testing.T) {
 	entry := func(manager, fields string) metav1.ManagedFieldsEntry {
 		return metav1.ManagedFieldsEntry{Manager: manager, FieldsV1: metav1.NewFieldsV1(fields)}
 	}
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	timed := func(entry metav1.ManagedFieldsEntry) metav1.ManagedFieldsEntry {
+		entry.Time = &metav1.Time{Time: at}
+		return entry
+	}
 	for name, c := range map[string]struct {
 		entries []metav1.ManagedFieldsEntry
 		want    string
 		hashes  int
+		written bool
 	}{
-		"the object does not say":      {nil, "", 0},
-		"inpod":                        {[]metav1.ManagedFieldsEntry{entry("inpod", baseline)}, "", 0},
-		"inpod, and an apply the same": {[]metav1.ManagedFieldsEntry{entry("argocd", baseline), entry("inpod", baseline)}, "", 0},
-		"kubectl rollout undo":         {[]metav1.ManagedFieldsEntry{entry("inpod", `{}`), entry("kubectl-rollout", baseline)}, "kubectl-rollout", 0},
+		"the object does not say":      {nil, "", 0, false},
+		"inpod":                        {[]metav1.ManagedFieldsEntry{entry("inpod", baseline)}, "", 0, false},
+		"inpod, and an apply the same": {[]metav1.ManagedFieldsEntry{entry("argocd", baseline), entry("inpod", baseline)}, "", 0, false},
+		"inpod, and when":              {[]metav1.ManagedFieldsEntry{entry("inpod", `{}`), timed(entry("inpod", baseline))}, "", 0, true},
+		"a tool, and when":             {[]metav1.ManagedFieldsEntry{timed(entry("inpod", `{}`)), timed(entry("argocd", baseline))}, "argocd", 0, false},
+		"kubectl rollout undo":         {[]metav1.ManagedFieldsEntry{entry("inpod", `{}`), entry("kubectl-rollout", baseline)}, "kubectl-rollout", 0, false},
 		"a tool, and the template is ours": {
-			[]metav1.ManagedFieldsEntry{entry("inpod", variable), entry("argocd", baseline)}, "argocd", 1,
+			[]metav1.ManagedFieldsEntry{entry("inpod", variable), entry("argocd", baseline)}, "argocd", 1, false,
 		},
 	} {
 		d := obj.Deployment("web", obj.Annotation(annotation.Baseline, "{}"))
 		d.ManagedFields = c.entries
 		if got := view(t, kindOf(t, "Deployment"), d); got.RestoredBy != c.want || len(got.OwnHashes) != c.hashes {
 			t.Errorf("%s: %q, %q", name, got.RestoredBy, got.OwnHashes)
+		} else if got.BaselineAt.Equal(at) != c.written {
+			t.Errorf("%s: written at %s", name, got.BaselineAt)
 		}
 	}
 }

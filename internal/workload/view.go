@@ -82,6 +82,9 @@ type View struct {
 	// RestoredBy is the field manager that wrote the baseline last, where that is not inpod; "" otherwise, and where the
 	// object does not say.
 	RestoredBy string
+	// BaselineAt is when inpod wrote the baseline, or something beside it, the last time; zero where the object does not
+	// say, or another field manager wrote the baseline last.
+	BaselineAt time.Time
 	// OwnHashes are the variables of config hashes, and the annotation, whose values inpod wrote last; set with RestoredBy
 	// only.
 	OwnHashes []string
@@ -154,7 +157,7 @@ func (k Kind) view(object metav1.Object, template *corev1.PodTemplateSpec, encod
 	view.TemplateTime = templateTime(object)
 	view.Selector = selectorOf(object)
 	view.Revision = object.GetAnnotations()[revisionKey]
-	view.RestoredBy, view.OwnHashes = restoredBy(object)
+	view.RestoredBy, view.OwnHashes, view.BaselineAt = restoredBy(object)
 	if k.refused != nil {
 		view.Refused = k.refused(object)
 	}

@@ -106,12 +106,12 @@ func reduceSource(object any, checker *annotation.Checker, last *lastSeen[*sourc
 	}
 	snapshot.Ignore, snapshot.Match = checker.Keys().ReadSourceAnnotations(meta.Annotations)
 	// The write of the newest field manager came with or after the content, which is the safe side: see Moment.After.
-	snapshot.Changed = source.MomentOf(meta)
+	snapshot.Changed, snapshot.ContentAt = source.MomentOf(meta), source.ContentAt(meta)
 	item := &sourceItem{ObjectMeta: identity(meta), Snapshot: snapshot, problems: problemsOf(meta, checker, annotation.AtSource)}
 	if before, ok := last.get(item); ok && before.UID == item.UID {
 		item.Edited = true
 		if maps.Equal(before.Keys, item.Keys) {
-			item.Changed, item.Edited = before.Changed, before.Edited
+			item.Changed, item.ContentAt, item.Edited = before.Changed, before.ContentAt, before.Edited
 			item.Keys = before.Keys // the same content: one copy in memory
 		}
 	}

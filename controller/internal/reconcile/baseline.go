@@ -12,8 +12,9 @@ import (
 )
 
 // baseline returns what the pods of a workload are known to have. persisted reports that the workload carries a
-// baseline. What this replica knows and could not write yet goes before it, unless the workload got another one since.
-func (l *Loop) baseline(w observe.Workload, s *state) (b source.Baseline, persisted bool) {
+// baseline, and otherKey that it carries one of another key and nothing better is known. What this replica knows and could
+// not write yet goes before it, unless the workload got another one since.
+func (l *Loop) baseline(w observe.Workload, s *state) (b source.Baseline, persisted, otherKey bool) {
 	text := w.View.Annotations[annotation.Baseline]
 	b, fault := l.options.Digester.Read(w.View.Key.Namespace, text)
 	persisted = fault == source.Readable
@@ -21,14 +22,14 @@ func (l *Loop) baseline(w observe.Workload, s *state) (b source.Baseline, persis
 	switch {
 	case persisted && (s.pendingBaseline == nil || s.pendingReplaces != text):
 		l.keep(w, s, nil)
-		return b, true
+		return b, true, false
 	case s.pendingBaseline == nil && s.lastWritten != nil && len(s.lastWritten.Records) > 0:
 		l.keep(w, s, s.lastWritten) // somebody has removed or replaced it
 	}
 	if s.pendingBaseline != nil {
-		b = *s.pendingBaseline
+		return *s.pendingBaseline, persisted, false
 	}
-	return b, persisted
+	return b, persisted, fault == source.OtherKey && len(b.Records) > 0
 }
 
 // keep remembers a baseline that is to be written; nil for none.

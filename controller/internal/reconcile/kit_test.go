@@ -67,6 +67,8 @@ type fakeCluster struct {
 	// started is when the pods of a workload were made, and lists counts how often they were listed.
 	started map[workload.Key]time.Time
 	lists   int
+	// cut has the times of pods cut to seconds, as the API server does.
+	cut bool
 }
 
 // written is one write.
@@ -193,7 +195,7 @@ func (w *fakeCluster) applyWorkload(object metav1.Object) {
 				view.Annotations = with(view.Annotations, own, text)
 			}
 		}
-		view.TemplateTime, view.TemplateChanged = before.View.TemplateTime, before.View.TemplateChanged
+		view.TemplateTime, view.TemplateChanged, view.BaselineAt = before.View.TemplateTime, before.View.TemplateChanged, before.View.BaselineAt
 		if before.View.Template != view.Template {
 			w.started[view.Key] = time.Now()
 			view.TemplateTime = time.Now()
@@ -315,7 +317,11 @@ func (w *fakeCluster) podStarts(_ context.Context, view workload.View) ([]decide
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.lists++
-	return []decide.PodStart{{Created: w.started[view.Key], Running: w.started[view.Key]}}, nil
+	at := w.started[view.Key]
+	if w.cut {
+		at = at.Truncate(time.Second)
+	}
+	return []decide.PodStart{{Created: at, Running: at}}, nil
 }
 
 // Mistakes implements [reconcile.Sources].
@@ -463,7 +469,7 @@ func (w *fakeCluster) deliver(key workload.Key, version uint64, text string, has
 	before := next.View
 	next.View.Version = version
 	next.View.Annotations = with(next.View.Annotations, annotation.Baseline, text)
-	next.View.RestoredBy, next.View.OwnHashes = "", nil
+	next.View.RestoredBy, next.View.OwnHashes, next.View.BaselineAt = "", nil, time.Now().Truncate(time.Second)
 	if pausedAt != "" {
 		next.View.Annotations = with(next.View.Annotations, annotation.DefaultKeys().PausedAt, pausedAt)
 	}

@@ -349,10 +349,10 @@ func (l *Loop) gather(w observe.Workload, s *state) (in decide.Input, persisted 
 		in.NotBefore = time.Time{}
 	}
 	in.Settle, _ = l.queue.settle(w)
-	in.Baseline, persisted = l.baseline(w, s)
-	in.HasBaseline = persisted || s.pendingBaseline != nil
+	in.Baseline, persisted, in.OtherKey = l.baseline(w, s)
+	in.HasBaseline = persisted || s.pendingBaseline != nil || in.OtherKey
 	if w.View.Stray {
-		in.HasBaseline, in.Ask = s.stray != nil, s.stray == nil
+		in.HasBaseline, in.Ask, in.OtherKey = s.stray != nil, s.stray == nil, false
 		if in.HasBaseline {
 			in.Baseline = *s.stray
 		}

@@ -27,6 +27,7 @@ const (
 	EventNothingMatches    = "NothingMatches"
 	EventBaselineTooLarge  = "BaselineTooLarge"
 	EventBaselinePutBack   = "BaselinePutBack"
+	EventContentUnknown    = "ContentUnknown"
 )
 
 // maxMessage is what the message of an event may have, in bytes (k8s.io/kubernetes/pkg/apis/core/validation/events.go).
@@ -109,6 +110,9 @@ func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision, mo
 	}
 	if decision.TooLarge != "" {
 		state(EventBaselineTooLarge, decision.TooLarge)
+	}
+	if decision.ContentUnknown != "" {
+		state(EventContentUnknown, decision.ContentUnknown)
 	}
 	if s.isPutBack(w, time.Now()) {
 		state(EventBaselinePutBack, baselinePutBackMessage(w.View.RestoredBy))
