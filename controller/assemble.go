@@ -25,6 +25,7 @@ import (
 	"inpod.dev/inpod/controller/internal/reloader"
 	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/decide"
+	"inpod.dev/inpod/internal/digestkey"
 	"inpod.dev/inpod/internal/leader"
 	"inpod.dev/inpod/internal/source"
 	"inpod.dev/inpod/internal/telemetry/kubemetrics"
@@ -70,20 +71,25 @@ func (p *parts) assemble(c config.Config, build version.Build, registry promethe
 		Pods:  (&observe.PodLister{Client: p.connection.Client}).Starts,
 		Grace: grace(c.Election), Emit: p.events.Emit, State: p.events.State, Keys: annotationKeys(c.Keys), Log: log, Registerer: registry, Compat: reloaders,
 	}
-	if options.Writer, err = p.writer(c, clients, log); err != nil {
+	cluster := p.clusterWriter(c, clients)
+	if options.Writer, err = writer(c, cluster, log); err != nil {
 		return err
 	}
 	if options.Alert, err = p.alerts(c, registry, log); err != nil {
 		return err
 	}
-	term := leading{reporter: notice.New(notice.Options{
+	term := leading{writer: cluster, keys: digestkey.NewKeeper(digestkey.KeeperOptions{
+		Client: p.connection.Client, Namespace: p.namespace, Name: c.DigestKeySecret, Key: p.key, Log: log, Registerer: registry,
+	}), reporter: notice.New(notice.Options{
 		Cluster: p.observer, Queue: queues.notices, Kinds: p.kinds, Event: p.events.State, Log: log,
 	})}
 	if c.InPlace.Enabled {
-		texts := reconcile.NudgeTexts{Cache: p.observer, Rules: rules, Digester: p.digester}
+		term.texts = &reconcile.NudgeTexts{Cache: p.observer, Rules: rules, Digester: p.digester}
+		term.asker = inplace.NewAsker(p.key, p.ways(c)...)
+		term.asker.Foreign = term.keys.Doubt
 		term.reloader = inplace.New(inplace.Options{
-			Cache: p.observer, Ask: inplace.NewAsker(p.key, p.ways(c)...).Status, Nudge: (&inplace.Nudger{Client: clients.writes, FieldManager: act.FieldManager}).Nudge,
-			Nudges: queues.nudges, NudgeText: texts.Of,
+			Cache: p.observer, Ask: term.asker.Status, Nudge: (&inplace.Nudger{Client: clients.writes, FieldManager: act.FieldManager}).Nudge,
+			Nudges: queues.nudges, NudgeText: term.texts.Of,
 			Enqueue:  func(key workload.Key) { queues.workloads.Enqueue(key, observe.WorkloadChanged) },
 			Deadline: c.InPlace.Deadline, NudgeRate: c.InPlace.NudgeRate, Log: log, Registerer: registry,
 		})
@@ -152,12 +158,16 @@ func (p *parts) observe(c config.Config, clients clients, queues queues, reloade
 	})
 }
 
-// writer is what changes the cluster, or what asks a webhook to.
-func (p *parts) writer(c config.Config, clients clients, log *slog.Logger) (reconcile.Writer, error) {
-	cluster := &act.Writer{
+// clusterWriter is what changes the cluster.
+func (p *parts) clusterWriter(c config.Config, clients clients) *act.Writer {
+	return &act.Writer{
 		Client: clients.writes, Digester: p.digester, Kinds: p.kinds, Strategy: c.Reload.Strategy, PausedAt: c.Keys.PausedAt,
 		Jobs: p.connection.Client.BatchV1(),
 	}
+}
+
+// writer is what changes the cluster, or what asks a webhook to.
+func writer(c config.Config, cluster *act.Writer, log *slog.Logger) (reconcile.Writer, error) {
 	if c.Webhook.URL == "" {
 		return cluster, nil
 	}
@@ -185,14 +195,56 @@ func (p *parts) alerts(c config.Config, registry prometheus.Registerer, log *slo
 
 // leading is what runs while this replica leads.
 type leading struct {
+	keys     *digestkey.Keeper
 	loop     *reconcile.Loop
+	writer   *act.Writer
 	reporter *notice.Reporter
-	reloader *inplace.Reloader         // nil where reloads in the pods are switched off
+	// reloader, asker and texts are nil where reloads in the pods are switched off.
+	reloader *inplace.Reloader
+	asker    *inplace.Client
+	texts    *reconcile.NudgeTexts
 	publish  func(ctx context.Context) // nil for nothing
 }
 
 // run runs everything until ctx ends.
-func (l leading) run(ctx context.Context) {
+func (l leading) run(ctx context.Context) { withKey(ctx, l.keys, l.takeKey, l.work) }
+
+// withKey works until ctx ends. The digest key is read and taken first: it may have been replaced since this process read
+// it. Where it is replaced later the work ends, and begins again with the new one.
+func withKey(ctx context.Context, keys *digestkey.Keeper, take func(), work func(context.Context)) {
+	keys.Renew(ctx)
+	for ctx.Err() == nil {
+		take()
+		span, end := context.WithCancel(ctx)
+		var tasks sync.WaitGroup
+		tasks.Go(func() {
+			if keys.Replaced(span, 0) {
+				end()
+			}
+		})
+		work(span)
+		end()
+		tasks.Wait()
+	}
+}
+
+// takeKey has everything use the current digest key. None of it runs.
+func (l leading) takeKey() {
+	key := l.keys.Key()
+	digester, err := source.NewDigester(key)
+	if err != nil {
+		return // digestkey accepts no such key
+	}
+	l.writer.Digester = digester
+	l.loop.SetDigester(digester)
+	if l.reloader != nil {
+		l.texts.Digester = digester
+		l.asker.SetKey(key)
+	}
+}
+
+// work does what a leader does until ctx ends.
+func (l leading) work(ctx context.Context) {
 	var tasks sync.WaitGroup
 	defer tasks.Wait()
 	tasks.Go(func() { l.reporter.Run(ctx) })

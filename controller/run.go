@@ -102,7 +102,7 @@ func serve(ctx context.Context, c config.Config, build version.Build, getenv fun
 // parts are what the program is made of.
 type parts struct {
 	connection *kube.Connection
-	key        []byte // of all digests
+	key        []byte // of all digests, at the start
 	digester   source.Digester
 	kinds      workload.Table
 	namespace  string

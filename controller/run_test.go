@@ -218,6 +218,41 @@ func TestStoppingInTheMiddleOfWork(t *testing.T) {
 	}
 }
 
+// The digest key is replaced, and another replica leads: it reports the key and takes it, and every baseline is written
+// with it. Nothing is rolled for that, and the next edit is.
+func TestAnotherLeaderTakesTheDigestKeyThatThereIs(t *testing.T) {
+	t.Parallel()
+	s := startAPIServer(t)
+	s.put(configMap("0"), deployment("web"))
+	first := quick(t, s, "first")
+	s.await("a baseline", func() bool { return s.hasBaseline() == 1 })
+	second := quick(t, s, "second")
+	second.awaitLog("joining leader election")
+	s.mu.Lock()
+	before := s.objects["deployments shop/web"].GetAnnotations()[annotation.Baseline]
+	s.mu.Unlock()
+	s.put(&corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "inpod-system", Name: "inpod-digest-key"},
+		Data:       map[string][]byte{"key": []byte(strings.Repeat("k", 32))},
+	})
+	first.signal(syscall.SIGTERM)
+	second.awaitLog("digest key replaced")
+	s.await("a baseline of the new key", func() bool {
+		return s.objects["deployments shop/web"].GetAnnotations()[annotation.Baseline] != before
+	})
+	s.mu.Lock()
+	if hashes := s.variables("web"); len(hashes) > 0 {
+		t.Errorf("rolled for the key alone: %v", hashes)
+	}
+	s.mu.Unlock()
+	if _, text := second.get("/metrics"); !strings.Contains(text, "inpod_digest_key_replaced_total 1") ||
+		!strings.Contains(text, `inpod_baselines_unreadable_total{why="key"} 1`) {
+		t.Error("it is not counted")
+	}
+	s.put(configMap("1"))
+	s.await("the next edit is rolled", func() bool { return len(s.variables("web")) > 0 })
+}
+
 // Two replicas, and the leader is stopped, or killed, in the middle of a burst: nothing is lost, and nothing is done twice.
 func TestAnotherReplicaGoesOn(t *testing.T) {
 	t.Parallel()

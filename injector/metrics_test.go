@@ -34,6 +34,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	if _, _, err := in.certificate(ended, &kube.Connection{Client: fake.NewClientset()}); err != nil {
 		t.Fatal(err)
 	}
+	in.keeper(&kube.Connection{Client: fake.NewClientset()}, nil)
 	in.tasks.Wait()
 	metrics, err := metricstest.Of(in.registry)
 	if err != nil {

@@ -123,7 +123,7 @@ func (in *injector) assemble(ctx context.Context, connection *kube.Connection) e
 	if err := connection.Probe(ctx, requirements(in.config)); err != nil {
 		return err
 	}
-	options, err := in.options(ctx, connection)
+	keys, err := in.keys(ctx, connection)
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (in *injector) assemble(ctx context.Context, connection *kube.Connection) e
 		return err
 	}
 	handler := &admission.Handler{
-		Inject: inject.Inject, Options: options,
+		Inject: inject.Inject, Options: in.options(connection), ConfirmKey: in.confirmKey(ctx, keys),
 		Defaults: admission.NewNamespaces(questions).Defaults,
 		Excluded: in.excluded, Limits: limits, Refused: in.refused(questions),
 		Metrics: admission.NewMetrics(in.registry), Log: in.log,
@@ -162,17 +162,50 @@ func (in *injector) assemble(ctx context.Context, connection *kube.Connection) e
 	return nil
 }
 
-// options are what every injection has in common.
-func (in *injector) options(ctx context.Context, connection *kube.Connection) (inject.Options, error) {
+// keyInterval is how often the digest key is read again. Pods that are created meanwhile get the former public key, with
+// which a controller that has just started cannot read what their sidecars answer.
+const keyInterval = 30 * time.Second
+
+// keys reads the digest key, and returns what keeps it.
+func (in *injector) keys(ctx context.Context, connection *kube.Connection) (*digestkey.Keeper, error) {
+	namespace, name := in.config.Pod.Namespace, in.config.DigestKeySecret
+	key, err := digestkey.Ensure(ctx, connection.Client, namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := sidecarapi.PublicKey(key); err != nil {
+		return nil, fmt.Errorf("the key in Secret %s/%s: %w", namespace, name, err)
+	}
+	return in.keeper(connection, key), nil
+}
+
+func (in *injector) keeper(connection *kube.Connection, key []byte) *digestkey.Keeper {
+	return digestkey.NewKeeper(digestkey.KeeperOptions{
+		Client: connection.Client, Namespace: in.config.Pod.Namespace, Name: in.config.DigestKeySecret, Key: key, Log: in.log, Registerer: in.registry,
+	})
+}
+
+// confirmKey starts what follows the digest key, and returns what knows the public one of the controller.
+func (in *injector) confirmKey(ctx context.Context, keys *digestkey.Keeper) func() string {
+	var public atomic.Pointer[string]
+	take := func() {
+		if text, err := sidecarapi.PublicKey(keys.Key()); err == nil { // digestkey accepts no key that is too short
+			public.Store(&text)
+		}
+	}
+	take()
+	in.start(ctx, func(ctx context.Context) error {
+		for keys.Replaced(ctx, keyInterval) {
+			take()
+		}
+		return nil
+	})
+	return func() string { return *public.Load() }
+}
+
+// options are what every injection has in common, but for the public key.
+func (in *injector) options(connection *kube.Connection) inject.Options {
 	c := in.config
-	key, err := digestkey.Ensure(ctx, connection.Client, c.Pod.Namespace, c.DigestKeySecret)
-	if err != nil {
-		return inject.Options{}, err
-	}
-	confirmKey, err := sidecarapi.PublicKey(key)
-	if err != nil {
-		return inject.Options{}, fmt.Errorf("the key in Secret %s/%s: %w", c.Pod.Namespace, c.DigestKeySecret, err)
-	}
 	native := hasNative(connection.ServerVersion, c.Sidecar.Native)
 	in.log.Info("injecting",
 		"image", c.Sidecar.Image, "native", native, "server", connection.ServerVersion, "recordedIn", annotation.InjectionRecord)
@@ -181,8 +214,8 @@ func (in *injector) options(ctx context.Context, connection *kube.Connection) (i
 		Image: c.Sidecar.Image, PullPolicy: c.Sidecar.PullPolicy,
 		CPURequest: c.Sidecar.CPURequest, CPULimit: c.Sidecar.CPULimit, MemoryRequest: c.Sidecar.MemoryRequest, MemoryLimit: c.Sidecar.MemoryLimit,
 		StorageRequest: c.Sidecar.StorageRequest, StorageLimit: c.Sidecar.StorageLimit, Capabilities: c.Sidecar.Capabilities,
-		StatusPort: int32(c.Sidecar.StatusPort), ConfirmKey: confirmKey, //nolint:gosec // config holds it below 65536
-	}, nil
+		StatusPort: int32(c.Sidecar.StatusPort), //nolint:gosec // config holds it below 65536
+	}
 }
 
 // hasNative reports whether native sidecars are used. A server whose version is not known gets ordinary containers:

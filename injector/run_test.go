@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -14,6 +15,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -25,13 +27,20 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
 
 	"inpod.dev/inpod/injector/internal/admission"
 	"inpod.dev/inpod/internal/digestkey"
+	"inpod.dev/inpod/internal/kube"
 	"inpod.dev/inpod/internal/patience"
+	"inpod.dev/inpod/internal/sidecarapi"
 )
 
 // review is about a pod that gets the sidecar.
@@ -256,4 +265,44 @@ func TestWhatIsAskedBeforeAPodIsAnswered(t *testing.T) {
 			patience.Await(t, "a patch with "+tc.want, func() bool { return strings.Contains(post(t, address), tc.want) })
 		})
 	}
+}
+
+// The injector takes a digest key that was replaced, without a restart.
+func TestThePublicKeyFollowsTheSecret(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		secret := func(b byte) *corev1.Secret {
+			return &corev1.Secret{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "inpod-system", Name: "key"},
+				Data:       map[string][]byte{digestkey.DataKey: bytes.Repeat([]byte{b}, digestkey.Size)},
+			}
+		}
+		publicOf := func(b byte) string {
+			text, err := sidecarapi.PublicKey(secret(b).Data[digestkey.DataKey])
+			if err != nil {
+				t.Fatal(err)
+			}
+			return text
+		}
+		client := fake.NewClientset(secret(1))
+		in := &injector{log: slog.New(slog.DiscardHandler), registry: prometheus.NewRegistry(), fail: func(err error) { t.Error(err) }}
+		in.config.Pod.Namespace, in.config.DigestKeySecret = "inpod-system", "key"
+		ctx, cancel := context.WithCancel(t.Context())
+		keys, err := in.keys(ctx, &kube.Connection{Client: client})
+		if err != nil {
+			t.Fatal(err)
+		}
+		public := in.confirmKey(ctx, keys)
+		for next := byte(1); next <= 3; next++ {
+			if got := public(); got != publicOf(next) {
+				t.Errorf("key %d: another public key is given out", next)
+			}
+			if _, err := client.CoreV1().Secrets("inpod-system").Update(ctx, secret(next+1), metav1.UpdateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(2*keyInterval + time.Second)
+		}
+		cancel()
+		in.tasks.Wait()
+	})
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"inpod.dev/inpod/controller/internal/observe"
@@ -23,15 +24,49 @@ import (
 // askTimeout bounds one question: the sidecar answers in under a millisecond.
 const askTimeout = 3 * time.Second
 
+// keysKept is how many digest keys are tried on a reply: the current one, and those before it.
+const keysKept = 4
+
 // Client asks sidecars over HTTP whether they have applied what they should.
 type Client struct {
 	ways []Way
-	key  []byte
+	// Foreign is called for each reply that no key opens; nil for nothing.
+	Foreign func()
+
+	mu   sync.Mutex
+	keys [][]byte // the current one first
 }
 
 // NewAsker returns a client that opens replies with the key of all digests. It reaches sidecars by the first way that
 // works. Its connections are not kept: a question is rare, and pods are many.
-func NewAsker(digestKey []byte, ways ...Way) *Client { return &Client{ways: ways, key: digestKey} }
+func NewAsker(digestKey []byte, ways ...Way) *Client {
+	return &Client{ways: ways, keys: [][]byte{digestKey}}
+}
+
+// SetKey takes another digest key. A pod that was created with a former one keeps it as long as it lives, so that the last
+// ones are tried as well.
+func (a *Client) SetKey(digestKey []byte) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	former := slices.DeleteFunc(slices.Clone(a.keys), func(key []byte) bool { return bytes.Equal(key, digestKey) })
+	a.keys = append([][]byte{digestKey}, former[:min(len(former), keysKept-1)]...)
+}
+
+// open decrypts a reply.
+func (a *Client) open(nonce, encrypted []byte) (reply sidecarapi.Response, err error) {
+	a.mu.Lock()
+	keys := a.keys
+	a.mu.Unlock()
+	for _, key := range keys {
+		if reply, err = sidecarapi.Open(key, nonce, encrypted); !errors.Is(err, sidecarapi.ErrEncrypted) {
+			return reply, err
+		}
+	}
+	if a.Foreign != nil {
+		a.Foreign()
+	}
+	return reply, err
+}
 
 // Question is what the sidecar of a pod is asked about.
 type Question struct {
@@ -181,7 +216,7 @@ func (a *Client) askBy(ctx context.Context, way Way, pod observe.Pod, about part
 	if response.StatusCode != http.StatusOK {
 		return sidecarapi.Response{}, way.refused(pod, response.StatusCode, answer)
 	}
-	reply, err := sidecarapi.Open(a.key, question.Nonce, answer)
+	reply, err := a.open(question.Nonce, answer)
 	unknown, is := errors.AsType[*sidecarapi.NotUnderstoodError](err)
 	kind := response.Header.Get("Content-Type")
 	switch {

@@ -398,3 +398,28 @@ func TestANudgeIsAPatchOfTheStatus(t *testing.T) {
 		})
 	}
 }
+
+// A pod that was created with a former digest key answers as ever; one of a key that nobody knows raises a doubt.
+func TestPodsOfFormerDigestKeysAreUnderstood(t *testing.T) {
+	t.Parallel()
+	foreign := 0
+	asker := inplace.NewAsker(key(1), inplace.Direct("inpod-system"))
+	asker.Foreign = func() { foreign++ }
+	for next := byte(2); next <= 4; next++ {
+		asker.SetKey(key(next))
+		asker.SetKey(key(next)) // again, which forgets none
+	}
+	for from := byte(1); from <= 5; from++ {
+		_, err := asker.Status(t.Context(), podAt(t, sidecar(t, key(from), allNew)), files(1))
+		if known := from <= 4; (err == nil) != known {
+			t.Errorf("key %d: %v", from, err)
+		}
+	}
+	if foreign != 1 {
+		t.Errorf("%d replies of a key that nobody knows, want 1", foreign)
+	}
+	asker.SetKey(key(5))
+	if _, err := asker.Status(t.Context(), podAt(t, sidecar(t, key(1), allNew)), files(1)); err == nil {
+		t.Error("keys are kept without end")
+	}
+}

@@ -95,7 +95,7 @@ type NudgeTexts struct {
 
 // Of returns the text of the first nudge for a source, which goes out before anything has settled; ok is false if the workload
 // does not follow the source.
-func (n NudgeTexts) Of(key workload.Key, ref source.Ref) (text string, ok bool) {
+func (n *NudgeTexts) Of(key workload.Key, ref source.Ref) (text string, ok bool) {
 	w, exists := n.Cache.Workload(key)
 	snapshot := n.Cache.Source(ref)
 	only := w.Policy.Pacing.NotifyOnly

@@ -285,7 +285,7 @@ func TestNotifyOnlyNudgesAndReloadsNothing(t *testing.T) {
 				w.apply(objtest.ConfigMap("a", "k", "0"), live(map[string]string{notifyKey: only}))
 				w.lead()
 				time.Sleep(time.Hour)
-				if _, nudges := (reconcile.NudgeTexts{Cache: w, Digester: w.digester}).Of(deployment("web"), configMap("a")); nudges != want {
+				if _, nudges := (&reconcile.NudgeTexts{Cache: w, Digester: w.digester}).Of(deployment("web"), configMap("a")); nudges != want {
 					t.Errorf("nudges %t, want %t", nudges, want)
 				}
 				w.apply(objtest.ConfigMap("a", "k", "1"))

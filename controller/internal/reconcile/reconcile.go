@@ -154,6 +154,9 @@ func New(options Options) *Loop {
 	}
 }
 
+// SetDigester has the next [Loop.Run] make digests with another key. It must not be called during one.
+func (l *Loop) SetDigester(digester source.Digester) { l.options.Digester = digester }
+
 // Run reconciles every workload once, and then those that changes concern, until ctx ends. When it returns no write is
 // under way. It may be called again.
 func (l *Loop) Run(ctx context.Context) {

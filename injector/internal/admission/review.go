@@ -48,6 +48,8 @@ type Handler struct {
 	Inject func(*corev1.Pod, inject.Options) (inject.Change, inject.Report)
 	// Options are the same for every pod, but for the fields about its namespace.
 	Options inject.Options
+	// ConfirmKey returns the public key of the controller, which goes into the options; nil where they have it.
+	ConfirmKey func() string
 	// Defaults returns the annotations of a namespace.
 	Defaults func(ctx context.Context, caller, namespace string) (map[string]string, error)
 	// Limits returns what a namespace allows its pods, nil if that is not known; it does not wait. A nil function knows nothing.
@@ -287,6 +289,9 @@ func (h *Handler) decide(ctx context.Context, r *review, caller string, namespac
 	}
 	pod, options := &request.Object, h.Options
 	options.Namespace, options.NamespaceAsks = request.Namespace, namespaceAsks
+	if h.ConfirmKey != nil {
+		options.ConfirmKey = h.ConfirmKey()
+	}
 	var err error
 	if options.Defaults, err = h.Defaults(ctx, caller, request.Namespace); err != nil {
 		return inject.Change{}, inject.Report{}, err

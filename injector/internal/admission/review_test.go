@@ -310,3 +310,17 @@ func TestWhatIsNoReviewIsRefused(t *testing.T) {
 		})
 	}
 }
+
+// The public key of the controller is asked for at each injection: the digest key may be replaced.
+func TestEachPodGetsTheKeyThatThereIs(t *testing.T) {
+	t.Parallel()
+	w := newWebhook()
+	public := strings.Repeat("1", 64)
+	w.ConfirmKey = func() string { return public }
+	for _, key := range []string{strings.Repeat("1", 64), strings.Repeat("2", 64)} {
+		public = key
+		if got := applied(t, asks, w.send(t, admission.PathPods, request(asks))); !strings.Contains(got, "--controller-key="+key) {
+			t.Errorf("no key %s in %s", key, got)
+		}
+	}
+}
