@@ -169,6 +169,29 @@ func TestWhatChangesWhileUninstalledIsAppliedAfterANewInstallWithTheSameKey(t *t
 	s.onlyRolled(before, followed...)
 }
 
+// The digest key is lost, and a source is edited meanwhile. Its pods are older than the edit, so that it is rolled, and
+// nothing else is.
+func TestAnEditOutlivesTheDigestKey(t *testing.T) {
+	t.Parallel()
+	s := ownSpace(t)
+	var workloads []framework.Workload
+	for _, name := range []string{"edited", "quiet"} {
+		a := deployment(name, env("KEY", ofConfigMap(name), "key")).annotated(s.keys.auto, "true")
+		s.apply(configMap(name, "key", "1"), a.object())
+		s.must(s.AwaitRollout(s.ctx, a.in(s.ns)))
+		workloads = append(workloads, a.in(s.ns))
+	}
+	s.install(nil, nil)
+	s.hasBaseline(workloads...)
+	before := s.rollouts()
+
+	s.must(s.Uninstall(s.ctx, s.Release))
+	s.must(s.Client.CoreV1().Secrets(s.Namespace).Delete(s.ctx, "inpod-digest-key", metav1.DeleteOptions{}))
+	s.apply(configMap("edited", "key", "2"))
+	s.install(nil, nil)
+	s.onlyRolled(before, workloads[0])
+}
+
 func TestManyEditsInQuickSuccessionAreOneRollout(t *testing.T) {
 	t.Parallel()
 	s := openSpace(t, suite.patient)
