@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	obj "inpod.dev/inpod/internal/objtest"
 	"inpod.dev/inpod/internal/source"
@@ -160,5 +162,46 @@ func TestTheLargestRecordsFoldFirst(t *testing.T) {
 	}
 	if len(whole.Records[uses[29].Usages.Ref].Keys) != 69 {
 		t.Error("the baseline that was given has changed")
+	}
+}
+
+// A text of another key says everything but the content.
+func TestReadATextOfAnotherKey(t *testing.T) {
+	t.Parallel()
+	ref := source.ConfigMap.Ref(obj.Namespace, "a")
+	text, err := digesterOf(t, 1).Encode(source.Baseline{
+		UID: "u", Records: map[source.Ref]source.Record{ref: {All: true}}, Seen: map[source.Ref]int64{ref: 7},
+		Asked: &source.Asked{Action: "Rollout", Hashes: []string{"h"}, Records: map[source.Ref]source.Record{ref: {All: true}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, fault := digesterOf(t, 2).Read(obj.Namespace, text)
+	if fault != source.OtherKey || b.UID != "u" || !b.Records[ref].All || b.Seen[ref] != 7 || b.Asked == nil || b.Asked.Hashes[0] != "h" {
+		t.Errorf("%q, %+v", fault, b)
+	}
+	broken := strings.Replace(text, `{"all":true}`, `7`, 1)
+	if b, fault := digesterOf(t, 2).Read(obj.Namespace, broken); fault != source.OtherKey || len(b.Records) > 0 {
+		t.Errorf("a damaged one: %q, %+v", fault, b)
+	}
+}
+
+// Only a field manager that has content moves the time of the content.
+func TestContentAt(t *testing.T) {
+	t.Parallel()
+	at := func(second int64, fields string) metav1.ManagedFieldsEntry {
+		return metav1.ManagedFieldsEntry{Manager: fields, Time: &metav1.Time{Time: time.Unix(second, 0)}, FieldsV1: metav1.NewFieldsV1(fields)}
+	}
+	const label = `{"f:metadata":{"f:labels":{"f:data-of":{}}}}`
+	for want, entries := range map[int64][]metav1.ManagedFieldsEntry{
+		0: {at(9, label)},
+		5: {at(4, `{"f:data":{"f:k":{}}}`), at(5, `{"f:binaryData":{"f:b":{}}}`), at(9, label)},
+		6: {at(6, `{"f:data":{"f:k":{}},"f:metadata":{}}`), {Manager: "old"}},
+	} {
+		cm := obj.ConfigMap("a")
+		cm.ManagedFields = entries
+		if got := source.ContentAt(cm); got != want {
+			t.Errorf("%d, want %d", got, want)
+		}
 	}
 }
