@@ -3,6 +3,7 @@ package workload
 import (
 	"crypto/sha256"
 	"fmt"
+	"hash/fnv"
 	"maps"
 	"slices"
 	"strings"
@@ -227,6 +228,23 @@ func (v View) Same(other View) bool {
 		v.Paused == other.Paused && v.Rolling == other.Rolling && v.Refused.Equal(other.Refused) && v.Template == other.Template &&
 		v.Progress == other.Progress && v.OnDelete == other.OnDelete && v.ScaledToZero == other.ScaledToZero && v.RestoredBy == other.RestoredBy &&
 		v.Cron.same(other.Cron) && v.Job.same(other.Job) && maps.Equal(v.Annotations, other.Annotations)
+}
+
+// Fingerprint identifies what [View.Same] compares: views that differ there have different ones, but for a coincidence.
+// It takes less memory than a view, and rests in memory only.
+func (v View) Fingerprint() uint64 {
+	h := fnv.New64a()
+	// What is printed has no pointers, and the keys of maps are in order.
+	_, _ = h.Write(v.Template[:])
+	fmt.Fprintln(h, v.UID, v.TemplateOwner, v.Restart, v.Deleting, v.Paused, v.Rolling, v.Refused.UnixNano(), v.Progress,
+		v.OnDelete, v.ScaledToZero, v.RestoredBy, v.Annotations)
+	if v.Cron != nil {
+		fmt.Fprintln(h, v.Cron.Suspended, v.Cron.Policy, v.Cron.Active)
+	}
+	if v.Job != nil {
+		fmt.Fprintln(h, v.Job.Finished, v.Job.EndedAt.UnixNano(), v.Job.Suspended, v.Job.Owned, v.Job.Placeholder == nil)
+	}
+	return h.Sum64()
 }
 
 // Reference is how events name a workload.

@@ -64,6 +64,7 @@ func (l *Loop) rollout(ctx context.Context, w observe.Workload, s *state, decisi
 	}
 	l.options.Compat.Acted(w.View.Key, err == nil, time.Since(now))
 	if err != nil {
+		l.queue.addAll(l.limiter.Release(w.View.Key)) // also where it is not tried again
 		return 0, l.failed(ctx, w, s, decision, err)
 	}
 	l.queue.addAll(l.limiter.start(w.View.Key, now))

@@ -16,6 +16,7 @@ type metrics struct {
 	pending          prometheus.Gauge
 	panics           prometheus.Counter
 	unreadable       *prometheus.CounterVec
+	swept            *prometheus.CounterVec
 
 	reloadLatency prometheus.Histogram
 }
@@ -51,11 +52,18 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		unreadable: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "inpod_baselines_unreadable_total", Help: "Unreadable baselines by reason: invalid, key, empty or version.",
 		}, []string{"why"}),
+		swept: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "inpod_sweep_found_total",
+			Help: "Workloads that a sweep found behind although nothing was queued, by what was lost: change, wait, slot or decision. Each one is a bug.",
+		}, []string{"lost"}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "inpod_panics_total", Help: "Panics recovered while reconciling a workload. Each one is a bug.",
 		}),
 	}
-	registerer.MustRegister(m.decisions, m.rollouts, m.latency, m.baselinesCreated, m.pending, m.panics, m.unreadable, m.reloads, m.reloadLatency)
+	registerer.MustRegister(m.decisions, m.rollouts, m.latency, m.baselinesCreated, m.pending, m.panics, m.unreadable, m.reloads, m.reloadLatency, m.swept)
+	for _, lost := range []lostWakeUp{lostChange, lostWait, lostSlot, lostDecision} {
+		m.swept.WithLabelValues(string(lost))
+	}
 	return m
 }
 

@@ -38,6 +38,9 @@ type Queue struct {
 	changes map[workload.Key]changes
 	// edited are the workloads in items that were added for anything else than a change of a source.
 	edited map[workload.Key]struct{}
+	// queued are the workloads in items that a call of Enqueue added, and due is until when others wait for a moment.
+	queued map[workload.Key]struct{}
+	due    map[workload.Key]time.Time
 }
 
 // changes are those of the sources of one workload.
@@ -52,6 +55,7 @@ type changes struct {
 func NewQueue(options QueueOptions) *Queue {
 	return &Queue{
 		options: options, others: make(chan struct{}, 1), changes: map[workload.Key]changes{}, edited: map[workload.Key]struct{}{},
+		queued: map[workload.Key]struct{}{}, due: map[workload.Key]time.Time{},
 	}
 }
 
@@ -67,7 +71,34 @@ func (q *Queue) Enqueue(key workload.Key, change observe.Change) {
 	} else {
 		q.edited[key] = struct{}{}
 	}
+	q.queued[key] = struct{}{}
 	q.items.Add(key)
+}
+
+// again has a workload reconciled after a time.
+func (q *Queue) again(key workload.Key, after time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.items != nil {
+		q.due[key] = time.Now().Add(after)
+		q.items.AddAfter(key, after)
+	}
+}
+
+// taken notes that a workload was taken from the queue: whatever it waited for is over.
+func (q *Queue) taken(key workload.Key) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.queued, key)
+	delete(q.due, key)
+}
+
+// waits reports whether a workload is in the queue, and until when it waits for a moment; zero if it does not.
+func (q *Queue) waits(key workload.Key) (queued bool, due time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	_, queued = q.queued[key]
+	return queued, q.due[key]
 }
 
 // retry has a workload reconciled again after a while that grows with each failure.
@@ -76,6 +107,7 @@ func (q *Queue) retry(key workload.Key) {
 	defer q.mu.Unlock()
 	if q.items != nil {
 		q.edited[key] = struct{}{}
+		q.due[key] = time.Now().Add(lastRetry)
 		q.items.AddRateLimited(key)
 	}
 }
@@ -106,6 +138,7 @@ func (q *Queue) start() workqueue.TypedRateLimitingInterface[workload.Key] {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.items, q.changes, q.edited = items, map[workload.Key]changes{}, map[workload.Key]struct{}{}
+	q.queued, q.due = map[workload.Key]struct{}{}, map[workload.Key]time.Time{}
 	return items
 }
 

@@ -190,6 +190,7 @@ func (l *Loop) Run(ctx context.Context) {
 		}
 	})
 	workers.Go(func() { l.mistakes(ctx) })
+	workers.Go(func() { l.sweep(ctx) })
 	<-ctx.Done()
 	l.queue.stop()
 	workers.Wait()
@@ -206,6 +207,8 @@ func (l *Loop) process(ctx context.Context, queue workqueue.TypedRateLimitingInt
 	if ctx.Err() != nil {
 		return // the rest is for the next leader
 	}
+	defer l.exclusive(key)()
+	l.queue.taken(key)
 	after, err := l.reconcileSafely(ctx, key)
 	if errors.Is(err, errNoWriteSlot) {
 		return // it is woken when there is one
@@ -216,7 +219,7 @@ func (l *Loop) process(ctx context.Context, queue workqueue.TypedRateLimitingInt
 		l.queue.addAll(l.limiter.Release(key)) // the others need not wait for it
 		l.queue.retry(key)
 	case after > 0:
-		queue.AddAfter(key, min(after, maxWait)) // what has failed before has not worked yet: its back-off goes on
+		l.queue.again(key, min(after, maxWait)) // what has failed before has not worked yet: its back-off goes on
 	default:
 		queue.Forget(key)
 	}
@@ -246,6 +249,7 @@ func (l *Loop) reconcile(ctx context.Context, key workload.Key) (time.Duration, 
 		return 0, nil
 	}
 	s := l.begin(key, w)
+	s.inputs = 0 // a timer brings it back where it is not decided now
 	settling := l.queue.settleRemaining(w)
 	if settling > 0 && !edited {
 		return settling, nil // what a source is between two writes of one change is not concluded from
@@ -264,6 +268,7 @@ func (l *Loop) reconcile(ctx context.Context, key workload.Key) (time.Duration, 
 func (l *Loop) decide(ctx context.Context, w observe.Workload, s *state, unsettled time.Duration) (after time.Duration, err error) {
 	key := w.View.Key
 	in, persisted := l.gather(w, s)
+	s.inputs, s.outcome = inputsOf(w.View, in.Uses), outcome{}
 	if unsettled > 0 {
 		after, err := l.recordBeforeSettled(ctx, w, s, in, persisted, unsettled)
 		return soonest(after, unsettled), err
@@ -272,6 +277,7 @@ func (l *Loop) decide(ctx context.Context, w observe.Workload, s *state, unsettl
 	if err != nil {
 		return 0, err
 	}
+	s.outcome = outcomeOf(decision)
 	l.metrics.decided(decision)
 	began := time.Now()
 	defer func() {

@@ -93,6 +93,14 @@ func (t *rolloutLimiter) Acquire(key workload.Key, now time.Time) (granted bool,
 	return wait == 0, wait, wake
 }
 
+// standing reports whether a workload waits for a slot, and whether it has one that it does not use.
+func (t *rolloutLimiter) standing(key workload.Key) (waits, unused bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	mine := t.held[key]
+	return mine == nil && slices.Contains(t.queue, key), mine != nil && mine.started.IsZero()
+}
+
 // start notes that a workload that has a slot is rolled.
 func (t *rolloutLimiter) start(key workload.Key, now time.Time) (wake []workload.Key) {
 	t.mu.Lock()

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -32,6 +33,12 @@ const (
 // reported again; nothing that has to survive is here. A key is handled by one worker at a time.
 type state struct {
 	uid types.UID
+	// working is held by the worker that has the workload, or by the sweep.
+	working *sync.Mutex
+	// inputs identifies what was decided from last, 0 where a timer is to bring the workload back before it is decided;
+	// and outcome what was decided, if it was.
+	inputs  uint64
+	outcome outcome
 
 	// pendingBaseline is a baseline that waits to be written, for the rate or because it could not be, and replaces the
 	// annotation that it takes the place of.
@@ -74,10 +81,19 @@ type state struct {
 func (l *Loop) state(key workload.Key) *state {
 	s, ok := l.states[key]
 	if !ok {
-		s = &state{}
+		s = &state{working: &sync.Mutex{}}
 		l.states[key] = s
 	}
 	return s
+}
+
+// exclusive waits until nobody else has a workload, and returns what gives it free.
+func (l *Loop) exclusive(key workload.Key) (free func()) {
+	l.mu.Lock()
+	working := l.state(key).working
+	l.mu.Unlock()
+	working.Lock()
+	return working.Unlock
 }
 
 // restoreSettle makes a workload settle whose sources were changed right before this replica began to lead: whoever makes several
@@ -125,7 +141,7 @@ func (l *Loop) begin(key workload.Key, w observe.Workload) *state {
 		if s.pendingBaseline != nil {
 			l.metrics.pending.Dec()
 		}
-		*s = state{uid: w.View.UID}
+		*s = state{uid: w.View.UID, working: s.working}
 	}
 	return s
 }

@@ -96,6 +96,15 @@ func (s *writeSlots) Leave(key workload.Key) (wake []workload.Key) {
 	return s.grant()
 }
 
+// standing reports whether a workload waits for a slot, and whether it has one that it does not use.
+func (s *writeSlots) standing(key workload.Key) (waits, unused bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, waits = s.queued[key]
+	inUse, granted := s.granted[key]
+	return waits, granted && !inUse
+}
+
 // free reports whether a namespace may have one more slot.
 func (s *writeSlots) free(namespace string) bool {
 	free := maxWrites - s.taken
