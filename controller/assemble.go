@@ -78,7 +78,7 @@ func (p *parts) assemble(c config.Config, build version.Build, registry promethe
 	if options.Alert, err = p.alerts(c, registry, log); err != nil {
 		return err
 	}
-	term := leading{writer: cluster, keys: digestkey.NewKeeper(digestkey.KeeperOptions{
+	term := leading{observer: p.observer, writer: cluster, keys: digestkey.NewKeeper(digestkey.KeeperOptions{
 		Client: p.connection.Client, Namespace: p.namespace, Name: c.DigestKeySecret, Key: p.key, Log: log, Registerer: registry,
 	}), reporter: notice.New(notice.Options{
 		Cluster: p.observer, Queue: queues.notices, Kinds: p.kinds, Event: p.events.State, Log: log,
@@ -144,7 +144,7 @@ func (p *parts) rules(c config.Config) (decide.Options, error) {
 func (p *parts) observe(c config.Config, clients clients, queues queues, reloaders *reloader.Metrics, log *slog.Logger) (*observe.Observer, error) {
 	namespaces, selector := c.Watched()
 	return observe.New(observe.Options{
-		Client: p.connection.Client, Dynamic: clients.reads, Keys: annotationKeys(c.Keys), Kinds: p.kinds, Log: log, Pods: c.InPlace.Enabled,
+		Client: p.connection.Client, Dynamic: clients.reads, Metadata: clients.writes, Keys: annotationKeys(c.Keys), Kinds: p.kinds, Log: log, Pods: c.InPlace.Enabled,
 		Namespaces: slices.DeleteFunc(namespaces, p.isMissing), NamespaceSelector: selector, NamespaceDefaults: c.Defaults(), IgnoredNamespaces: c.Scope.IgnoredNamespaces,
 		Sources: c.Sources(), SourceSelector: c.Scope.SourceSelector, Seen: reloaders.Seen,
 		SelectorLabels: slices.Concat(labelsIn(c.Scope.NamespaceSelector), labelsIn(c.Scope.SourceSelector)),
@@ -198,6 +198,7 @@ type leading struct {
 	keys     *digestkey.Keeper
 	loop     *reconcile.Loop
 	writer   *act.Writer
+	observer *observe.Observer
 	reporter *notice.Reporter
 	// reloader, asker and texts are nil where reloads in the pods are switched off.
 	reloader *inplace.Reloader
@@ -248,6 +249,7 @@ func (l leading) work(ctx context.Context) {
 	var tasks sync.WaitGroup
 	defer tasks.Wait()
 	tasks.Go(func() { l.reporter.Run(ctx) })
+	tasks.Go(func() { l.observer.CompareWithLists(ctx, l.loop.EventsLost) })
 	if l.publish != nil {
 		tasks.Go(func() { l.publish(ctx) })
 	}

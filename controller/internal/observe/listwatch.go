@@ -46,15 +46,15 @@ func (o *Observer) fields(namespace string, more ...string) string {
 	return strings.Join(more, ",")
 }
 
-func (o *Observer) sourceListWatch(kind source.Kind, namespace string) (cache.ListerWatcher, runtime.Object) {
+func (o *Observer) sourceListWatch(kind source.Kind, namespace string) (cache.ListerWatcher, runtime.Object, metav1.ListOptions) {
 	client := o.options.Client
 	only := metav1.ListOptions{LabelSelector: o.options.SourceSelector}
 	if kind == source.Secret {
 		only.FieldSelector = o.fields(namespace, notHelmReleases)
-		return listWatch(client, client.CoreV1().Secrets(namespace), only), &corev1.Secret{}
+		return listWatch(client, client.CoreV1().Secrets(namespace), only), &corev1.Secret{}, only
 	}
 	only.FieldSelector = o.fields(namespace)
-	return listWatch(client, client.CoreV1().ConfigMaps(namespace), only), &corev1.ConfigMap{}
+	return listWatch(client, client.CoreV1().ConfigMaps(namespace), only), &corev1.ConfigMap{}, only
 }
 
 func (o *Observer) workloadListWatch(kind workload.Kind, namespace string) cache.ListerWatcher {

@@ -20,6 +20,7 @@ type namespaceCache struct {
 	pods      cache.SharedIndexInformer            // nil if pods are not watched
 	always    []cache.SharedIndexInformer          // those of all of these that the API server surely serves
 	optional  []*optionalInformer
+	listed    []*listed // the parts that are compared with lists
 	synced    []cache.DoneChecker
 }
 
@@ -30,14 +31,14 @@ func (o *Observer) newNamespaceCache(namespace string) (*namespaceCache, error) 
 		if kind.Path != nil {
 			continue
 		}
-		informer, synced, err := o.workloadInformer(kind, namespace, nil, p.health)
+		informer, synced, err := o.workloadInformer(p, kind, namespace, nil, p.health)
 		if err != nil {
 			return nil, err
 		}
 		p.workloads[kind.Name] = p.add(informer, synced)
 	}
 	for _, optional := range o.optional {
-		informer, synced, err := o.workloadInformer(optional.kind, namespace, optional, nil)
+		informer, synced, err := o.workloadInformer(p, optional.kind, namespace, optional, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -56,7 +57,7 @@ func (o *Observer) newNamespaceCache(namespace string) (*namespaceCache, error) 
 			}
 			continue
 		}
-		informer, synced, err := o.sourceInformer(kind, namespace, p.health)
+		informer, synced, err := o.sourceInformer(p, kind, namespace)
 		if err != nil {
 			return nil, err
 		}

@@ -20,6 +20,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/cache"
 
 	"inpod.dev/inpod/internal/annotation"
@@ -41,6 +42,8 @@ type Options struct {
 	Client kubernetes.Interface
 	// Dynamic reads the kinds that come as JSON; nil if there are none.
 	Dynamic dynamic.Interface
+	// Metadata lists metadata, to compare the cache with; nil for no comparison.
+	Metadata metadata.Interface
 	// Namespaces are the ones to watch; empty means all.
 	Namespaces []string
 	// NamespaceSelector, if it is not empty, selects the namespaces to watch by their labels, instead of Namespaces.

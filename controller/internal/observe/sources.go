@@ -3,6 +3,7 @@ package observe
 import (
 	"fmt"
 	"maps"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,9 +24,10 @@ type sourceItem struct {
 // notHelmReleases leaves out the Secrets in which Helm keeps its releases: large, many, and mounted by nobody.
 const notHelmReleases = "type!=helm.sh/release.v1"
 
-func (o *Observer) sourceInformer(kind source.Kind, namespace string, health *watchHealth) (cache.SharedIndexInformer, cache.DoneChecker, error) {
-	lw, example := o.sourceListWatch(kind, namespace)
-	informer := cache.NewSharedIndexInformerWithOptions(&trackedListWatch{lw, health, string(kind)}, example, cache.SharedIndexInformerOptions{
+func (o *Observer) sourceInformer(p *namespaceCache, kind source.Kind, namespace string) (cache.SharedIndexInformer, cache.DoneChecker, error) {
+	lw, example, only := o.sourceListWatch(kind, namespace)
+	renew := &renewable{ListerWatcher: &trackedListWatch{lw, p.health, string(kind)}}
+	informer := cache.NewSharedIndexInformerWithOptions(renew, example, cache.SharedIndexInformerOptions{
 		Indexers: cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc},
 	})
 	last := newLastSeen[*sourceItem]()
@@ -65,6 +67,10 @@ func (o *Observer) sourceInformer(kind source.Kind, namespace string, health *wa
 	if err != nil {
 		return nil, nil, fmt.Errorf("observing %ss: %w", kind, err)
 	}
+	p.listed = append(p.listed, &listed{
+		kind: string(kind), resource: corev1.SchemeGroupVersion.WithResource(strings.ToLower(string(kind)) + "s"), namespace: namespace,
+		only: only, informer: informer, renew: renew,
+	})
 	return informer, registration.HasSyncedChecker(), nil
 }
 

@@ -36,12 +36,13 @@ func anyOf(kind source.Kind, namespace string) string {
 }
 
 // workloadInformer watches a kind in a namespace. optional is nil for a kind that every cluster has.
-func (o *Observer) workloadInformer(kind workload.Kind, namespace string, optional *optionalKind, health *watchHealth) (cache.SharedIndexInformer, cache.DoneChecker, error) {
+func (o *Observer) workloadInformer(p *namespaceCache, kind workload.Kind, namespace string, optional *optionalKind, health *watchHealth) (cache.SharedIndexInformer, cache.DoneChecker, error) {
 	lw := withOrigin(o.workloadListWatch(kind, namespace))
 	if health != nil { // a kind that may not be served is waited for by nobody
 		lw = &trackedListWatch{lw, health, kind.Name}
 	}
-	informer := cache.NewSharedIndexInformerWithOptions(lw, kind.New(), cache.SharedIndexInformerOptions{
+	renew := &renewable{ListerWatcher: lw}
+	informer := cache.NewSharedIndexInformerWithOptions(renew, kind.New(), cache.SharedIndexInformerOptions{
 		Indexers: indexersOf(kind),
 	})
 	last := newLastSeen[*workloadItem]()
@@ -92,6 +93,10 @@ func (o *Observer) workloadInformer(kind workload.Kind, namespace string, option
 			return nil, nil, fmt.Errorf("observing %ss: %w", kind.Name, err)
 		}
 	}
+	p.listed = append(p.listed, &listed{
+		kind: kind.Name, resource: kind.Resource, namespace: namespace, only: metav1.ListOptions{FieldSelector: o.fields(namespace)},
+		informer: informer, renew: renew, optional: optional,
+	})
 	return informer, registration.HasSyncedChecker(), nil
 }
 

@@ -54,14 +54,14 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		}, []string{"why"}),
 		swept: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "inpod_sweep_found_total",
-			Help: "Workloads that a sweep found behind although nothing was queued, by what was lost: change, wait, slot or decision. Each one is a bug.",
+			Help: "What the sweeps found, by what was lost: workloads that nothing had woken (change, wait, slot, decision), objects that the cache lacked (event). Each one is a bug.",
 		}, []string{"lost"}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "inpod_panics_total", Help: "Panics recovered while reconciling a workload. Each one is a bug.",
 		}),
 	}
 	registerer.MustRegister(m.decisions, m.rollouts, m.latency, m.baselinesCreated, m.pending, m.panics, m.unreadable, m.reloads, m.reloadLatency, m.swept)
-	for _, lost := range []lostWakeUp{lostChange, lostWait, lostSlot, lostDecision} {
+	for _, lost := range []lostWakeUp{lostChange, lostWait, lostSlot, lostDecision, lostEvent} {
 		m.swept.WithLabelValues(string(lost))
 	}
 	return m

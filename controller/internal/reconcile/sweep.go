@@ -42,6 +42,8 @@ const (
 	lostSlot lostWakeUp = "slot"
 	// lostDecision is any other: the same decision is another one now.
 	lostDecision lostWakeUp = "decision"
+	// lostEvent is one of a watch: the cache itself was behind.
+	lostEvent lostWakeUp = "event"
 )
 
 // suspicion is a workload that was behind at a time.
@@ -49,6 +51,11 @@ type suspicion struct {
 	lost   lostWakeUp
 	inputs uint64
 	since  time.Time
+}
+
+// EventsLost counts objects that the cache had otherwise than the cluster: [observe.Observer.CompareWithLists].
+func (l *Loop) EventsLost(objects int) {
+	l.metrics.swept.WithLabelValues(string(lostEvent)).Add(float64(objects))
 }
 
 // sweep goes over all workloads again and again until ctx ends, a few at a time.

@@ -39,7 +39,7 @@ func (w *fakeCluster) found() map[string]float64 {
 func (w *fakeCluster) wantFound(lost string, n float64) {
 	w.t.Helper()
 	all := w.found()
-	if len(all) != 4 {
+	if len(all) != 5 {
 		w.t.Errorf("labels of inpod_sweep_found_total are %v", all)
 	}
 	for label, is := range all {
