@@ -114,7 +114,7 @@ bench: build-host $(filter-out cluster-load images-host,$(cluster_steps)) tool-h
 .PHONY: stress
 stress: $(cluster_steps) tool-helm ## 300 random changes while controller and API server are killed (DURATION=20m FAULTS=false for memory; SEED=n replays)
 	@$(e2e_env) go run -tags e2e ./e2e/stress -faults=$(or $(FAULTS),true) -duration $(or $(DURATION),4m) \
-	  -seed $(or $(SEED),1) -strategy $(or $(STRATEGY),env-vars)
+	  -seed $(or $(SEED),1) -strategy $(or $(STRATEGY),env-vars) -without $(or $(WITHOUT),key)
 
 .PHONY: test-lint
 test-lint: lint

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -32,11 +31,19 @@ func (s *stage) breakThings(ctx context.Context) error {
 		if !s.sleepUntil(ctx, fault.At) {
 			break
 		}
-		if fault.What == plan.Refusal {
+		switch fault.What {
+		case plan.Refusal:
 			refusals.Go(func() { problems <- s.refuse(ctx, fault) })
 			continue
+		case plan.SlowAdmission:
+			refusals.Go(func() { s.report(fault, s.delay(ctx, fault)) })
+			continue
+		case plan.Copy:
+			refusals.Go(func() { s.report(fault, s.copied(ctx, fault)) })
+			continue
+		default:
 		}
-		if err := s.hurt(ctx, fault.What); err != nil {
+		if err := s.hurt(ctx, fault); err != nil {
 			s.say("%s: did not succeed: %v", fault.What, err)
 			continue
 		}
@@ -57,17 +64,28 @@ func (s *stage) count(what plan.What) {
 	s.faults[what]++
 }
 
-func (s *stage) hurt(ctx context.Context, what plan.What) error {
+// report says that a fault did not succeed: that is no failure of the controller.
+func (s *stage) report(fault plan.Fault, err error) {
+	if err != nil {
+		s.say("%s: did not succeed: %v", fault.What, err)
+	}
+}
+
+func (s *stage) hurt(ctx context.Context, fault plan.Fault) error {
 	ctx, cancel := patience.Context(ctx, time.Minute)
 	defer cancel()
-	switch what {
+	switch what := fault.What; what {
 	case plan.RestartAPI:
 		return s.restartAPI(ctx)
 	case plan.DeleteLeader, plan.KillLeader:
 		return s.kill(ctx, true, what == plan.KillLeader)
 	case plan.DeleteFollower, plan.KillFollower:
 		return s.kill(ctx, false, what == plan.KillFollower)
-	case plan.Refusal:
+	case plan.Undo:
+		return s.undo(ctx, fault.Workload)
+	case plan.KeyReplaced:
+		return s.replaceKey(ctx)
+	case plan.Refusal, plan.SlowAdmission, plan.Copy: // they last, so that breakThings begins them
 	}
 	return nil
 }
@@ -118,16 +136,11 @@ func (s *stage) kill(ctx context.Context, leader, process bool) error {
 	return errors.New("there is none at the moment")
 }
 
-// keepLog writes what a controller that is about to die has logged to dist/stress.
+// keepLog writes what a controller that is about to die has logged.
 func (s *stage) keepLog(ctx context.Context, pod corev1.Pod) {
 	log, err := s.Logs(ctx, pod.Namespace, pod.Name, corev1.PodLogOptions{})
-	root, rootErr := framework.Checkout()
-	if err != nil || rootErr != nil {
-		return
-	}
-	dir := filepath.Join(root, "dist", "stress")
-	if os.MkdirAll(dir, 0o750) == nil {
-		_ = os.WriteFile(filepath.Join(dir, fmt.Sprintf("%03.0fs-%s.log", time.Since(s.begun).Seconds(), pod.Name)), []byte(log), 0o600)
+	if err == nil {
+		s.keep(fmt.Sprintf("%03.0fs-%s.log", time.Since(s.begun).Seconds(), pod.Name), log, nil)
 	}
 }
 

@@ -198,6 +198,7 @@ func written(content map[string]string) map[string]string {
 // values are the settings of the release.
 func values(strategy string) framework.Values {
 	config := framework.Values{
+		"logLevel":       "debug", // each decision is evidence
 		"reloadStrategy": strategy, "settle": settle.String(), "isArgoRollouts": true, "isOpenshift": true,
 		// A short lease: a leader that is dead keeps the others waiting for so long.
 		"leaseDuration": "4s", "leaseRenewDeadline": "3s", "leaseRetryPeriod": "1s",

@@ -58,7 +58,16 @@ type stage struct {
 	results map[string]row
 	live    map[types.UID]string // the pods that reload in place, as they were at the start
 	memory  memory
-	alone   [2]time.Time // when the refusal with nothing else began and ended
+	// undone are the times at which the template of a workload was put back.
+	undone map[string][]time.Time
+	// former are the digesters of the keys that were replaced.
+	former []source.Digester
+	// mistaken is what was wrong during the run, and suspects the workloads that evidence is kept of.
+	mistaken []error
+	suspects map[string]plan.Kind
+	// folder is where logs and evidence are kept.
+	folder string
+	alone  [2]time.Time // when the refusal with nothing else began and ended
 }
 
 // wait is how long a workload took to take up its changes.
@@ -77,6 +86,10 @@ func set(ctx context.Context, p plan.Plan, strategy string) (*stage, error) {
 		Cluster: cluster, plan: p, release: framework.Release{Name: "stress", Namespace: space + "-system"},
 		usages: map[string][]source.Usage{}, content: map[plan.Source]map[string]string{}, applied: map[string][]plan.Applied{},
 		edited: map[string]int{}, pending: map[string]time.Time{}, first: map[string]int64{}, faults: map[plan.What]int{}, rolled: map[string]int{}, lives: map[string][]types.UID{}, memory: memory{},
+		undone: map[string][]time.Time{}, suspects: map[string]plan.Kind{},
+	}
+	if s.folder, err = folderOf(p.Seed); err != nil {
+		return nil, err
 	}
 	if err := s.clear(ctx); err != nil {
 		return nil, err

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"inpod.dev/inpod/e2e/internal/framework"
+	"inpod.dev/inpod/e2e/stress/internal/judge"
 	"inpod.dev/inpod/e2e/stress/internal/plan"
 	"inpod.dev/inpod/internal/patience"
 )
@@ -26,26 +27,84 @@ import (
 type row struct {
 	changes, settled, rollouts int
 	behind                     []string
+	held                       bool
 }
 
 // judge waits until everything is at rest, and says what is not as it has to be.
 func (s *stage) judge(ctx context.Context) []error {
-	wait, cancel := patience.Context(ctx, limit)
-	defer cancel()
 	s.say("waiting until every workload has the final content")
-	var problems []error
-	if _, err := s.awaitAll(wait); err != nil {
+	problems := s.mistaken
+	patient, enough := patience.Context(ctx, limit)
+	if states, err := s.awaitAll(patient); err != nil {
 		problems = append(problems, err)
+		for _, w := range s.plan.Workloads {
+			if len(states[w.Name].behind) > 0 && !s.mayBeHeld(w.Name) {
+				s.suspects[w.Name] = w.Kind
+			}
+		}
 	}
+	s.keepEvidence(ctx, s.suspects) // before anything repairs it
+	kept := maps.Clone(s.suspects)
+	enough()
+	wait, cancel := patience.Context(ctx, limit) // what is behind is asked for its pods, too
+	defer cancel()
 	// Whatever is rolled once too often is so within the time in which changes settle, and by a controller that is there.
 	if err := s.AwaitRelease(wait, s.release); err != nil {
 		problems = append(problems, err)
 	}
 	sleep(ctx, 3*settle)
 	problems = append(problems, s.rows(wait)...)
-	problems = append(problems, s.pods(wait)...)
+	problems = append(problems, s.workloads(wait)...)
 	problems = append(problems, s.unchanged(wait)...)
+	maps.DeleteFunc(s.suspects, func(name string, _ plan.Kind) bool { _, has := kept[name]; return has })
+	s.keepEvidence(ctx, s.suspects)
 	return append(problems, s.held()...)
+}
+
+// workloads judges each workload by its result and its pods.
+func (s *stage) workloads(ctx context.Context) []error {
+	pods, err := s.pods(ctx)
+	if err != nil {
+		return []error{err}
+	}
+	events, err := s.events(ctx)
+	if err != nil {
+		return []error{err}
+	}
+	var problems []error
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, w := range s.plan.Workloads {
+		r, known := s.results[w.Name]
+		if !known {
+			continue // that was said
+		}
+		verdict := judge.Of(judge.Workload{
+			Kind: w.Kind, Name: w.Name, Changes: s.applied[w.Name], Settle: settle / 2, Rolled: r.rollouts, Behind: r.behind,
+			Pods: pods[w.Name], Undone: s.undone[w.Name], Events: events[string(w.Kind)+"/"+w.Name],
+		})
+		r.held = verdict.Held
+		s.results[w.Name] = r
+		for _, problem := range verdict.Problems {
+			problems = append(problems, errors.New(problem))
+			s.suspects[w.Name] = w.Kind
+		}
+	}
+	return problems
+}
+
+// events are the reasons of the events about each workload.
+func (s *stage) events(ctx context.Context) (map[string][]string, error) {
+	list, err := s.Client.CoreV1().Events(space).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	reasons := map[string][]string{}
+	for _, event := range list.Items {
+		about := event.InvolvedObject.Kind + "/" + event.InvolvedObject.Name
+		reasons[about] = append(reasons[about], event.Reason)
+	}
+	return reasons, nil
 }
 
 // rows fills in the result of each workload.
@@ -58,7 +117,6 @@ func (s *stage) rows(ctx context.Context) []error {
 	if err != nil {
 		return []error{err}
 	}
-	var problems []error
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.results = map[string]row{}
@@ -76,20 +134,17 @@ func (s *stage) rows(ctx context.Context) []error {
 			r.rollouts = len(s.lives[w.Name]) - 1
 		default:
 		}
-		if r.rollouts > r.settled {
-			problems = append(problems, fmt.Errorf("%s %s was rolled %d times for %d settled changes", w.Kind, w.Name, r.rollouts, r.settled))
-		}
 		s.results[w.Name] = r
 	}
-	return problems
+	return nil
 }
 
-// pods reads the pods: what is recorded may be wrong.
-func (s *stage) pods(ctx context.Context) []error {
-	var problems []error
+// pods reads the pods, and says what is wrong with those of each workload: what is recorded may be wrong.
+func (s *stage) pods(ctx context.Context) (map[string]string, error) {
+	problems := map[string]string{}
 	_, newest, err := s.jobs(ctx)
 	if err != nil {
-		return []error{err}
+		return nil, err
 	}
 	for _, w := range s.plan.Workloads {
 		want := s.content[w.ConfigMap()][w.Key()]
@@ -119,10 +174,10 @@ func (s *stage) pods(ctx context.Context) []error {
 			}
 		}
 		if err != nil {
-			problems = append(problems, fmt.Errorf("%s %s: %w", w.Kind, w.Name, err))
+			problems[w.Name] = err.Error()
 		}
 	}
-	return problems
+	return problems, nil
 }
 
 // livePods are the pods that reload in place, once they are ready.
@@ -301,6 +356,11 @@ func (s *stage) print(out io.Writer) {
 	s.printKind(table, "all", func(plan.Workload) bool { return true })
 	_ = table.Flush()
 	fmt.Fprintln(out, "\nA change counts for each workload whose pods see it; changes less than the settle time apart are one settled change.")
+	for _, w := range s.plan.Workloads {
+		if s.results[w.Name].held {
+			fmt.Fprintf(out, "%s %s has old content, since its template was put back: held and reported\n", w.Kind, w.Name)
+		}
+	}
 	for _, what := range slices.Sorted(maps.Keys(s.faults)) {
 		fmt.Fprintf(out, "fault: %s: %d times\n", what, s.faults[what])
 	}

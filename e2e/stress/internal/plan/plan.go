@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -64,10 +65,12 @@ type Plan struct {
 	Faults  []Fault
 	// Refused is the workload that admission refuses for a while.
 	Refused string
+	// Slowed is the workload that admission is slow for.
+	Slowed string
 }
 
-// New makes the plan of a seed for a time, with or without faults.
-func New(seed uint64, length time.Duration, breaks bool) Plan {
+// New makes the plan of a seed for a time, with or without faults, or without some of those in [Names].
+func New(seed uint64, length time.Duration, breaks bool, without ...What) Plan {
 	m := builder{
 		random: rand.New(rand.NewPCG(seed, seed)), content: map[Source]map[string]string{},
 		last: map[string]time.Duration{}, bursts: map[string]int{},
@@ -83,11 +86,17 @@ func New(seed uint64, length time.Duration, breaks bool) Plan {
 	for s, content := range m.content {
 		m.plan.Initial[s] = maps.Clone(content)
 	}
-	m.plan.Refused = fmt.Sprintf("deploy-%d", 6+m.random.IntN(6)) // without pods, and with sources of its own
+	refused := 6 + m.random.IntN(6)
+	m.plan.Refused = fmt.Sprintf("deploy-%d", refused) // without pods, and with sources of its own
 	if breaks {
 		m.plan.Faults = faults(m.random, length)
 	}
+	m.plan.Slowed = "deploy-" + strconv.Itoa(6+(int(seed%5)+refused-5)%6) // another one of them
 	m.changes(length)
+	if breaks {
+		m.plan.Faults = append(m.plan.Faults, m.plan.mistakes(length, without)...)
+		slices.SortStableFunc(m.plan.Faults, func(a, b Fault) int { return cmp.Compare(a.At, b.At) })
+	}
 	return m.plan
 }
 

@@ -2,6 +2,7 @@ package plan_test
 
 import (
 	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -159,5 +160,32 @@ func TestSettledChangesAreCountedByTheTimeBetweenThem(t *testing.T) {
 				t.Errorf("got %d, want %d", got, c.want)
 			}
 		})
+	}
+}
+
+// What is left out changes nothing else, so that a seed stays what it was.
+func TestFaultsCanBeLeftOut(t *testing.T) {
+	for seed := range uint64(50) {
+		all := plan.New(seed, 4*time.Minute, true)
+		if all.Slowed == all.Refused {
+			t.Errorf("seed %d: %s is refused and slowed", seed, all.Slowed)
+		}
+		count := map[plan.What]int{}
+		for _, f := range all.Faults {
+			count[f.What]++
+		}
+		for name, what := range plan.Names() {
+			if count[what] == 0 && what != plan.Copy {
+				t.Errorf("seed %d: no fault %q", seed, name)
+			}
+			some := plan.New(seed, 4*time.Minute, true, what)
+			want := slices.DeleteFunc(slices.Clone(all.Faults), func(f plan.Fault) bool { return f.What == what })
+			if diff := cmp.Diff(want, some.Faults); diff != "" {
+				t.Errorf("seed %d without %s (-want +got):\n%s", seed, name, diff)
+			}
+			if !cmp.Equal(all.Bursts, some.Bursts) {
+				t.Errorf("seed %d without %s: other changes", seed, name)
+			}
+		}
 	}
 }
