@@ -129,7 +129,7 @@ func (o *Observer) differences(ctx context.Context, part *listed) (map[string]st
 	differs, inList := map[string]string{}, map[string]struct{}{}
 	options := part.only
 	options.Limit = comparePage
-	newest := uint64(0)
+	var newest uint64
 	for {
 		page, err := o.page(ctx, resource, part.namespace, options)
 		if err != nil {

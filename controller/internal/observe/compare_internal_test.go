@@ -63,7 +63,9 @@ func (m metadataOf) List(_ context.Context, options metav1.ListOptions) (*metav1
 		}
 	}
 	page := &metav1.PartialObjectMetadataList{}
+	m.lab.mu.Lock()
 	page.ResourceVersion = strconv.Itoa(m.lab.version)
+	m.lab.mu.Unlock()
 	for i := from; i < min(from+2, len(all)); i++ {
 		object, err := meta.Accessor(all[i])
 		if err != nil {
@@ -124,7 +126,7 @@ func TestComparingFindsWhatAWatchHasLost(t *testing.T) {
 		l.update(objtest.ConfigMap("a", "k", "2"))
 		l.create(objtest.ConfigMap("new", "k", "1"))
 		l.remove(objtest.ConfigMap("gone"))
-		l.version++ // of the deletion
+		l.next() // of the deletion
 		if heard := l.heard(); len(heard) > 0 {
 			t.Fatalf("the watch has brought %v", heard)
 		}
@@ -157,11 +159,11 @@ func TestComparingFindsNothingWhereAllIsWell(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, found, requests, _ := comparing(t, &atomic.Bool{}, objtest.ConfigMap("a", "k", "0"), objtest.Deployment("web", objtest.EnvFrom(objtest.CM("a"))))
 		for i := range 300 {
-			l.update(objtest.ConfigMap("a", "k", fmt.Sprint(i)))
+			l.update(objtest.ConfigMap("a", "k", strconv.Itoa(i)))
 			l.create(objtest.ConfigMap(fmt.Sprint("short-", i)))
 			time.Sleep(30 * time.Second)
 			l.remove(objtest.ConfigMap(fmt.Sprint("short-", i)))
-			l.version++
+			l.next()
 		}
 		if n := found.Load(); n != 0 {
 			t.Errorf("%d found, want none", n)

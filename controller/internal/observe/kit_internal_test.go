@@ -120,6 +120,14 @@ func resourceOf(object runtime.Object) schema.GroupVersionResource {
 	return appsv1.SchemeGroupVersion.WithResource("deployments")
 }
 
+// next is the resource version of the next write.
+func (l *lab) next() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.version++
+	return l.version
+}
+
 // stamped is an object as an API server stores it: with the next resource version and the time of the write.
 func (l *lab) stamped(object runtime.Object) (runtime.Object, metav1.Object) {
 	l.t.Helper()
@@ -128,8 +136,7 @@ func (l *lab) stamped(object runtime.Object) (runtime.Object, metav1.Object) {
 	if !ok {
 		l.t.Fatalf("%T has no metadata", object)
 	}
-	l.version++
-	meta.SetResourceVersion(strconv.Itoa(l.version))
+	meta.SetResourceVersion(strconv.Itoa(l.next()))
 	meta.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "test", Time: new(metav1.NewTime(time.Now()))}})
 	return written, meta
 }

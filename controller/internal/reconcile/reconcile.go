@@ -9,7 +9,8 @@
 // the admission webhooks of others do. The writes under way are bounded, and no
 // namespace can have all of them.
 //
-// No decision comes from an event: a key in the queue only asks for a reconciliation.
+// No decision comes from an event: a key in the queue only asks for a reconciliation. A sweep
+// compares every workload with the cache, in case that nobody has asked.
 // An error concerns one workload and is retried for that workload alone.
 package reconcile
 

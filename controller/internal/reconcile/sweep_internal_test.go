@@ -60,7 +60,7 @@ func (c large) Source(ref source.Ref) *source.Snapshot   { return c.sources[ref]
 func (c large) Sources(source.Kind, string) []source.Ref { return nil }
 func (c large) Unseen(source.Kind) bool                  { return false }
 func (c large) StaleFor(observe.Workload) time.Duration  { return 0 }
-func (c large) add(b *testing.B, i int, d source.Digester) observe.Workload {
+func (c large) add(b testing.TB, i int, d source.Digester) observe.Workload {
 	b.Helper()
 	name := fmt.Sprint("app-", i)
 	kind, _ := workload.KindOf("Deployment")
@@ -86,7 +86,7 @@ func (c large) add(b *testing.B, i int, d source.Digester) observe.Workload {
 	return w
 }
 
-func (c large) view(b *testing.B, kind workload.Kind, object *appsv1.Deployment) observe.Workload {
+func (c large) view(b testing.TB, kind workload.Kind, object *appsv1.Deployment) observe.Workload {
 	b.Helper()
 	view, err := kind.View(object, annotation.DefaultKeys().OnWorkload)
 	if err != nil {
@@ -98,8 +98,9 @@ func (c large) view(b *testing.B, kind workload.Kind, object *appsv1.Deployment)
 	return w
 }
 
-// BenchmarkSweep is one pass over 10,000 workloads at rest.
-func BenchmarkSweep(b *testing.B) {
+// atRest is a loop that has decided so many workloads.
+func atRest(b testing.TB, workloads int) *Loop {
+	b.Helper()
 	digester, err := source.NewDigester(bytes.Repeat([]byte{7}, 32))
 	if err != nil {
 		b.Fatal(err)
@@ -110,12 +111,20 @@ func BenchmarkSweep(b *testing.B) {
 		Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
 	})
 	l.states = map[workload.Key]*state{}
-	for i := range 10_000 {
+	l.queue.start()
+	b.Cleanup(l.queue.stop)
+	for i := range workloads {
 		w := cache.add(b, i, digester)
 		s := l.begin(w.View.Key, w)
 		in, _ := l.gather(w, s)
 		s.inputs, s.outcome = inputsOf(w.View, in.Uses), outcomeOf(decide.Decide(in))
 	}
+	return l
+}
+
+// BenchmarkSweep is one pass over 10,000 workloads at rest.
+func BenchmarkSweep(b *testing.B) {
+	l := atRest(b, 10_000)
 	b.ReportAllocs()
 	for b.Loop() {
 		suspects := map[workload.Key]suspicion{}
@@ -125,5 +134,49 @@ func BenchmarkSweep(b *testing.B) {
 		if len(suspects) > 0 {
 			b.Fatalf("%d suspects", len(suspects))
 		}
+	}
+}
+
+func TestWhatWasLost(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for name, c := range map[string]struct {
+		prepare func(*Loop, workload.Key)
+		want    lostWakeUp
+	}{
+		"nothing":            {func(*Loop, workload.Key) {}, ""},
+		"it is queued":       {func(l *Loop, key workload.Key) { l.queue.Enqueue(key, observe.SourceChanged); l.states[key].inputs++ }, ""},
+		"it is retried":      {func(l *Loop, key workload.Key) { l.queue.retry(key) }, ""},
+		"a worker has it":    {func(l *Loop, key workload.Key) { l.states[key].working.Lock(); l.states[key].inputs++ }, ""},
+		"a change":           {func(l *Loop, key workload.Key) { l.states[key].inputs++ }, lostChange},
+		"while it waits":     {func(l *Loop, key workload.Key) { l.queue.again(key, time.Hour); l.states[key].inputs++ }, lostChange},
+		"it settles":         {func(l *Loop, key workload.Key) { l.queue.again(key, time.Hour); l.states[key].inputs = 0 }, ""},
+		"recreated":          {func(l *Loop, key workload.Key) { l.states[key].uid = "another" }, lostChange},
+		"never seen":         {func(l *Loop, key workload.Key) { delete(l.states, key) }, lostChange},
+		"a timer":            {func(l *Loop, key workload.Key) { l.queue.due[key] = now.Add(-sweepOverdue - time.Second) }, lostWait},
+		"a timer is late":    {func(l *Loop, key workload.Key) { l.queue.due[key] = now.Add(-sweepOverdue / 2) }, ""},
+		"a write slot":       {func(l *Loop, key workload.Key) { l.writes.granted[key] = false }, lostSlot},
+		"a write":            {func(l *Loop, key workload.Key) { l.writes.granted[key] = true }, ""},
+		"a rollout slot":     {func(l *Loop, key workload.Key) { l.limiter.held[key] = &slot{} }, lostSlot},
+		"a rate of rollouts": {func(l *Loop, key workload.Key) { l.limiter.held[key] = &slot{}; l.queue.again(key, time.Hour) }, ""},
+		"a rollout":          {func(l *Loop, key workload.Key) { l.limiter.held[key] = &slot{started: now} }, ""},
+		"waits for a write":  {func(l *Loop, key workload.Key) { l.writes.queued[key] = struct{}{}; l.states[key].inputs++ }, ""},
+		"waits to roll": {func(l *Loop, key workload.Key) {
+			l.limiter.queue = append(l.limiter.queue, key)
+			l.states[key].inputs++
+		}, ""},
+		"a baseline that goes": {func(l *Loop, key workload.Key) {
+			delete(l.options.Cache.(large).workloads[key].View.Annotations, annotation.Baseline)
+		}, lostChange},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := atRest(t, 1)
+			key := l.known()[0]
+			c.prepare(l, key)
+			if lost, _ := l.lost(key, now); lost != c.want {
+				t.Errorf("lost %q, want %q", lost, c.want)
+			}
+		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,6 +14,7 @@ import (
 	"inpod.dev/inpod/internal/decide"
 	"inpod.dev/inpod/internal/objtest"
 	"inpod.dev/inpod/internal/source"
+	"inpod.dev/inpod/internal/window"
 	"inpod.dev/inpod/internal/workload"
 )
 
@@ -135,6 +137,10 @@ func TestSweepFindsWhatIsDecidedOtherwise(t *testing.T) {
 // What waits for a known reason is no find, however long it takes.
 func TestSweepFindsNothingWhereAllIsWell(t *testing.T) {
 	t.Parallel()
+	closed, err := window.Parse("Sun 02:00-03:00")
+	if err != nil {
+		t.Fatal(err)
+	}
 	refused := func(workload.Key) error { return errors.New("refused") }
 	for name, c := range map[string]struct {
 		options func(*reconcile.Options)
@@ -162,12 +168,21 @@ func TestSweepFindsNothingWhereAllIsWell(t *testing.T) {
 			options: func(o *reconcile.Options) { o.Rules.NotifyOnly = true },
 			during:  func(w *fakeCluster) { edits(w, 5, time.Minute) },
 		},
+		"a window": {
+			options: func(o *reconcile.Options) { o.Rules.Windows = closed },
+			during:  func(w *fakeCluster) { edits(w, 5, time.Minute) },
+		},
+		"a pause": {during: func(w *fakeCluster) {
+			w.apply(objtest.Deployment("web0", objtest.Annotation("reloader.stakater.com/auto", "true"),
+				objtest.Annotation("deployment.reloader.stakater.com/pause-period", "20m"), objtest.EnvFrom(objtest.CM("a"))))
+			edits(w, 5, time.Minute)
+		}},
 		"a missing source": {during: func(w *fakeCluster) { w.remove(configMap("a")); edits(w, 5, time.Minute) }},
 		"slow baselines":   {options: func(o *reconcile.Options) { o.BaselineRate = 0.001 }},
 		"a template": {during: func(w *fakeCluster) {
 			for i := range 20 {
 				w.apply(objtest.Deployment("web0", objtest.Annotation("reloader.stakater.com/auto", "true"),
-					objtest.EnvFrom(objtest.CM("a")), objtest.TemplateAnnotation("n", fmt.Sprint(i))))
+					objtest.EnvFrom(objtest.CM("a")), objtest.TemplateAnnotation("n", strconv.Itoa(i))))
 				time.Sleep(30 * time.Second)
 			}
 		}},
@@ -192,10 +207,10 @@ func TestSweepFindsNothingWhereAllIsWell(t *testing.T) {
 				if c.during != nil {
 					c.during(w)
 				}
-				time.Sleep(3 * time.Hour)
+				time.Sleep(30 * time.Minute)
 				lists, done := w.lists, len(w.wrote())
 				w.wantFound("", 0)
-				time.Sleep(time.Hour)
+				time.Sleep(30 * time.Minute)
 				if c.prepare == nil && c.options == nil && (w.lists != lists || len(w.wrote()) != done) {
 					t.Errorf("%d lists and %d writes at rest", w.lists-lists, len(w.wrote())-done)
 				}
@@ -208,7 +223,7 @@ func TestSweepFindsNothingWhereAllIsWell(t *testing.T) {
 	}
 }
 
-// edits edits a ConfigMap again and again.
+// edits changes a ConfigMap again and again.
 func edits(w *fakeCluster, n int, pause time.Duration) {
 	for i := range n {
 		w.apply(objtest.ConfigMap("a", "k", fmt.Sprint("edit ", i)))
