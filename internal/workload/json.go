@@ -46,6 +46,8 @@ const UnknownPods = 1 << 30
 func Rollout() Kind {
 	kind := FromJSON("Rollout", schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "rollouts"}, "spec", "template")
 	kind.Ref, kind.Restart = []string{"spec", "workloadRef"}, []string{"spec", "restartAt"}
+	kind.rolling = rollingRollout
+	kind.progress = func(object any) (p Progress, onDelete, scaledToZero bool) { return progressJSON(withZeros(object)) }
 	kind.HashLabel = "rollouts-pod-template-hash" // argo-rollouts, pkg/apis/rollouts/v1alpha1/types.go DefaultRolloutUniqueLabelKey
 	return kind
 }

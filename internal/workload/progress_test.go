@@ -62,9 +62,34 @@ func TestProgressOfOtherKinds(t *testing.T) {
 	if got := view(t, kind, metav1.Object(o)); got.Progress != workload.ProgressUnknown {
 		t.Errorf("Rollout without a status: %q", got.Progress)
 	}
-	o.Object["status"] = map[string]any{"replicas": int64(3), "updatedReplicas": int64(0)} // aborted: the stable pods are back
-	if got := view(t, kind, metav1.Object(o)); got.Progress != workload.NoneUpdated {
-		t.Errorf("aborted Rollout: %q", got.Progress)
+}
+
+// Argo Rollouts leave out what is 0 (argo-rollouts, pkg/apis/rollouts/v1alpha1/types.go RolloutStatus).
+func TestProgressOfARollout(t *testing.T) {
+	t.Parallel()
+	kind := kindOf(t, "Rollout")
+	for name, c := range map[string]struct {
+		replicas int64
+		status   map[string]any
+		want     workload.Progress
+		rolling  bool
+		zero     bool
+	}{
+		"it is complete":                  {3, map[string]any{"observedGeneration": "1", "replicas": int64(3), "updatedReplicas": int64(3), "availableReplicas": int64(3)}, workload.Complete, false, false},
+		"it begins":                       {3, map[string]any{"observedGeneration": "1", "replicas": int64(3), "availableReplicas": int64(3)}, workload.NoneUpdated, true, false},
+		"it is aborted":                   {3, map[string]any{"observedGeneration": "1", "replicas": int64(3), "availableReplicas": int64(3), "abort": true}, workload.NoneUpdated, false, false},
+		"it is scaled to zero":            {0, map[string]any{"observedGeneration": "1"}, workload.Complete, false, true},
+		"its controller has not seen it":  {0, map[string]any{}, workload.ProgressUnknown, false, false},
+		"the status is of what it was":    {0, map[string]any{"observedGeneration": "0"}, workload.NoneUpdated, true, false},
+		"its last pods have not gone yet": {0, map[string]any{"observedGeneration": "1", "replicas": int64(1)}, workload.NoneUpdated, false, false},
+	} {
+		o := obj.JSON(kind.APIVersion(), kind.APIKind(), "web", kind.Path)
+		o.SetGeneration(1)
+		set(t, o, c.replicas, "spec", "replicas")
+		o.Object["status"] = c.status
+		if got := view(t, kind, metav1.Object(o)); got.Progress != c.want || got.Rolling != c.rolling || got.ScaledToZero != c.zero {
+			t.Errorf("%s: %q, rolling %t, scaled to zero %t", name, got.Progress, got.Rolling, got.ScaledToZero)
+		}
 	}
 }
 

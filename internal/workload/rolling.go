@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"maps"
 	"strconv"
 	"time"
 
@@ -85,6 +86,34 @@ func rollingJSON(object any) bool {
 	}
 	available, reported := number("status", "availableReplicas")
 	return updated < replicas || (reported && available < replicas)
+}
+
+// rollingRollout is the same for an Argo Rollout. One that is aborted goes on when somebody retries it or edits it.
+func rollingRollout(object any) bool {
+	if content, ok := object.(*unstructured.Unstructured); ok {
+		if aborted, _, err := unstructured.NestedBool(content.Object, "status", "abort"); err == nil && aborted && observed(content) {
+			return false
+		}
+	}
+	return rollingJSON(withZeros(object))
+}
+
+// withZeros returns an object with the numbers of its status that are left out because they are 0, as Argo Rollouts do
+// (argo-rollouts, pkg/apis/rollouts/v1alpha1/types.go RolloutStatus). An object without a status stays as it is.
+func withZeros(object any) any {
+	content, ok := object.(*unstructured.Unstructured)
+	if !ok {
+		return object
+	}
+	status, ok := content.Object["status"].(map[string]any)
+	if _, seen := status["observedGeneration"]; !ok || !seen {
+		return object
+	}
+	full := map[string]any{"replicas": int64(0), "updatedReplicas": int64(0), "availableReplicas": int64(0)}
+	maps.Copy(full, status)
+	all := maps.Clone(content.Object)
+	all["status"] = full
+	return &unstructured.Unstructured{Object: all}
 }
 
 // observed reports whether the controller of an object has seen it as it is, as far as its status says.
