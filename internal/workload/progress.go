@@ -232,7 +232,8 @@ func templateTime(object metav1.Object) time.Time {
 }
 
 // restoredBy returns the field manager that wrote the baseline last if that is not inpod, and then what inpod wrote
-// last in the template. If it is inpod, it returns the time. Whoever changes a value owns it alone from then on
+// last in the template. If it is inpod, it returns the time. Whoever changes a value owns it alone from then on, and
+// whoever made the variable keeps its name
 // (https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management).
 func restoredBy(object metav1.Object) (manager string, hashes []string, at time.Time) {
 	if _, has := object.GetAnnotations()[annotation.Baseline]; !has {
@@ -264,4 +265,4 @@ func restoredBy(object metav1.Object) (manager string, hashes []string, at time.
 	return manager, hashes, time.Time{}
 }
 
-var ownHash = regexp.MustCompile(`\\"name\\":\\"(STAKATER_[A-Z0-9_]+)\\"|f:(` + regexp.QuoteMeta(annotation.LastReloadedFrom) + `)`)
+var ownHash = regexp.MustCompile(`\\"name\\":\\"(STAKATER_[A-Z0-9_]+)\\"}":\{[^{}]*(?:\{\}[^{}]*)*"f:value"|f:(` + regexp.QuoteMeta(annotation.LastReloadedFrom) + `)`)

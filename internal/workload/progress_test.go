@@ -119,7 +119,9 @@ func TestOwnTemplateIsWhatOthersWrite(t *testing.T) {
 func TestWhoWroteTheBaselineLast(t *testing.T) {
 	t.Parallel()
 	const baseline = `{"f:metadata":{"f:annotations":{"f:inpod.dev/baseline":{}}}}`
-	const variable = `{"f:spec":{"f:template":{"f:spec":{"f:containers":{"k:{\"name\":\"app\"}":{"f:env":{"k:{\"name\":\"STAKATER_A_CONFIGMAP\"}":{".":{}}}}}}}}}`
+	variable := func(fields string) string {
+		return `{"f:spec":{"f:template":{"f:spec":{"f:containers":{"k:{\"name\":\"app\"}":{"f:env":{"k:{\"name\":\"STAKATER_A_CONFIGMAP\"}":` + fields + `}}}}}}}`
+	}
 	entry := func(manager, fields string) metav1.ManagedFieldsEntry {
 		return metav1.ManagedFieldsEntry{Manager: manager, FieldsV1: metav1.NewFieldsV1(fields)}
 	}
@@ -141,7 +143,16 @@ func TestWhoWroteTheBaselineLast(t *testing.T) {
 		"a tool, and when":             {[]metav1.ManagedFieldsEntry{timed(entry("inpod", `{}`)), timed(entry("argocd", baseline))}, "argocd", 0, false},
 		"kubectl rollout undo":         {[]metav1.ManagedFieldsEntry{entry("inpod", `{}`), entry("kubectl-rollout", baseline)}, "kubectl-rollout", 0, false},
 		"a tool, and the template is ours": {
-			[]metav1.ManagedFieldsEntry{entry("inpod", variable), entry("argocd", baseline)}, "argocd", 1, false,
+			[]metav1.ManagedFieldsEntry{entry("inpod", variable(`{".":{},"f:name":{},"f:value":{}}`)), entry("argocd", baseline)}, "argocd", 1, false,
+		},
+		"a tool, and the value alone is ours": {
+			[]metav1.ManagedFieldsEntry{entry("inpod", variable(`{"f:value":{}}`)), entry("argocd", baseline)}, "argocd", 1, false,
+		},
+		"an undo to a template with an older config hash, whose name stays ours": {
+			[]metav1.ManagedFieldsEntry{
+				entry("inpod", variable(`{".":{},"f:name":{}}`)), entry("kubectl-rollout", baseline), entry("kubectl-rollout", variable(`{"f:value":{}}`)),
+			},
+			"kubectl-rollout", 0, false,
 		},
 	} {
 		d := obj.Deployment("web", obj.Annotation(annotation.Baseline, "{}"))
