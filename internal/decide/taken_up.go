@@ -274,7 +274,7 @@ func templatePutBack(a *evaluation) (Decision, bool) {
 		switch has, owned := a.hashesOfChanged(); {
 		case has: // the annotation alone was put back: the template has all that changed
 			return none(BaselineRestored), true
-		case owned:
+		case owned, a.changedAfterUndo(refs):
 			return Decision{}, false
 		}
 	default:
@@ -319,6 +319,19 @@ func (a *evaluation) hashesOfChanged() (has, owned bool) {
 		owned = owned || slices.Contains(a.Workload.OwnHashes, variable) || slices.Contains(a.Workload.OwnHashes, annotation.LastReloadedFrom)
 	}
 	return has, owned
+}
+
+// changedAfterUndo reports whether a source changed after the baseline and the template were put back, as far as the
+// object says when that was: then there is something new to be taken up, which nobody has undone. An undo that only
+// removes something from the template leaves no time there.
+func (a *evaluation) changedAfterUndo(refs []source.Ref) bool {
+	undone := a.Workload.RestoredAt
+	if a.Workload.TemplateTime.After(undone) {
+		undone = a.Workload.TemplateTime
+	}
+	return !a.Workload.RestoredAt.IsZero() && slices.ContainsFunc(refs, func(ref source.Ref) bool {
+		return a.lastChange([]source.Ref{ref}).After(undone)
+	})
 }
 
 // undone returns how sources differ from what the pods had before it was asked for.

@@ -195,6 +195,36 @@ func TestABaselineThatIsPutBack(t *testing.T) {
 	w.want(decide.Rollout, decide.FrozenChanged)
 }
 
+// The source is edited after the undo, before the baseline says that there was one.
+func TestAChangeAfterAnUndoIsRolled(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		edited, template time.Duration
+		status           status
+		action           decide.Action
+		reason           decide.Reason
+	}{
+		"before the undo, which leaves no time in the template": {time.Minute, time.Hour, status{pods: []time.Duration{time.Hour}}, decide.None, decide.RolloutUndone},
+		"before the undo":       {time.Minute, 30 * time.Second, status{pods: []time.Duration{time.Hour}}, decide.None, decide.RolloutUndone},
+		"in the same second":    {30 * time.Second, 30 * time.Second, status{pods: []time.Duration{time.Hour}}, decide.None, decide.RolloutUndone},
+		"after the undo":        {20 * time.Second, time.Hour, status{pods: []time.Duration{time.Hour}}, decide.Rollout, decide.FrozenChanged},
+		"while it rolls":        {20 * time.Second, 30 * time.Second, status{rolling: true}, decide.Rollout, decide.FrozenChanged},
+		"before, while it does": {time.Minute, 30 * time.Second, status{rolling: true}, decide.None, decide.TemplateRolling},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := withBaseline(t, following(obj.EnvFrom(obj.CM("app"))), at(time.Hour, 10, cm("app", "MODE", "1")))
+			c.status.progress, c.status.restored = workload.Complete, "kubectl-rollout"
+			c.status.change = func(v *workload.View) {
+				v.TemplateTime, v.RestoredAt = now.Add(-c.template), now.Add(-30*time.Second)
+			}
+			w.says(c.status)
+			w.set(at(c.edited, 20, cm("app", "MODE", "2")))
+			w.want(c.action, c.reason)
+		})
+	}
+}
+
 func TestACopyOfAManifestIsNew(t *testing.T) {
 	t.Parallel()
 	w := withBaseline(t, following(obj.EnvFrom(obj.CM("app"))), cm("app", "MODE", "1"))

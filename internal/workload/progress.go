@@ -232,8 +232,8 @@ func templateTime(object metav1.Object) time.Time {
 }
 
 // restoredBy returns the field manager that wrote the baseline last if that is not inpod, and then what inpod wrote
-// last in the template. If it is inpod, it returns the time. Whoever changes a value owns it alone from then on, and
-// whoever made the variable keeps its name
+// last in the template. It returns the time at which the last writer of the baseline, inpod or not, wrote the object
+// last. Whoever changes a value owns it alone from then on, and whoever made the variable keeps its name
 // (https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management).
 func restoredBy(object metav1.Object) (manager string, hashes []string, at time.Time) {
 	if _, has := object.GetAnnotations()[annotation.Baseline]; !has {
@@ -257,12 +257,15 @@ func restoredBy(object metav1.Object) (manager string, hashes []string, at time.
 			return "", nil, time.Time{}
 		case has:
 			manager = entry.Manager
+			if entry.Time != nil && entry.Time.After(at) {
+				at = entry.Time.Time
+			}
 		}
 	}
 	if manager == "" {
 		return "", nil, time.Time{}
 	}
-	return manager, hashes, time.Time{}
+	return manager, hashes, at
 }
 
 var ownHash = regexp.MustCompile(`\\"name\\":\\"(STAKATER_[A-Z0-9_]+)\\"}":\{[^{}]*(?:\{\}[^{}]*)*"f:value"|f:(` + regexp.QuoteMeta(annotation.LastReloadedFrom) + `)`)

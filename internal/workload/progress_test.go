@@ -123,7 +123,7 @@ func TestWhoWroteTheBaselineLast(t *testing.T) {
 		return `{"f:spec":{"f:template":{"f:spec":{"f:containers":{"k:{\"name\":\"app\"}":{"f:env":{"k:{\"name\":\"STAKATER_A_CONFIGMAP\"}":` + fields + `}}}}}}}`
 	}
 	entry := func(manager, fields string) metav1.ManagedFieldsEntry {
-		return metav1.ManagedFieldsEntry{Manager: manager, FieldsV1: metav1.NewFieldsV1(fields)}
+		return metav1.ManagedFieldsEntry{Manager: manager, Time: new(metav1.Now()), FieldsV1: metav1.NewFieldsV1(fields)}
 	}
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	timed := func(entry metav1.ManagedFieldsEntry) metav1.ManagedFieldsEntry {
@@ -157,8 +157,9 @@ func TestWhoWroteTheBaselineLast(t *testing.T) {
 	} {
 		d := obj.Deployment("web", obj.Annotation(annotation.Baseline, "{}"))
 		d.ManagedFields = c.entries
-		if got := view(t, kindOf(t, "Deployment"), d); got.RestoredBy != c.want || len(got.OwnHashes) != c.hashes {
-			t.Errorf("%s: %q, %q", name, got.RestoredBy, got.OwnHashes)
+		got := view(t, kindOf(t, "Deployment"), d)
+		if got.RestoredBy != c.want || len(got.OwnHashes) != c.hashes || got.RestoredAt.IsZero() != (c.want == "") {
+			t.Errorf("%s: %q at %s, %q", name, got.RestoredBy, got.RestoredAt, got.OwnHashes)
 		} else if got.BaselineAt.Equal(at) != c.written {
 			t.Errorf("%s: written at %s", name, got.BaselineAt)
 		}

@@ -83,6 +83,8 @@ type View struct {
 	// RestoredBy is the field manager that wrote the baseline last, where that is not inpod; "" otherwise, and where the
 	// object does not say.
 	RestoredBy string
+	// RestoredAt is when that field manager wrote the object last; set with RestoredBy only.
+	RestoredAt time.Time
 	// BaselineAt is when inpod wrote the baseline, or something beside it, the last time; zero where the object does not
 	// say, or another field manager wrote the baseline last.
 	BaselineAt time.Time
@@ -158,7 +160,13 @@ func (k Kind) view(object metav1.Object, template *corev1.PodTemplateSpec, encod
 	view.TemplateTime = templateTime(object)
 	view.Selector = selectorOf(object)
 	view.Revision = object.GetAnnotations()[revisionKey]
-	view.RestoredBy, view.OwnHashes, view.BaselineAt = restoredBy(object)
+	var at time.Time
+	view.RestoredBy, view.OwnHashes, at = restoredBy(object)
+	if view.RestoredBy == "" {
+		view.BaselineAt = at
+	} else {
+		view.RestoredAt = at
+	}
 	if k.refused != nil {
 		view.Refused = k.refused(object)
 	}
