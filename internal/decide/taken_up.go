@@ -315,10 +315,24 @@ func (a *evaluation) hashesOfChanged() (has, owned bool) {
 	has, owned = true, false
 	for _, cause := range a.changed {
 		variable := Variable(cause.Ref)
-		has = has && a.templateHas(a.Digester.ConfigHash(a.usesOf(variable), "")[:hashPrefix])
+		has = has && (a.templateHas(a.Digester.ConfigHash(a.usesOf(variable), "")[:hashPrefix]) || a.annotationCovers(cause.Ref))
 		owned = owned || slices.Contains(a.Workload.OwnHashes, variable) || slices.Contains(a.Workload.OwnHashes, annotation.LastReloadedFrom)
 	}
 	return has, owned
+}
+
+// annotationCovers reports whether a source had settled before the rollout that wrote the annotation of the strategy
+// "annotations" last. The annotation names one source only, so that the config hashes of the others are not there.
+func (a *evaluation) annotationCovers(ref source.Ref) bool {
+	var last struct {
+		ObservedAt int64 `json:"observedAt"`
+	}
+	text := a.Workload.TemplateAnnotations[annotation.LastReloadedFrom]
+	if !slices.Contains(a.Workload.OwnHashes, annotation.LastReloadedFrom) || json.Unmarshal([]byte(text), &last) != nil {
+		return false
+	}
+	changed := a.lastChange([]source.Ref{ref})
+	return !changed.IsZero() && !changed.Add(a.Settle).After(time.Unix(last.ObservedAt, 0))
 }
 
 // changedAfterUndo reports whether a source changed after the baseline and the template were put back, as far as the

@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/decide"
 	obj "inpod.dev/inpod/internal/objtest"
 	"inpod.dev/inpod/internal/source"
@@ -192,6 +193,24 @@ func TestABaselineThatIsPutBack(t *testing.T) {
 		t.Error("it is written again")
 	}
 	w.set(at(0, 30, cm("app", "MODE", "3")))
+	w.want(decide.Rollout, decide.FrozenChanged)
+}
+
+// The strategy "annotations" has room for one source in the template.
+func TestABaselineThatIsPutBackWithTheStrategyAnnotations(t *testing.T) {
+	t.Parallel()
+	w := withBaseline(t, following(obj.EnvFrom(obj.CM("a")), obj.EnvFrom(obj.CM("b"))), at(time.Hour, 10, cm("a", "k", "1")), at(time.Hour, 11, cm("b", "k", "1")))
+	w.set(at(3*time.Minute, 20, cm("a", "k", "2")), at(time.Minute, 30, cm("b", "k", "2")))
+	w.input.Settle = 10 * time.Second
+	hashes := w.want(decide.Rollout, decide.FrozenChanged).ConfigHashes
+	w.says(status{progress: workload.Complete, restored: "argocd", owns: []string{annotation.LastReloadedFrom}, change: func(v *workload.View) {
+		v.TemplateTime = now.Add(-time.Hour)
+		v.TemplateAnnotations = map[string]string{annotation.LastReloadedFrom: fmt.Sprintf(`{"hash":%q,"observedAt":%d}`, hashes[1].Hash, now.Add(-50*time.Second).Unix())}
+	}})
+	if d := w.want(decide.None, decide.BaselineRestored); d.Record {
+		t.Error("it is written again")
+	}
+	w.set(at(55*time.Second, 40, cm("a", "k", "3"))) // it had not settled
 	w.want(decide.Rollout, decide.FrozenChanged)
 }
 
