@@ -70,6 +70,7 @@ func (l *Loop) rollout(ctx context.Context, w observe.Workload, s *state, decisi
 	l.queue.addAll(l.limiter.start(w.View.Key, now))
 	l.drop(w.View.Key)
 	l.wrote(w, s, version, decision.Baseline)
+	s.overwroteAt = time.Time{}
 	s.rolled(now)
 	s.busy = ""
 	l.rolled(w, s, decision)
@@ -158,6 +159,9 @@ func (l *Loop) record(ctx context.Context, w observe.Workload, s *state, decisio
 		l.metrics.baselinesCreated.Inc()
 	}
 	l.wrote(w, s, version, baseline)
+	if w.View.RestoredBy != "" {
+		s.overwroteAt = time.Now()
+	}
 	l.refusalEnded(w, s, decision.Action, "The baseline was written")
 	l.options.Log.Debug("baseline recorded", "workload", w.View.Key, "reason", decision.Reason)
 	return 0, nil

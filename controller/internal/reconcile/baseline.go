@@ -96,7 +96,7 @@ func (l *Loop) decideWithPods(ctx context.Context, w observe.Workload, s *state,
 }
 
 // isPutBack reports whether something else puts an old baseline back again and again, so that writing another one has
-// no sense.
+// no sense. Once may be an undo, which ends with a rollout.
 func (s *state) isPutBack(w observe.Workload, now time.Time) bool {
-	return w.View.RestoredBy != "" && !s.writtenAt.IsZero() && now.Sub(s.writtenAt) < restoredPause
+	return w.View.RestoredBy != "" && !s.overwroteAt.IsZero() && now.Sub(s.overwroteAt) < restoredPause
 }

@@ -114,7 +114,7 @@ func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision, mo
 	if decision.ContentUnknown != "" {
 		state(EventContentUnknown, decision.ContentUnknown)
 	}
-	if s.isPutBack(w, time.Now()) {
+	if s.isPutBack(w, time.Now()) || decision.Reason == decide.BaselineRestored {
 		state(EventBaselinePutBack, baselinePutBackMessage(w.View.RestoredBy))
 	}
 	if decision.Reason == decide.UndoWithoutContent && first(string(decision.Reason), decision.Message, decision.Message) {

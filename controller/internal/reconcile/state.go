@@ -56,6 +56,8 @@ type state struct {
 	lastWritten *source.Baseline
 	// unread is a text that was reported since it cannot be read.
 	unread string
+	// overwroteAt is when a baseline was written over one that something else had put back; zero after a rollout.
+	overwroteAt time.Time
 	// listed is what the pods have said last.
 	listed listed
 	// missing is since when a source is missing.

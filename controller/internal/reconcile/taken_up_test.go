@@ -86,6 +86,41 @@ func TestATemplateThatIsPutBackIsHeld(t *testing.T) {
 	}
 }
 
+// The process that has rolled it sees the undo. An undo is no tool that puts the baseline back again and again.
+func TestAnUndoRightAfterTheRollout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newFakeCluster(t)
+		w.apply(objtest.ConfigMap("a", "k", "0"), auto("web", "a"))
+		w.lead()
+		time.Sleep(time.Hour)
+		before, _ := w.Workload(deployment("web"))
+		old := w.started[deployment("web")]
+		undo := func() {
+			w.apply(auto("web", "a"))
+			w.touch(deployment("web"), func(v *workload.View) {
+				v.Annotations, v.RestoredBy = maps.Clone(before.View.Annotations), "kubectl-rollout"
+			})
+			w.set(func() { w.started[deployment("web")] = old })
+			time.Sleep(5 * time.Minute)
+		}
+		for i := range 2 {
+			w.apply(objtest.ConfigMap("a", "k", strconv.Itoa(i+1)))
+			time.Sleep(time.Minute)
+			undo()
+			now, _ := w.Workload(deployment("web"))
+			if n := len(w.rolled("web")); n != i+1 || w.count("RolloutUndone") != i+1 || now.View.RestoredBy != "" {
+				t.Errorf("undo %d: %d rollouts, baseline by %q, events %q", i+1, n, now.View.RestoredBy, w.reported())
+			}
+		}
+		undo() // without a rollout in between
+		now, _ := w.Workload(deployment("web"))
+		if w.count("BaselinePutBack") != 1 || now.View.RestoredBy == "" {
+			t.Errorf("it was put back again: baseline by %q, events %q", now.View.RestoredBy, w.reported())
+		}
+	})
+}
+
 // The annotation is in Git, and a tool puts it back every five seconds.
 func TestABaselineThatIsPutBackAgainAndAgain(t *testing.T) {
 	t.Parallel()
@@ -111,14 +146,16 @@ func TestABaselineThatIsPutBackAgainAndAgain(t *testing.T) {
 			time.Sleep(5 * time.Second)
 			putBack()
 		}
-		for range 3 {
+		const restarts = 3
+		for range restarts {
 			stop()
 			w.restart()
 			w.touch(deployment("web"), func(v *workload.View) { v.TemplateChanged = source.Moment{} })
 			stop = w.lead()
 			time.Sleep(time.Hour)
 		}
-		if got := w.wrote()[before:]; len(got) > 0 || w.count("BaselinePutBack") != 1 {
+		// Each process reports it once, as a state: the event is written once.
+		if got := w.wrote()[before:]; len(got) > 0 || w.count("BaselinePutBack") != 1+restarts {
 			t.Errorf("writes %v, events %q", got, w.reported())
 		}
 		w.apply(objtest.ConfigMap("a", "k", "2"))
