@@ -78,8 +78,10 @@ type remarks struct {
 // report reports what the user should know of a decision before anything is done, each thing once.
 func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision, more remarks) {
 	reported := map[string]bool{}
-	if decision.Action == decide.Reload {
-		maps.Copy(reported, s.reported) // what was said of this content may be heard again: it is tried again and again
+	if decision.Action == decide.Reload || decision.Reason == decide.TemplateRolling {
+		// What was said of this content may be heard again: it is tried again and again. And so may what was said of the
+		// pods, which says nothing else when the rollout has ended.
+		maps.Copy(reported, s.reported)
 	}
 	first := func(reason, matter, message string) bool {
 		reported[matter] = true

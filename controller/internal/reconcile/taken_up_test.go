@@ -121,6 +121,31 @@ func TestAnUndoRightAfterTheRollout(t *testing.T) {
 	})
 }
 
+// Each time a HorizontalPodAutoscaler adds pods a rollout is under way for a moment.
+func TestAnUndoIsReportedOnceHoweverOftenItIsScaled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newFakeCluster(t)
+		w.apply(objtest.ConfigMap("a", "k", "0"), auto("web", "a"))
+		w.lead()
+		time.Sleep(time.Hour)
+		old := w.started[deployment("web")]
+		w.apply(objtest.ConfigMap("a", "k", "1"))
+		time.Sleep(time.Minute)
+		w.apply(auto("web", "a"))
+		w.set(func() { w.started[deployment("web")] = old })
+		for range 20 {
+			time.Sleep(3 * time.Minute)
+			w.touch(deployment("web"), func(v *workload.View) { v.Rolling, v.Progress = true, workload.PartlyUpdated })
+			time.Sleep(10 * time.Second)
+			w.touch(deployment("web"), func(v *workload.View) { v.Rolling, v.Progress = false, workload.Complete })
+		}
+		if n := w.count("RolloutUndone"); n != 1 {
+			t.Errorf("%d events", n)
+		}
+	})
+}
+
 // The annotation is in Git, and a tool puts it back every five seconds.
 func TestABaselineThatIsPutBackAgainAndAgain(t *testing.T) {
 	t.Parallel()
