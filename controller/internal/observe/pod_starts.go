@@ -2,6 +2,7 @@ package observe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -11,6 +12,9 @@ import (
 	"inpod.dev/inpod/internal/decide"
 	"inpod.dev/inpod/internal/workload"
 )
+
+// ErrNoSelector says that a workload does not say which pods are its own, and so never will.
+var ErrNoSelector = errors.New("it does not say which pods are its own")
 
 // podPage is how many pods one request asks for.
 const podPage = 500
@@ -24,7 +28,7 @@ type PodLister struct {
 // Starts returns when the pods of a workload were started, without those that have ended or are about to.
 func (l *PodLister) Starts(ctx context.Context, view workload.View) ([]decide.PodStart, error) {
 	if view.Selector == "" {
-		return nil, fmt.Errorf("%s: it does not say which pods are its own", view.Key)
+		return nil, fmt.Errorf("%s: %w", view.Key, ErrNoSelector)
 	}
 	starts := []decide.PodStart{}
 	options := metav1.ListOptions{LabelSelector: view.Selector, Limit: podPage}

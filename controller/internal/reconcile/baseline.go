@@ -2,7 +2,10 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"inpod.dev/inpod/controller/internal/observe"
 	"inpod.dev/inpod/internal/annotation"
@@ -84,15 +87,27 @@ func (l *Loop) decideWithPods(ctx context.Context, w observe.Workload, s *state,
 		s.listed = listed{pods: &decide.Pods{Unknown: true}, at: in.Now, of: w.View}
 		if l.options.Pods != nil {
 			starts, err := l.options.Pods(ctx, w.View)
-			if err != nil {
+			l.unlisted(w, s, err)
+			switch {
+			case err == nil:
+				s.listed.pods = &decide.Pods{Starts: starts}
+			case errors.Is(err, observe.ErrNoSelector), apierrors.IsForbidden(err): // they stay unknown
+			default:
 				s.listed = listed{}
 				return decide.Decision{}, err
 			}
-			s.listed.pods = &decide.Pods{Starts: starts}
 		}
 	}
 	in.Pods = s.listed.pods
 	return l.options.Decide(*in), nil
+}
+
+// unlisted reports that the pods of a workload cannot be listed, when that begins.
+func (l *Loop) unlisted(w observe.Workload, s *state, err error) {
+	if err != nil && !s.unlisted {
+		l.options.Log.Warn("pods cannot be listed, which a decision depends on", "workload", w.View.Key, "error", err)
+	}
+	s.unlisted = err != nil
 }
 
 // isPutBack reports whether something else puts an old baseline back again and again, so that writing another one has

@@ -58,8 +58,9 @@ type state struct {
 	unread string
 	// overwroteAt is when a baseline was written over one that something else had put back; zero after a rollout.
 	overwroteAt time.Time
-	// listed is what the pods have said last.
-	listed listed
+	// listed is what the pods have said last, and unlisted reports whether they cannot be listed.
+	listed   listed
+	unlisted bool
 	// missing is since when a source is missing.
 	missing time.Time
 	// conflicts are the writes in a row that met another state than the one in the cache.

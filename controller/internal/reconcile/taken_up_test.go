@@ -1,6 +1,8 @@
 package reconcile_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -11,9 +13,14 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
+	"inpod.dev/inpod/controller/internal/observe"
+	"inpod.dev/inpod/controller/internal/reconcile"
 	"inpod.dev/inpod/internal/annotation"
+	"inpod.dev/inpod/internal/decide"
 	"inpod.dev/inpod/internal/objtest"
 	"inpod.dev/inpod/internal/source"
 	"inpod.dev/inpod/internal/workload"
@@ -144,6 +151,47 @@ func TestAnUndoIsReportedOnceHoweverOftenItIsScaled(t *testing.T) {
 			t.Errorf("%d events", n)
 		}
 	})
+}
+
+// Where nobody can say what the pods have, and never will, a change is not held for that.
+func TestPodsThatCannotBeListed(t *testing.T) {
+	t.Parallel()
+	forbidden := apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "", errors.New("no"))
+	for name, c := range map[string]struct {
+		err    error
+		rolled int
+	}{
+		"no selector":    {fmt.Errorf("web: %w", observe.ErrNoSelector), 1},
+		"not allowed":    {fmt.Errorf("listing: %w", forbidden), 1},
+		"another reason": {errors.New("away"), 0}, // it is tried again
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newFakeCluster(t)
+				w.apply(objtest.ConfigMap("a", "k", "0"), auto("web", "a"))
+				stop := w.lead()
+				time.Sleep(time.Hour)
+				stop()
+				w.apply(objtest.ConfigMap("a", "k", "1"))
+				time.Sleep(time.Second)
+				w.apply(objtest.Deployment("web", objtest.Annotation("reloader.stakater.com/auto", "true"), objtest.EnvFrom(objtest.CM("a")), objtest.Var("V", "2")))
+				w.restart(func(o *reconcile.Options) {
+					o.Pods = func(context.Context, workload.View) ([]decide.PodStart, error) { return nil, c.err }
+				})
+				w.touch(deployment("web"), func(v *workload.View) { v.TemplateChanged = source.Moment{} })
+				stop = w.lead()
+				time.Sleep(time.Hour)
+				stop()
+				if n := len(w.rolled("web")); n != c.rolled {
+					t.Errorf("%d rollouts", n)
+				}
+				if n := strings.Count(w.log.String(), "pods cannot be listed"); n != 1 {
+					t.Errorf("logged %d times", n)
+				}
+			})
+		})
+	}
 }
 
 // The annotation is in Git, and a tool puts it back every five seconds.
