@@ -15,9 +15,10 @@ import (
 )
 
 // baseline returns what the pods of a workload are known to have. persisted reports that the workload carries a
-// baseline, and otherKey that it carries one of another key and nothing better is known. What this replica knows and could
-// not write yet goes before it, unless the workload got another one since.
-func (l *Loop) baseline(w observe.Workload, s *state) (b source.Baseline, persisted, otherKey bool) {
+// baseline, ours that this is that of another object and b is the last one that this replica wrote, and otherKey that it
+// is one of another key and nothing better is known. What this replica knows and could not write yet goes before it,
+// unless the workload got another one since.
+func (l *Loop) baseline(w observe.Workload, s *state) (b source.Baseline, persisted, ours, otherKey bool) {
 	text := w.View.Annotations[annotation.Baseline]
 	b, fault := l.options.Digester.Read(w.View.Key.Namespace, text)
 	persisted = fault == source.Readable
@@ -25,14 +26,23 @@ func (l *Loop) baseline(w observe.Workload, s *state) (b source.Baseline, persis
 	switch {
 	case persisted && (s.pendingBaseline == nil || s.pendingReplaces != text):
 		l.keep(w, s, nil)
-		return b, true, false
+		if s.isOfAnother(w, b) {
+			return *s.lastWritten, true, true, false
+		}
+		return b, true, false, false
 	case s.pendingBaseline == nil && s.lastWritten != nil && len(s.lastWritten.Records) > 0:
 		l.keep(w, s, s.lastWritten) // somebody has removed or replaced it
 	}
 	if s.pendingBaseline != nil {
-		return *s.pendingBaseline, persisted, false
+		return *s.pendingBaseline, persisted, false, false
 	}
-	return b, persisted, fault == source.OtherKey && len(b.Records) > 0
+	return b, persisted, false, fault == source.OtherKey && len(b.Records) > 0
+}
+
+// isOfAnother reports whether something has replaced the baseline that we wrote by that of another object, such as the
+// one that a manifest was exported from. It says nothing about the workload, and ours still does.
+func (s *state) isOfAnother(w observe.Workload, b source.Baseline) bool {
+	return s.lastWritten != nil && s.lastWritten.UID == string(w.View.UID) && b.UID != "" && b.UID != s.lastWritten.UID
 }
 
 // keep remembers a baseline that is to be written; nil for none.

@@ -359,8 +359,12 @@ func (l *Loop) gather(w observe.Workload, s *state) (in decide.Input, persisted 
 		in.NotBefore = time.Time{}
 	}
 	in.Settle, _ = l.queue.settle(w)
-	in.Baseline, persisted, in.OtherKey = l.baseline(w, s)
+	var ours bool
+	in.Baseline, persisted, ours, in.OtherKey = l.baseline(w, s)
 	in.HasBaseline = persisted || s.pendingBaseline != nil || in.OtherKey
+	if ours {
+		in.Workload.RestoredBy = "" // nobody has put back the one that counts
+	}
 	if w.View.Stray {
 		in.HasBaseline, in.Ask, in.OtherKey = s.stray != nil, s.stray == nil, false
 		if in.HasBaseline {

@@ -239,6 +239,40 @@ func TestABaselineThatIsPutBackAgainAndAgain(t *testing.T) {
 	})
 }
 
+// A manifest was exported with the annotation and promoted, and a tool puts that back every five seconds.
+func TestABaselineOfAnotherObjectThatIsPutBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newFakeCluster(t)
+		w.apply(objtest.ConfigMap("a", "k", "0"), auto("web", "a"))
+		w.touch(deployment("web"), func(v *workload.View) { v.UID = "web-1" })
+		w.lead()
+		time.Sleep(time.Hour)
+		own, _ := w.Workload(deployment("web"))
+		foreign := strings.ReplaceAll(own.View.Annotations[annotation.Baseline], `"web-1"`, `"web-0"`)
+		putBack := func(d time.Duration) {
+			for range d / (5 * time.Second) {
+				w.touch(deployment("web"), func(v *workload.View) {
+					v.Annotations, v.RestoredBy = with(v.Annotations, annotation.Baseline, foreign), "argocd"
+				})
+				time.Sleep(5 * time.Second)
+			}
+		}
+		before := len(w.wrote())
+		putBack(6 * time.Hour)
+		if got := w.wrote()[before:]; len(got) > 6 || foreign == own.View.Annotations[annotation.Baseline] {
+			t.Errorf("%d writes: %v", len(got), got)
+		}
+		for i := range 3 {
+			w.apply(objtest.ConfigMap("a", "k", strconv.Itoa(i+1)))
+			putBack(time.Minute)
+			if n := len(w.rolled("web")); n != i+1 {
+				t.Errorf("%d rollouts after %d changes", n, i+1)
+			}
+		}
+	})
+}
+
 // history is a random course of events. Its pods start when their template is written, unless that is put back.
 type history struct {
 	*fakeCluster
