@@ -75,7 +75,7 @@ func (l *Loop) unreadable(w observe.Workload, s *state, text string, fault sourc
 
 const (
 	// podsKept is how long a list of pods counts while the workload stays as it is.
-	podsKept = 5 * time.Minute
+	podsKept = 10 * time.Minute
 	// restoredPause is the least time between two records where something else puts an old one back.
 	restoredPause = time.Hour
 )
@@ -96,7 +96,11 @@ func (l *Loop) decideWithPods(ctx context.Context, w observe.Workload, s *state,
 	if s.listed.pods == nil || !s.listed.of.Same(w.View) || in.Now.Sub(s.listed.at) >= podsKept {
 		s.listed = listed{pods: &decide.Pods{Unknown: true}, at: in.Now, of: w.View}
 		if l.options.Pods != nil {
-			starts, err := l.options.Pods(ctx, w.View)
+			var starts []decide.PodStart
+			_, err := l.write(ctx, w.View.Key, func(ctx context.Context) (_ uint64, err error) {
+				starts, err = l.options.Pods(ctx, w.View)
+				return 0, err
+			})
 			l.unlisted(w, s, err)
 			switch {
 			case err == nil:
@@ -114,6 +118,9 @@ func (l *Loop) decideWithPods(ctx context.Context, w observe.Workload, s *state,
 
 // unlisted reports that the pods of a workload cannot be listed, when that begins.
 func (l *Loop) unlisted(w observe.Workload, s *state, err error) {
+	if errors.Is(err, errNoWriteSlot) {
+		return
+	}
 	if err != nil && !s.unlisted {
 		l.options.Log.Warn("pods cannot be listed, which a decision depends on", "workload", w.View.Key, "error", err)
 	}

@@ -2,6 +2,7 @@ package reconcile_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,6 +63,18 @@ func TestAFailureCostsOthersNothing(t *testing.T) {
 			h.failWrites(30*time.Second, "failed calling webhook: context deadline exceeded")
 			h.editTheirs()
 		}},
+		"200 workloads whose pods are listed, which takes 30 s": {
+			reconcile: func(_ *testing.T, o *reconcile.Options) {
+				o.Pods = func(ctx context.Context, _ workload.View) ([]decide.PodStart, error) {
+					return nil, cmp.Or(pass(ctx, 30*time.Second), errors.New("no answer"))
+				}
+			},
+			begin: func(h *contract) {
+				h.others(200, nil)
+				h.set(func() { h.asks = true })
+				h.editTheirs()
+			},
+		},
 		"a webhook that is down": {begin: func(h *contract) {
 			h.others(200, nil)
 			h.failWrites(15*time.Second, "calling the webhook: no answer")
@@ -155,6 +168,7 @@ type contract struct {
 	refused error                  // what comes of them
 	clock   time.Duration          // how far it was set
 	panics  bool
+	asks    bool // decisions on others depend on their pods
 	broken  bool // no watch of the breakable resource can be opened
 	watches []watch.Interface
 }
@@ -336,8 +350,11 @@ func (h *contract) failWrites(slow time.Duration, why string) {
 
 func (h *contract) decide(input decide.Input) decide.Decision {
 	h.mu.Lock()
-	clock, panics := h.clock, h.panics
+	clock, panics, asks := h.clock, h.panics, h.asks
 	h.mu.Unlock()
+	if asks && input.Workload.Key.Namespace == "theirs" && input.Pods == nil {
+		return decide.Decision{Action: decide.None, Reason: decide.TemplateRolling, AskPods: true}
+	}
 	if panics && input.Workload.Key.Namespace == "theirs" {
 		panic("a fault")
 	}

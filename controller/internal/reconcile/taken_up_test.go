@@ -83,6 +83,11 @@ func TestATemplateThatIsPutBackIsHeld(t *testing.T) {
 				if n := len(w.rolled("web")); n != 1 || w.count("RolloutUndone") != 1 {
 					t.Errorf("%d rollouts, events %q", n, w.reported())
 				}
+				w.set(func() {
+					if w.lists > 6*24+3 {
+						t.Errorf("%d lists, want one in ten minutes", w.lists)
+					}
+				})
 				w.apply(objtest.ConfigMap("a", "k", "2"))
 				time.Sleep(time.Minute)
 				if n := len(w.rolled("web")); n != 2 {

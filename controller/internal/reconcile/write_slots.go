@@ -40,7 +40,7 @@ type writeSlots struct {
 func newWriteSlots(registerer prometheus.Registerer) *writeSlots {
 	s := &writeSlots{
 		underWay: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "inpod_writes_in_progress", Help: "Requests to write to workloads that are not answered yet.",
+			Name: "inpod_writes_in_progress", Help: "Requests to write to workloads, or to list their pods, that are not answered yet.",
 		}),
 		waits: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "inpod_writes_waiting", Help: "Workloads that are to be written and wait because too many writes are under way, in all or in their namespace.",
