@@ -30,11 +30,11 @@ const (
 type Pods struct {
 	// Unknown reports whether they could not be listed.
 	Unknown bool
-	// Starts are those of the pods that have not ended.
+	// Starts are those of the pods that have not ended, with as many for a pod as it has containers.
 	Starts []PodStart
 }
 
-// PodStart is when a pod was made, and when the last of its containers started; zero if that is not known.
+// PodStart is when a pod was made, and when a container of it started; zero if none has.
 type PodStart struct{ Created, Running time.Time }
 
 // youngerThan reports whether every pod was made after a time. The API server cuts times to seconds, so that one which

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,7 +26,7 @@ type PodLister struct {
 	Client kubernetes.Interface
 }
 
-// Starts returns when the pods of a workload were started, without those that have ended or are about to.
+// Starts returns when the pods of a workload and their containers were started, without those that have ended or are about to.
 func (l *PodLister) Starts(ctx context.Context, view workload.View) ([]decide.PodStart, error) {
 	if view.Selector == "" {
 		return nil, fmt.Errorf("%s: %w", view.Key, ErrNoSelector)
@@ -39,7 +40,7 @@ func (l *PodLister) Starts(ctx context.Context, view workload.View) ([]decide.Po
 		}
 		for i := range pods.Items {
 			if pod := &pods.Items[i]; pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed {
-				starts = append(starts, startOf(pod))
+				starts = append(starts, startsOf(pod)...)
 			}
 		}
 		if options.Continue = pods.Continue; options.Continue == "" {
@@ -48,15 +49,23 @@ func (l *PodLister) Starts(ctx context.Context, view workload.View) ([]decide.Po
 	}
 }
 
-// startOf returns when a pod was made, and when the last of its containers started.
-func startOf(pod *corev1.Pod) decide.PodStart {
-	start := decide.PodStart{Created: pod.CreationTimestamp.Time}
-	for _, statuses := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
-		for _, status := range statuses {
-			if running := status.State.Running; running != nil && running.StartedAt.After(start.Running) {
-				start.Running = running.StartedAt.Time
-			}
+// startsOf returns when a pod was made, with each time at which a container of it started that has what it read then: one
+// that runs, or an init container that has made something for those.
+func startsOf(pod *corev1.Pod) []decide.PodStart {
+	created := pod.CreationTimestamp.Time
+	var starts []decide.PodStart
+	for _, status := range pod.Status.InitContainerStatuses {
+		if ended := status.State.Terminated; ended != nil {
+			starts = append(starts, decide.PodStart{Created: created, Running: ended.StartedAt.Time})
 		}
 	}
-	return start
+	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		if running := status.State.Running; running != nil {
+			starts = append(starts, decide.PodStart{Created: created, Running: running.StartedAt.Time})
+		}
+	}
+	if len(starts) == 0 {
+		starts = append(starts, decide.PodStart{Created: created})
+	}
+	return starts
 }

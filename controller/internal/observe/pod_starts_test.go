@@ -30,6 +30,9 @@ func TestPodStarts(t *testing.T) {
 				Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(created.Add(after))},
 			}})
 		}
+		p.Status.InitContainerStatuses = []corev1.ContainerStatus{{State: corev1.ContainerState{
+			Terminated: &corev1.ContainerStateTerminated{StartedAt: metav1.NewTime(created.Add(time.Second))},
+		}}}
 	}
 	client := fake.NewClientset(
 		pod("web-1", "web", running),
@@ -41,7 +44,10 @@ func TestPodStarts(t *testing.T) {
 	lister := &observe.PodLister{Client: client}
 	view := workload.View{Key: workload.Key{Kind: "Deployment", Namespace: "shop", Name: "web"}, Selector: "app=web"}
 	got, err := lister.Starts(t.Context(), view)
-	want := []decide.PodStart{{Created: created, Running: created.Add(2 * time.Minute)}, {Created: created}}
+	want := []decide.PodStart{
+		{Created: created, Running: created.Add(time.Second)}, {Created: created, Running: created.Add(2 * time.Minute)},
+		{Created: created, Running: created.Add(time.Minute)}, {Created: created},
+	}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
