@@ -239,10 +239,13 @@ func isNotUnderstood(err error) bool {
 // refreshPods takes over which pods there are, and notes whether some lack the sidecar.
 func (c *reloadTask) refreshPods(now time.Time) {
 	present := map[string]bool{}
-	ending := 0
+	ending, stuck := 0, 0
 	for _, pod := range c.reloader.options.Cache.Pods(c.key) {
 		if pod.Over {
 			ending++
+			if pod.Lost && countsEnding(c.key.Kind) {
+				stuck++
+			}
 			continue
 		}
 		id := string(pod.UID)
@@ -258,15 +261,20 @@ func (c *reloadTask) refreshPods(now time.Time) {
 		}
 	}
 	w, exists := c.reloader.options.Cache.Workload(c.key)
-	switch missing := w.Pods - len(present); {
+	switch missing := w.Pods - len(present) - stuck; {
 	case exists && missing <= 0:
 		c.lackingSince = time.Time{}
 	case c.lackingSince.IsZero():
 		c.lackingSince = now
 		fallthrough
 	default:
-		c.leaving = missing <= ending // some kinds count pods that end, and replace them only then
+		c.leaving = missing+stuck <= ending // some kinds count pods that end, and replace them only then
 	}
+}
+
+// countsEnding reports whether the status of a kind counts pods that are deleted. On a lost node nobody ends them.
+func countsEnding(kind string) bool {
+	return strings.HasSuffix(kind, "StatefulSet") || strings.HasSuffix(kind, "DaemonSet")
 }
 
 // checkPod asks one pod, and nudges it if its kubelet has not brought the content.
@@ -287,8 +295,8 @@ func (c *reloadTask) checkPod(ctx context.Context, s *podReload) {
 		s.runningAt = time.Time{}
 		return
 	case s.pod.Lost:
-		s.state, s.message = waiting, nodeLost
-		s.runningAt = time.Time{}
+		s.state, s.message = lost, nodeLost
+		s.runningAt, s.failingAt = time.Time{}, time.Time{}
 		return
 	}
 	if s.runningAt.IsZero() {
@@ -449,7 +457,7 @@ func (c *reloadTask) isOutdated(all []*podReload, now time.Time) bool {
 // is known.
 func heardOf(all []*podReload) bool {
 	return slices.ContainsFunc(all, hasTakenUp) ||
-		!slices.ContainsFunc(all, func(s *podReload) bool { return s.pod.Lost && s.state != confirmed })
+		!slices.ContainsFunc(all, func(s *podReload) bool { return s.state == lost })
 }
 
 // hasTakenUp reports whether a pod has confirmed something that it has.
@@ -463,12 +471,12 @@ func confirmation(all []*podReload) decide.InPlace {
 		return state
 	}
 	state.Proven = true
-	lost, down, unrotated, doubted := 0, 0, 0, false
+	away, down, unrotated, doubted := 0, 0, 0, false
 	for _, s := range all {
 		switch {
 		case !s.concerned:
-		case s.state != confirmed && s.pod.Lost:
-			lost++
+		case s.state == lost:
+			away++
 		case s.state != confirmed && s.unrotated:
 			unrotated++
 		case s.state != confirmed:
@@ -480,7 +488,7 @@ func confirmation(all []*podReload) decide.InPlace {
 			state.Trigger, state.Proof, doubted = s.reply.Trigger, s.reply.Proof, !s.reply.Proven
 		}
 	}
-	state.Message = unasked(lost, down, unrotated)
+	state.Message = unasked(away, down, unrotated)
 	state.Proven = state.Proven && !doubted && state.Message == ""
 	return state
 }
@@ -501,7 +509,7 @@ func (c *reloadTask) holdsUp(s *podReload, now time.Time) bool {
 	if s.unrotated {
 		limit = max(limit, rotationPatience)
 	}
-	return s.state != confirmed && (!s.runningAt.IsZero() || now.Sub(c.started) < limit)
+	return s.state != confirmed && s.state != lost && (!s.runningAt.IsZero() || now.Sub(c.started) < limit)
 }
 
 // sleep reports whether d passed before ctx ended.

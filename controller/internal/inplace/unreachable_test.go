@@ -7,9 +7,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"inpod.dev/inpod/internal/decide"
 	"inpod.dev/inpod/internal/sidecarapi"
 	"inpod.dev/inpod/internal/source"
+	"inpod.dev/inpod/internal/workload"
 )
 
 // outOfReach is the state in which nothing is known of a workload whose pods are named web-N.
@@ -80,9 +83,62 @@ func TestAWorkloadWhoseSidecarsCannotBeReached(t *testing.T) {
 				c.change(w)
 				w.pursue(t, "t1")
 				after(deadline - 10*time.Second)
-				w.states(t, "t1", decide.InPlace{Sidecar: true})
+				if c.want.Verdict != decide.Confirmed {
+					w.states(t, "t1", decide.InPlace{Sidecar: true})
+				}
 				after(30 * time.Second)
 				w.states(t, "t1", c.want)
+			})
+		})
+	}
+}
+
+// One dead node is no failure of the workload, and the pods of the others do not wait for it.
+func TestALostNodeHoldsNobody(t *testing.T) {
+	t.Parallel()
+	partly := decide.InPlace{
+		Sidecar: true, Verdict: decide.Confirmed, Pod: "web-0", Message: "1 pod could not be asked (its node does not report)",
+	}
+	lost := func(w *ward) { w.pods["web-1"].pod.Lost, w.pods["web-1"].closed = true, true }
+	for name, c := range map[string]struct {
+		change func(w *ward)
+		later  func(w *ward) // after ten seconds
+		kind   string
+		wait   time.Duration
+		want   decide.InPlace
+	}{
+		"the others confirm at once":       {lost, nil, "Deployment", 10 * time.Second, partly},
+		"it failed before it was lost":     {func(w *ward) { w.pods["web-1"].result = sidecarapi.Died }, lost, "Deployment", time.Hour, partly},
+		"it was late before it was lost":   {func(w *ward) { w.closes(true, "web-1") }, lost, "Deployment", time.Hour, partly},
+		"it did not accept it before that": {func(w *ward) { w.pods["web-1"].result = sidecarapi.Rejected }, lost, "Deployment", time.Hour, partly},
+		"a StatefulSet counts it while it is deleted, and nobody ends it": {func(w *ward) {
+			lost(w)
+			w.pods["web-1"].pod.Over = true
+		}, nil, "StatefulSet", time.Hour, decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true}},
+		"a Deployment does not count it, and has another pod without the sidecar": {func(w *ward) {
+			lost(w)
+			w.pods["web-1"].pod.Over = true
+		}, nil, "Deployment", time.Hour, decide.InPlace{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w, key := newWard(3), workload.Key{Kind: c.kind, Namespace: "shop", Name: "web"}
+				c.change(w)
+				w.lead(t)
+				w.reloader.StartReload(key, "t1", []source.SourceState{use()}, changes(), time.Now())
+				after(10 * time.Second)
+				if c.later != nil {
+					w.change(func() { c.later(w) })
+				}
+				after(c.wait)
+				got := w.reloader.State(workload.View{Key: key}, true, "t1")
+				if got.Proven {
+					got.Pod = ""
+				}
+				if diff := cmp.Diff(c.want, got); diff != "" {
+					t.Errorf("(-want +got):\n%s", diff)
+				}
 			})
 		})
 	}

@@ -22,6 +22,7 @@ const (
 	unclear   podState = "unclear"   // what its sidecar says is not understood
 	failing   podState = "failing"   // its application could not be reloaded, or died
 	uncovered podState = "uncovered" // a container has the content that the sidecar does not look after
+	lost      podState = "lost"      // its node is not heard of: no failure, and nobody waits for it
 )
 
 // evaluateReply says how a pod stands, from the reply of its sidecar to a question that was asked now. age is how long

@@ -346,6 +346,32 @@ func TestWhatIsKeptOfAPod(t *testing.T) {
 			},
 			func(*Pod) {},
 		},
+		"the gates are open, and the node controller says that it is not ready": {
+			func(p *corev1.Pod) {
+				p.Spec.ReadinessGates = []corev1.PodReadinessGate{{ConditionType: "example.com/open"}}
+				p.Status.Conditions = append(ready(corev1.ConditionFalse, corev1.ConditionTrue),
+					corev1.PodCondition{Type: "example.com/open", Status: corev1.ConditionTrue})
+			},
+			func(p *Pod) { p.Lost = true },
+		},
+		"nobody knows whether it is ready": {
+			func(p *corev1.Pod) { p.Status.Conditions = ready(corev1.ConditionUnknown, corev1.ConditionUnknown) },
+			func(p *Pod) { p.Lost = true },
+		},
+		"it was not ready, and the reason names the node": {
+			func(p *corev1.Pod) {
+				p.Status.Conditions = ready(corev1.ConditionFalse, corev1.ConditionFalse)
+				p.Status.Conditions[1].Reason = "NodeNotReady"
+			},
+			func(p *Pod) { p.Lost = true },
+		},
+		"it is deleted, and nobody ends it": {
+			func(p *corev1.Pod) {
+				p.DeletionTimestamp, p.Status.Reason = new(metav1.Unix(1000, 0)), "NodeLost"
+				p.Status.Conditions = ready(corev1.ConditionFalse, corev1.ConditionFalse)
+			},
+			func(p *Pod) { p.Lost, p.Over = true, true },
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

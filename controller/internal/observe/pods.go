@@ -55,8 +55,8 @@ type Pod struct {
 	Crash Crash
 	// SidecarDown reports whether the sidecar's container does not run.
 	SidecarDown bool
-	// Lost reports whether the pod's node is not heard of: the node controller has said that the pod is not ready,
-	// while by its kubelet's last word all of its containers are.
+	// Lost reports whether the pod's node is not heard of, by what the node controller has written. The pod may be over as well:
+	// it is deleted, and nobody ends it.
 	Lost bool
 	// Mounts are what the sidecar watches. Of those with the same path a later one wins.
 	Mounts []Mount
@@ -360,23 +360,40 @@ func sidecarIsDown(pod *corev1.Pod) bool {
 	return ok && status.State.Running == nil
 }
 
-// isLost reports whether the pod's node is not heard of. A kubelet makes Ready of ContainersReady and the readiness
-// gates alone; that the one is false and the other true is what the node controller leaves
-// (k8s.io/kubernetes/pkg/controller/util/node).
+// isLost reports whether the pod's node is not heard of. The node controller leaves one of these traces
+// (k8s.io/kubernetes/pkg/controller/util/node): Ready is false while the containers are ready and no readiness gate is closed,
+// which no kubelet writes; Ready is unknown; or a reason names the node. A pod whose eviction for the taint of its node waits for
+// tolerationSeconds has the first trace, and keeps it when it is deleted, since nobody ends it.
 func isLost(pod *corev1.Pod) bool {
-	if len(pod.Spec.ReadinessGates) > 0 {
+	if pod.Status.Reason == nodeLost || conditionOf(pod, corev1.PodReady).Status == corev1.ConditionUnknown {
+		return true
+	}
+	ready := conditionOf(pod, corev1.PodReady)
+	if ready.Status != corev1.ConditionFalse {
 		return false
 	}
-	return conditionOf(pod, corev1.PodReady) == corev1.ConditionFalse && conditionOf(pod, corev1.ContainersReady) == corev1.ConditionTrue
+	if ready.Reason == nodeLost || ready.Reason == nodeNotReady {
+		return true
+	}
+	open := !slices.ContainsFunc(pod.Spec.ReadinessGates, func(gate corev1.PodReadinessGate) bool {
+		return conditionOf(pod, gate.ConditionType).Status != corev1.ConditionTrue
+	})
+	return open && conditionOf(pod, corev1.ContainersReady).Status == corev1.ConditionTrue
 }
 
-func conditionOf(pod *corev1.Pod, kind corev1.PodConditionType) corev1.ConditionStatus {
+// These are reasons of a pod on a node that is not heard of (k8s.io/kubernetes/pkg/util/node).
+const (
+	nodeLost     = "NodeLost"
+	nodeNotReady = "NodeNotReady"
+)
+
+func conditionOf(pod *corev1.Pod, kind corev1.PodConditionType) corev1.PodCondition {
 	for _, condition := range pod.Status.Conditions {
 		if condition.Type == kind {
-			return condition.Status
+			return condition
 		}
 	}
-	return ""
+	return corev1.PodCondition{}
 }
 
 // mountsOf lists the sources that a container mounts without subPath.
