@@ -99,6 +99,12 @@ func (c *reloadTask) run(ctx context.Context) {
 			return
 		}
 		state := c.aggregate(time.Now())
+		if leadsToRollout(state.Verdict) && c.askAgain(ctx) {
+			state = c.aggregate(time.Now())
+		}
+		if ctx.Err() != nil {
+			return
+		}
 		c.announce(state)
 		if state.Verdict == decide.Confirmed {
 			return
@@ -156,6 +162,34 @@ func (c *reloadTask) round(ctx context.Context) {
 		c.greet(ctx, done)
 		c.reached = anyAnswered(done)
 	}
+}
+
+// fresh is how old the answer of a pod may be on which a verdict rests.
+const fresh = time.Second
+
+func leadsToRollout(verdict decide.Verdict) bool {
+	return verdict == decide.Overdue || verdict == decide.Failed || verdict == decide.NeedsRestart
+}
+
+// askAgain asks those pods again that a rollout would be for, since a round may take minutes. It stops where one still is such a
+// pod: that is enough for the verdict, and is the first that a verdict names. It reports whether it has asked.
+func (c *reloadTask) askAgain(ctx context.Context) (asked bool) {
+	c.refreshPods(time.Now()) // some may be gone meanwhile
+	suspects := c.podsThat(c.isSuspect)
+	for chunk := range slices.Chunk(suspects, atOnce) {
+		stale := slices.DeleteFunc(slices.Clone(chunk), func(s *podReload) bool { return time.Since(s.askedAt) < fresh })
+		asked = asked || len(stale) > 0
+		each(stale, func(s *podReload) { c.askPod(ctx, s) })
+		if ctx.Err() != nil || slices.ContainsFunc(chunk, c.isSuspect) {
+			return asked
+		}
+	}
+	return asked
+}
+
+// isSuspect reports whether a rollout would be for this pod.
+func (c *reloadTask) isSuspect(s *podReload) bool {
+	return c.isOverdue(s) || hasFailed(s) && s.state != uncovered || isOutdated(s)
 }
 
 // reopen gives all pods their whole time again, since a sidecar answers of a workload whose sidecars could not be
@@ -279,6 +313,13 @@ func countsEnding(kind string) bool {
 
 // checkPod asks one pod, and nudges it if its kubelet has not brought the content.
 func (c *reloadTask) checkPod(ctx context.Context, s *podReload) {
+	if now := time.Now(); c.askPod(ctx, s) {
+		c.nudge(ctx, s, now)
+	}
+}
+
+// askPod asks one pod. It reports whether its kubelet may not have brought the content.
+func (c *reloadTask) askPod(ctx context.Context, s *podReload) (lacks bool) {
 	now := time.Now()
 	want := expected(s.pod, c.uses, c.causes)
 	s.concerned = want.concerned
@@ -286,18 +327,18 @@ func (c *reloadTask) checkPod(ctx context.Context, s *podReload) {
 	case want.beyond != source.Ref{}:
 		s.state = uncovered
 		s.message = notWatched(want.beyond)
-		return
+		return false
 	case !want.concerned:
 		s.state = confirmed // it has nothing of what changed
-		return
+		return false
 	case !s.pod.Running || s.pod.Address == "":
 		s.state, s.message = waiting, podNotRunning
 		s.runningAt = time.Time{}
-		return
+		return false
 	case s.pod.Lost:
 		s.state, s.message = lost, nodeLost
 		s.runningAt, s.failingAt = time.Time{}, time.Time{}
-		return
+		return false
 	}
 	if s.runningAt.IsZero() {
 		s.runningAt = now
@@ -308,8 +349,7 @@ func (c *reloadTask) checkPod(ctx context.Context, s *podReload) {
 		s.runningAt, s.nudgeAt = now, time.Time{} // nobody knew whether it was late: it has its whole time again
 	}
 	if err != nil {
-		c.failedToAsk(ctx, s, err, now)
-		return
+		return failedToAsk(s, err)
 	}
 	state, refreshed := evaluateReply(reply, want, c.age(time.Now()), s.pod.Started)
 	message := describe(reply, state, refreshed)
@@ -331,13 +371,11 @@ func (c *reloadTask) checkPod(ctx context.Context, s *podReload) {
 	case s.failingAt.IsZero() || s.comesUp(): // its time begins when it has come up
 		s.failingAt = now
 	}
-	if !refreshed {
-		c.nudge(ctx, s, now)
-	}
+	return !refreshed
 }
 
-// failedToAsk notes that a sidecar has not said anything of use.
-func (c *reloadTask) failedToAsk(ctx context.Context, s *podReload, err error, now time.Time) {
+// failedToAsk notes that a sidecar has not said anything of use. It reports whether a nudge may help.
+func failedToAsk(s *podReload, err error) (lacks bool) {
 	s.state, s.message, s.failingAt = waiting, err.Error(), time.Time{}
 	unreachable, isClosed := errors.AsType[*UnreachableError](err)
 	unknown, isUnclear := errors.AsType[*NotUnderstoodError](err)
@@ -350,9 +388,7 @@ func (c *reloadTask) failedToAsk(ctx context.Context, s *podReload, err error, n
 	default:
 		s.state, s.message = closed, unreachable.sentences()
 	}
-	if s.state == waiting || s.nudges < closedNudges {
-		c.nudge(ctx, s, now)
-	}
+	return s.state == waiting || s.nudges < closedNudges
 }
 
 // age is how long ago the content came to be wanted. If that was before this replica led, any volume counts as new enough
@@ -410,18 +446,13 @@ func (c *reloadTask) aggregate(now time.Time) decide.InPlace {
 		}
 		return at >= 0
 	}
-	// A round may take longer than a pod may: what counts is that the pod was asked when its time was over, not what the time is now.
-	overdue := func(s *podReload) bool {
-		return s.state != confirmed && !s.runningAt.IsZero() && s.askedAt.Sub(s.runningAt) >= c.reloader.options.Deadline
-	}
+	overdue := c.isOverdue
 	switch {
 	case first(decide.Rejected, func(s *podReload) bool { return s.state == rejected }):
 	case c.lacks(now):
 		state.Sidecar = false
 	case c.isOutdated(all, now) && first(decide.NeedsRestart, isOutdated):
-	case first(decide.Failed, func(s *podReload) bool {
-		return s.state == uncovered || s.state == failing && s.askedAt.Sub(s.failingAt) >= patience
-	}):
+	case first(decide.Failed, hasFailed):
 	case first(decide.NotUnderstood, func(s *podReload) bool { return s.state == unclear && overdue(s) }):
 	case c.isOut(all, overdue) && first(decide.Unreachable, overdue):
 	case first(decide.Overdue, overdue):
@@ -429,6 +460,17 @@ func (c *reloadTask) aggregate(now time.Time) decide.InPlace {
 		return confirmation(all)
 	}
 	return state
+}
+
+// isOverdue reports whether a pod has not confirmed in time. A round may take longer than a pod may: what counts is that the pod was
+// asked when its time was over, not what the time is now.
+func (c *reloadTask) isOverdue(s *podReload) bool {
+	return s.state != confirmed && !s.runningAt.IsZero() && s.askedAt.Sub(s.runningAt) >= c.reloader.options.Deadline
+}
+
+// hasFailed reports whether a pod will not take the content up by a reload.
+func hasFailed(s *podReload) bool {
+	return s.state == uncovered || s.state == failing && s.askedAt.Sub(s.failingAt) >= patience
 }
 
 // isOut reports whether no sidecar of the workload can be reached, and that nothing else is the matter with those that

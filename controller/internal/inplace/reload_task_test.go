@@ -351,6 +351,56 @@ func TestASlowRoundLeavesNoPodLateOrFailed(t *testing.T) {
 	}
 }
 
+// A verdict is about what the pods have now. In a long round the first answers are minutes old.
+func TestAPodIsAskedAgainBeforeItCounts(t *testing.T) {
+	t.Parallel()
+	const round = 132 * time.Second // of 700 questions, sixteen at a time
+	for name, c := range map[string]struct {
+		before, after sidecarapi.Result
+		brought       time.Duration // when the kubelets bring the content
+		mended        time.Duration // when the result changes
+	}{
+		"its kubelet brings it after the question":   {sidecarapi.Applied, sidecarapi.Applied, round + 4*time.Second, 0},
+		"it confirms after it was late":              {sidecarapi.Late, sidecarapi.Applied, 0, round + 4*time.Second},
+		"its application reloads after all":          {sidecarapi.Failed, sidecarapi.Applied, 0, round + 4*time.Second},
+		"it was restarted by somebody, as it needed": {sidecarapi.NeedsRestart, sidecarapi.Applied, 0, 4 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWard(700)
+				w.takes = 3 * time.Second
+				for _, p := range w.pods {
+					p.takes, p.result = -1, c.before // nudges bring nothing
+				}
+				w.lead(t)
+				time.AfterFunc(c.brought, func() {
+					w.change(func() {
+						for _, p := range w.pods {
+							p.has = newContent
+						}
+					})
+				})
+				time.AfterFunc(c.mended, func() {
+					w.change(func() {
+						for _, p := range w.pods {
+							p.result = c.after
+						}
+					})
+				})
+				w.reloader.StartReload(web, "t1", []source.SourceState{use()}, changes(), time.Now())
+				for range 900 {
+					after(time.Second)
+					if w.state("t1").Verdict != decide.Unknown {
+						break
+					}
+				}
+				w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true})
+			})
+		})
+	}
+}
+
 func TestNewContentReplacesTheReloadTask(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
