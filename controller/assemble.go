@@ -91,7 +91,7 @@ func (p *parts) assemble(c config.Config, build version.Build, registry promethe
 			Cache: p.observer, Ask: term.asker.Status, Nudge: (&inplace.Nudger{Client: clients.writes, FieldManager: act.FieldManager}).Nudge,
 			Nudges: queues.nudges, NudgeText: term.texts.Of,
 			Enqueue:  func(key workload.Key) { queues.workloads.Enqueue(key, observe.WorkloadChanged) },
-			Deadline: c.InPlace.Deadline, NudgeRate: c.InPlace.NudgeRate, Log: log, Registerer: registry,
+			Deadline: c.InPlace.Deadline, Settle: c.Pace.Settle, NudgeRate: c.InPlace.NudgeRate, Log: log, Registerer: registry,
 		})
 		options.InPlace = term.reloader
 	}

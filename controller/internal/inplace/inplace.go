@@ -6,6 +6,9 @@
 //	     nudge ─► ask ─► evaluate the reply ─► again, for each pod that has not confirmed
 //	     a verdict ──► Enqueue(workload) ──► State(target) in the next decision
 //
+// Nudges wait in a queue of their own, one for each pod: see [pendingNudges]. A reload task never waits for one, so that what it
+// knows is never older than a round of questions.
+//
 // A source that is in no namespace may be in the pods of the whole cluster. Nudges for those get half of the pace and
 // wait for nothing: a pod that gets no nudge yet is left to its kubelet for now, so that no other edit waits behind
 // them.
@@ -17,6 +20,7 @@ package inplace
 import (
 	"context"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -31,10 +35,18 @@ import (
 	"inpod.dev/inpod/internal/workload"
 )
 
+const (
+	// questionsAtOnce bounds the questions under way, over all workloads and ways.
+	questionsAtOnce = 256
+	// longestInterval is the longest time for which a nudge waits because its pod has just been nudged.
+	longestInterval = lastNudge
+)
+
 // Cache is what is known of the cluster: [observe.Observer].
 type Cache interface {
 	Workload(key workload.Key) (observe.Workload, bool)
 	Pods(key workload.Key) []observe.Pod
+	Source(ref source.Ref) *source.Snapshot
 }
 
 // Options are what a [Reloader] needs. All fields are required.
@@ -52,6 +64,8 @@ type Options struct {
 	Enqueue func(workload.Key)
 	// Deadline is how long a pod may take to confirm.
 	Deadline time.Duration
+	// Settle is the quiet time of workloads that have none of their own: a pod is nudged once in it at most.
+	Settle time.Duration
 	// NudgeRate is the number of nudges per second, over all workloads.
 	NudgeRate float64
 
@@ -64,32 +78,40 @@ type Reloader struct {
 	options Options
 	metrics *metrics
 	pace    *rate.Limiter
+	// questions bounds those that are under way, over all workloads.
+	questions *places
 	// shared is the pace for what is in no namespace.
 	shared *rate.Limiter
 
 	mu      sync.Mutex
 	ctx     context.Context //nolint:containedctx // that of the term of leadership, see Lead
 	tasks   map[workload.Key]*reloadTask
+	nudges  *pendingNudges // of the term
 	running sync.WaitGroup
 }
 
 // New returns a reloader that does nothing until [Reloader.Lead].
 func New(options Options) *Reloader {
-	return &Reloader{
+	r := &Reloader{
 		options: options, metrics: newMetrics(options.Registerer),
-		pace:   rate.NewLimiter(rate.Limit(options.NudgeRate), max(1, int(options.NudgeRate))),
-		shared: rate.NewLimiter(rate.Limit(options.NudgeRate/2), max(1, int(options.NudgeRate/2))),
+		questions: newPlaces(questionsAtOnce),
+		pace:      rate.NewLimiter(rate.Limit(options.NudgeRate), max(1, int(options.NudgeRate))),
+		shared:    rate.NewLimiter(rate.Limit(options.NudgeRate/2), max(1, int(options.NudgeRate/2))),
 	}
+	r.nudges = newPendingNudges(r.pace, r.metrics)
+	return r
 }
 
 // Lead lets reload tasks run until ctx ends, and returns when none runs any more. It calls work meanwhile.
 func (r *Reloader) Lead(ctx context.Context, work func(context.Context)) {
 	r.mu.Lock()
-	r.ctx, r.tasks = ctx, map[workload.Key]*reloadTask{}
+	r.ctx, r.tasks, r.nudges = ctx, map[workload.Key]*reloadTask{}, newPendingNudges(r.pace, r.metrics)
+	nudges := r.nudges
 	r.mu.Unlock()
-	nudges := workqueue.NewTyped[changedSource]()
-	r.options.Nudges.changes.Start(nudges)
-	r.running.Go(func() { r.nudgeEarly(nudges) }) //nolint:contextcheck // hurry has the context of the term
+	changes := workqueue.NewTyped[changedSource]()
+	r.options.Nudges.changes.Start(changes)
+	r.running.Go(func() { r.nudgeEarly(changes) })
+	r.running.Go(func() { nudges.run(ctx, r.nudge) })
 	work(ctx)
 	r.options.Nudges.changes.Stop()
 	r.mu.Lock()
@@ -102,32 +124,68 @@ func (r *Reloader) Lead(ctx context.Context, work func(context.Context)) {
 	r.running.Wait()
 }
 
-// hurry nudges the pods of a workload that mount a source, without waiting for anything. It reports whether there is something to
-// do, and calls done when that is over.
-func (r *Reloader) hurry(key workload.Key, ref source.Ref, text string, done func()) bool {
+// hurry has the pods of a workload nudged that mount a source.
+func (r *Reloader) hurry(key workload.Key, ref source.Ref, text string) {
 	pods := r.options.Cache.Pods(key)
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.ctx == nil || len(pods) == 0 {
-		return false
+	nudges, leads := r.nudges, r.ctx != nil
+	r.mu.Unlock()
+	if !leads {
+		return
 	}
-	ctx := r.ctx
-	r.running.Go(func() {
-		defer done()
-		for _, pod := range pods {
-			if pod.Over || !mounts(pod, ref) {
-				continue
-			}
-			if ref.Kind.ClusterScoped() && !r.shared.Allow() {
-				r.metrics.left()
-				continue // the reload task looks whether it is still needed
-			}
-			if err := r.nudge(ctx, pod, text); err != nil {
-				return // the reload task will nudge again, and report
-			}
+	interval, now := r.settle(key), time.Now()
+	for _, pod := range pods {
+		if pod.Over || pod.Lost || !mounts(pod, ref) {
+			continue
 		}
-	})
-	return true
+		if ref.Kind.ClusterScoped() && !r.shared.Allow() {
+			r.metrics.left()
+			continue // the reload task looks whether it is still needed
+		}
+		nudges.add(pendingNudge{
+			pod: pod, key: key, ref: ref, text: text, asked: now, needed: func(ctx context.Context, stale bool) bool { return !stale || r.lacks(ctx, pod, ref) },
+		}, interval)
+	}
+}
+
+// lacks asks a pod whether it has the files of a source.
+func (r *Reloader) lacks(ctx context.Context, pod observe.Pod, ref source.Ref) bool {
+	snapshot := r.options.Cache.Source(ref)
+	if snapshot == nil {
+		return true
+	}
+	cause := decide.Cause{Ref: ref, Diff: source.Diff{Created: true, Changes: []source.Change{{}}}}
+	want := expected(pod, []source.SourceState{{Usages: source.SourceUsages{Ref: ref}, Snapshot: snapshot}}, []decide.Cause{cause})
+	if len(want.files) == 0 || !pod.Running || pod.Address == "" {
+		return true
+	}
+	reply, _, err := r.ask(ctx, pod, want.ask())
+	if err != nil {
+		return true
+	}
+	_, refreshed := evaluateReply(reply, want, math.MaxInt64, pod.Started)
+	return !refreshed
+}
+
+// ask asks the sidecar of a pod, as soon as there are not too many questions under way. at is when that was.
+func (r *Reloader) ask(ctx context.Context, pod observe.Pod, want Question) (reply sidecarapi.Response, at time.Time, err error) {
+	leave, err := r.questions.admit(ctx, pod)
+	if err != nil {
+		return sidecarapi.Response{}, time.Now(), err
+	}
+	defer leave()
+	at = time.Now()
+	reply, err = r.options.Ask(ctx, pod, want)
+	return reply, at, err
+}
+
+// settle is the quiet time of a workload, within [longestInterval].
+func (r *Reloader) settle(key workload.Key) time.Duration {
+	settle := r.options.Settle
+	if w, ok := r.options.Cache.Workload(key); ok && w.Policy.Pacing.Settle != nil {
+		settle = *w.Policy.Pacing.Settle
+	}
+	return min(settle, longestInterval)
 }
 
 func mounts(pod observe.Pod, ref source.Ref) bool {
@@ -139,12 +197,11 @@ func mounts(pod observe.Pod, ref source.Ref) bool {
 	return false
 }
 
-func (r *Reloader) nudge(ctx context.Context, pod observe.Pod, text string) error {
-	if err := r.pace.Wait(ctx); err != nil {
-		return err
+func (r *Reloader) nudge(ctx context.Context, n *pendingNudge) error {
+	err := r.options.Nudge(ctx, n.pod, n.text)
+	if err != nil && ctx.Err() == nil && n.by != nil { // an early one is nudged for again, by a task
+		r.options.Log.Warn("nudge failed, waiting for the kubelet", "workload", n.key, "pod", n.pod.Name, "upTo", "90s", "error", err)
 	}
-	err := r.options.Nudge(ctx, pod, text)
-	r.metrics.nudged(err == nil)
 	return err
 }
 
@@ -165,7 +222,7 @@ func (r *Reloader) StartReload(key workload.Key, target string, uses []source.So
 	}
 	ctx, stop := context.WithCancel(r.ctx)
 	c := &reloadTask{
-		reloader: r, key: key, target: target, uses: uses, causes: causes, since: since, stop: stop, started: time.Now(),
+		reloader: r, key: key, target: target, uses: uses, causes: causes, since: since, ctx: ctx, stop: stop, started: time.Now(),
 		pods: map[string]*podReload{}, current: decide.InPlace{Sidecar: true},
 	}
 	r.tasks[key] = c

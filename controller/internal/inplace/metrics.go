@@ -14,7 +14,7 @@ type metrics struct {
 func newMetrics(registerer prometheus.Registerer) *metrics {
 	m := &metrics{
 		nudges: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "inpod_nudges_total", Help: "Nudges, which make a kubelet refresh the volumes of a pod at once, by result: accepted, refused, or skipped (a source in no namespace exceeded its share of the rate).",
+			Name: "inpod_nudges_total", Help: "Nudges, which make a kubelet refresh the volumes of a pod at once, by result: accepted, refused, or skipped (the pod has the content, the kubelet is faster, or a source in no namespace exceeded its share of the rate).",
 		}, []string{"result"}),
 		results: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "inpod_reload_results_total",
@@ -36,7 +36,7 @@ func (m *metrics) nudged(accepted bool) {
 	m.nudges.WithLabelValues(result).Inc()
 }
 
-// left counts a pod that is left to its kubelet.
+// left counts a pod that needs no nudge, or is left to its kubelet.
 func (m *metrics) left() { m.nudges.WithLabelValues("skipped").Inc() }
 
 // unproven is the label of a confirmation that nothing proves.

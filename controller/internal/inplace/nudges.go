@@ -26,17 +26,16 @@ func NewNudgeQueue() *NudgeQueue { return &NudgeQueue{} }
 // Add has the pods of a workload nudged that mount a source. It never blocks.
 func (q *NudgeQueue) Add(key workload.Key, ref source.Ref) { q.changes.Add(changedSource{key, ref}) }
 
-// nudgeEarly nudges the pods of one changed source after another until the queue is shut down.
+// nudgeEarly has the pods of one changed source after another nudged, until the queue is shut down.
 func (r *Reloader) nudgeEarly(items workqueue.TypedInterface[changedSource]) {
 	for {
 		item, shutdown := items.Get()
 		if shutdown {
 			return
 		}
-		done := func() { items.Done(item) } // from then on the same pair may be taken again
-		text, follows := r.options.NudgeText(item.key, item.ref)
-		if !follows || !r.hurry(item.key, item.ref, text, done) {
-			done()
+		if text, follows := r.options.NudgeText(item.key, item.ref); follows {
+			r.hurry(item.key, item.ref, text)
 		}
+		items.Done(item) // from then on the same pair may be taken again
 	}
 }

@@ -53,6 +53,7 @@ type reloadTask struct {
 	uses     []source.SourceState // all that the workload uses
 	causes   []decide.Cause       // what changed of it
 	since    time.Time            // when the content was first wanted; zero if nobody saw that
+	ctx      context.Context      //nolint:containedctx // ends with the task, which a nudge that waits has to know
 	stop     context.CancelFunc
 	started  time.Time
 
@@ -241,7 +242,7 @@ func (c *reloadTask) checkAll(ctx context.Context, pods []*podReload) {
 // greet finds out whether sidecars can be reached of pods that have confirmed.
 func (c *reloadTask) greet(ctx context.Context, pods []*podReload) {
 	each(pods, func(s *podReload) {
-		_, err := c.reloader.options.Ask(ctx, s.pod, Question{})
+		_, _, err := c.reloader.ask(ctx, s.pod, Question{})
 		s.answered = isHeard(err)
 	})
 }
@@ -313,8 +314,10 @@ func countsEnding(kind string) bool {
 
 // checkPod asks one pod, and nudges it if its kubelet has not brought the content.
 func (c *reloadTask) checkPod(ctx context.Context, s *podReload) {
-	if now := time.Now(); c.askPod(ctx, s) {
-		c.nudge(ctx, s, now)
+	if c.askPod(ctx, s) {
+		c.nudge(s, time.Now())
+	} else {
+		c.reloader.nudges.drop(s.pod.UID, c)
 	}
 }
 
@@ -343,8 +346,8 @@ func (c *reloadTask) askPod(ctx context.Context, s *podReload) (lacks bool) {
 	if s.runningAt.IsZero() {
 		s.runningAt = now
 	}
-	s.askedAt = now
-	reply, err := c.reloader.options.Ask(ctx, s.pod, want.ask())
+	reply, at, err := c.reloader.ask(ctx, s.pod, want.ask())
+	s.askedAt, now = at, at
 	if s.answered = isHeard(err); s.state == unclear && !isNotUnderstood(err) {
 		s.runningAt, s.nudgeAt = now, time.Time{} // nobody knew whether it was late: it has its whole time again
 	}
@@ -403,24 +406,46 @@ func (c *reloadTask) age(now time.Time) time.Duration {
 	return math.MaxInt64
 }
 
-// nudge patches the annotation of a pod when it is time to.
-func (c *reloadTask) nudge(ctx context.Context, s *podReload, now time.Time) {
-	if now.Before(s.nudgeAt) {
+// nudge has a pod nudged when it is time to.
+func (c *reloadTask) nudge(s *podReload, now time.Time) {
+	nudges := c.reloader.nudges
+	waits, last := nudges.waits(s.pod.UID)
+	if !waits && (now.Before(s.nudgeAt) || s.nudges > 0 && now.Before(last.Add(nudgePause(s.nudges-1)))) {
 		return
 	}
-	if c.isShared() && !c.reloader.shared.Allow() {
+	if !waits && c.isShared() && !c.reloader.shared.Allow() {
 		c.reloader.metrics.left()
 		s.nudgeAt = now.Add(firstNudge)
 		return
 	}
 	// An annotation that does not change makes no kubelet look: the number makes each nudge another one.
 	text := fmt.Sprintf("%s.%d", c.target, s.nudges)
-	s.nudgeAt = now.Add(min(firstNudge<<min(s.nudges, 8), lastNudge))
-	s.nudges++
-	if err := c.reloader.nudge(ctx, s.pod, text); err != nil && ctx.Err() == nil {
-		c.reloader.options.Log.Warn("nudge failed, waiting for the kubelet",
-			"workload", c.key, "pod", s.pod.Name, "upTo", "90s", "error", err)
+	if !waits {
+		s.nudgeAt = now.Add(nudgePause(s.nudges))
+		s.nudges++
 	}
+	pod := s.pod
+	n := pendingNudge{pod: pod, key: c.key, text: text, asked: s.askedAt, by: c, needed: func(ctx context.Context, stale bool) bool {
+		return c.ctx.Err() == nil && (!stale || c.hasNot(ctx, pod))
+	}}
+	if len(c.causes) > 0 {
+		n.ref = c.causes[0].Ref
+	}
+	nudges.add(n, min(c.reloader.settle(c.key), firstNudge))
+}
+
+// nudgePause is how long after a nudge the next one is due, where so many were before it.
+func nudgePause(before int) time.Duration { return min(firstNudge<<min(before, 8), lastNudge) }
+
+// hasNot asks a pod whether its kubelet has not brought the content. It changes nothing that is known of the pod.
+func (c *reloadTask) hasNot(ctx context.Context, pod observe.Pod) bool {
+	want := expected(pod, c.uses, c.causes)
+	reply, _, err := c.reloader.ask(ctx, pod, want.ask())
+	if err != nil {
+		return true
+	}
+	_, refreshed := evaluateReply(reply, want, c.age(time.Now()), pod.Started)
+	return !refreshed
 }
 
 // comesUp reports whether an application may not take part in a reload yet, since it has not been ready since it started. It has as

@@ -1,0 +1,268 @@
+package inplace
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+	"k8s.io/apimachinery/pkg/types"
+
+	"inpod.dev/inpod/controller/internal/observe"
+	"inpod.dev/inpod/internal/source"
+	"inpod.dev/inpod/internal/workload"
+)
+
+const (
+	// nudgesAtOnce bounds the nudges under way, and nudgesOfOne those in one namespace: a nudge takes as long as the admission
+	// webhooks of others do.
+	nudgesAtOnce = 64
+	nudgesOfOne  = 16
+	// nudgeTimeout bounds one nudge.
+	nudgeTimeout = 30 * time.Second
+	// kubeletPeriod is after how long the kubelet of a pod has brought new content by itself, or is about to.
+	kubeletPeriod = time.Minute
+)
+
+// pendingNudge is a nudge that waits.
+type pendingNudge struct {
+	pod  observe.Pod
+	key  workload.Key
+	ref  source.Ref // what has changed, the first of several
+	text string
+	// needed reports whether the pod still needs it. Where the last answer is stale it asks the pod.
+	needed func(ctx context.Context, stale bool) bool
+	// asked is when the pod was last known not to have the content, and since when the nudge waits.
+	asked, since time.Time
+	// by is the reload task that wants it, nil for none.
+	by *reloadTask
+
+	gone bool // it has been dropped
+}
+
+// pendingNudges are the nudges that wait in one term. There is one for each pod at most, with the newest text. They are
+// served namespace after namespace, in it source after source, and for each of these workload after workload.
+type pendingNudges struct {
+	pace    *rate.Limiter
+	metrics *metrics
+	wake    chan struct{} // holds one token while there may be something to do
+
+	mu      sync.Mutex
+	byPod   map[types.UID]*pendingNudge // those that have not been taken
+	ready   *fairQueue
+	taken   int
+	held    map[string]int // taken, by namespace
+	last    map[types.UID]lastNudged
+	sweepAt int // entries in last at which those of long ago are dropped
+}
+
+// lastNudged is when a pod was nudged, and until when that matters.
+type lastNudged struct{ at, until time.Time }
+
+func newPendingNudges(pace *rate.Limiter, m *metrics) *pendingNudges {
+	const few = 1024
+	return &pendingNudges{
+		pace: pace, metrics: m, wake: make(chan struct{}, 1), sweepAt: few,
+		byPod: map[types.UID]*pendingNudge{}, ready: &fairQueue{}, held: map[string]int{}, last: map[types.UID]lastNudged{},
+	}
+}
+
+// add has a pod nudged, and not before so much time has passed since the last nudge. Of several for one pod
+// the last one counts, in the place of the first.
+func (q *pendingNudges) add(n pendingNudge, interval time.Duration) {
+	now := time.Now()
+	n.since = now
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if waiting, ok := q.byPod[n.pod.UID]; ok {
+		waiting.pod, waiting.text, waiting.needed, waiting.asked, waiting.since, waiting.by = n.pod, n.text, n.needed, n.asked, n.since, n.by
+		return
+	}
+	q.byPod[n.pod.UID] = &n
+	last := q.last[n.pod.UID]
+	if wait := last.at.Add(interval).Sub(now); wait > 0 {
+		time.AfterFunc(wait, func() {
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			q.enqueue(&n)
+		})
+		return
+	}
+	q.enqueue(&n)
+}
+
+func (q *pendingNudges) enqueue(n *pendingNudge) {
+	if n.gone {
+		return
+	}
+	q.ready.push([]string{n.pod.Namespace, n.ref.String(), n.key.String()}, n)
+	q.signal()
+}
+
+func (q *pendingNudges) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// drop drops the nudge that a reload task wants for a pod: the pod has the content.
+func (q *pendingNudges) drop(pod types.UID, by *reloadTask) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if n, ok := q.byPod[pod]; ok && n.by == by {
+		n.gone = true
+		delete(q.byPod, pod)
+		q.metrics.left()
+	}
+}
+
+// waits reports whether a nudge of a pod waits, and when the pod was nudged last.
+func (q *pendingNudges) waits(pod types.UID) (waits bool, last time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	_, waits = q.byPod[pod]
+	return waits, q.last[pod].at
+}
+
+// run has pods nudged until ctx ends.
+func (q *pendingNudges) run(ctx context.Context, nudge func(context.Context, *pendingNudge) error) {
+	var under sync.WaitGroup
+	defer under.Wait()
+	for q.await(ctx) && q.pace.Wait(ctx) == nil {
+		n := q.take(time.Now())
+		if n == nil {
+			continue
+		}
+		under.Go(func() {
+			defer q.leave(n.pod.Namespace)
+			if !n.needed(ctx, time.Since(n.asked) > fresh) {
+				q.metrics.left()
+				return
+			}
+			bounded, cancel := context.WithTimeout(ctx, nudgeTimeout)
+			defer cancel()
+			q.metrics.nudged(nudge(bounded, n) == nil)
+		})
+	}
+}
+
+// await waits until a nudge may be taken. It reports false where ctx ends first.
+func (q *pendingNudges) await(ctx context.Context) bool {
+	for {
+		q.mu.Lock()
+		may := q.taken < nudgesAtOnce && q.ready.any(q.mayTake)
+		q.mu.Unlock()
+		if may {
+			return ctx.Err() == nil
+		}
+		select {
+		case <-q.wake:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+func (q *pendingNudges) mayTake(namespace string) bool { return q.held[namespace] < nudgesOfOne }
+
+// take returns the next nudge; nil for none. One that has waited for as long as a kubelet takes by itself is dropped.
+func (q *pendingNudges) take(now time.Time) *pendingNudge {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for {
+		n := q.ready.pop(q.mayTake)
+		switch {
+		case n == nil:
+			return nil
+		case n.gone:
+			continue
+		case now.Sub(n.since) > kubeletPeriod:
+			delete(q.byPod, n.pod.UID)
+			q.metrics.left()
+			continue
+		}
+		delete(q.byPod, n.pod.UID)
+		q.taken++
+		q.held[n.pod.Namespace]++
+		q.note(n.pod.UID, now)
+		return n
+	}
+}
+
+// note keeps when a pod was nudged, for as long as an interval may be.
+func (q *pendingNudges) note(pod types.UID, now time.Time) {
+	q.last[pod] = lastNudged{at: now, until: now.Add(longestInterval)}
+	if len(q.last) < q.sweepAt {
+		return
+	}
+	for id, last := range q.last {
+		if last.until.Before(now) {
+			delete(q.last, id)
+		}
+	}
+	q.sweepAt = max(q.sweepAt, 2*len(q.last))
+}
+
+func (q *pendingNudges) leave(namespace string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.taken--
+	if q.held[namespace]--; q.held[namespace] == 0 {
+		delete(q.held, namespace)
+	}
+	q.signal()
+}
+
+// fairQueue has nudges that are served name after name, level by level.
+type fairQueue struct {
+	order []string // the names of next, in the order in which they are served
+	next  map[string]*fairQueue
+	leaf  []*pendingNudge // on the last level, in the order in which they came
+}
+
+// push adds a nudge below names.
+func (t *fairQueue) push(names []string, n *pendingNudge) {
+	if len(names) == 0 {
+		t.leaf = append(t.leaf, n)
+		return
+	}
+	below, ok := t.next[names[0]]
+	if !ok {
+		if t.next == nil {
+			t.next = map[string]*fairQueue{}
+		}
+		below = &fairQueue{}
+		t.next[names[0]] = below
+		t.order = append(t.order, names[0])
+	}
+	below.push(names[1:], n)
+}
+
+// any reports whether there is something below a name that may be served.
+func (t *fairQueue) any(may func(name string) bool) bool { return slices.ContainsFunc(t.order, may) }
+
+// pop takes the next nudge below a name that may be served; nil for none.
+func (t *fairQueue) pop(may func(name string) bool) *pendingNudge {
+	if len(t.leaf) > 0 {
+		n := t.leaf[0]
+		t.leaf[0] = nil
+		t.leaf = t.leaf[1:]
+		return n
+	}
+	at := slices.IndexFunc(t.order, may)
+	if at < 0 {
+		return nil
+	}
+	name := t.order[at]
+	t.order = slices.Delete(t.order, at, at+1)
+	below := t.next[name]
+	n := below.pop(func(string) bool { return true })
+	if len(below.order) > 0 || len(below.leaf) > 0 {
+		t.order = append(t.order, name)
+	} else {
+		delete(t.next, name)
+	}
+	return n
+}
