@@ -136,7 +136,7 @@ func (p *parts) rules(c config.Config) (decide.Options, error) {
 	return decide.Options{
 		AutoAll: c.Reload.AutoAll, OnCreate: c.Reload.OnCreate, OnDelete: c.Reload.OnDelete, NotifyOnly: c.Pace.NotifyOnly, Windows: windows,
 		Webhook: c.Webhook.URL != "", Ignored: c.Ignored(), Filtered: c.Scope.SourceSelector != "",
-		RollUnreachable: c.InPlace.Unreachable == config.RollUnreachable,
+		Evict: c.InPlace.Enabled && c.InPlace.Evict, RollUnreachable: c.InPlace.Unreachable == config.RollUnreachable,
 	}, nil
 }
 
@@ -162,7 +162,7 @@ func (p *parts) observe(c config.Config, clients clients, queues queues, reloade
 func (p *parts) clusterWriter(c config.Config, clients clients) *act.Writer {
 	return &act.Writer{
 		Client: clients.writes, Digester: p.digester, Kinds: p.kinds, Strategy: c.Reload.Strategy, PausedAt: c.Keys.PausedAt,
-		Jobs: p.connection.Client.BatchV1(),
+		Jobs: p.connection.Client.BatchV1(), Evictions: p.connection.Client.PolicyV1(),
 	}
 }
 

@@ -64,6 +64,11 @@ func watching(c config.Config, kinds workload.Table, watched string) []kube.Requ
 		all = append(all, kube.Requirement{
 			Verb: "patch", Resource: "pods", Subresource: "status", Namespace: watched, Why: "to have their volumes refreshed at once",
 		})
+		if c.InPlace.Evict {
+			all = append(all, kube.Requirement{
+				Verb: "create", Resource: "pods", Subresource: "eviction", Namespace: watched, Why: "to replace pods that could not reload, within their PodDisruptionBudgets",
+			})
+		}
 		if c.InPlace.Through != config.Direct {
 			for _, verb := range []string{"get", "create"} { // the API server asks for the one or the other, by version
 				all = append(all, kube.Requirement{

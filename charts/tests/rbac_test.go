@@ -25,7 +25,7 @@ func watchRights(namespaces ...string) []string {
 	for _, namespace := range namespaces {
 		rights = append(rights, grants(namespace,
 			"list,watch configmaps", "list,watch secrets", "create,patch events",
-			"list,watch pods", "patch pods/status",
+			"list,watch pods", "patch pods/status", "create pods/eviction",
 			"list,patch,watch deployments.apps", "list,patch,watch statefulsets.apps", "list,patch,watch daemonsets.apps",
 			"get,list,patch,watch cronjobs.batch", "create,delete,get,list,patch,watch jobs.batch")...)
 	}

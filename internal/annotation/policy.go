@@ -16,8 +16,8 @@ type Policy struct {
 	// Injected reports whether the template asks for the sidecar. Such a workload is followed like auto where nothing
 	// else is said.
 	Injected bool
-	// NoRollout reports whether a reload which fails is not followed by a rollout.
-	NoRollout bool
+	// OnFailure is what follows a reload that fails; "" where nothing is said.
+	OnFailure OnFailure
 	// RolloutStrategy is how a Rollout of Argo Rollouts is rolled; "" where nothing is said.
 	RolloutStrategy RolloutStrategy
 	// Pacing says when it may be rolled.
@@ -33,6 +33,16 @@ type RolloutStrategy string
 const (
 	Rollout RolloutStrategy = "rollout" // by an edit of its template
 	Restart RolloutStrategy = "restart" // by a restart of its pods
+)
+
+// OnFailure is what follows a reload that fails.
+type OnFailure string
+
+// The values of [OnFailure].
+const (
+	FailureRollout OnFailure = "rollout" // new pods for the workload
+	FailureEvict   OnFailure = "evict"   // new pods in the place of those that failed
+	FailureNone    OnFailure = "none"    // a Warning event alone
 )
 
 // kindPolicy is a policy for one kind of source.
@@ -98,7 +108,7 @@ func Read(keys Keys, workload, template map[string]string) (Policy, []Problem) {
 	}
 	p.OptedOut = r.exactly(keys.Ignore, workload, false) || r.exactly(keys.Ignore, template, true)
 	p.Injected = template[keys.Inject] == "enabled" || template[keys.Inject] == isTrue
-	p.NoRollout = r.noRollout(workload, template)
+	p.OnFailure = r.onFailure(workload, template)
 	p.RolloutStrategy = r.rolloutStrategy(workload, template)
 	p.Pacing = r.pacing(workload, template)
 	return p, r.problems
@@ -199,20 +209,18 @@ func (r *reader) excluded(kind source.Kind, workload, template map[string]string
 	return all
 }
 
-func (r *reader) noRollout(workload, template map[string]string) bool {
+func (r *reader) onFailure(workload, template map[string]string) OnFailure {
 	value, onTemplate := workload[r.keys.OnFailure], false
 	if value == "" {
 		value, onTemplate = template[r.keys.OnFailure], true
 	}
-	switch value {
-	case "", "rollout":
-		return false
-	case "none":
-		return true
+	switch wanted := OnFailure(value); wanted {
+	case "", FailureRollout, FailureEvict, FailureNone:
+		return wanted
 	}
 	r.report(Problem{Key: r.keys.OnFailure, Value: value, OnTemplate: onTemplate, Fault: fmt.Sprintf(
-		`%.100q is not allowed and counts as "rollout"; use "rollout" or "none"`, value)})
-	return false
+		`%.100q is not allowed and counts as "rollout"; use "rollout", "evict" or "none"`, value)})
+	return FailureRollout
 }
 
 func (r *reader) rolloutStrategy(workload, template map[string]string) RolloutStrategy {

@@ -70,11 +70,11 @@ func TestProblems(t *testing.T) {
 		},
 		"on-failure=retry": {
 			workload: selectors{onFailure: "retry"}, key: onFailure, value: "retry",
-			want: []string{`annotation inpod.dev/on-failure: "retry" is not allowed and counts as "rollout"; use "rollout" or "none"`},
+			want: []string{`annotation inpod.dev/on-failure: "retry" is not allowed and counts as "rollout"; use "rollout", "evict" or "none"`},
 		},
 		"on-failure=None on the template": {
 			template: selectors{onFailure: "None"}, key: onFailure, value: "None", onTemplate: true,
-			want: []string{`annotation inpod.dev/on-failure on the pod template: "None" is not allowed and counts as "rollout"; use "rollout" or "none"`},
+			want: []string{`annotation inpod.dev/on-failure on the pod template: "None" is not allowed and counts as "rollout"; use "rollout", "evict" or "none"`},
 		},
 		"rollout-strategy=Restart": {
 			workload: selectors{annotation.RolloutStrategyKey: "Restart"}, key: annotation.RolloutStrategyKey, value: "Restart",
@@ -147,8 +147,9 @@ func TestProblemsComeInAFixedOrder(t *testing.T) {
 func TestPolicyOfTheWholeWorkload(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		workload, template            selectors
-		optedOut, injected, noRollout bool
+		workload, template selectors
+		optedOut, injected bool
+		onFailure          annotation.OnFailure
 	}{
 		"nothing said":                      {},
 		"ignore on the workload":            {workload: selectors{ignore: "true"}, optedOut: true},
@@ -156,15 +157,16 @@ func TestPolicyOfTheWholeWorkload(t *testing.T) {
 		"inject":                            {template: selectors{inject: "enabled"}, injected: true},
 		"inject=true":                       {template: selectors{inject: "true"}, injected: true},
 		"inject=false":                      {template: selectors{inject: "false"}},
-		"on-failure on the workload":        {workload: selectors{onFailure: "none"}, noRollout: true},
-		"on-failure on the template":        {template: selectors{onFailure: "none"}, noRollout: true},
-		"on-failure, the workload before":   {workload: selectors{onFailure: "rollout"}, template: selectors{onFailure: "none"}},
-		"on-failure, empty on the workload": {workload: selectors{onFailure: ""}, template: selectors{onFailure: "none"}, noRollout: true},
-		"on-failure that is not understood": {workload: selectors{onFailure: "None"}},
+		"on-failure on the workload":        {workload: selectors{onFailure: "none"}, onFailure: "none"},
+		"on-failure on the template":        {template: selectors{onFailure: "none"}, onFailure: "none"},
+		"on-failure, the workload before":   {workload: selectors{onFailure: "rollout"}, template: selectors{onFailure: "none"}, onFailure: "rollout"},
+		"on-failure: evict":                 {template: selectors{onFailure: "evict"}, onFailure: "evict"},
+		"on-failure, empty on the workload": {workload: selectors{onFailure: ""}, template: selectors{onFailure: "none"}, onFailure: "none"},
+		"on-failure that is not understood": {workload: selectors{onFailure: "None"}, onFailure: "rollout"},
 	} {
 		p, _ := annotation.Read(annotation.DefaultKeys(), tc.workload, tc.template)
-		if p.OptedOut != tc.optedOut || p.Injected != tc.injected || p.NoRollout != tc.noRollout {
-			t.Errorf("%s: opted out %t, injected %t, no rollout %t", name, p.OptedOut, p.Injected, p.NoRollout)
+		if p.OptedOut != tc.optedOut || p.Injected != tc.injected || p.OnFailure != tc.onFailure {
+			t.Errorf("%s: opted out %t, injected %t, on failure %q", name, p.OptedOut, p.Injected, p.OnFailure)
 		}
 	}
 }

@@ -144,8 +144,8 @@ func (k Keys) whenItRolls() []Key {
 			Meaning: "the quiet time after the last edit, before inpod rolls or the sidecar reloads. On a namespace: for the sidecar only",
 		},
 		{
-			Name: k.OnFailure, At: anyObject, Value: "`rollout`, `none`", Page: "decisions.md",
-			Meaning: "what follows a failed reload: a rollout, or only a Warning event",
+			Name: k.OnFailure, At: anyObject, Value: "`evict`, `rollout`, `none`", Page: "decisions.md#when-a-reload-fails",
+			Meaning: "what follows a failed reload: the eviction of the pods that failed, a rollout, or only a Warning event",
 		},
 	}
 }

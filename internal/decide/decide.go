@@ -12,8 +12,11 @@
 package decide
 
 import (
+	"reflect"
 	"slices"
 	"time"
+
+	"k8s.io/apimachinery/pkg/types"
 
 	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/source"
@@ -66,6 +69,8 @@ type Options struct {
 	Filtered bool
 	// Windows are when workloads may be rolled that say nothing about that.
 	Windows window.Windows
+	// Evict reports whether pods may be evicted.
+	Evict bool
 	// RollUnreachable has workloads rolled whose sidecars cannot be reached, or answer what is not understood.
 	RollUnreachable bool
 }
@@ -84,12 +89,33 @@ type InPlace struct {
 	// Pod is the first pod that the verdict comes from, and Container its application's container, "" if that is not known.
 	// Message is what the application said, or what else is the matter.
 	Pod, Container, Message string
+	// Failed are pods that the verdict [Failed] or [Overdue] is about, which can be evicted: those that were just asked. Failing is
+	// how many such pods there are in all.
+	Failed  []FailedPod
+	Failing int
+	// Evicted is how many pods were evicted for this content, and Replacing reports that pods do not run yet, such as those that
+	// take their places.
+	Evicted   int
+	Replacing bool
 	// Nothing is set on a confirmation when no pod had anything to take up, so that nothing was reloaded.
 	Nothing bool
 	// Proven is set on a confirmation when every application itself says that it runs with the content, or was seen to.
 	// Trigger is what was sent to that of the pod, and Proof what showed the result; both may be "".
 	Proven         bool
 	Trigger, Proof string
+}
+
+// FailedPod is a pod that will not take the content up by a reload.
+type FailedPod struct {
+	Name string
+	UID  types.UID
+}
+
+// Same reports whether two states say the same.
+func (p InPlace) Same(other InPlace) bool {
+	failed := slices.Equal(p.Failed, other.Failed)
+	p.Failed, other.Failed = nil, nil
+	return failed && reflect.DeepEqual(p, other)
 }
 
 // Verdict sums up what the sidecars of a workload said.
@@ -128,6 +154,8 @@ type Decision struct {
 	ConfigHashes []ConfigHash
 	// Stale are variables of a former rollout whose source is not used any more, as "container/NAME".
 	Stale []string
+	// Pods are those that are evicted.
+	Pods []FailedPod
 	// Pause reports whether the rollout writes its time onto the workload, for the pause-period that begins with it.
 	Pause bool
 	// Record reports whether Baseline is to be written. A rollout always records.
@@ -160,13 +188,14 @@ type Action string
 const (
 	None     Action = "None"     // nothing, or only the baseline is written
 	Reload   Action = "Reload"   // the sidecars make the applications reload
+	Replace  Action = "Replace"  // the pods that failed are evicted, and new ones take their places
 	Rollout  Action = "Rollout"  // new pods replace the old ones
 	Resume   Action = "Resume"   // a Deployment that Reloader has paused goes on
 	Recreate Action = "Recreate" // the recreation of a Job continues
 )
 
 // Actions lists every action.
-func Actions() []Action { return []Action{None, Reload, Rollout, Resume, Recreate} }
+func Actions() []Action { return []Action{None, Reload, Replace, Rollout, Resume, Recreate} }
 
 // Reason is why.
 type Reason string
@@ -246,7 +275,7 @@ func rules() []Rule {
 		backOff,            // 8  later
 		jobMayStart,        // 8  record only, later
 		frozenChanged,      // 9  Rollout
-		reloadInPlace,      // 10 Reload
+		reloadInPlace,      // 10 Reload, Replace
 		liveChanged,        // 11 Rollout
 	}
 }

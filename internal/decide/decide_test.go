@@ -16,7 +16,7 @@ import (
 
 func TestActionsAndReasonsAreListed(t *testing.T) {
 	t.Parallel()
-	if diff := cmp.Diff([]decide.Action{decide.None, decide.Reload, decide.Rollout, decide.Resume, decide.Recreate}, decide.Actions()); diff != "" {
+	if diff := cmp.Diff([]decide.Action{decide.None, decide.Reload, decide.Replace, decide.Rollout, decide.Resume, decide.Recreate}, decide.Actions()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	reasons := decide.Reasons()

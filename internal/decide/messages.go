@@ -112,6 +112,11 @@ func (a *evaluation) reloadFailedNote() string {
 	return fmt.Sprintf("reload in pod %s failed: %s%s", a.InPlace.Pod, truncate.Text(a.InPlace.Message, mostWords), a.logs())
 }
 
+// replaceMessage follows the names of the pods that were evicted.
+func (a *evaluation) replaceMessage() string {
+	return withNote(describe(a.changed), a.reloadFailedNote())
+}
+
 func (a *evaluation) reloadFailedMessage() string {
 	return "No rollout started (inpod.dev/on-failure: none): " + a.reloadFailedNote()
 }

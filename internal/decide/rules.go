@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/source"
 )
 
@@ -147,7 +148,7 @@ func (a *evaluation) staysInPlace() bool {
 	if a.Workload.Stray {
 		return true
 	}
-	rolls := a.InPlace.Verdict == NeedsRestart || a.reloadFailed() && !a.Policy.NoRollout
+	rolls := a.InPlace.Verdict == NeedsRestart || a.reloadFailed() && a.onFailure() != annotation.FailureNone
 	return a.onlyLive() && a.Workload.Cron == nil && a.InPlace.Sidecar && !rolls
 }
 
@@ -212,10 +213,44 @@ func reloadInPlace(a *evaluation) (Decision, bool) {
 
 // failed is what follows a reload that has failed.
 func (a *evaluation) failed() Decision {
-	if a.Policy.NoRollout && !a.Workload.Stray {
+	switch a.onFailure() {
+	case annotation.FailureNone:
 		return a.holdingReload(ReloadFailed, a.reloadFailedMessage())
+	case annotation.FailureEvict:
+		return a.replacing()
+	case annotation.FailureRollout:
 	}
 	return a.rollout(ReloadFailed, a.reloadFailedNote())
+}
+
+// onFailure is what follows a reload that has failed. Where nothing is said, the pods that failed are evicted if the workload may do
+// without so many while it rolls: more of them are no matter of single pods.
+func (a *evaluation) onFailure() annotation.OnFailure {
+	said := a.Policy.OnFailure
+	switch {
+	case a.Workload.Stray:
+		return annotation.FailureRollout // which is reported alone
+	case said == annotation.FailureNone, said == annotation.FailureRollout:
+		return said
+	case !a.Options.Evict || a.Workload.Job != nil || a.Workload.Cron != nil || a.InPlace.Failing == 0:
+		return annotation.FailureRollout
+	case said == annotation.FailureEvict:
+		return said
+	case a.Options.Webhook || a.InPlace.Failing+a.InPlace.Evicted > a.Workload.MaxUnavailable:
+		return annotation.FailureRollout
+	}
+	return annotation.FailureEvict
+}
+
+// replacing evicts the pods that failed, so many at a time as the workload may do without while it rolls. The others wait until new
+// ones run in their places.
+func (a *evaluation) replacing() Decision {
+	decision := Decision{Action: Replace, Reason: ReloadFailed, Causes: a.changed, Baseline: a.baseline, Message: a.replaceMessage()}
+	most := max(1, a.Workload.MaxUnavailable)
+	if decision.Pods = a.InPlace.Failed[:min(most, len(a.InPlace.Failed))]; len(decision.Pods) == 0 || a.InPlace.Evicted > 0 && a.InPlace.Replacing {
+		decision.Action, decision.Reason, decision.Pods, decision.Message = Reload, LiveChanged, nil, a.liveChangedMessage()
+	}
+	return decision
 }
 
 // liveChanged: running containers see the change, and nothing makes their applications take it up.

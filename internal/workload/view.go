@@ -74,6 +74,8 @@ type View struct {
 	Progress Progress
 	// OnDelete reports whether its pods are replaced only when somebody deletes them.
 	OnDelete bool
+	// MaxUnavailable is how many of its pods may be unavailable while it rolls, by its update strategy; 0 where that does not say.
+	MaxUnavailable int
 	// ScaledToZero reports whether it has no pods and is to have none.
 	ScaledToZero bool
 	// Selector selects its pods; "" if the object does not say.
@@ -157,6 +159,7 @@ func (k Kind) view(object metav1.Object, template *corev1.PodTemplateSpec, encod
 	if k.progress != nil {
 		view.Progress, view.OnDelete, view.ScaledToZero = k.progress(object)
 	}
+	view.MaxUnavailable = maxUnavailable(object)
 	view.TemplateTime = templateTime(object)
 	view.Selector = selectorOf(object)
 	view.Revision = object.GetAnnotations()[revisionKey]
@@ -234,7 +237,7 @@ func variables(spec *corev1.PodSpec) map[string]string {
 func (v View) Same(other View) bool {
 	return v.UID == other.UID && v.TemplateOwner == other.TemplateOwner && v.Restart == other.Restart && v.Deleting == other.Deleting &&
 		v.Paused == other.Paused && v.Rolling == other.Rolling && v.Refused.Equal(other.Refused) && v.Template == other.Template &&
-		v.Progress == other.Progress && v.OnDelete == other.OnDelete && v.ScaledToZero == other.ScaledToZero && v.RestoredBy == other.RestoredBy &&
+		v.Progress == other.Progress && v.OnDelete == other.OnDelete && v.MaxUnavailable == other.MaxUnavailable && v.ScaledToZero == other.ScaledToZero && v.RestoredBy == other.RestoredBy &&
 		v.Cron.same(other.Cron) && v.Job.same(other.Job) && maps.Equal(v.Annotations, other.Annotations)
 }
 

@@ -146,7 +146,7 @@ func fullView(t *testing.T, kind workload.Kind) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got.Rolling, got.Progress, got.Selector = false, "", "" // an object without a status has just been made, see rolling_test.go
+	got.Rolling, got.Progress, got.Selector, got.MaxUnavailable = false, "", "", 0 // an object without a status has just been made, see rolling_test.go
 	want := workload.View{
 		Key:                 workload.Key{Kind: kind.Name, Namespace: obj.Namespace, Name: "web"},
 		UID:                 "uid-of-web",

@@ -33,6 +33,8 @@ type Writer struct {
 	Strategy config.Strategy
 	// Jobs starts Jobs; nil if neither they nor CronJobs are handled.
 	Jobs Jobs
+	// Evictions evicts pods; nil if that is switched off.
+	Evictions Evictions
 	// PausedAt is the annotation for the time of a rollout.
 	PausedAt string
 }

@@ -221,6 +221,8 @@ type Pace struct {
 
 // InPlace is how pods with the sidecar reload new content.
 type InPlace struct {
+	// Evict has pods evicted that could not reload.
+	Evict     bool
 	Enabled   bool
 	Deadline  time.Duration // how long a pod may take to confirm a reload before the workload is rolled
 	NudgeRate float64       // pods per second that are made to refresh their volumes
@@ -353,7 +355,7 @@ func Default() Config {
 		Log:             Log{Format: logging.FormatText, Level: slog.LevelInfo},
 		Pprof:           Pprof{Address: "127.0.0.1:6060"},
 		Pace:            Pace{Settle: 2 * time.Second, SettleMax: 10 * time.Second, Workers: 8, BaselineRate: 20, RolloutTimeout: 10 * time.Minute},
-		InPlace:         InPlace{Enabled: true, Deadline: 2 * time.Minute, NudgeRate: 50, Through: Direct, Unreachable: WaitUnreachable},
+		InPlace:         InPlace{Enabled: true, Evict: true, Deadline: 2 * time.Minute, NudgeRate: 50, Through: Direct, Unreachable: WaitUnreachable},
 		Alert:           Alert{Sink: alert.Raw},
 		ListenAddress:   ":9090",
 		DigestKeySecret: "inpod-digest-key",

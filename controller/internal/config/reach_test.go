@@ -34,6 +34,7 @@ func other() map[string]string {
 		"nudge-rate":            "7",
 		"confirm-through":       "portforward",
 		"unreachable":           "rollout",
+		"evict-failed-pods":     "false",
 		"alert-on-reload":       "true",
 		"alert-sink":            "teams",
 		"alert-webhook-url":     "https://hooks.example.com/other",

@@ -84,6 +84,7 @@ func ownTable(c *Config) []settings.Setting {
 		s.Setting("nudge-rate", settings.Decimal(&c.InPlace.NudgeRate, "a number"), "pods per second whose volumes are refreshed at once"),
 		s.Setting("confirm-through", settings.OneOf(&c.InPlace.Through, "WAY", nil, Direct, PortForward, Auto), "how to reach sidecars: direct, at the pod address; portforward, through the API server, which needs permissions for pods/portforward; or auto, direct first and then portforward"),
 		s.Setting("unreachable", settings.OneOf(&c.InPlace.Unreachable, "WHAT", nil, WaitUnreachable, RollUnreachable), "what to do if sidecars are unreachable for --reload-deadline, or their answers are not understood: wait, with a Warning event, or rollout"),
+		s.Setting("evict-failed-pods", settings.Boolean(&c.InPlace.Evict), "let inpod evict pods that could not reload, as inpod.dev/on-failure says; if false, a rollout starts instead, and permissions for pods/eviction are not needed"),
 		s.Setting("alert-on-reload", settings.Boolean(&c.Alert.Enabled), "post an alert for each rollout, reload and failure").Known("ALERT_ON_RELOAD"),
 		s.Setting("alert-sink", settings.OneOf(&c.Alert.Sink, "SINK", nil, alert.Sinks()...), "form of the alerts: slack, teams, gchat, webhook (the text alone) or json").Known("ALERT_SINK"),
 		s.Setting("alert-webhook-url", settings.Text(&c.Alert.URL, "URL"), "URL that alerts are posted to. It is a password: set INPOD_ALERT_WEBHOOK_URL from a Secret").Known("ALERT_WEBHOOK_URL").Hidden(),

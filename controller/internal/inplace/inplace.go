@@ -26,6 +26,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 
 	"inpod.dev/inpod/controller/internal/observe"
@@ -223,10 +224,20 @@ func (r *Reloader) StartReload(key workload.Key, target string, uses []source.So
 	ctx, stop := context.WithCancel(r.ctx)
 	c := &reloadTask{
 		reloader: r, key: key, target: target, uses: uses, causes: causes, since: since, ctx: ctx, stop: stop, started: time.Now(),
-		pods: map[string]*podReload{}, current: decide.InPlace{Sidecar: true},
+		wake: make(chan struct{}, 1), pods: map[string]*podReload{}, current: decide.InPlace{Sidecar: true},
 	}
 	r.tasks[key] = c
 	r.running.Go(func() { c.run(ctx) })
+}
+
+// Evicted says that a pod of a workload is evicted: the reload task waits for the one that takes its place.
+func (r *Reloader) Evicted(key workload.Key, pod types.UID) {
+	r.mu.Lock()
+	c, ok := r.tasks[key]
+	r.mu.Unlock()
+	if ok {
+		c.evict(pod)
+	}
 }
 
 // CancelReload ends the reload task of a workload: it is rolled, has confirmed, or is gone.

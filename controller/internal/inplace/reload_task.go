@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"inpod.dev/inpod/controller/internal/observe"
 	"inpod.dev/inpod/internal/decide"
 	"inpod.dev/inpod/internal/sidecarapi"
@@ -65,8 +67,11 @@ type reloadTask struct {
 	knocked      int                   // pods that were tried while none could be reached
 	outdatedAt   time.Time             // since when a pod needs a restart
 
+	wake chan struct{} // holds a token where the next round is due at once
+
 	mu      sync.Mutex
 	current decide.InPlace
+	evicted map[types.UID]bool
 }
 
 // podReload is what is known of one pod.
@@ -75,6 +80,7 @@ type podReload struct {
 	state     podState
 	concerned bool // it has something of what changed
 	unrotated bool // its driver has not brought it yet
+	verified  bool // a verdict may rest on its last answer
 	message   string
 	reply     sidecarapi.Response // the last one, without its files
 	answered  bool                // in this round
@@ -100,7 +106,8 @@ func (c *reloadTask) run(ctx context.Context) {
 			return
 		}
 		state := c.aggregate(time.Now())
-		if leadsToRollout(state.Verdict) && c.askAgain(ctx) {
+		if leadsToRollout(state.Verdict) {
+			c.askAgain(ctx)
 			state = c.aggregate(time.Now())
 		}
 		if ctx.Err() != nil {
@@ -120,7 +127,11 @@ func (c *reloadTask) run(ctx context.Context) {
 		default:
 			knock = firstKnock
 		}
-		if !sleep(ctx, wait) {
+		switch c.sleep(ctx, wait) {
+		case slept:
+		case woken:
+			pause = firstPause
+		case ended:
 			return
 		}
 	}
@@ -135,7 +146,7 @@ func (c *reloadTask) announce(state decide.InPlace) {
 	if before.Verdict != state.Verdict {
 		c.reloader.metrics.verdict(state)
 	}
-	if before != state {
+	if !before.Same(state) {
 		c.reloader.options.Enqueue(c.key)
 	}
 }
@@ -144,7 +155,7 @@ func (c *reloadTask) announce(state decide.InPlace) {
 func (c *reloadTask) round(ctx context.Context) {
 	c.refreshPods(time.Now())
 	for _, state := range c.pods {
-		state.answered = false
+		state.answered, state.verified = false, false
 	}
 	open := c.podsThat(func(s *podReload) bool { return s.state != confirmed })
 	if c.state().Verdict == decide.Unreachable {
@@ -173,19 +184,20 @@ func leadsToRollout(verdict decide.Verdict) bool {
 }
 
 // askAgain asks those pods again that a rollout would be for, since a round may take minutes. It stops where one still is such a
-// pod: that is enough for the verdict, and is the first that a verdict names. It reports whether it has asked.
-func (c *reloadTask) askAgain(ctx context.Context) (asked bool) {
+// pod: that is enough for the verdict, and is the first that a verdict names.
+func (c *reloadTask) askAgain(ctx context.Context) {
 	c.refreshPods(time.Now()) // some may be gone meanwhile
 	suspects := c.podsThat(c.isSuspect)
 	for chunk := range slices.Chunk(suspects, atOnce) {
 		stale := slices.DeleteFunc(slices.Clone(chunk), func(s *podReload) bool { return time.Since(s.askedAt) < fresh })
-		asked = asked || len(stale) > 0
 		each(stale, func(s *podReload) { c.askPod(ctx, s) })
+		for _, s := range chunk {
+			s.verified = true
+		}
 		if ctx.Err() != nil || slices.ContainsFunc(chunk, c.isSuspect) {
-			return asked
+			return
 		}
 	}
-	return asked
 }
 
 // isSuspect reports whether a rollout would be for this pod.
@@ -276,7 +288,7 @@ func (c *reloadTask) refreshPods(now time.Time) {
 	present := map[string]bool{}
 	ending, stuck := 0, 0
 	for _, pod := range c.reloader.options.Cache.Pods(c.key) {
-		if pod.Over {
+		if pod.Over || c.isEvicted(pod.UID) {
 			ending++
 			if pod.Lost && countsEnding(c.key.Kind) {
 				stuck++
@@ -304,6 +316,26 @@ func (c *reloadTask) refreshPods(now time.Time) {
 		fallthrough
 	default:
 		c.leaving = missing+stuck <= ending // some kinds count pods that end, and replace them only then
+	}
+}
+
+func (c *reloadTask) isEvicted(pod types.UID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.evicted[pod]
+}
+
+// evict notes that a pod is evicted, and looks at once.
+func (c *reloadTask) evict(pod types.UID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.evicted == nil {
+		c.evicted = map[types.UID]bool{}
+	}
+	c.evicted[pod] = true
+	select {
+	case c.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -484,7 +516,28 @@ func (c *reloadTask) aggregate(now time.Time) decide.InPlace {
 	case c.lackingSince.IsZero() && !slices.ContainsFunc(all, func(s *podReload) bool { return c.holdsUp(s, now) }) && heardOf(all):
 		return confirmation(all)
 	}
+	c.mu.Lock()
+	state.Evicted = len(c.evicted)
+	c.mu.Unlock()
+	if state.Verdict == decide.Failed || state.Verdict == decide.Overdue {
+		c.failures(&state, all)
+	}
 	return state
+}
+
+// failures notes which pods failed. Those whose answer is old only count.
+func (c *reloadTask) failures(state *decide.InPlace, all []*podReload) {
+	for _, s := range all {
+		switch {
+		case !c.isOverdue(s) && !hasFailed(s):
+		case s.verified || s.state == uncovered:
+			state.Failed = append(state.Failed, decide.FailedPod{Name: s.pod.Name, UID: s.pod.UID})
+			fallthrough
+		default:
+			state.Failing++
+		}
+	}
+	state.Replacing = !c.lackingSince.IsZero() || slices.ContainsFunc(all, func(s *podReload) bool { return s.state == waiting && s.runningAt.IsZero() && !s.unrotated })
 }
 
 // isOverdue reports whether a pod has not confirmed in time. A round may take longer than a pod may: what counts is that the pod was
@@ -579,14 +632,24 @@ func (c *reloadTask) holdsUp(s *podReload, now time.Time) bool {
 	return s.state != confirmed && s.state != lost && (!s.runningAt.IsZero() || now.Sub(c.started) < limit)
 }
 
-// sleep reports whether d passed before ctx ended.
-func sleep(ctx context.Context, d time.Duration) bool {
+// nap is how a pause ended.
+type nap int
+
+const (
+	slept nap = iota // it is over
+	woken            // there is something to look at
+	ended            // the task is over
+)
+
+func (c *reloadTask) sleep(ctx context.Context, d time.Duration) nap {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return true
+		return slept
+	case <-c.wake:
+		return woken
 	case <-ctx.Done():
-		return false
+		return ended
 	}
 }

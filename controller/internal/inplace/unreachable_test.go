@@ -144,6 +144,28 @@ func TestALostNodeHoldsNobody(t *testing.T) {
 	}
 }
 
+// The pods that failed are named, and the one that takes the place of one that is evicted ends the matter.
+func TestAPodThatFailedIsNamedUntilAnotherTakesItsPlace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(3)
+		w.change(func() { w.pods["web-1"].result = sidecarapi.Died })
+		w.pursue(t, "t1")
+		after(40 * time.Second)
+		failed := []decide.FailedPod{{Name: "web-1", UID: "uid-web-1"}}
+		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Failed, Pod: "web-1", Message: "said by web-1", Failed: failed, Failing: 1})
+		w.reloader.Evicted(web, "uid-web-1")
+		after(time.Second)
+		w.states(t, "t1", decide.InPlace{Sidecar: true, Evicted: 1}) // it does not count any more, though it is still there
+		w.change(func() {
+			delete(w.pods, "web-1")
+			w.admit("web-3").has = newContent
+		})
+		after(10 * time.Second)
+		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true})
+	})
+}
+
 // Nobody knows what the pods have, whatever else is late.
 func TestASidecarThatIsNotUnderstoodHoldsTheRollout(t *testing.T) {
 	t.Parallel()
@@ -286,7 +308,7 @@ func TestAnotherProcessComesToTheSameVerdict(t *testing.T) {
 				first := pursue()
 				stop()
 				w.lead(t)
-				if second := pursue(); first != second || first.Verdict == decide.Unknown {
+				if second := pursue(); !first.Same(second) || first.Verdict == decide.Unknown {
 					t.Errorf("one process says %+v, and the next %+v", first, second)
 				}
 			})

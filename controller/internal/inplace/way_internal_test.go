@@ -210,3 +210,13 @@ func TestPodsThatWaitToBeAskedHaveNoGoroutine(t *testing.T) { //nolint:parallelt
 		t.Errorf("%d goroutines for %d questions at the same time", n, atOnce)
 	}
 }
+
+// sleep reports whether d passed before ctx ended.
+func sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"inpod.dev/inpod/controller/internal/reconcile"
 	"inpod.dev/inpod/internal/annotation"
@@ -285,6 +286,8 @@ func (s *sidecars) StartReload(key workload.Key, target string, _ []source.Sourc
 	}
 	s.wanted[key] = target
 }
+
+func (s *sidecars) Evicted(workload.Key, types.UID) {}
 
 func (s *sidecars) CancelReload(key workload.Key) {
 	s.mu.Lock()

@@ -52,6 +52,10 @@ type fakeCluster struct {
 	workloads map[workload.Key]observe.Workload
 	sources   map[source.Ref]*source.Snapshot
 	writes    []written
+	evictions []string // the pods that were evicted
+	refuses   error    // what each eviction comes to
+	// evictionTries counts all.
+	evictionTries int
 	events    []string
 	tries     map[string]int // writes by workload, with those that were refused
 	lag       time.Duration
@@ -386,6 +390,18 @@ func (w *fakeCluster) Resume(_ context.Context, view workload.View) (uint64, err
 // Recreate implements [reconcile.Writer].
 func (w *fakeCluster) Recreate(context.Context, workload.View, decide.Decision) (bool, error) {
 	return true, nil
+}
+
+// Evict implements [reconcile.Writer].
+func (w *fakeCluster) Evict(_ context.Context, _ workload.View, pod decide.FailedPod) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.evictionTries++
+	if w.refuses != nil {
+		return w.refuses
+	}
+	w.evictions = append(w.evictions, pod.Name)
+	return nil
 }
 
 // touch changes a workload in the cache at once.

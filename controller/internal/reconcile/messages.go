@@ -22,6 +22,8 @@ func refusal(view workload.View, action decide.Action, byWebhook bool, cause err
 		what = "Resuming the Deployment failed and will be retried"
 	case decide.Recreate:
 		what = fmt.Sprintf("Recreating Job %s failed and will be retried; its manifest is kept in Job %s", view.Job.Placeholder.Name, view.Key.Name)
+	case decide.Replace:
+		what = "Evicting a pod failed and will be retried"
 	case decide.Rollout:
 		what = "Starting the rolling update failed and will be retried"
 		if byWebhook {
@@ -29,6 +31,16 @@ func refusal(view workload.View, action decide.Action, byWebhook bool, cause err
 		}
 	}
 	return what + ": " + cause.Error()
+}
+
+// evictedMessage is the message of the event about a pod that was evicted, and the cause.
+func evictedMessage(pod, cause string) string {
+	return fmt.Sprintf("Evicted pod %s, so that a new one has the content: %s", pod, cause)
+}
+
+// evictionBlockedMessage is the message of the event of that name.
+func evictionBlockedMessage(pod string, cause error) string {
+	return fmt.Sprintf("Eviction of pod %s refused and will be retried: %s. Set inpod.dev/on-failure: rollout to start a rollout instead", pod, strings.TrimSuffix(cause.Error(), "."))
 }
 
 // conflictingInstallation is the message of the event of that name.

@@ -17,6 +17,7 @@ type metrics struct {
 	panics           prometheus.Counter
 	unreadable       *prometheus.CounterVec
 	swept            *prometheus.CounterVec
+	evictions        *prometheus.CounterVec
 
 	reloadLatency prometheus.Histogram
 }
@@ -56,13 +57,20 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 			Name: "inpod_sweep_found_total",
 			Help: "What the sweeps found, by what was lost: workloads that nothing had woken (change, wait, slot, decision), objects that the cache lacked (event). Each one is a bug.",
 		}, []string{"lost"}),
+		evictions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "inpod_evictions_total",
+			Help: "Evictions of pods that could not reload, by result: accepted, refused by a PodDisruptionBudget, or failed.",
+		}, []string{"result"}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "inpod_panics_total", Help: "Panics recovered while reconciling a workload. Each one is a bug.",
 		}),
 	}
-	registerer.MustRegister(m.decisions, m.rollouts, m.latency, m.baselinesCreated, m.pending, m.panics, m.unreadable, m.reloads, m.reloadLatency, m.swept)
+	registerer.MustRegister(m.decisions, m.rollouts, m.latency, m.baselinesCreated, m.pending, m.panics, m.unreadable, m.evictions, m.reloads, m.reloadLatency, m.swept)
 	for _, lost := range []lostWakeUp{lostChange, lostWait, lostSlot, lostDecision, lostEvent} {
 		m.swept.WithLabelValues(string(lost))
+	}
+	for _, result := range []string{"accepted", "refused", "failed"} {
+		m.evictions.WithLabelValues(result)
 	}
 	return m
 }

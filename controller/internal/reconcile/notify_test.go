@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"inpod.dev/inpod/controller/internal/alert"
 	"inpod.dev/inpod/controller/internal/observe"
@@ -217,6 +218,8 @@ func (r *reloads) CancelReload(workload.Key) {
 	r.verdict = decide.Unknown
 	r.forgot++
 }
+
+func (r *reloads) Evicted(workload.Key, types.UID) {}
 
 // begin sets the verdict and counts again.
 func (r *reloads) begin(verdict decide.Verdict) {

@@ -26,6 +26,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 
 	"inpod.dev/inpod/controller/internal/alert"
@@ -74,11 +75,22 @@ type Sources interface {
 // Writer changes the cluster: [act.Writer]. Most methods return the resource version that they made, 0 if unknown.
 type Writer interface {
 	Rollout(ctx context.Context, view workload.View, decision decide.Decision, now time.Time) (uint64, error)
-	Record(ctx context.Context, view workload.View, baseline source.Baseline) (uint64, error)
-	RecordNotified(ctx context.Context, view workload.View, key, content string) (uint64, error)
+	Recorder
+	Evictor
 	Resume(ctx context.Context, view workload.View) (uint64, error)
 	// Recreate carries on with a Job that is recreated, and reports whether nothing is left to do.
 	Recreate(ctx context.Context, view workload.View, decision decide.Decision) (done bool, err error)
+}
+
+// Recorder writes what is known of a workload.
+type Recorder interface {
+	Record(ctx context.Context, view workload.View, baseline source.Baseline) (uint64, error)
+	RecordNotified(ctx context.Context, view workload.View, key, content string) (uint64, error)
+}
+
+// Evictor has pods evicted.
+type Evictor interface {
+	Evict(ctx context.Context, view workload.View, pod decide.FailedPod) error
 }
 
 // InPlace carries out reloads in the pods: [inplace.Reloader].
@@ -86,6 +98,8 @@ type InPlace interface {
 	State(view workload.View, asked bool, target string) decide.InPlace
 	StartReload(key workload.Key, target string, uses []source.SourceState, causes []decide.Cause, since time.Time)
 	CancelReload(key workload.Key)
+	// Evicted says that a pod is evicted, whose place another one takes.
+	Evicted(key workload.Key, pod types.UID)
 }
 
 // Options are what a [Loop] needs. All fields are required but InPlace, Pods and Alert.
@@ -298,6 +312,9 @@ func (l *Loop) decide(ctx context.Context, w observe.Workload, s *state, unsettl
 	switch decision.Action {
 	case decide.Rollout:
 		return l.rollout(ctx, w, s, decision)
+	case decide.Replace:
+		after, err := l.replace(ctx, w, s, decision)
+		return soonest(after, decision.After), err
 	case decide.Recreate:
 		return l.recreate(ctx, w, s, decision)
 	case decide.Resume:

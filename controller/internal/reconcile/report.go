@@ -18,6 +18,8 @@ const (
 	EventRolled            = "Reloaded"
 	EventFailed            = "ReloadFail"
 	EventReloaded          = "ReloadedInPlace"
+	EventEvicted           = "PodEvicted"
+	EventEvictionBlocked   = "EvictionBlocked"
 	EventWebhook           = "WebhookCalled"
 	EventResumed           = "Resumed"
 	EventRefusalEnded      = "RefusalEnded"

@@ -74,6 +74,12 @@ type state struct {
 	// notified is the content that was reported where nothing is to be done.
 	notified string
 
+	// evictAt is when the next eviction may be tried, evictWait the wait until then, and blocked the pod that was reported since a
+	// budget does not allow its eviction.
+	evictAt   time.Time
+	evictWait time.Duration
+	blocked   string
+
 	// busy is what was reported of a Job that has to wait.
 	busy     string
 	rollouts int

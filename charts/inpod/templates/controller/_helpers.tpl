@@ -174,6 +174,12 @@ the chart knows itself.
 - apiGroups: [""]
   resources: [pods/status]
   verbs: [patch]
+{{- if .Values.controller.config.evictFailedPods }}
+# To replace pods that could not reload, within their PodDisruptionBudgets.
+- apiGroups: [""]
+  resources: [pods/eviction]
+  verbs: [create]
+{{- end }}
 {{- if has .Values.controller.config.confirmThrough (list "portforward" "auto") }}
 # To ask sidecars through the API server. Which of the two it wants depends on its version.
 - apiGroups: [""]
