@@ -325,14 +325,21 @@ func (c *reloadTask) isEvicted(pod types.UID) bool {
 	return c.evicted[pod]
 }
 
-// evict notes that a pod is evicted, and looks at once.
+// evict notes that a pod is evicted, and looks at once. From now on the state does not name it.
 func (c *reloadTask) evict(pod types.UID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.evicted == nil {
 		c.evicted = map[types.UID]bool{}
 	}
-	c.evicted[pod] = true
+	if !c.evicted[pod] {
+		c.evicted[pod] = true
+		c.current.Evicted++
+	}
+	c.current.Failed = slices.DeleteFunc(slices.Clone(c.current.Failed), func(p decide.FailedPod) bool { return p.UID == pod })
+	if c.current.Failing--; c.current.Failing <= 0 {
+		c.current = decide.InPlace{Sidecar: true, Evicted: c.current.Evicted}
+	}
 	select {
 	case c.wake <- struct{}{}:
 	default:

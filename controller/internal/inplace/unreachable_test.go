@@ -155,6 +155,7 @@ func TestAPodThatFailedIsNamedUntilAnotherTakesItsPlace(t *testing.T) {
 		failed := []decide.FailedPod{{Name: "web-1", UID: "uid-web-1"}}
 		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Failed, Pod: "web-1", Message: "said by web-1", Failed: failed, Failing: 1})
 		w.reloader.Evicted(web, "uid-web-1")
+		w.states(t, "t1", decide.InPlace{Sidecar: true, Evicted: 1}) // at once, so that nobody evicts it twice
 		after(time.Second)
 		w.states(t, "t1", decide.InPlace{Sidecar: true, Evicted: 1}) // it does not count any more, though it is still there
 		w.change(func() {

@@ -387,7 +387,9 @@ func (h *contract) Resume(context.Context, workload.View) (uint64, error) {
 	return 0, errors.ErrUnsupported
 }
 
-func (h *contract) Evict(context.Context, workload.View, decide.FailedPod) error { return errors.ErrUnsupported }
+func (h *contract) Evict(context.Context, workload.View, decide.FailedPod) error {
+	return errors.ErrUnsupported
+}
 
 func (h *contract) Recreate(context.Context, workload.View, decide.Decision) (bool, error) {
 	return false, errors.ErrUnsupported

@@ -17,6 +17,8 @@ import (
 const (
 	firstEviction = 10 * time.Second
 	lastEviction  = 5 * time.Minute
+	// forbiddenWait is when to decide again where evictions are forbidden.
+	forbiddenWait = time.Second
 )
 
 // replace evicts the pods of a decision, and reports it. It returns when to decide again.
@@ -33,6 +35,12 @@ func (l *Loop) replace(ctx context.Context, w observe.Workload, s *state, decisi
 			l.evicted(w, s, decision, pod)
 		case errors.Is(err, errNoWriteSlot):
 			return 0, err
+		case apierrors.IsForbidden(err):
+			// The right may be missing, or somebody forbids it. What follows is what follows without the right.
+			l.metrics.evictions.WithLabelValues("failed").Inc()
+			l.options.Log.Warn("eviction forbidden, starting a rollout", "workload", w.View.Key, "pod", pod.Name, "error", err)
+			s.evictForbidden = true
+			return forbiddenWait, nil
 		case apierrors.IsTooManyRequests(err):
 			l.metrics.evictions.WithLabelValues("refused").Inc()
 			return l.notEvicted(w, s, pod, err), nil

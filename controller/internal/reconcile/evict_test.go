@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"inpod.dev/inpod/controller/internal/observe"
@@ -100,4 +101,25 @@ func TestAPodThatFailedIsEvicted(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An installation may lack the right, or somebody forbids it for this pod.
+func TestAWorkloadIsRolledWhosePodsMayNotBeEvicted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		pods := &onePod{reloads: &reloads{}}
+		w := newFakeCluster(t, func(o *reconcile.Options) { o.InPlace, o.Rules.Evict = pods, true })
+		w.apply(objtest.ConfigMap("a", "k", "0"), live(map[string]string{"inpod.dev/on-failure": "evict"}))
+		w.lead()
+		time.Sleep(time.Minute)
+		w.set(func() { w.refuses = apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "web-1", nil) })
+		w.apply(objtest.ConfigMap("a", "k", "1"))
+		time.Sleep(time.Minute)
+		if rolled := w.rolled("web"); len(rolled) != 1 {
+			t.Errorf("rolled at %s, want once", rolled)
+		}
+		if w.evictionTries != 1 || !strings.Contains(strings.Join(w.reported(), "\n"), "reload in pod web-1 failed: no answer") {
+			t.Errorf("tried %d times, and said %q", w.evictionTries, w.reported())
+		}
+	})
 }

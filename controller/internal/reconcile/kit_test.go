@@ -56,18 +56,18 @@ type fakeCluster struct {
 	refuses   error    // what each eviction comes to
 	// evictionTries counts all.
 	evictionTries int
-	events    []string
-	tries     map[string]int // writes by workload, with those that were refused
-	lag       time.Duration
-	unsteady  time.Duration                    // not 0 while a watch is away
-	takes     time.Duration                    // until a write is done
-	slow      func(workload.Key) time.Duration // what a write takes longer; nil for nothing
-	answers   time.Duration                    // from then until its answer is here
-	rolls     map[string]time.Duration         // by name: how long a rollout takes, negative for one that is stuck
-	refuse    func(workload.Key) error         // nil lets every write through
-	onCommit  func(workload.Key, written)
-	decide    func(decide.Input) decide.Decision
-	mistakes  []observe.Mistake
+	events        []string
+	tries         map[string]int // writes by workload, with those that were refused
+	lag           time.Duration
+	unsteady      time.Duration                    // not 0 while a watch is away
+	takes         time.Duration                    // until a write is done
+	slow          func(workload.Key) time.Duration // what a write takes longer; nil for nothing
+	answers       time.Duration                    // from then until its answer is here
+	rolls         map[string]time.Duration         // by name: how long a rollout takes, negative for one that is stuck
+	refuse        func(workload.Key) error         // nil lets every write through
+	onCommit      func(workload.Key, written)
+	decide        func(decide.Input) decide.Decision
+	mistakes      []observe.Mistake
 	// started is when the pods of a workload were made, and lists counts how often they were listed.
 	started map[workload.Key]time.Time
 	lists   int

@@ -372,6 +372,7 @@ func (l *Loop) gather(w observe.Workload, s *state) (in decide.Input, persisted 
 		Workload: w.View, Policy: w.Policy, Digester: l.options.Digester, Options: l.options.Rules,
 		Now: now, NotBefore: s.notBefore(now),
 	}
+	in.Options.Evict = in.Options.Evict && !s.evictForbidden
 	if w.Policy.Pacing.NoBackOff {
 		in.NotBefore = time.Time{}
 	}

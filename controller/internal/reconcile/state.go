@@ -79,6 +79,8 @@ type state struct {
 	evictAt   time.Time
 	evictWait time.Duration
 	blocked   string
+	// evictForbidden reports whether the API server has forbidden an eviction.
+	evictForbidden bool
 
 	// busy is what was reported of a Job that has to wait.
 	busy     string
