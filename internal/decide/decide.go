@@ -89,12 +89,12 @@ type InPlace struct {
 	// Pod is the first pod that the verdict comes from, and Container its application's container, "" if that is not known.
 	// Message is what the application said, or what else is the matter.
 	Pod, Container, Message string
-	// Failed are pods that the verdict [Failed] or [Overdue] is about, which can be evicted: those that were just asked. Failing is
-	// how many such pods there are in all.
+	// Failed are pods that the verdict [Failed] or [Overdue] is about, which can be evicted: those that were just
+	// asked. Failing is how many such pods there are in all.
 	Failed  []FailedPod
 	Failing int
-	// Evicted is how many pods were evicted for this content, and Replacing reports that pods do not run yet, such as those that
-	// take their places.
+	// Evicted is how many pods were evicted for this content, and Replacing reports that pods do not run yet, such as
+	// those that take their places.
 	Evicted   int
 	Replacing bool
 	// Nothing is set on a confirmation when no pod had anything to take up, so that nothing was reloaded.

@@ -73,17 +73,14 @@ func TestTheDigestKeyIsReplaced(t *testing.T) {
 		"the same in a closed window":            {some, after, recorded(written, nil, old), inWindow, decide.None, decide.Unchanged, false, true, true},
 		"not known when it was written":          {whole, after, recorded(0, nil, old), nil, decide.None, decide.Unchanged, false, true, true},
 		"within the settle time of the write":    {whole, written + time.Second, recorded(written, nil, old), nil, decide.Rollout, decide.FrozenChanged, false, true, false},
-		"scaled to zero": {whole, after, recorded(written, func(v *workload.View) { v.ScaledToZero = true }), nil,
-			decide.None, decide.Unchanged, false, true, false},
-		"no selector": {whole, after, recorded(written, func(v *workload.View) { v.Selector = "" }), nil, decide.None, decide.Unchanged, false, true, true},
+		"scaled to zero":                         {whole, after, recorded(written, func(v *workload.View) { v.ScaledToZero = true }), nil, decide.None, decide.Unchanged, false, true, false},
+		"no selector":                            {whole, after, recorded(written, func(v *workload.View) { v.Selector = "" }), nil, decide.None, decide.Unchanged, false, true, true},
 		"a rollout of a later template is under way": {whole, after, recorded(written, func(v *workload.View) {
 			v.Rolling, v.TemplateTime = true, now.Add(-young)
 		}), nil, decide.None, decide.Unchanged, false, true, false},
-		"a copy": {whole, after, recorded(written, func(v *workload.View) { v.UID = types.UID("copy") }), nil, decide.None, decide.BaselineCreated, false, true, false},
-		"live, and sidecars": {injected(obj.Mount(obj.CM("app"))), after, recorded(written, nil, old), sidecar,
-			decide.Reload, decide.LiveChanged, false, false, false},
-		"live, and no sidecars": {following(obj.Mount(obj.CM("app"))), after, recorded(written, nil, old), nil,
-			decide.Rollout, decide.NoSidecar, false, true, false},
+		"a copy":                {whole, after, recorded(written, func(v *workload.View) { v.UID = types.UID("copy") }), nil, decide.None, decide.BaselineCreated, false, true, false},
+		"live, and sidecars":    {injected(obj.Mount(obj.CM("app"))), after, recorded(written, nil, old), sidecar, decide.Reload, decide.LiveChanged, false, false, false},
+		"live, and no sidecars": {following(obj.Mount(obj.CM("app"))), after, recorded(written, nil, old), nil, decide.Rollout, decide.NoSidecar, false, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

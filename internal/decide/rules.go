@@ -223,8 +223,8 @@ func (a *evaluation) failed() Decision {
 	return a.rollout(ReloadFailed, a.reloadFailedNote())
 }
 
-// onFailure is what follows a reload that has failed. Where nothing is said, the pods that failed are evicted if the workload may do
-// without so many while it rolls: more of them are no matter of single pods.
+// onFailure is what follows a reload that has failed. Where nothing is said, the pods that failed are evicted if the
+// workload may do without so many while it rolls: more of them are no matter of single pods.
 func (a *evaluation) onFailure() annotation.OnFailure {
 	said := a.Policy.OnFailure
 	switch {
@@ -242,8 +242,8 @@ func (a *evaluation) onFailure() annotation.OnFailure {
 	return annotation.FailureEvict
 }
 
-// replacing evicts the pods that failed, so many at a time as the workload may do without while it rolls. The others wait until new
-// ones run in their places.
+// replacing evicts the pods that failed, so many at a time as the workload may do without while it rolls. The others
+// wait until new ones run in their places.
 func (a *evaluation) replacing() Decision {
 	decision := Decision{Action: Replace, Reason: ReloadFailed, Causes: a.changed, Baseline: a.baseline, Message: a.replaceMessage()}
 	most := max(1, a.Workload.MaxUnavailable)

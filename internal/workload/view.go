@@ -74,7 +74,8 @@ type View struct {
 	Progress Progress
 	// OnDelete reports whether its pods are replaced only when somebody deletes them.
 	OnDelete bool
-	// MaxUnavailable is how many of its pods may be unavailable while it rolls, by its update strategy; 0 where that does not say.
+	// MaxUnavailable is how many of its pods may be unavailable while it rolls, by its update strategy; 0 where that
+	// does not say.
 	MaxUnavailable int
 	// ScaledToZero reports whether it has no pods and is to have none.
 	ScaledToZero bool

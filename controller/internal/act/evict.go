@@ -14,15 +14,15 @@ import (
 	"inpod.dev/inpod/internal/workload"
 )
 
-// evictTimeout bounds one eviction. The client tries again by itself while a PodDisruptionBudget is not computed yet, each time
-// after ten seconds, and the loop does that better.
+// evictTimeout bounds one eviction. The client tries again by itself while a PodDisruptionBudget is not computed yet,
+// each time after ten seconds, and the loop does that better.
 const evictTimeout = 8 * time.Second
 
 // Evictions is what evicts pods.
 type Evictions = policy.EvictionsGetter
 
-// Evict has a pod of a workload evicted, so that PodDisruptionBudgets hold. A pod that is gone, or whose name another one has, is
-// no error. A budget that does not allow it is one for which [apierrors.IsTooManyRequests] holds.
+// Evict has a pod of a workload evicted, so that PodDisruptionBudgets hold. A pod that is gone, or whose name another
+// one has, is no error. A budget that does not allow it is one for which [apierrors.IsTooManyRequests] holds.
 func (w *Writer) Evict(ctx context.Context, view workload.View, pod decide.FailedPod) error {
 	ctx, cancel := context.WithTimeout(ctx, evictTimeout)
 	defer cancel()

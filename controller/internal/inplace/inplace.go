@@ -6,8 +6,8 @@
 //	     nudge ─► ask ─► evaluate the reply ─► again, for each pod that has not confirmed
 //	     a verdict ──► Enqueue(workload) ──► State(target) in the next decision
 //
-// Nudges wait in a queue of their own, one for each pod: see [pendingNudges]. A reload task never waits for one, so that what it
-// knows is never older than a round of questions.
+// Nudges wait in a queue of their own, one for each pod: see [pendingNudges]. A reload task never waits for one, so
+// that what it knows is never older than a round of questions.
 //
 // A source that is in no namespace may be in the pods of the whole cluster. Nudges for those get half of the pace and
 // wait for nothing: a pod that gets no nudge yet is left to its kubelet for now, so that no other edit waits behind

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// nudgesAtOnce bounds the nudges under way, and nudgesOfOne those in one namespace: a nudge takes as long as the admission
-	// webhooks of others do.
+	// nudgesAtOnce bounds the nudges under way, and nudgesOfOne those in one namespace: a nudge takes as long as the
+	// admission webhooks of others do.
 	nudgesAtOnce = 64
 	nudgesOfOne  = 16
 	// nudgeTimeout bounds one nudge.

@@ -19,8 +19,8 @@ import (
 	"inpod.dev/inpod/internal/workload"
 )
 
-// Whatever comes in whatever order: no pod is nudged twice within its interval, each is nudged with its newest text in the end, and
-// no namespace has more under way than its share.
+// Whatever comes in whatever order: no pod is nudged twice within its interval, each is nudged with its newest text in
+// the end, and no namespace has more under way than its share.
 func TestPropertyOfPendingNudges(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(20) {

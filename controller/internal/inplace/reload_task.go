@@ -183,8 +183,8 @@ func leadsToRollout(verdict decide.Verdict) bool {
 	return verdict == decide.Overdue || verdict == decide.Failed || verdict == decide.NeedsRestart
 }
 
-// askAgain asks those pods again that a rollout would be for, since a round may take minutes. It stops where one still is such a
-// pod: that is enough for the verdict, and is the first that a verdict names.
+// askAgain asks those pods again that a rollout would be for, since a round may take minutes. It stops where one still
+// is such a pod: that is enough for the verdict, and is the first that a verdict names.
 func (c *reloadTask) askAgain(ctx context.Context) {
 	c.refreshPods(time.Now()) // some may be gone meanwhile
 	suspects := c.podsThat(c.isSuspect)
@@ -547,8 +547,8 @@ func (c *reloadTask) failures(state *decide.InPlace, all []*podReload) {
 	state.Replacing = !c.lackingSince.IsZero() || slices.ContainsFunc(all, func(s *podReload) bool { return s.state == waiting && s.runningAt.IsZero() && !s.unrotated })
 }
 
-// isOverdue reports whether a pod has not confirmed in time. A round may take longer than a pod may: what counts is that the pod was
-// asked when its time was over, not what the time is now.
+// isOverdue reports whether a pod has not confirmed in time. A round may take longer than a pod may: what counts is
+// that the pod was asked when its time was over, not what the time is now.
 func (c *reloadTask) isOverdue(s *podReload) bool {
 	return s.state != confirmed && !s.runningAt.IsZero() && s.askedAt.Sub(s.runningAt) >= c.reloader.options.Deadline
 }

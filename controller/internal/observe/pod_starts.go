@@ -26,7 +26,8 @@ type PodLister struct {
 	Client kubernetes.Interface
 }
 
-// Starts returns when the pods of a workload and their containers were started, without those that have ended or are about to.
+// Starts returns when the pods of a workload and their containers were started, without those that have ended or are
+// about to.
 func (l *PodLister) Starts(ctx context.Context, view workload.View) ([]decide.PodStart, error) {
 	if view.Selector == "" {
 		return nil, fmt.Errorf("%s: %w", view.Key, ErrNoSelector)
@@ -49,8 +50,8 @@ func (l *PodLister) Starts(ctx context.Context, view workload.View) ([]decide.Po
 	}
 }
 
-// startsOf returns when a pod was made, with each time at which a container of it started that has what it read then: one
-// that runs, or an init container that has made something for those.
+// startsOf returns when a pod was made, with each time at which a container of it started that has what it read then:
+// one that runs, or an init container that has made something for those.
 func startsOf(pod *corev1.Pod) []decide.PodStart {
 	created := pod.CreationTimestamp.Time
 	var starts []decide.PodStart

@@ -45,8 +45,10 @@ func TestPodStarts(t *testing.T) {
 	view := workload.View{Key: workload.Key{Kind: "Deployment", Namespace: "shop", Name: "web"}, Selector: "app=web"}
 	got, err := lister.Starts(t.Context(), view)
 	want := []decide.PodStart{
-		{Created: created, Running: created.Add(time.Second)}, {Created: created, Running: created.Add(2 * time.Minute)},
-		{Created: created, Running: created.Add(time.Minute)}, {Created: created},
+		{Created: created, Running: created.Add(time.Second)},
+		{Created: created, Running: created.Add(2 * time.Minute)},
+		{Created: created, Running: created.Add(time.Minute)},
+		{Created: created},
 	}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)

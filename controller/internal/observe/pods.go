@@ -55,8 +55,8 @@ type Pod struct {
 	Crash Crash
 	// SidecarDown reports whether the sidecar's container does not run.
 	SidecarDown bool
-	// Lost reports whether the pod's node is not heard of, by what the node controller has written. The pod may be over as well:
-	// it is deleted, and nobody ends it.
+	// Lost reports whether the pod's node is not heard of, by what the node controller has written. The pod may be over
+	// as well: it is deleted, and nobody ends it.
 	Lost bool
 	// Mounts are what the sidecar watches. Of those with the same path a later one wins.
 	Mounts []Mount
@@ -361,9 +361,9 @@ func sidecarIsDown(pod *corev1.Pod) bool {
 }
 
 // isLost reports whether the pod's node is not heard of. The node controller leaves one of these traces
-// (k8s.io/kubernetes/pkg/controller/util/node): Ready is false while the containers are ready and no readiness gate is closed,
-// which no kubelet writes; Ready is unknown; or a reason names the node. A pod whose eviction for the taint of its node waits for
-// tolerationSeconds has the first trace, and keeps it when it is deleted, since nobody ends it.
+// (k8s.io/kubernetes/pkg/controller/util/node): Ready is false while the containers are ready and no readiness gate is
+// closed, which no kubelet writes; Ready is unknown; or a reason names the node. A pod whose eviction for the taint of
+// its node waits for tolerationSeconds has the first trace, and keeps it when it is deleted, since nobody ends it.
 func isLost(pod *corev1.Pod) bool {
 	if pod.Status.Reason == nodeLost || conditionOf(pod, corev1.PodReady).Status == corev1.ConditionUnknown {
 		return true

@@ -22,7 +22,8 @@ const writeTimeout = 35 * time.Second
 const freeConflicts = 5
 
 // write calls f, while another workload is decided on, or returns [errNoWriteSlot]. The context of f outlives ctx a little,
-// so that a stop does not leave it open whether a write that is under way has happened. A list of pods has the same bound.
+// so that a stop does not leave it open whether a write that is under way has happened. A list of pods has the same
+// bound.
 func (l *Loop) write(ctx context.Context, key workload.Key, f func(context.Context) (uint64, error)) (uint64, error) {
 	if !l.writes.Acquire(key) {
 		return 0, errNoWriteSlot

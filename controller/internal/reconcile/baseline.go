@@ -15,8 +15,8 @@ import (
 )
 
 // baseline returns what the pods of a workload are known to have. persisted reports that the workload carries a
-// baseline, ours that this is that of another object and b is the last one that this replica wrote, and otherKey that it
-// is one of another key and nothing better is known. What this replica knows and could not write yet goes before it,
+// baseline, ours that this is that of another object and b is the last one that this replica wrote, and otherKey that
+// it is one of another key and nothing better is known. What this replica knows and could not write yet goes before it,
 // unless the workload got another one since.
 func (l *Loop) baseline(w observe.Workload, s *state) (b source.Baseline, persisted, ours, otherKey bool) {
 	text := w.View.Annotations[annotation.Baseline]

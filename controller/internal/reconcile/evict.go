@@ -12,8 +12,8 @@ import (
 	"inpod.dev/inpod/internal/decide"
 )
 
-// An eviction that a PodDisruptionBudget does not allow is tried again after firstEviction, and then after twice the time up to
-// lastEviction.
+// An eviction that a PodDisruptionBudget does not allow is tried again after firstEviction, and then after twice the
+// time up to lastEviction.
 const (
 	firstEviction = 10 * time.Second
 	lastEviction  = 5 * time.Minute

@@ -92,7 +92,7 @@ func TestWhatNobodyKnowsAfterTheKeyIsReported(t *testing.T) {
 func TestTheDigestKeyRollsNothingAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(100) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) { keysAreReplaced(t, seed) })
 		})

@@ -81,8 +81,8 @@ type remarks struct {
 func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision, more remarks) {
 	reported := map[string]bool{}
 	if decision.Action == decide.Reload || decision.Reason == decide.TemplateRolling {
-		// What was said of this content may be heard again: it is tried again and again. And so may what was said of the
-		// pods, which says nothing else when the rollout has ended.
+		// What was said of this content may be heard again: it is tried again and again. And so may what was said of
+		// the pods, which says nothing else when the rollout has ended.
 		maps.Copy(reported, s.reported)
 	}
 	first := func(reason, matter, message string) bool {

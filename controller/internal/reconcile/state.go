@@ -74,8 +74,8 @@ type state struct {
 	// notified is the content that was reported where nothing is to be done.
 	notified string
 
-	// evictAt is when the next eviction may be tried, evictWait the wait until then, and blocked the pod that was reported since a
-	// budget does not allow its eviction.
+	// evictAt is when the next eviction may be tried, evictWait the wait until then, and blocked the pod that was
+	// reported since a budget does not allow its eviction.
 	evictAt   time.Time
 	evictWait time.Duration
 	blocked   string
