@@ -237,11 +237,11 @@ func TestKindsThatAreNotOfKubernetesItself(t *testing.T) {
 	}
 	for _, c := range []custom{
 		{rolloutResource, "Rollout", follow("rollout"), map[string]any{
-			"replicas": int64(0), "selector": selects("rollout"),
+			"replicas": int64(1), "selector": selects("rollout"),
 			"strategy": map[string]any{"canary": map[string]any{"steps": []any{map[string]any{"setWeight": int64(20)}, map[string]any{"pause": map[string]any{}}}}},
 		}, template},
 		{deploymentConfigResource, "DeploymentConfig", follow("config"), map[string]any{
-			"replicas": int64(0), "selector": map[string]any{"app": "config"}, "triggers": []any{map[string]any{"type": "ConfigChange"}},
+			"replicas": int64(1), "selector": map[string]any{"app": "config"}, "triggers": []any{map[string]any{"type": "ConfigChange"}},
 		}, template},
 		{cloneSets, "CloneSet", follow("clones"), map[string]any{"unknown": unknown}, []string{"spec", "pod", "template"}},
 	} {
@@ -274,7 +274,7 @@ func TestKindsThatAreNotOfKubernetesItself(t *testing.T) {
 	t.Run("a Rollout is restarted where it asks for that", func(t *testing.T) {
 		s := s.within(t)
 		c := custom{rolloutResource, "Rollout", follow("restarted").annotated(annotation.RolloutStrategyKey, "restart"), map[string]any{
-			"replicas": int64(0), "selector": selects("restarted"), "strategy": map[string]any{"blueGreen": map[string]any{"activeService": "x"}},
+			"replicas": int64(1), "selector": selects("restarted"), "strategy": map[string]any{"blueGreen": map[string]any{"activeService": "x"}},
 		}, template}
 		s.apply(configMap("restarted", "key", "1"))
 		before := s.createCustom(c)
@@ -299,7 +299,7 @@ func TestKindsThatAreNotOfKubernetesItself(t *testing.T) {
 	t.Run("a strategy that does not exist is reported", func(t *testing.T) {
 		s := s.within(t)
 		c := custom{rolloutResource, "Rollout", follow("wrong").annotated(annotation.RolloutStrategyKey, "reboot"), map[string]any{
-			"replicas": int64(0), "selector": selects("wrong"), "strategy": map[string]any{"canary": map[string]any{}},
+			"replicas": int64(1), "selector": selects("wrong"), "strategy": map[string]any{"canary": map[string]any{}},
 		}, template}
 		s.apply(configMap("wrong", "key", "1"))
 		before := s.createCustom(c)

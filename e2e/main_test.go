@@ -31,6 +31,8 @@ var suite struct {
 	// quick and patient work in all namespaces. The second settles for longer than edits in a row take, see settle.
 	quick, patient charge
 	settle         time.Duration
+	// hollow has the pods that are there to be rolled, and run nothing.
+	hollow *framework.HollowNode
 }
 
 // charge is a controller and the keys that it follows.
@@ -87,6 +89,10 @@ func setUp(ctx context.Context) error {
 		return err
 	}
 	suite.run = "e2e-" + strings.ToLower(rand.Text()[:5])
+	suite.hollow, err = cluster.StartHollowNode(ctx, suite.run, framework.HollowOptions{Labels: map[string]string{runLabel: suite.run}})
+	if err != nil {
+		return err
+	}
 	ns, err := cluster.CreateNamespace(ctx, "inpod-"+suite.run, map[string]string{
 		runLabel: suite.run,
 		// What inpod runs has to pass the strictest standard.
@@ -104,12 +110,15 @@ func setUp(ctx context.Context) error {
 	return cluster.Install(ctx, suite.patient.Release, values(suite.patient.keys, framework.Values{"settle": suite.settle.String(), "settleMax": max(2*suite.settle, 10*time.Second).String()}))
 }
 
-func tearDown(ctx context.Context) error {
+func tearDown(ctx context.Context) (failure error) {
+	ctx, cancel := patience.Context(ctx, cleanLimit)
+	defer cancel()
+	if suite.hollow != nil {
+		defer func() { failure = errors.Join(failure, suite.hollow.Stop(ctx)) }() // after the namespaces with its pods
+	}
 	if suite.quick.Namespace == "" {
 		return nil
 	}
-	ctx, cancel := patience.Context(ctx, cleanLimit)
-	defer cancel()
 	return errors.Join(
 		suite.cluster.Uninstall(ctx, suite.quick.Release),
 		suite.cluster.Uninstall(ctx, suite.patient.Release),

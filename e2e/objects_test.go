@@ -21,7 +21,7 @@ type app struct {
 	uses                        []use
 	annotations, onTemplatePart map[string]string
 	replicas                    int32
-	nodes                       map[string]string
+	hollow                      bool
 }
 
 func deployment(name string, uses ...use) app { return newApp("Deployment", name, uses) }
@@ -34,10 +34,9 @@ func newApp(kind, name string, uses []use) app {
 	return app{kind: kind, name: name, uses: uses, replicas: 1}
 }
 
-// idle takes the pods away: what is rolled is the template alone, which costs nothing.
+// idle puts the pods on a node without a kubelet: they are rolled like all others, and run nothing.
 func (a app) idle() app {
-	a.replicas = 0
-	a.nodes = map[string]string{"e2e.inpod.dev/nowhere": "true"} // for a DaemonSet
+	a.hollow = true
 	return a
 }
 
@@ -93,7 +92,6 @@ func (a app) object() runtime.Object {
 func (a app) pod() corev1.PodSpec {
 	spec := corev1.PodSpec{
 		Containers:                    []corev1.Container{container("app", "sleep")},
-		NodeSelector:                  a.nodes,
 		AutomountServiceAccountToken:  new(false),
 		EnableServiceLinks:            new(false),
 		TerminationGracePeriodSeconds: new(int64(1)),
@@ -101,6 +99,9 @@ func (a app) pod() corev1.PodSpec {
 			RunAsNonRoot:   new(true),
 			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 		},
+	}
+	if a.hollow {
+		suite.hollow.Place(&spec)
 	}
 	for _, use := range a.uses {
 		use(&spec)

@@ -85,7 +85,8 @@ func run(ctx context.Context, o options) (result error) {
 	}
 	defer func() {
 		fmt.Println("stress: cleaning up")
-		result = errors.Join(result, s.clear(context.WithoutCancel(ctx)))
+		ctx := context.WithoutCancel(ctx)
+		result = errors.Join(result, s.clear(ctx), s.hollow.Stop(ctx))
 	}()
 	if err != nil {
 		return err

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"inpod.dev/inpod/e2e/internal/framework"
 )
 
 // memory is the resident memory of each program at each sample, in bytes; of several pods the largest.
@@ -37,6 +39,9 @@ func (s *stage) sampleMemory(ctx context.Context) error {
 	}
 	largest := map[string]int64{}
 	for _, node := range nodes.Items {
+		if framework.IsHollow(node) {
+			continue
+		}
 		body, err := s.Client.CoreV1().RESTClient().Get().Resource("nodes").Name(node.Name).SubResource("proxy").
 			Suffix("stats/summary").DoRaw(ctx)
 		if err != nil {

@@ -48,10 +48,7 @@ func (s *stage) object(w plan.Workload) (*unstructured.Unstructured, error) {
 	if w.Form == plan.InPlace {
 		template.Annotations = map[string]string{annotation.InjectKey: "enabled", "inpod.dev/preset": "nginx"}
 	}
-	selector, replicas := &metav1.LabelSelector{MatchLabels: labels}, int32(0)
-	if w.Runs {
-		replicas = 1
-	}
+	selector, replicas := &metav1.LabelSelector{MatchLabels: labels}, int32(1)
 	var typed any
 	switch w.Kind {
 	case plan.StatefulSet:
@@ -105,10 +102,10 @@ func (s *stage) reshape(w plan.Workload, u *unstructured.Unstructured) error {
 	spec := map[string]any{}
 	switch w.Kind {
 	case plan.Rollout:
-		spec["replicas"], spec["selector"] = int64(0), map[string]any{"matchLabels": map[string]any{"app": w.Name}}
+		spec["replicas"], spec["selector"] = int64(1), map[string]any{"matchLabels": map[string]any{"app": w.Name}}
 		spec["strategy"] = map[string]any{"canary": map[string]any{}}
 	case plan.DeploymentConfig:
-		spec["replicas"], spec["selector"] = int64(0), map[string]any{"app": w.Name}
+		spec["replicas"], spec["selector"] = int64(1), map[string]any{"app": w.Name}
 	default:
 	}
 	u.Object["spec"] = spec
@@ -163,8 +160,8 @@ func (s *stage) pod(w plan.Workload) corev1.PodSpec {
 	if w.Kind == plan.CronJob {
 		app.Args = []string{"env", "CONFIG_value"}
 	}
-	if w.Kind == plan.DaemonSet && !w.Runs {
-		spec.NodeSelector = map[string]string{domain + "/nowhere": "true"}
+	if !w.Runs && w.Kind != plan.CronJob && w.Kind != plan.Job {
+		s.hollow.Place(&spec)
 	}
 	spec.TerminationGracePeriodSeconds = new(int64(1))
 	spec.EnableServiceLinks = new(false)

@@ -37,6 +37,7 @@ type stage struct {
 
 	plan     plan.Plan
 	release  framework.Release
+	hollow   *framework.HollowNode // for the pods that run nothing
 	digester source.Digester
 	usages   map[string][]source.Usage // by workload
 	cluster  string                    // the program of the local cluster; "" on another one
@@ -89,6 +90,10 @@ func set(ctx context.Context, p plan.Plan, strategy string) (*stage, error) {
 		undone: map[string][]time.Time{}, suspects: map[string]plan.Kind{},
 	}
 	if s.folder, err = folderOf(p.Seed); err != nil {
+		return nil, err
+	}
+	// It comes first, since it serves the pods of a run that was killed, too.
+	if s.hollow, err = s.StartHollowNode(ctx, space+"-hollow", framework.HollowOptions{}); err != nil {
 		return nil, err
 	}
 	if err := s.clear(ctx); err != nil {

@@ -51,7 +51,7 @@ type Workload struct {
 	Kind Kind
 	Name string
 	Form Form
-	// Runs reports whether it has a pod; of the others the template alone is rolled.
+	// Runs reports whether its pods run; those of the others are on a node without a kubelet.
 	Runs bool
 	// Shared reports whether it also uses the ConfigMap that several share, through envFrom.
 	Shared bool
