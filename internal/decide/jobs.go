@@ -35,14 +35,14 @@ func jobIsHandled(a *evaluation) (Decision, bool) {
 }
 
 // endedWhileSettling reports whether a Job was running when a source was edited, and ended before the edit had settled. The API
-// server cuts both times to seconds.
+// server cuts both times to seconds: which came first within one is unknown, and what may have ended before is not run again.
 func (a *evaluation) endedWhileSettling() bool {
 	for _, u := range a.uses {
 		if u.Snapshot == nil || !slices.ContainsFunc(a.changed, func(c Cause) bool { return c.Ref == u.Usages.Ref }) {
 			continue
 		}
 		edited, ended := u.Snapshot.Changed.Time.Truncate(time.Second), a.Workload.Job.EndedAt
-		if !edited.IsZero() && !ended.Before(edited) && ended.Sub(edited) <= a.Settle+time.Second {
+		if !edited.IsZero() && ended.After(edited) && ended.Sub(edited) <= a.Settle+time.Second {
 			return true
 		}
 	}

@@ -493,10 +493,11 @@ func TestAJobThatEndsBeforeTheEditHasSettledIsRecreated(t *testing.T) {
 		ends   time.Duration // after the edit
 		want   bool
 	}{
-		"at once":                {"", 0, true},
-		"within the settle time": {"", settle / 2, true},
-		"within that of its own": {"1m", 50 * time.Second, true},
-		"before the edit":        {"1m", -5 * time.Second, false},
+		"in the second of the edit, perhaps before it": {"", 0, false},
+		"a second after the edit":                      {"", time.Second, true},
+		"within the settle time":                       {"", settle / 2, true},
+		"within that of its own":                       {"1m", 50 * time.Second, true},
+		"before the edit":                              {"1m", -5 * time.Second, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
