@@ -30,6 +30,9 @@ type bench struct {
 	binary string
 	own    string // the namespace of the digest key
 	spaces []string
+	// hollow has the pods of the workloads that are rolled or reloaded, sidecars answers for those that are reloaded.
+	hollow   *framework.HollowNode
+	sidecars *sidecars
 }
 
 func newBench(ctx context.Context, binary string) (*bench, error) {
@@ -37,7 +40,14 @@ func newBench(ctx context.Context, binary string) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{Cluster: cluster, binary: binary}
+	b := &bench{Cluster: cluster, binary: binary, sidecars: &sidecars{
+		pods: map[string]*podOfBench{}, address: map[string]string{}, edits: map[string]edit{}, values: map[string]string{},
+	}}
+	// It comes first, since it serves the pods of a run that was killed, too.
+	b.hollow, err = cluster.StartHollowNode(ctx, "inpod-bench-hollow", framework.HollowOptions{IP: b.sidecars.addressOf, Seen: b.sidecars.see})
+	if err != nil {
+		return nil, err
+	}
 	if err := cluster.RemoveLabeled(ctx, label, 0); err != nil {
 		return nil, err
 	}
@@ -78,6 +88,8 @@ func (b *bench) cleanUp(ctx context.Context) {
 	for _, namespace := range b.spaces {
 		_ = b.DeleteNamespace(ctx, namespace)
 	}
+	_ = b.awaitGone(ctx) // the hollow node has to let its pods go
+	_ = b.hollow.Stop(ctx)
 }
 
 // each calls f for 0 to n-1, several at a time, and returns the first error.
@@ -136,31 +148,33 @@ func (b *bench) edit(ctx context.Context, namespace, name, value string) error {
 	return err
 }
 
-// deployment makes a workload without pods that has a ConfigMap in its environment.
-func (b *bench) deployment(ctx context.Context, namespace, name, configMap string) error {
-	return b.create(ctx, namespace, name, corev1.Container{Env: []corev1.EnvVar{{Name: "KEY", ValueFrom: &corev1.EnvVarSource{
+// deployment makes an annotated Deployment that has a ConfigMap in its environment. One that is to be rolled needs a pod,
+// which is on the hollow node.
+func (b *bench) deployment(ctx context.Context, namespace, name, configMap string, pods int32) error {
+	return b.create(ctx, namespace, name, pods, corev1.Container{Env: []corev1.EnvVar{{Name: "KEY", ValueFrom: &corev1.EnvVarSource{
 		ConfigMapKeyRef: &corev1.ConfigMapKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: configMap}, Key: "key"},
 	}}}})
 }
 
-// user makes an annotated Deployment without pods that uses a whole source.
+// user makes an annotated Deployment of one pod that uses a whole source.
 func (b *bench) user(ctx context.Context, namespace, name string, from corev1.EnvFromSource) error {
-	return b.create(ctx, namespace, name, corev1.Container{EnvFrom: []corev1.EnvFromSource{from}})
+	return b.create(ctx, namespace, name, 1, corev1.Container{EnvFrom: []corev1.EnvFromSource{from}})
 }
 
-func (b *bench) create(ctx context.Context, namespace, name string, container corev1.Container) error {
+func (b *bench) create(ctx context.Context, namespace, name string, pods int32, container corev1.Container) error {
 	container.Name, container.Image = "app", b.Env.AppImage()
 	labels := map[string]string{"app": name}
 	d := &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace, Annotations: map[string]string{autoKey: "true"}},
 		Spec: appsv1.DeploymentSpec{
-			Replicas: new(int32(0)), Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Replicas: &pods, Selector: &metav1.LabelSelector{MatchLabels: labels},
 			Template: corev1.PodTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{Labels: labels},
 				Spec:       corev1.PodSpec{Containers: []corev1.Container{container}},
 			},
 		},
 	}
+	b.hollow.Place(&d.Spec.Template.Spec)
 	_, err := b.Client.AppsV1().Deployments(namespace).Create(ctx, d, metav1.CreateOptions{})
 	return ignoreExisting(err)
 }

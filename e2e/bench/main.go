@@ -3,8 +3,8 @@
 // Command bench puts a load on the controller and prints what it cost: requests by verb, time from the edit to the
 // patch, processor time and memory, and beside them the bare cost of the same patches in a loop.
 //
-// The controller runs as a process of this machine against a real API server; workloads have no replicas, so that
-// neither scheduler nor kubelet take part. Every figure of a scenario is of one run on one machine: compare the rows,
+// The controller runs as a process of this machine against a real API server; pods are on a Node object
+// without a kubelet, and run nothing. Every figure of a scenario is of one run on one machine: compare the rows,
 // and the ratios, not the seconds with those of another machine.
 package main
 

@@ -52,6 +52,8 @@ type HollowOptions struct {
 	Labels map[string]string
 	// IP returns the address of a pod; without it pods have none.
 	IP func(*corev1.Pod) string
+	// Seen is called with each state of each pod; nil for nothing.
+	Seen func(*corev1.Pod)
 	// Unready reports whether a pod stays as it is; without it none does.
 	Unready func(*corev1.Pod) bool
 }
@@ -135,6 +137,9 @@ func (n *HollowNode) serve(ctx context.Context) {
 	informer := factory.Core().V1().Pods().Informer()
 	n.pods = informer.GetIndexer()
 	enqueue := func(object any) {
+		if pod, ok := object.(*corev1.Pod); ok && n.options.Seen != nil {
+			n.options.Seen(pod)
+		}
 		if key, err := cache.MetaNamespaceKeyFunc(object); err == nil {
 			n.queue.Add(key)
 		}
