@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -33,9 +34,9 @@ import (
 const (
 	reloadWorkloads = 500
 	reloadPods      = 20 // of each
-	// kubeletLooks is how long a kubelet that nobody nudges leaves a volume as it is: between one and one and a half of its
+	// kubeletPeriod is how long a kubelet that nobody nudges leaves a volume as it is: between one and one and a half of its
 	// sync period (k8s.io/kubernetes/pkg/kubelet: SyncFrequency).
-	kubeletLooks = time.Minute
+	kubeletPeriod = time.Minute
 	// kubeletTakes is how long a kubelet takes from a nudge to the new file, and reloadTakes an application to read it.
 	kubeletTakes = 500 * time.Millisecond
 	reloadTakes  = 200 * time.Millisecond
@@ -44,10 +45,11 @@ const (
 )
 
 // sidecars answers for all sidecars of the pods on the hollow node. Each pod has an address of its own in 127.0.0.0/8,
-// and gets new content when its kubelet would bring it: soon after a nudge, else when the kubelet looks by itself.
+// and gets new content when its kubelet would bring it: soon after a nudge, else when the kubelet reads the source by itself.
 type sidecars struct {
 	key *sidecarapi.Key
 
+	asked   atomic.Int64
 	mu      sync.Mutex
 	pods    map[string]*podOfBench // by address
 	address map[string]string      // by namespace and name of the pod
@@ -63,7 +65,7 @@ type edit struct {
 type podOfBench struct {
 	source string
 	born   time.Time
-	looks  time.Duration // when its kubelet looks after an edit that it is not nudged for
+	reads  time.Duration // when its kubelet reads the source after an edit that it is not nudged for
 	nudge  string
 	nudged time.Time
 }
@@ -83,7 +85,7 @@ func (s *sidecars) addressOf(pod *corev1.Pod) string {
 	s.pods[address] = &podOfBench{
 		source: pod.Labels["source"], born: time.Now(),
 		// A moment of a period that is one to one and a half times as long as it says.
-		looks: time.Duration(rand.Float64() * (1 + rand.Float64()/2) * float64(kubeletLooks)),
+		reads: time.Duration(rand.Float64() * (1 + rand.Float64()/2) * float64(kubeletPeriod)),
 	}
 	return address
 }
@@ -118,7 +120,7 @@ func (s *sidecars) reply(address string) (sidecarapi.Response, bool) {
 		Result: sidecarapi.None, Files: map[string]string{file: digestOf(s.values[p.source])}, At: now, Started: p.born, Changed: p.born, Version: "bench",
 	}
 	e, changed := s.edits[p.source]
-	brought := e.at.Add(p.looks)
+	brought := e.at.Add(p.reads)
 	if p.nudged.After(e.at) {
 		brought = earliest(brought, p.nudged.Add(kubeletTakes))
 	}
@@ -159,6 +161,7 @@ func (s *sidecars) serve(ctx context.Context) error {
 			http.Error(w, "bad request", http.StatusBadRequest)
 			return
 		}
+		s.asked.Add(1)
 		reply, known := s.reply(local.IP.String())
 		if !known {
 			http.Error(w, sidecarapi.SaysNotYet, http.StatusServiceUnavailable)
@@ -309,6 +312,7 @@ func (b *bench) reload(ctx context.Context, p *process, space string) (row, erro
 	r.hold(other < 3*time.Second, "the other workload in 3 s (%s)", round(other))
 	r.hold(r.latency < time.Minute, "all in 60 s")
 	r.hold(confirmed == reloadWorkloads+1 && m.Sum("inpod_rollouts_total") == 0, "no rollout (%.0f confirmed, %.0f rolled)", confirmed, m.Sum("inpod_rollouts_total"))
+	fmt.Printf("  %d questions, %.0f nudges, other %s\n", b.sidecars.asked.Load(), m.Sum("inpod_nudges_total", "result", "accepted"), round(other))
 	most := sockets()
 	r.hold(most < 1000, "under 1,000 sockets (%d)", most)
 	r.hold(after.max < 200<<20, "under 200 MB")

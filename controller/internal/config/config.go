@@ -355,7 +355,7 @@ func Default() Config {
 		Log:             Log{Format: logging.FormatText, Level: slog.LevelInfo},
 		Pprof:           Pprof{Address: "127.0.0.1:6060"},
 		Pace:            Pace{Settle: 2 * time.Second, SettleMax: 10 * time.Second, Workers: 8, BaselineRate: 20, RolloutTimeout: 10 * time.Minute},
-		InPlace:         InPlace{Enabled: true, Evict: true, Deadline: 2 * time.Minute, NudgeRate: 50, Through: Direct, Unreachable: WaitUnreachable},
+		InPlace:         InPlace{Enabled: true, Evict: true, Deadline: 2 * time.Minute, NudgeRate: 200, Through: Direct, Unreachable: WaitUnreachable},
 		Alert:           Alert{Sink: alert.Raw},
 		ListenAddress:   ":9090",
 		DigestKeySecret: "inpod-digest-key",

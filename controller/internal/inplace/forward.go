@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -181,82 +180,3 @@ func (f *forwarded) Close() error {
 func (f *forwarded) SetDeadline(time.Time) error      { return nil }
 func (f *forwarded) SetReadDeadline(time.Time) error  { return nil }
 func (f *forwarded) SetWriteDeadline(time.Time) error { return nil }
-
-// places bounds what is under way at the same time. Those that wait get a place namespace by namespace in turn, so that nobody
-// waits for all the pods of somebody else.
-type places struct {
-	mu    sync.Mutex
-	free  int
-	queue map[string][]chan struct{} // by namespace
-	next  []string                   // the namespaces in queue, in the order in which they are served
-}
-
-func newPlaces(n int) *places { return &places{free: n, queue: map[string][]chan struct{}{}} }
-
-// admit is that of a [Way].
-func (p *places) admit(ctx context.Context, pod observe.Pod) (leave func(), err error) {
-	if err := p.take(ctx, pod.Namespace); err != nil {
-		return nil, err
-	}
-	return p.give, nil
-}
-
-// take waits for a place, until ctx ends.
-func (p *places) take(ctx context.Context, namespace string) error {
-	p.mu.Lock()
-	if p.free > 0 {
-		p.free--
-		p.mu.Unlock()
-		return nil
-	}
-	granted := make(chan struct{})
-	if len(p.queue[namespace]) == 0 {
-		p.next = append(p.next, namespace)
-	}
-	p.queue[namespace] = append(p.queue[namespace], granted)
-	p.mu.Unlock()
-	select {
-	case <-granted:
-		return nil
-	case <-ctx.Done():
-		p.leave(namespace, granted)
-		return context.Cause(ctx)
-	}
-}
-
-// leave takes one that waits out, and passes its place on if it has got one meanwhile.
-func (p *places) leave(namespace string, granted chan struct{}) {
-	p.mu.Lock()
-	for i, waiting := range p.queue[namespace] {
-		if waiting == granted {
-			p.queue[namespace] = append(p.queue[namespace][:i:i], p.queue[namespace][i+1:]...)
-			p.mu.Unlock()
-			return
-		}
-	}
-	p.mu.Unlock()
-	p.give()
-}
-
-// give gives a place back.
-func (p *places) give() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for len(p.next) > 0 {
-		namespace := p.next[0]
-		p.next = p.next[1:]
-		waiting := p.queue[namespace]
-		if len(waiting) == 0 {
-			delete(p.queue, namespace)
-			continue
-		}
-		if p.queue[namespace] = waiting[1:]; len(waiting) > 1 {
-			p.next = append(p.next, namespace)
-		} else {
-			delete(p.queue, namespace)
-		}
-		close(waiting[0])
-		return
-	}
-	p.free++
-}

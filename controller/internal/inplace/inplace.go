@@ -37,7 +37,8 @@ import (
 )
 
 const (
-	// questionsAtOnce bounds the questions under way, over all workloads and ways.
+	// questionsAtOnce bounds the questions under way, over all workloads and ways. Those of nudges come on top: nudges have a
+	// bound of their own, and wait for nobody else's questions.
 	questionsAtOnce = 256
 	// longestInterval is the longest time for which a nudge waits because its pod has just been nudged.
 	longestInterval = lastNudge
@@ -160,7 +161,7 @@ func (r *Reloader) lacks(ctx context.Context, pod observe.Pod, ref source.Ref) b
 	if len(want.files) == 0 || !pod.Running || pod.Address == "" {
 		return true
 	}
-	reply, _, err := r.ask(ctx, pod, want.ask())
+	reply, err := r.options.Ask(ctx, pod, want.ask()) // at most [nudgesAtOnce]
 	if err != nil {
 		return true
 	}

@@ -2,7 +2,6 @@ package inplace
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -50,21 +49,22 @@ type pendingNudges struct {
 
 	mu      sync.Mutex
 	byPod   map[types.UID]*pendingNudge // those that have not been taken
-	ready   *fairQueue
+	ready   fairQueue[*pendingNudge]
 	taken   int
+	spared  int            // nudges that the pace lets pass beyond its rate
 	held    map[string]int // taken, by namespace
 	last    map[types.UID]lastNudged
 	sweepAt int // entries in last at which those of long ago are dropped
 }
 
-// lastNudged is when a pod was nudged, and until when that matters.
+// lastNudged is when a pod was nudged, or had no need, and until when that matters.
 type lastNudged struct{ at, until time.Time }
 
 func newPendingNudges(pace *rate.Limiter, m *metrics) *pendingNudges {
 	const few = 1024
 	return &pendingNudges{
 		pace: pace, metrics: m, wake: make(chan struct{}, 1), sweepAt: few,
-		byPod: map[types.UID]*pendingNudge{}, ready: &fairQueue{}, held: map[string]int{}, last: map[types.UID]lastNudged{},
+		byPod: map[types.UID]*pendingNudge{}, held: map[string]int{}, last: map[types.UID]lastNudged{},
 	}
 }
 
@@ -118,7 +118,7 @@ func (q *pendingNudges) drop(pod types.UID, by *reloadTask) {
 	}
 }
 
-// waits reports whether a nudge of a pod waits, and when the pod was nudged last.
+// waits reports whether a nudge of a pod waits, and when the last one was sent, or found not to be needed.
 func (q *pendingNudges) waits(pod types.UID) (waits bool, last time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -126,19 +126,28 @@ func (q *pendingNudges) waits(pod types.UID) (waits bool, last time.Time) {
 	return waits, q.last[pod].at
 }
 
+// waiting is how many nudges wait.
+func (q *pendingNudges) waiting() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.byPod)
+}
+
 // run has pods nudged until ctx ends.
 func (q *pendingNudges) run(ctx context.Context, nudge func(context.Context, *pendingNudge) error) {
 	var under sync.WaitGroup
 	defer under.Wait()
-	for q.await(ctx) && q.pace.Wait(ctx) == nil {
+	for q.await(ctx) && q.awaitPace(ctx) {
 		n := q.take(time.Now())
 		if n == nil {
+			q.spare()
 			continue
 		}
 		under.Go(func() {
-			defer q.leave(n.pod.Namespace)
+			defer q.leave(n)
 			if !n.needed(ctx, time.Since(n.asked) > fresh) {
 				q.metrics.left()
+				q.spare()
 				return
 			}
 			bounded, cancel := context.WithTimeout(ctx, nudgeTimeout)
@@ -146,6 +155,25 @@ func (q *pendingNudges) run(ctx context.Context, nudge func(context.Context, *pe
 			q.metrics.nudged(nudge(bounded, n) == nil)
 		})
 	}
+}
+
+// awaitPace waits until the pace lets one more nudge pass. It reports false where ctx ends first.
+func (q *pendingNudges) awaitPace(ctx context.Context) bool {
+	q.mu.Lock()
+	if q.spared > 0 {
+		q.spared--
+		q.mu.Unlock()
+		return true
+	}
+	q.mu.Unlock()
+	return q.pace.Wait(ctx) == nil
+}
+
+// spare gives back what a nudge that is not needed has taken of the pace.
+func (q *pendingNudges) spare() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.spared = min(q.spared+1, q.pace.Burst())
 }
 
 // await waits until a nudge may be taken. It reports false where ctx ends first.
@@ -172,9 +200,9 @@ func (q *pendingNudges) take(now time.Time) *pendingNudge {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for {
-		n := q.ready.pop(q.mayTake)
+		n, ok := q.ready.pop(q.mayTake)
 		switch {
-		case n == nil:
+		case !ok:
 			return nil
 		case n.gone:
 			continue
@@ -205,64 +233,17 @@ func (q *pendingNudges) note(pod types.UID, now time.Time) {
 	q.sweepAt = max(q.sweepAt, 2*len(q.last))
 }
 
-func (q *pendingNudges) leave(namespace string) {
+// leave gives the place of a nudge back, and has the reload task that wanted it look at the pod.
+func (q *pendingNudges) leave(n *pendingNudge) {
+	namespace := n.pod.Namespace
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if n.by != nil {
+		n.by.wakeUp()
+	}
 	q.taken--
 	if q.held[namespace]--; q.held[namespace] == 0 {
 		delete(q.held, namespace)
 	}
 	q.signal()
-}
-
-// fairQueue has nudges that are served name after name, level by level.
-type fairQueue struct {
-	order []string // the names of next, in the order in which they are served
-	next  map[string]*fairQueue
-	leaf  []*pendingNudge // on the last level, in the order in which they came
-}
-
-// push adds a nudge below names.
-func (t *fairQueue) push(names []string, n *pendingNudge) {
-	if len(names) == 0 {
-		t.leaf = append(t.leaf, n)
-		return
-	}
-	below, ok := t.next[names[0]]
-	if !ok {
-		if t.next == nil {
-			t.next = map[string]*fairQueue{}
-		}
-		below = &fairQueue{}
-		t.next[names[0]] = below
-		t.order = append(t.order, names[0])
-	}
-	below.push(names[1:], n)
-}
-
-// any reports whether there is something below a name that may be served.
-func (t *fairQueue) any(may func(name string) bool) bool { return slices.ContainsFunc(t.order, may) }
-
-// pop takes the next nudge below a name that may be served; nil for none.
-func (t *fairQueue) pop(may func(name string) bool) *pendingNudge {
-	if len(t.leaf) > 0 {
-		n := t.leaf[0]
-		t.leaf[0] = nil
-		t.leaf = t.leaf[1:]
-		return n
-	}
-	at := slices.IndexFunc(t.order, may)
-	if at < 0 {
-		return nil
-	}
-	name := t.order[at]
-	t.order = slices.Delete(t.order, at, at+1)
-	below := t.next[name]
-	n := below.pop(func(string) bool { return true })
-	if len(below.order) > 0 || len(below.leaf) > 0 {
-		t.order = append(t.order, name)
-	} else {
-		delete(t.next, name)
-	}
-	return n
 }

@@ -82,27 +82,27 @@ func TestPropertyOfPendingNudges(t *testing.T) {
 // Nobody waits for all the nudges of somebody else.
 func TestFairQueueServesEveryName(t *testing.T) {
 	t.Parallel()
-	all := &fairQueue{}
+	all := &fairQueue[*pendingNudge]{}
 	for i := range 100 {
 		all.push([]string{"shop", "bundle", fmt.Sprint("web-", i)}, &pendingNudge{text: "bundle"})
 	}
 	all.push([]string{"shop", "own", "small"}, &pendingNudge{text: "own"})
 	all.push([]string{"bank", "conf", "web"}, &pendingNudge{text: "bank"})
-	everybody := func(string) bool { return true }
 	var got []string
 	for range 4 {
-		got = append(got, all.pop(everybody).text)
+		n, _ := all.pop(everybody)
+		got = append(got, n.text)
 	}
 	if want := "[bundle bank own bundle]"; fmt.Sprint(got) != want {
 		t.Errorf("%v, want %v", got, want)
 	}
-	if n := all.pop(func(name string) bool { return name == "bank" }); n != nil {
+	if n, ok := all.pop(func(name string) bool { return name == "bank" }); ok {
 		t.Errorf("%v of a namespace with nothing", n.text)
 	}
 	for range 98 {
 		all.pop(everybody)
 	}
-	if n := all.pop(everybody); n != nil || all.any(everybody) || len(all.next) > 0 {
+	if n, ok := all.pop(everybody); ok || all.any(everybody) || len(all.next) > 0 {
 		t.Errorf("something is left: %v", n)
 	}
 }

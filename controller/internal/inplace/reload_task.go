@@ -20,9 +20,19 @@ import (
 )
 
 const (
-	// firstPause and lastPause bound the time between two rounds.
+	// firstPause and lastPause bound the time until a pod is asked again, and leastPause is that between two rounds.
 	firstPause = 250 * time.Millisecond
 	lastPause  = 5 * time.Second
+	leastPause = 50 * time.Millisecond
+	// questionsPerSecond is about how many questions go to pods whose nudges wait, over all workloads, as long as each of them is
+	// asked once in longestPause.
+	questionsPerSecond = 200
+	longestPause       = 30 * time.Second
+	// kubeletTakes is about how long a kubelet takes from a nudge to the new content.
+	kubeletTakes = 500 * time.Millisecond
+	// busyPauses is how many times as long the pauses are while nudges wait for longer than a second: each question takes from
+	// the time of the machine that the nudges need.
+	busyPauses = 3
 	// slowPause is the time between two rounds after a bad verdict: an application may accept later what it rejects now.
 	slowPause = 30 * time.Second
 	// firstNudge and lastNudge bound the time until a pod whose kubelet has not brought the content is nudged again.
@@ -85,10 +95,12 @@ type podReload struct {
 	reply     sidecarapi.Response // the last one, without its files
 	answered  bool                // in this round
 	nudges    int
-	nudgeAt   time.Time // when to nudge again
-	failingAt time.Time // since when it fails
-	runningAt time.Time // since when it runs, as far as the reload task has seen
-	askedAt   time.Time // when it was asked last
+	nudgeAt   time.Time     // when to nudge again
+	failingAt time.Time     // since when it fails
+	runningAt time.Time     // since when it runs, as far as the reload task has seen
+	askedAt   time.Time     // when it was asked last
+	checkedAt time.Time     // when a round came to it last, be it without a question
+	pause     time.Duration // until then
 }
 
 func (c *reloadTask) state() decide.InPlace {
@@ -99,9 +111,9 @@ func (c *reloadTask) state() decide.InPlace {
 
 // run goes on until every pod has confirmed or ctx ends.
 func (c *reloadTask) run(ctx context.Context) {
-	pause, knock := firstPause, firstKnock
-	for ctx.Err() == nil {
-		c.round(ctx)
+	knock := firstKnock
+	for all := true; ctx.Err() == nil; {
+		c.round(ctx, all)
 		if ctx.Err() != nil {
 			return
 		}
@@ -117,23 +129,66 @@ func (c *reloadTask) run(ctx context.Context) {
 		if state.Verdict == decide.Confirmed {
 			return
 		}
-		pause = min(pause*3/2, lastPause)
-		wait := pause
+		var wait time.Duration
 		switch {
 		case state.Verdict == decide.Unreachable:
-			wait, knock, pause = knock, min(2*knock, lastKnock), firstPause
+			wait, all, knock = knock, true, min(2*knock, lastKnock)
 		case state.Verdict != decide.Unknown || !state.Sidecar:
-			wait = slowPause
+			wait, all = slowPause, true
 		default:
-			knock = firstKnock
+			wait, all, knock = c.untilDue(time.Now()), false, firstKnock
 		}
 		switch c.sleep(ctx, wait) {
 		case slept:
 		case woken:
-			pause = firstPause
 		case ended:
 			return
 		}
+	}
+}
+
+// isDue reports whether a pod is to be asked again. What its kubelet has not brought is not there before it is nudged, unless the
+// kubelet is faster: a pod whose nudge waits is asked seldom, the more wait the more seldom. It is asked before its nudge
+// anyway.
+func (c *reloadTask) isDue(s *podReload, now time.Time) bool { return !now.Before(c.dueAt(s)) }
+
+func (c *reloadTask) dueAt(s *podReload) time.Time {
+	if s.checkedAt.IsZero() {
+		return time.Time{}
+	}
+	nudges := c.reloader.nudges
+	waits, nudged := nudges.waits(s.pod.UID)
+	factor := time.Duration(1)
+	waiting := nudges.waiting()
+	if float64(waiting) > float64(nudges.pace.Limit()) {
+		factor = busyPauses
+	}
+	switch {
+	case waits:
+		share := time.Duration(waiting) * time.Second / questionsPerSecond
+		return s.checkedAt.Add(min(max(lastPause, share), longestPause))
+	case nudged.After(s.checkedAt):
+		return nudged.Add(factor * kubeletTakes)
+	}
+	return s.checkedAt.Add(min(factor*s.pause, lastPause))
+}
+
+// untilDue is how long it takes until a pod is to be asked, within bounds.
+func (c *reloadTask) untilDue(now time.Time) time.Duration {
+	wait := lastPause
+	for _, s := range c.pods {
+		if s.state != confirmed {
+			wait = min(wait, c.dueAt(s).Sub(now))
+		}
+	}
+	return max(wait, leastPause)
+}
+
+// wakeUp has the task look at its pods.
+func (c *reloadTask) wakeUp() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -151,13 +206,26 @@ func (c *reloadTask) announce(state decide.InPlace) {
 	}
 }
 
-// round asks every pod that has not confirmed. Where no sidecar could be reached it asks a few first.
-func (c *reloadTask) round(ctx context.Context) {
-	c.refreshPods(time.Now())
+// round asks every pod that has not confirmed, or of these only those that are due. Where no sidecar could be reached it
+// asks a few first.
+func (c *reloadTask) round(ctx context.Context, everyone bool) {
+	now := time.Now()
+	c.refreshPods(now)
 	for _, state := range c.pods {
 		state.answered, state.verified = false, false
 	}
 	open := c.podsThat(func(s *podReload) bool { return s.state != confirmed })
+	due, later := open, []*podReload(nil)
+	if !everyone {
+		due, later = c.divide(open, now)
+	}
+	due = slices.DeleteFunc(due, func(s *podReload) bool { return c.isNudgedFirst(s, now) })
+	for _, s := range due {
+		if s.pause = min(s.pause*3/2, lastPause); everyone || s.pause == 0 {
+			s.pause = firstPause
+		}
+		s.checkedAt = now
+	}
 	if c.state().Verdict == decide.Unreachable {
 		few := c.few(open)
 		c.checkAll(ctx, few)
@@ -166,14 +234,51 @@ func (c *reloadTask) round(ctx context.Context) {
 		}
 		c.reopen(open, time.Now())
 	}
-	c.checkAll(ctx, open)
-	if c.reached = anyAnswered(open); !c.reached && slices.ContainsFunc(open, isClosed) {
-		// Those that have confirmed say whether it is the one pod, or that none can be reached any more. What was heard before
-		// does not count: another process would not know of it.
-		done := c.few(c.podsThat(func(s *podReload) bool { return s.state == confirmed && s.pod.Address != "" && !s.pod.Lost }))
-		c.greet(ctx, done)
-		c.reached = anyAnswered(done)
+	c.checkAll(ctx, due)
+	switch {
+	case len(due) == 0:
+		return
+	case anyAnswered(due) || !slices.ContainsFunc(due, isClosed):
+		c.reached = anyAnswered(due)
+		return
 	}
+	if c.checkAll(ctx, later); anyAnswered(later) {
+		c.reached = true
+		return
+	}
+	// Those that have confirmed say whether it is the one pod, or that none can be reached any more. What was heard before
+	// does not count: another process would not know of it.
+	done := c.few(c.podsThat(func(s *podReload) bool { return s.state == confirmed && s.pod.Address != "" && !s.pod.Lost }))
+	c.greet(ctx, done)
+	c.reached = anyAnswered(done)
+}
+
+// isNudgedFirst reports whether a pod need not be asked yet: it is asked just before its nudge, which waits since its source was
+// edited.
+func (c *reloadTask) isNudgedFirst(s *podReload, now time.Time) bool {
+	if !s.checkedAt.IsZero() {
+		return false
+	}
+	waits, _ := c.reloader.nudges.waits(s.pod.UID)
+	want := expected(s.pod, c.uses, c.causes)
+	if !waits || !want.concerned || want.beyond != (source.Ref{}) || !s.pod.Running || s.pod.Address == "" || s.pod.Lost {
+		return false
+	}
+	s.concerned, s.runningAt, s.checkedAt, s.message = true, now, now, notRefreshed
+	c.nudge(s, now)
+	return true
+}
+
+// divide returns the pods that are due, and the others.
+func (c *reloadTask) divide(pods []*podReload, now time.Time) (due, later []*podReload) {
+	for _, s := range pods {
+		if c.isDue(s, now) {
+			due = append(due, s)
+		} else {
+			later = append(later, s)
+		}
+	}
+	return due, later
 }
 
 // fresh is how old the answer of a pod may be on which a verdict rests.
@@ -340,10 +445,7 @@ func (c *reloadTask) evict(pod types.UID) {
 	if c.current.Failing--; c.current.Failing <= 0 {
 		c.current = decide.InPlace{Sidecar: true, Evicted: c.current.Evicted}
 	}
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
+	c.wakeUp()
 }
 
 // countsEnding reports whether the status of a kind counts pods that are deleted. On a lost node nobody ends them.
@@ -479,7 +581,7 @@ func nudgePause(before int) time.Duration { return min(firstNudge<<min(before, 8
 // hasNot asks a pod whether its kubelet has not brought the content. It changes nothing that is known of the pod.
 func (c *reloadTask) hasNot(ctx context.Context, pod observe.Pod) bool {
 	want := expected(pod, c.uses, c.causes)
-	reply, _, err := c.reloader.ask(ctx, pod, want.ask())
+	reply, err := c.reloader.options.Ask(ctx, pod, want.ask()) // at most [nudgesAtOnce]
 	if err != nil {
 		return true
 	}

@@ -26,7 +26,7 @@ type Way struct {
 }
 
 // directs is how many questions go to the addresses of pods at the same time. One that hangs takes some 50 KB for [askTimeout].
-const directs = 256
+const directs = questionsAtOnce + nudgesAtOnce
 
 // Direct connects to the address of the pod. home is the namespace of the controller, which an advice names.
 func Direct(home string) Way {
