@@ -39,6 +39,7 @@ OWN_CLUSTER := $(filter-out $(CURDIR)/.cluster/kubeconfig,$(KUBECONFIG))
 ifeq ($(OWN_CLUSTER),)
   cluster_steps := build-host images-host cluster-up cluster-load
   kubeconfig    := $(CURDIR)/.cluster/kubeconfig
+  KUBECTL       ?= $(CURDIR)/.cluster/bin/kubectl
 else
   cluster_steps := own-cluster
   kubeconfig    := $(OWN_CLUSTER)
@@ -52,7 +53,7 @@ gotestsum = mkdir -p dist/test && $(TOOLS_BIN)/gotestsum --format $(2) --jsonfil
 	--post-run-command "bash -c '((TESTS_TOTAL > TESTS_SKIPPED)) || { echo $(1): no test ran; exit 1; }'" --
 
 # What the programs under e2e/ need to know about the images and the tools.
-e2e_env = KUBECONFIG="$(kubeconfig)" HELM="$(HELM)" CHART="$(CURDIR)/charts/inpod" \
+e2e_env = KUBECONFIG="$(kubeconfig)" KUBECTL="$(KUBECTL)" HELM="$(HELM)" CHART="$(CURDIR)/charts/inpod" \
 	IMAGE_PREFIX="$(IMAGE_PREFIX)" IMAGE_TAG="$(VERSION)"
 
 ##@ Start here

@@ -89,7 +89,9 @@ func setUp(ctx context.Context) error {
 		return err
 	}
 	suite.run = "e2e-" + strings.ToLower(rand.Text()[:5])
-	suite.hollow, err = cluster.StartHollowNode(ctx, suite.run, framework.HollowOptions{Labels: map[string]string{runLabel: suite.run}})
+	suite.hollow, err = cluster.StartHollowNode(ctx, suite.run, framework.HollowOptions{
+		Labels: map[string]string{runLabel: suite.run}, Unready: isStuck,
+	})
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ type app struct {
 	kind, name                  string
 	uses                        []use
 	annotations, onTemplatePart map[string]string
+	labels                      map[string]string // of the pods, beside those that select them
 	replicas                    int32
 	hollow                      bool
 }
@@ -74,7 +75,9 @@ func (a app) object() runtime.Object {
 	labels := map[string]string{"app": a.name, "kind": strings.ToLower(a.kind)}
 	metadata := metav1.ObjectMeta{Name: a.name, Annotations: a.annotations}
 	selector := &metav1.LabelSelector{MatchLabels: labels}
-	template := corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: a.onTemplatePart}, Spec: a.pod()}
+	podLabels := maps.Clone(labels)
+	maps.Copy(podLabels, a.labels)
+	template := corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: podLabels, Annotations: a.onTemplatePart}, Spec: a.pod()}
 	switch a.kind {
 	case "StatefulSet":
 		return &appsv1.StatefulSet{ObjectMeta: metadata, Spec: appsv1.StatefulSetSpec{

@@ -8,10 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -195,29 +192,12 @@ func (s *stage) replaceKey(ctx context.Context) error {
 // delay makes admission slow for the writes of the controller to one Deployment. The webhook is a port that accepts
 // connections and says nothing, so that the API server waits for its time-out and goes on.
 func (s *stage) delay(ctx context.Context, fault plan.Fault) error {
-	address, err := s.reachable(ctx)
+	silent, err := s.ListenSilently(ctx)
 	if err != nil {
 		return err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(address, "0"))
-	if err != nil {
-		return err
-	}
-	var asked atomic.Int32
-	silent, end := context.WithCancel(ctx)
-	defer end()
-	go func() {
-		for {
-			connection, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			asked.Add(1)
-			context.AfterFunc(silent, func() { _ = connection.Close() })
-		}
-	}()
-	defer func() { _ = listener.Close() }()
-	webhook := slowWebhook("https://"+listener.Addr().String(), fault.Workload, s.release.Namespace)
+	defer silent.Close()
+	webhook := slowWebhook(silent.URL, fault.Workload, s.release.Namespace)
 	remove := func(ctx context.Context) error {
 		return persist(ctx, func() error { return s.Delete(ctx, space, webhook) })
 	}
@@ -235,24 +215,8 @@ func (s *stage) delay(ctx context.Context, fault plan.Fault) error {
 	if err := remove(ctx); err != nil {
 		return err
 	}
-	s.say("admission is as fast as before; %d requests had to wait", asked.Load())
+	s.say("admission is as fast as before; %d requests had to wait", silent.Asked())
 	return nil
-}
-
-// reachable is the address of this machine that the API server can reach, if any.
-func (s *stage) reachable(ctx context.Context) (string, error) {
-	host, err := url.Parse(s.Config.Host)
-	if err != nil {
-		return "", err
-	}
-	// Nothing is sent: the kernel only says from which address it would be.
-	connection, err := (&net.Dialer{}).DialContext(ctx, "udp", net.JoinHostPort(host.Hostname(), "9"))
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = connection.Close() }()
-	address, _, err := net.SplitHostPort(connection.LocalAddr().String())
-	return address, err
 }
 
 func slowWebhook(address, name, namespace string) *admissionregistrationv1.ValidatingWebhookConfiguration {

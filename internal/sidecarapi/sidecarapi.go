@@ -104,20 +104,37 @@ func (k *Key) Encrypt(nonce []byte, reply Response) ([]byte, error) {
 // damaged.
 var ErrEncrypted = errors.New("the reply cannot be opened; was the installation's key replaced after the pod was injected?")
 
-// Open decrypts and checks the answer to the request with that nonce. Whatever it returns was said by who holds the
-// public key, so it is checked like any input from outside. An answer that is none is [ErrEncrypted], or a [NotUnderstoodError].
-func Open(digestKey, nonce, encrypted []byte) (Response, error) {
+// PrivateKey opens replies. To make one takes as long as to open one, so that whoever opens many keeps it.
+type PrivateKey struct{ key hpke.PrivateKey }
+
+// NewPrivateKey derives the private key from that of the installation.
+func NewPrivateKey(digestKey []byte) (*PrivateKey, error) {
 	key, err := privateKey(digestKey)
+	if err != nil {
+		return nil, err
+	}
+	return &PrivateKey{key: key}, nil
+}
+
+// Open is [PrivateKey.Open] with the private key of an installation.
+func Open(digestKey, nonce, encrypted []byte) (Response, error) {
+	key, err := NewPrivateKey(digestKey)
 	if err != nil {
 		return Response{}, err
 	}
+	return key.Open(nonce, encrypted)
+}
+
+// Open decrypts and checks the answer to the request with that nonce. Whatever it returns was said by who holds the
+// public key, so it is checked like any input from outside. An answer that is none is [ErrEncrypted], or a [NotUnderstoodError].
+func (k *PrivateKey) Open(nonce, encrypted []byte) (Response, error) {
 	if len(encrypted) > MaxReply {
 		return Response{}, &NotUnderstoodError{Why: fmt.Sprintf("it has more than %d bytes", MaxReply)}
 	}
 	if len(encrypted) < keySize {
 		return Response{}, fmt.Errorf("the reply has only %d bytes: %w", len(encrypted), ErrEncrypted)
 	}
-	recipient, err := hpke.NewRecipient(encrypted[:keySize], key, hpke.HKDFSHA256(), hpke.AES256GCM(), []byte(labelEncrypt))
+	recipient, err := hpke.NewRecipient(encrypted[:keySize], k.key, hpke.HKDFSHA256(), hpke.AES256GCM(), []byte(labelEncrypt))
 	if err != nil {
 		return Response{}, fmt.Errorf("%w (%w)", ErrEncrypted, err)
 	}

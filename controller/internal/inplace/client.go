@@ -34,13 +34,25 @@ type Client struct {
 	Foreign func()
 
 	mu   sync.Mutex
-	keys [][]byte // the current one first
+	keys []clientKey // the current one first
+}
+
+// clientKey is a digest key with what is derived from it, or why nothing can be.
+type clientKey struct {
+	digest  []byte
+	private *sidecarapi.PrivateKey
+	err     error
+}
+
+func newClientKey(digestKey []byte) clientKey {
+	private, err := sidecarapi.NewPrivateKey(digestKey)
+	return clientKey{digest: digestKey, private: private, err: err}
 }
 
 // NewAsker returns a client that opens replies with the key of all digests. It reaches sidecars by the first way that
 // works. Its connections are not kept: a question is rare, and pods are many.
 func NewAsker(digestKey []byte, ways ...Way) *Client {
-	return &Client{ways: ways, keys: [][]byte{digestKey}}
+	return &Client{ways: ways, keys: []clientKey{newClientKey(digestKey)}}
 }
 
 // SetKey takes another digest key. A pod that was created with a former one keeps it as long as it lives, so that the last
@@ -48,8 +60,8 @@ func NewAsker(digestKey []byte, ways ...Way) *Client {
 func (a *Client) SetKey(digestKey []byte) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	former := slices.DeleteFunc(slices.Clone(a.keys), func(key []byte) bool { return bytes.Equal(key, digestKey) })
-	a.keys = append([][]byte{digestKey}, former[:min(len(former), keysKept-1)]...)
+	former := slices.DeleteFunc(slices.Clone(a.keys), func(key clientKey) bool { return bytes.Equal(key.digest, digestKey) })
+	a.keys = append([]clientKey{newClientKey(digestKey)}, former[:min(len(former), keysKept-1)]...)
 }
 
 // open decrypts a reply.
@@ -58,7 +70,10 @@ func (a *Client) open(nonce, encrypted []byte) (reply sidecarapi.Response, err e
 	keys := a.keys
 	a.mu.Unlock()
 	for _, key := range keys {
-		if reply, err = sidecarapi.Open(key, nonce, encrypted); !errors.Is(err, sidecarapi.ErrEncrypted) {
+		if key.err != nil {
+			return reply, key.err
+		}
+		if reply, err = key.private.Open(nonce, encrypted); !errors.Is(err, sidecarapi.ErrEncrypted) {
 			return reply, err
 		}
 	}

@@ -70,7 +70,7 @@ func (w Way) post(ctx context.Context, pod observe.Pod, body []byte) (*http.Resp
 		Transport: &http.Transport{ // without a proxy: pods are not reached by one
 			// The context that a transport gives does not end with that of the request.
 			DialContext:       func(context.Context, string, string) (net.Conn, error) { return w.dial(ctx, pod) },
-			DisableKeepAlives: true, MaxResponseHeaderBytes: 16 << 10,
+			DisableKeepAlives: true, MaxResponseHeaderBytes: 16 << 10, ReadBufferSize: 1 << 10, WriteBufferSize: 1 << 10,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}

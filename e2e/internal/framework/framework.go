@@ -16,6 +16,7 @@
 package framework
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -49,6 +50,8 @@ type Env struct {
 	Kubeconfig string
 	// Helm is the program, Chart the folder of the chart. From HELM and CHART.
 	Helm, Chart string
+	// Kubectl is the program. From KUBECTL; without it the one of the PATH.
+	Kubectl string
 	// ImagePrefix and ImageTag name inpod's own images. From IMAGE_PREFIX and IMAGE_TAG.
 	ImagePrefix, ImageTag string
 	// TestImagePrefix is where the workloads' images come from: PREFIX/app:1 and PREFIX/nginx:1.22. From
@@ -74,6 +77,7 @@ func Environment() (Env, error) {
 		Kubeconfig:      os.Getenv("KUBECONFIG"),
 		Helm:            os.Getenv("HELM"),
 		Chart:           os.Getenv("CHART"),
+		Kubectl:         cmp.Or(os.Getenv("KUBECTL"), "kubectl"),
 		ImagePrefix:     os.Getenv("IMAGE_PREFIX"),
 		ImageTag:        os.Getenv("IMAGE_TAG"),
 		TestImagePrefix: strings.TrimSuffix(os.Getenv("TEST_IMAGE_PREFIX"), "/"),

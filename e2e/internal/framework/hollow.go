@@ -102,6 +102,11 @@ func (c *Cluster) StartHollowNode(ctx context.Context, name string, options Holl
 // Place puts the pods of a template on the node.
 func (n *HollowNode) Place(spec *corev1.PodSpec) {
 	spec.NodeSelector = map[string]string{hollowKey: n.Name}
+	n.Tolerate(spec)
+}
+
+// Tolerate lets the pods of a template be on the node.
+func (n *HollowNode) Tolerate(spec *corev1.PodSpec) {
 	spec.Tolerations = append(spec.Tolerations, corev1.Toleration{Key: hollowKey, Operator: corev1.TolerationOpExists})
 }
 
