@@ -155,3 +155,18 @@ func TestAWorkloadWithoutPodsHasNothingToReload(t *testing.T) {
 		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Nothing: true})
 	})
 }
+
+// Its node may have gone before it ran: nobody waits until the deadline for it.
+func TestAPodThatNeverRanOnALostNodeHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(2)
+		p := &w.pods["web-1"].pod
+		p.Running, p.Address, p.Lost = false, "", true
+		w.pursue(t, "t1")
+		after(5 * time.Second)
+		w.states(t, "t1", decide.InPlace{
+			Sidecar: true, Verdict: decide.Confirmed, Pod: "web-0", Message: "1 pod could not be asked (its node does not report)",
+		})
+	})
+}

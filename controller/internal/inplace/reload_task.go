@@ -475,13 +475,13 @@ func (c *reloadTask) askPod(ctx context.Context, s *podReload) (lacks bool) {
 	case !want.concerned:
 		s.state = confirmed // it has nothing of what changed
 		return false
-	case !s.pod.Running || s.pod.Address == "":
-		s.state, s.message = waiting, podNotRunning
-		s.runningAt = time.Time{}
-		return false
 	case s.pod.Lost:
 		s.state, s.message = lost, nodeLost
 		s.runningAt, s.failingAt = time.Time{}, time.Time{}
+		return false
+	case !s.pod.Running || s.pod.Address == "":
+		s.state, s.message = waiting, podNotRunning
+		s.runningAt = time.Time{}
 		return false
 	}
 	if s.runningAt.IsZero() {
