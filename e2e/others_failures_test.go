@@ -13,18 +13,28 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"inpod.dev/inpod/e2e/internal/framework"
 	"inpod.dev/inpod/internal/patience"
 )
 
-// silent is a webhook that never answers, for as long as the test runs.
+// silent starts a webhook that never answers, in the namespace of the space.
 func (s *space) silent() *framework.Silent {
 	s.t.Helper()
-	silent, err := s.ListenSilently(context.WithoutCancel(s.ctx))
+	silent, err := s.StartSilent(s.ctx, s.ns)
 	s.must(err)
-	s.t.Cleanup(silent.Close)
 	return silent
+}
+
+// asked is how many requests have waited for it.
+func (s *space) asked(silent *framework.Silent) int {
+	s.t.Helper()
+	n, err := silent.Asked(s.ctx)
+	s.must(err)
+	return n
 }
 
 // Workloads behind a slow admission webhook keep no other team waiting.
@@ -47,11 +57,13 @@ func TestSlowAdmissionDelaysNobodyElse(t *testing.T) {
 	s.hasBaseline(slow...)
 	other.hasBaseline(victim)
 
-	silent := s.silent()
+	silent, accounts := s.silent(), "system:serviceaccount:"+s.Namespace+":"
 	webhook := &admissionregistrationv1.ValidatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: s.ns, Labels: map[string]string{runLabel: suite.run}},
 		Webhooks: []admissionregistrationv1.ValidatingWebhook{{
-			Name: "slow.e2e.inpod.dev", ClientConfig: admissionregistrationv1.WebhookClientConfig{URL: &silent.URL},
+			Name: "slow.e2e.inpod.dev", ClientConfig: admissionregistrationv1.WebhookClientConfig{Service: &admissionregistrationv1.ServiceReference{
+				Namespace: silent.Namespace, Name: silent.Name, Port: &silent.Port,
+			}},
 			AdmissionReviewVersions: []string{"v1"}, TimeoutSeconds: new(int32(10)),
 			FailurePolicy: new(admissionregistrationv1.Ignore), SideEffects: new(admissionregistrationv1.SideEffectClassNone),
 			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": s.ns}},
@@ -60,7 +72,7 @@ func TestSlowAdmissionDelaysNobodyElse(t *testing.T) {
 				Rule:       admissionregistrationv1.Rule{APIGroups: []string{"apps"}, APIVersions: []string{"v1"}, Resources: []string{"deployments"}},
 			}},
 			MatchConditions: []admissionregistrationv1.MatchCondition{{
-				Name: "the-controller", Expression: fmt.Sprintf("request.userInfo.username.startsWith(%q)", "system:serviceaccount:"+s.Namespace+":"),
+				Name: "the-controller", Expression: fmt.Sprintf("request.userInfo.username.startsWith(%q)", accounts),
 			}},
 		}},
 	}
@@ -73,9 +85,21 @@ func TestSlowAdmissionDelaysNobodyElse(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	before, quiet := s.rollouts(), other.rollouts()
+	// Nothing announces that the API server has taken the webhook up.
+	config := rest.CopyConfig(s.Config)
+	config.Impersonate.UserName, config.Impersonate.Groups = accounts+s.Controller().Name, []string{"system:masters"}
+	config.Timeout = time.Second
+	client, err := kubernetes.NewForConfig(config)
+	s.must(err)
+	s.eventually("the webhook to be asked", func() (string, bool) {
+		_, err := client.AppsV1().Deployments(s.ns).Patch(s.ctx, slow[0].Name, types.MergePatchType, []byte(`{"metadata":{"labels":{"x":"y"}}}`),
+			metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
+		n := s.asked(silent)
+		return fmt.Sprintf("%d times, %v", n, err), n > 0
+	})
+	before, quiet, first := s.rollouts(), other.rollouts(), s.asked(silent)
 	s.apply(configMap("config", "key", "2"))
-	s.eventually("the webhook to be asked", func() (string, bool) { n := silent.Asked(); return fmt.Sprint(n, " times"), n > 0 })
+	s.eventually("the webhook to be asked", func() (string, bool) { n := s.asked(silent); return fmt.Sprint(n, " times"), n > first })
 	other.apply(configMap("config", "key", "2"))
 	other.rolled(quiet, victim)
 	rolled := 0
@@ -101,7 +125,9 @@ func TestAKindThatCannotBeListedKeepsNobodyWaiting(t *testing.T) {
 	s.must(unstructured.SetNestedSlice(definition.Object, append(versions, second), "spec", "versions"))
 	s.must(unstructured.SetNestedField(definition.Object, map[string]any{
 		"strategy": "Webhook", "webhook": map[string]any{
-			"conversionReviewVersions": []any{"v1"}, "clientConfig": map[string]any{"url": silent.URL + "/convert"},
+			"conversionReviewVersions": []any{"v1"}, "clientConfig": map[string]any{"service": map[string]any{
+				"namespace": silent.Namespace, "name": silent.Name, "port": int64(silent.Port), "path": "/convert",
+			}},
 		},
 	}, "spec", "conversion"))
 	s.define(definition)
@@ -121,6 +147,9 @@ func TestAKindThatCannotBeListedKeepsNobodyWaiting(t *testing.T) {
 	}})
 	s.awaitLog("kind is served and cannot be listed")
 	s.marker()
+	if s.asked(silent) == 0 {
+		t.Error("the conversion webhook was never asked")
+	}
 	brief, cancel := patience.Context(s.ctx, 2*time.Second)
 	defer cancel()
 	if list, err := s.Custom(v2, s.ns).List(brief, metav1.ListOptions{}); err == nil {

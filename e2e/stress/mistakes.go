@@ -189,15 +189,18 @@ func (s *stage) replaceKey(ctx context.Context) error {
 	return nil
 }
 
-// delay makes admission slow for the writes of the controller to one Deployment. The webhook is a port that accepts
-// connections and says nothing, so that the API server waits for its time-out and goes on.
+// delay makes admission slow for the writes of the controller to one Deployment. The webhook is a
+// Service that accepts connections and says nothing, so that the API server waits for its time-out and goes on.
 func (s *stage) delay(ctx context.Context, fault plan.Fault) error {
-	silent, err := s.ListenSilently(ctx)
+	var silent *framework.Silent
+	err := persist(ctx, func() (err error) {
+		silent, err = s.StartSilent(ctx, s.release.Namespace)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	defer silent.Close()
-	webhook := slowWebhook(silent.URL, fault.Workload, s.release.Namespace)
+	webhook := slowWebhook(silent, fault.Workload, s.release.Namespace)
 	remove := func(ctx context.Context) error {
 		return persist(ctx, func() error { return s.Delete(ctx, space, webhook) })
 	}
@@ -215,15 +218,22 @@ func (s *stage) delay(ctx context.Context, fault plan.Fault) error {
 	if err := remove(ctx); err != nil {
 		return err
 	}
-	s.say("admission is as fast as before; %d requests had to wait", silent.Asked())
-	return nil
+	asked := 0
+	err = persist(ctx, func() (err error) {
+		asked, err = silent.Asked(ctx)
+		return err
+	})
+	s.say("admission is as fast as before; %d requests had to wait", asked)
+	return err
 }
 
-func slowWebhook(address, name, namespace string) *admissionregistrationv1.ValidatingWebhookConfiguration {
+func slowWebhook(silent *framework.Silent, name, namespace string) *admissionregistrationv1.ValidatingWebhookConfiguration {
 	return &admissionregistrationv1.ValidatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: space + "-slow", Labels: map[string]string{domain + "/made": "true"}},
 		Webhooks: []admissionregistrationv1.ValidatingWebhook{{
-			Name: "slow." + domain, ClientConfig: admissionregistrationv1.WebhookClientConfig{URL: &address},
+			Name: "slow." + domain, ClientConfig: admissionregistrationv1.WebhookClientConfig{Service: &admissionregistrationv1.ServiceReference{
+				Namespace: silent.Namespace, Name: silent.Name, Port: &silent.Port,
+			}},
 			AdmissionReviewVersions: []string{"v1"}, TimeoutSeconds: new(int32(10)),
 			FailurePolicy: new(admissionregistrationv1.Ignore), SideEffects: new(admissionregistrationv1.SideEffectClassNone),
 			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": space}},

@@ -9,6 +9,7 @@
 //	app get URL           print what a server answers
 //	app serve [ADDRESS]   answer GET /env/NAME and GET /file/PATH, and / with "ok" (default :8080); keep what is posted to
 //	                      /hook, a line each, and answer GET /hook with it
+//	app silent [ADDRESS]  accept connections, print "asked" for each that says something, and say nothing (default :8443)
 package main
 
 import (
@@ -58,8 +59,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return get(ctx, args[0], out)
 	case command == "serve":
 		return serve(ctx, append(args, ":8080")[0])
+	case command == "silent":
+		return silent(ctx, append(args, ":8443")[0], out)
 	}
-	return fmt.Errorf("do not understand %q with %d arguments; there are: sleep, cat FILE..., ls DIR, env [NAME], lookup HOST, get URL, serve [ADDRESS]", command, len(args))
+	return fmt.Errorf("do not understand %q with %d arguments; there are: sleep, cat FILE..., ls DIR, env [NAME], lookup HOST, get URL, serve [ADDRESS], silent [ADDRESS]", command, len(args))
 }
 
 func cat(files []string, out io.Writer) error {
@@ -124,6 +127,31 @@ func get(ctx context.Context, url string, out io.Writer) error {
 		return errors.New(response.Status)
 	}
 	return nil
+}
+
+// silent keeps the connections of those who wait for an answer.
+func silent(ctx context.Context, address string, out io.Writer) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	context.AfterFunc(ctx, func() { _ = listener.Close() })
+	for {
+		connection, err := listener.Accept()
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return err
+		}
+		go func() {
+			if _, err := io.ReadFull(connection, make([]byte, 1)); err == nil {
+				fmt.Fprintln(out, "asked")
+			}
+			_, _ = io.Copy(io.Discard, connection) // until the other side gives up
+			_ = connection.Close()
+		}()
+	}
 }
 
 func serve(ctx context.Context, address string) error {
