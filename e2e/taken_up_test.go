@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,8 +33,10 @@ func isStuck(pod *corev1.Pod) bool {
 // undo puts the former template of a workload back, as a person does.
 func (s *space) undo(w framework.Workload) {
 	s.t.Helper()
-	_, err := s.RunKubectl(s.ctx, s.ns, "rollout", "undo", strings.ToLower(w.Kind)+"/"+w.Name)
-	s.must(err)
+	s.eventually("the revision to be undone", func() (string, bool) { // its controller may not have recorded it yet
+		out, err := s.RunKubectl(s.ctx, s.ns, "rollout", "undo", strings.ToLower(w.Kind)+"/"+w.Name)
+		return fmt.Sprint(out, err), err == nil
+	})
 }
 
 // An undo while the rollout is under way leaves pods with the old content: that is reported, and not fought. The next edit
