@@ -27,6 +27,9 @@ type listItem struct {
 	left bool
 }
 
+// isEmpty reports whether there is nothing in it.
+func (n names) isEmpty() bool { return len(n.exact)+len(n.patterns)+len(n.items) == 0 }
+
 func (n names) match(name string) bool {
 	if _, ok := n.exact[name]; ok {
 		return true
@@ -57,10 +60,13 @@ type compiler struct{ spent int }
 // An item that can be the name of an object is taken as it is where literal is set. Otherwise its dots match any character, as in
 // Reloader.
 func (c *compiler) names(text string, literal bool) names {
-	list := names{exact: map[string]struct{}{}}
+	var list names
 	for _, text := range splitList(text) {
 		item, plain := listItem{text: text}, isName(text)
 		if plain {
+			if list.exact == nil {
+				list.exact = map[string]struct{}{}
+			}
 			list.exact[text] = struct{}{}
 		}
 		if !plain || !literal && strings.Contains(text, ".") && c.spent < allPatterns/2 {

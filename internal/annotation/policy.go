@@ -23,7 +23,18 @@ type Policy struct {
 	// Pacing says when it may be rolled.
 	Pacing Pacing
 
-	kinds map[source.Kind]kindPolicy
+	kinds [kindsOfSources]*kindPolicy // nil for nothing
+}
+
+// kindsOfSources is how many kinds of sources there are.
+const kindsOfSources = 4
+
+// of returns the policy for a kind of source, which is read-only.
+func (p Policy) of(kind source.Kind) *kindPolicy {
+	if i := slices.Index(source.Kinds(), kind); i >= 0 && p.kinds[i] != nil {
+		return p.kinds[i]
+	}
+	return &plain[0]
 }
 
 // RolloutStrategy is how a Rollout of Argo Rollouts is rolled. The values are Reloader's.
@@ -54,6 +65,28 @@ type kindPolicy struct {
 	search   bool
 	named    names
 	excluded names
+}
+
+// plain are the policies without lists, which most workloads have and share.
+var plain = func() (all [8]kindPolicy) {
+	for i := range all {
+		all[i] = kindPolicy{auto: i&1 != 0, said: i&2 != 0, search: i&4 != 0}
+	}
+	return all
+}()
+
+// shared returns one of [plain] for a policy without lists, and otherwise a copy.
+func (k kindPolicy) shared() *kindPolicy {
+	if !k.named.isEmpty() || !k.excluded.isEmpty() {
+		return &k
+	}
+	i := 0
+	for bit, is := range []bool{k.auto, k.said, k.search} {
+		if is {
+			i |= 1 << bit
+		}
+	}
+	return &plain[i]
 }
 
 // Problem is a value that cannot be understood. It concerns the workload that
@@ -95,8 +128,8 @@ func (p Problem) String() string {
 // Exclude lists and ignore count in both places.
 func Read(keys Keys, workload, template map[string]string) (Policy, []Problem) {
 	r := reader{keys: keys}
-	p := Policy{kinds: map[source.Kind]kindPolicy{}}
-	for _, kind := range source.Kinds() {
+	var p Policy
+	for i, kind := range source.Kinds() {
 		from, onTemplate := workload, false
 		own := []string{keys.Named[kind], keys.Auto, keys.AutoKind[kind], keys.Search}
 		if !slices.ContainsFunc(own, func(key string) bool { _, ok := workload[key]; return ok }) {
@@ -104,7 +137,7 @@ func Read(keys Keys, workload, template map[string]string) (Policy, []Problem) {
 		}
 		k := r.kind(kind, from, onTemplate)
 		k.excluded = r.excluded(kind, workload, template)
-		p.kinds[kind] = k
+		p.kinds[i] = k.shared()
 	}
 	p.OptedOut = r.exactly(keys.Ignore, workload, false) || r.exactly(keys.Ignore, template, true)
 	p.Injected = template[keys.Inject] == "enabled" || template[keys.Inject] == isTrue
@@ -195,13 +228,16 @@ func (r *reader) exactly(key string, from map[string]string, onTemplate bool) bo
 
 func (r *reader) excluded(kind source.Kind, workload, template map[string]string) names {
 	key := r.keys.Exclude[kind]
-	all := names{exact: map[string]struct{}{}}
+	var all names
 	for _, place := range []struct {
 		from       map[string]string
 		onTemplate bool
 	}{{workload, false}, {template, true}} {
 		list := r.names(kind, key, place.from[key], place.onTemplate, true)
 		for name := range list.exact {
+			if all.exact == nil {
+				all.exact = map[string]struct{}{}
+			}
 			all.exact[name] = struct{}{}
 		}
 		all.patterns = append(all.patterns, list.patterns...)

@@ -44,7 +44,7 @@ func (s Selection) Follows() bool { return s == Named || s == Search || s == Aut
 //	nothing said, and autoAll           yes
 //	nothing said, and injected          yes
 func (p Policy) Select(ref source.Ref, ignore, match, referenced, autoAll bool) Selection {
-	k := p.kinds[ref.Kind]
+	k := p.of(ref.Kind)
 	switch {
 	case p.OptedOut:
 		return OptedOut
@@ -67,7 +67,8 @@ func (p Policy) Select(ref source.Ref, ignore, match, referenced, autoAll bool) 
 // Lists returns the items of the named lists as the user wrote them, by kind of source.
 func (p Policy) Lists() map[source.Kind][]string {
 	lists := map[source.Kind][]string{}
-	for kind, k := range p.kinds {
+	for _, kind := range source.Kinds() {
+		k := p.of(kind)
 		for _, item := range k.named.items {
 			lists[kind] = append(lists[kind], item.text)
 		}
@@ -78,7 +79,8 @@ func (p Policy) Lists() map[source.Kind][]string {
 // Excluded returns what the exclude lists name, by kind of source, sorted. A kind without a list is not in it.
 func (p Policy) Excluded() map[source.Kind][]string {
 	lists := map[source.Kind][]string{}
-	for kind, k := range p.kinds {
+	for _, kind := range source.Kinds() {
+		k := p.of(kind)
 		for name := range k.excluded.exact {
 			lists[kind] = append(lists[kind], name)
 		}
@@ -93,7 +95,7 @@ func (p Policy) Excluded() map[source.Kind][]string {
 // Literals returns the names in the list of a kind that can be the name of an object, sorted.
 func (p Policy) Literals(kind source.Kind) []string {
 	var literals []string
-	for name := range p.kinds[kind].named.exact {
+	for name := range p.of(kind).named.exact {
 		literals = append(literals, name)
 	}
 	slices.Sort(literals)
@@ -103,7 +105,7 @@ func (p Policy) Literals(kind source.Kind) []string {
 // HasPatterns reports whether the list of a kind has items that are not plain names, so that any source of the
 // namespace may be meant.
 func (p Policy) HasPatterns(kind source.Kind) bool {
-	return len(p.kinds[kind].named.patterns) > 0
+	return len(p.of(kind).named.patterns) > 0
 }
 
 // Asks reports whether the workload itself asks for anything, whatever it may use.
@@ -111,7 +113,8 @@ func (p Policy) Asks() bool {
 	if p.OptedOut {
 		return false
 	}
-	for _, k := range p.kinds {
+	for _, kind := range source.Kinds() {
+		k := p.of(kind)
 		if k.auto || k.search || len(k.named.items) > 0 {
 			return true
 		}
@@ -120,7 +123,7 @@ func (p Policy) Asks() bool {
 }
 
 // Searches reports whether the workload searches sources of a kind by their match annotation.
-func (p Policy) Searches(kind source.Kind) bool { return p.kinds[kind].search }
+func (p Policy) Searches(kind source.Kind) bool { return p.of(kind).search }
 
 // mostIdle is how many items of a list are reported to match nothing.
 const mostIdle = 100
@@ -128,7 +131,7 @@ const mostIdle = 100
 // Idle returns the items of the list of a kind that match none of these names, as the user wrote them, the first of them where there
 // are many. Those that can match no object at all are left out: a [Problem] says so.
 func (p Policy) Idle(kind source.Kind, names []string) []string {
-	items := p.kinds[kind].named.items
+	items := p.of(kind).named.items
 	if len(items) == 0 {
 		return nil
 	}
