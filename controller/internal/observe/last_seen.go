@@ -10,11 +10,18 @@ import (
 // lastSeen is the last state of each object as the watch delivered it. The store may lag behind the watch, and what a
 // write changed is known only from the state right before it.
 type lastSeen[T metav1.Object] struct {
+	texts *interner // that the objects share
+
 	mu    sync.Mutex
-	items map[string]T
+	items map[objectName]T
 }
 
-func newLastSeen[T metav1.Object]() *lastSeen[T] { return &lastSeen[T]{items: map[string]T{}} }
+// objectName names an object of a kind.
+type objectName struct{ namespace, name string }
+
+func newLastSeen[T metav1.Object]() *lastSeen[T] {
+	return &lastSeen[T]{texts: newInterner(), items: map[objectName]T{}}
+}
 
 func (h *lastSeen[T]) get(like T) (T, bool) {
 	h.mu.Lock()
@@ -38,7 +45,9 @@ func (h *lastSeen[T]) forget(item T) {
 	}
 }
 
-func nameOf(object metav1.Object) string { return object.GetNamespace() + "/" + object.GetName() }
+func nameOf(object metav1.Object) objectName {
+	return objectName{object.GetNamespace(), object.GetName()}
+}
 
 // deleted unwraps what a delete handler gets: the object, or a note that it is gone.
 func deleted[T any](object any) (item T, ok bool) {

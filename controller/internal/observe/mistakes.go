@@ -28,7 +28,7 @@ func (o *Observer) Mistakes() []Mistake {
 		for kind, informer := range nsCache.sources {
 			for _, object := range informer.GetStore().List() {
 				if item, ok := object.(*sourceItem); ok && len(item.problems) > 0 {
-					found = append(found, mistakeOf(&item.ObjectMeta, item.Ref, "v1", string(kind), item.problems))
+					found = append(found, mistakeOf(item, item.ref(), "v1", string(kind), item.problems))
 				}
 			}
 		}
@@ -57,9 +57,9 @@ func (o *Observer) Mistakes() []Mistake {
 	return found
 }
 
-func mistakeOf(meta *metav1.ObjectMeta, ref source.Ref, version, kind string, problems []annotation.Problem) Mistake {
+func mistakeOf(meta metav1.Object, ref source.Ref, version, kind string, problems []annotation.Problem) Mistake {
 	return Mistake{
-		About:  corev1.ObjectReference{APIVersion: version, Kind: kind, Namespace: meta.Namespace, Name: meta.Name, UID: meta.UID},
+		About:  corev1.ObjectReference{APIVersion: version, Kind: kind, Namespace: meta.GetNamespace(), Name: meta.GetName(), UID: meta.GetUID()},
 		Source: ref, Problems: problems,
 	}
 }
@@ -74,7 +74,7 @@ func (o *Observer) Carries(namespace, key string) bool {
 	for _, informer := range nsCache.workloads {
 		for _, object := range informer.GetStore().List() {
 			item, ok := object.(*workloadItem)
-			if !ok || item.Namespace != namespace {
+			if !ok || item.View.Key.Namespace != namespace {
 				continue
 			}
 			_, own := item.View.Annotations[key]
@@ -88,7 +88,7 @@ func (o *Observer) Carries(namespace, key string) bool {
 	}
 	for _, informer := range nsCache.sources {
 		for _, object := range informer.GetStore().List() {
-			if item, ok := object.(*sourceItem); ok && item.ObjectMeta.Namespace == namespace && item.Match {
+			if item, ok := object.(*sourceItem); ok && item.Namespace == namespace && item.match {
 				return true
 			}
 		}

@@ -64,8 +64,8 @@ func TestKeysOnWorkloadsThatDoNotCount(t *testing.T) {
 			if diff := cmp.Diff(tc.want, texts(got.Problems)); diff != "" {
 				t.Errorf("problems (-want +got):\n%s", diff)
 			}
-			if got.Labels != nil || got.TemplateLabels != nil || got.JobTemplateAnnotations != nil || len(got.TemplateAnnotations) > 0 {
-				t.Errorf("kept in memory: %v %v %v", got.Labels, got.TemplateLabels, got.TemplateAnnotations)
+			if got.View.Labels != nil || got.TemplateLabels != nil || got.JobTemplateAnnotations != nil || len(got.TemplateAnnotations) > 0 {
+				t.Errorf("kept in memory: %v %v %v", got.View.Labels, got.TemplateLabels, got.TemplateAnnotations)
 			}
 		})
 	}

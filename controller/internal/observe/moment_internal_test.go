@@ -254,7 +254,7 @@ func TestAWorkloadIsReducedOnce(t *testing.T) {
 func TestLastSeenForgetsDeletedObjects(t *testing.T) {
 	t.Parallel()
 	item := func(uid types.UID) *sourceItem {
-		return &sourceItem{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "a", UID: uid}}
+		return &sourceItem{kept: kept{Namespace: "shop", Name: "a", UID: uid}}
 	}
 	h := newLastSeen[*sourceItem]()
 	h.put(item("1"))

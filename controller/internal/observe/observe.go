@@ -249,7 +249,7 @@ func (o *Observer) Source(ref source.Ref) *source.Snapshot {
 	if !ok {
 		return nil
 	}
-	return &item.Snapshot
+	return item.snapshot()
 }
 
 // Sources returns the sources of a kind that workloads of a namespace may name, sorted by name.
@@ -272,7 +272,7 @@ func (o *Observer) Sources(kind source.Kind, namespace string) []source.Ref {
 	var refs []source.Ref
 	for _, object := range objects {
 		if item, ok := object.(*sourceItem); ok {
-			refs = append(refs, item.Ref)
+			refs = append(refs, item.ref())
 		}
 	}
 	slices.SortFunc(refs, source.Ref.Compare)

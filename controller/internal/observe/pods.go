@@ -131,7 +131,7 @@ type Mount struct {
 }
 
 type podItem struct {
-	metav1.ObjectMeta
+	kept
 	Pod
 
 	// skipped is set on a pod that has asked for the sidecar and got none; nothing else of it is kept then but its names.
@@ -264,7 +264,7 @@ func (o *Observer) reducePod(object any) (any, error) {
 	if pod.Labels[podLabel] != "true" {
 		return o.reduceSkipped(pod), nil
 	}
-	item := &podItem{ObjectMeta: identity(pod), Pod: Pod{
+	item := &podItem{kept: keptOf(pod), Pod: Pod{
 		Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, Workload: o.options.Kinds.OwnerOf(pod), Address: pod.Status.PodIP, Port: sidecarapi.DefaultPort,
 		Running: pod.Status.Phase == corev1.PodRunning,
 		Over:    pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,

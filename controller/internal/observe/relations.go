@@ -114,7 +114,7 @@ func (o *Observer) policyOf(template map[string]string, on ...map[string]string)
 
 // hasActingOwner reports whether the owner of a workload acts for it.
 func (o *Observer) hasActingOwner(item *workloadItem) bool {
-	owner, exists := o.item(item.owner)
+	owner, exists := o.item(item.owner())
 	return exists && owner.Fault == "" && (owner.Policy.Asks() || !item.Policy.Asks())
 }
 
@@ -133,7 +133,7 @@ const (
 func indexersOf(kind workload.Kind) cache.Indexers {
 	indexers := cache.Indexers{
 		bySource: indexBySource,
-		byOwner:  indexByKey(func(item *workloadItem) workload.Key { return item.owner }),
+		byOwner:  indexByKey(func(item *workloadItem) workload.Key { return item.owner() }),
 	}
 	if kind.Ref != nil {
 		indexers[byTemplateOwner] = indexByKey(func(item *workloadItem) workload.Key { return item.TemplateOwner })
@@ -228,8 +228,8 @@ func (o *Observer) item(key workload.Key) (*workloadItem, bool) {
 // related returns a workload, its owner, those that it owns, and those with which it shares a template.
 func (o *Observer) related(key, templateOwner workload.Key) []workload.Key {
 	keys := []workload.Key{key}
-	if item, ok := o.item(key); ok && item.owner != (workload.Key{}) {
-		keys = append(keys, item.owner)
+	if item, ok := o.item(key); ok && item.owner() != (workload.Key{}) {
+		keys = append(keys, item.owner())
 	}
 	keys = append(keys, keysOf(o.owned(key))...)
 	if templateOwner != (workload.Key{}) {

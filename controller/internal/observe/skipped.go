@@ -58,7 +58,7 @@ func indexBySubject(object any) ([]string, error) {
 // reduceSkipped keeps of a pod without sidecar why it has none. One that is going, or says nothing that is understood, has no
 // subject.
 func (o *Observer) reduceSkipped(pod *corev1.Pod) *podItem {
-	item := &podItem{ObjectMeta: identity(pod), skipped: &Skipped{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID}}
+	item := &podItem{kept: keptOf(pod), skipped: &Skipped{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID}}
 	item.Pod = Pod{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID}
 	record, err := annotation.ParseRecord(pod.Annotations[annotation.InjectionRecord])
 	if err != nil || pod.DeletionTimestamp != nil {

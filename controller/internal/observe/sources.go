@@ -1,8 +1,9 @@
 package observe
 
 import (
+	"cmp"
 	"fmt"
-	"maps"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,10 +16,49 @@ import (
 
 // sourceItem is what the store keeps of a ConfigMap or Secret.
 type sourceItem struct {
-	metav1.ObjectMeta
-	source.Snapshot
+	kept
 
+	kind source.Kind
+	// keys are the keys, sorted: a map of them takes five times as much memory.
+	keys     []sourceKey
 	problems []annotation.Problem
+	changed  source.Moment
+	// contentAt, ignore, match, immutable and edited are those of a [source.Snapshot].
+	contentAt                        int64
+	ignore, match, immutable, edited bool
+}
+
+// sourceKey is a key of a source with what is remembered of it.
+type sourceKey struct {
+	name string
+	source.Entry
+}
+
+// ref names the source.
+func (i *sourceItem) ref() source.Ref {
+	return source.Ref{Kind: i.kind, Namespace: i.Namespace, Name: i.Name}
+}
+
+// snapshot returns the source as decisions need it.
+func (i *sourceItem) snapshot() *source.Snapshot {
+	s := &source.Snapshot{
+		Ref: i.ref(), Keys: make(map[string]source.Entry, len(i.keys)), Ignore: i.ignore, Match: i.match, Immutable: i.immutable,
+		Changed: i.changed, ContentAt: i.contentAt, Edited: i.edited,
+	}
+	for _, key := range i.keys {
+		s.Keys[key.name] = key.Entry
+	}
+	return s
+}
+
+// keysOfSource returns the keys of a snapshot, sorted.
+func keysOfSource(s source.Snapshot, texts *interner) []sourceKey {
+	keys := make([]sourceKey, 0, len(s.Keys))
+	for name, entry := range s.Keys {
+		keys = append(keys, sourceKey{texts.text(name), entry})
+	}
+	slices.SortFunc(keys, func(a, b sourceKey) int { return cmp.Compare(a.name, b.name) })
+	return keys
 }
 
 // notHelmReleases leaves out the Secrets in which Helm keeps its releases: large, many, and mounted by nobody.
@@ -42,7 +82,7 @@ func (o *Observer) sourceInformer(p *namespaceCache, kind source.Kind, namespace
 			}
 			// A new leader reconciles every workload at its start.
 			if ok && !isInInitialList {
-				o.sourceChanged(item.Ref, "create")
+				o.sourceChanged(item.ref(), "create")
 			}
 		},
 		UpdateFunc: func(before, after any) {
@@ -51,15 +91,15 @@ func (o *Observer) sourceInformer(p *namespaceCache, kind source.Kind, namespace
 			if !ok1 || !ok2 {
 				return
 			}
-			if !sameSource(was.Snapshot, is.Snapshot) {
-				o.sourceChanged(is.Ref, "update")
+			if !was.same(is) {
+				o.sourceChanged(is.ref(), "update")
 			}
-			o.sourceMistaken(is.Ref, was.problems, is.problems)
+			o.sourceMistaken(is.ref(), was.problems, is.problems)
 		},
 		DeleteFunc: func(object any) {
 			if item, ok := deleted[*sourceItem](object); ok {
 				last.forget(item)
-				o.sourceChanged(item.Ref, "delete")
+				o.sourceChanged(item.ref(), "delete")
 				o.mistaken(item.problems, nil)
 			}
 		},
@@ -91,9 +131,9 @@ func (o *Observer) awaken(ref source.Ref) {
 	}
 }
 
-// sameSource reports whether nothing that a decision depends on differs.
-func sameSource(a, b source.Snapshot) bool {
-	return a.Ignore == b.Ignore && a.Match == b.Match && maps.Equal(a.Keys, b.Keys)
+// same reports whether nothing that a decision depends on differs.
+func (i *sourceItem) same(other *sourceItem) bool {
+	return i.ignore == other.ignore && i.match == other.match && slices.Equal(i.keys, other.keys)
 }
 
 // reduceSource is the transform. It returns an item as it is, since client-go may transform an object twice.
@@ -110,15 +150,19 @@ func reduceSource(object any, checker *annotation.Checker, last *lastSeen[*sourc
 	default:
 		return object, nil
 	}
-	snapshot.Ignore, snapshot.Match = checker.Keys().ReadSourceAnnotations(meta.Annotations)
+	item := &sourceItem{
+		kept: keptOf(meta), kind: snapshot.Ref.Kind, keys: keysOfSource(snapshot, last.texts), immutable: snapshot.Immutable,
+		problems: problemsOf(meta, checker, annotation.AtSource),
+	}
+	item.Namespace = last.texts.text(item.Namespace)
+	item.ignore, item.match = checker.Keys().ReadSourceAnnotations(meta.Annotations)
 	// The write of the newest field manager came with or after the content, which is the safe side: see Moment.After.
-	snapshot.Changed, snapshot.ContentAt = source.MomentOf(meta), source.ContentAt(meta)
-	item := &sourceItem{ObjectMeta: identity(meta), Snapshot: snapshot, problems: problemsOf(meta, checker, annotation.AtSource)}
+	item.changed, item.contentAt = source.MomentOf(meta), source.ContentAt(meta)
 	if before, ok := last.get(item); ok && before.UID == item.UID {
-		item.Edited = true
-		if maps.Equal(before.Keys, item.Keys) {
-			item.Changed, item.ContentAt, item.Edited = before.Changed, before.ContentAt, before.Edited
-			item.Keys = before.Keys // the same content: one copy in memory
+		item.edited = true
+		if slices.Equal(before.keys, item.keys) {
+			item.changed, item.contentAt, item.edited = before.changed, before.contentAt, before.edited
+			item.keys = before.keys // the same content: one copy in memory
 		}
 	}
 	last.put(item)

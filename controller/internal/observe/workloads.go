@@ -7,6 +7,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
 	"inpod.dev/inpod/internal/annotation"
@@ -16,11 +17,35 @@ import (
 
 // workloadItem is what the store keeps of a workload.
 type workloadItem struct {
-	metav1.ObjectMeta
+	otherMeta
 	Workload
 
-	// owner is the workload of an added kind that controls this one; it has no name where there is none.
-	owner workload.Key
+	resourceVersion string
+	// controller is the workload of an added kind that controls this one; nil where there is none.
+	controller *workload.Key
+}
+
+// otherMeta has the methods of a [metav1.Object] that are not those of a [workloadItem], for nothing.
+type otherMeta struct{ *metav1.ObjectMeta }
+
+// GetNamespace implements [metav1.Object].
+func (i *workloadItem) GetNamespace() string { return i.View.Key.Namespace }
+
+// GetName implements [metav1.Object].
+func (i *workloadItem) GetName() string { return i.View.Key.Name }
+
+// GetUID implements [metav1.Object].
+func (i *workloadItem) GetUID() types.UID { return i.View.UID }
+
+// GetResourceVersion implements [metav1.Object].
+func (i *workloadItem) GetResourceVersion() string { return i.resourceVersion }
+
+// owner is the workload of an added kind that controls this one; it has no name where there is none.
+func (i *workloadItem) owner() workload.Key {
+	if i.controller == nil {
+		return workload.Key{}
+	}
+	return *i.controller
 }
 
 // bySource is the index from a source to the workloads that use or name it.
@@ -49,7 +74,9 @@ func (o *Observer) workloadInformer(p *namespaceCache, kind workload.Kind, names
 	if err := informer.SetTransform(func(object any) (any, error) {
 		reduced, err := reduceWorkload(object, kind, o.checker, last)
 		if item, ok := reduced.(*workloadItem); ok && reduced != object {
-			item.owner = o.ownerOf(object)
+			if owner := o.ownerOf(object); owner != (workload.Key{}) {
+				item.controller = &owner
+			}
 		}
 		return reduced, err
 	}); err != nil {
@@ -66,9 +93,9 @@ func (o *Observer) workloadInformer(p *namespaceCache, kind workload.Kind, names
 		UpdateFunc: func(before, after any) {
 			was, ok1 := before.(*workloadItem)
 			is, ok2 := after.(*workloadItem)
-			if ok1 && ok2 && (!was.Same(is.View) || was.owner != is.owner || !slices.Equal(was.Problems, is.Problems)) {
+			if ok1 && ok2 && (!was.Same(is.View) || was.owner() != is.owner() || !slices.Equal(was.Problems, is.Problems)) {
 				o.enqueueRelated(is.View.Key, is.TemplateOwner)
-				for former, now := range map[workload.Key]workload.Key{was.TemplateOwner: is.TemplateOwner, was.owner: is.owner} {
+				for former, now := range map[workload.Key]workload.Key{was.TemplateOwner: is.TemplateOwner, was.owner(): is.owner()} {
 					if former != now && former != (workload.Key{}) {
 						o.options.Enqueue(former, WorkloadChanged)
 					}
@@ -79,8 +106,8 @@ func (o *Observer) workloadInformer(p *namespaceCache, kind workload.Kind, names
 			if item, ok := deleted[*workloadItem](object); ok {
 				last.forget(item)
 				o.enqueueRelated(item.View.Key, item.TemplateOwner)
-				if item.owner != (workload.Key{}) { // the store has forgotten it
-					o.options.Enqueue(item.owner, WorkloadChanged)
+				if item.owner() != (workload.Key{}) { // the store has forgotten it
+					o.options.Enqueue(item.owner(), WorkloadChanged)
 				}
 			}
 		},
@@ -112,7 +139,8 @@ func reduceWorkload(object any, kind workload.Kind, checker *annotation.Checker,
 	}
 	keys := checker.Keys()
 	view := wide.Narrowed(keys.OnWorkload)
-	item := &workloadItem{ObjectMeta: identity(meta), Workload: Workload{View: view}}
+	last.texts.view(&view)
+	item := &workloadItem{otherMeta: otherMeta{nothing}, resourceVersion: meta.GetResourceVersion(), Workload: Workload{View: view}}
 	item.Policy, item.Problems = annotation.Read(keys, view.Annotations, view.TemplateAnnotations)
 	if view.Job == nil || !view.Job.Owned { // what makes a Job has the keys itself
 		item.Problems = annotation.Few(append(item.Problems, checker.Check(annotation.Object{
@@ -123,7 +151,7 @@ func reduceWorkload(object any, kind workload.Kind, checker *annotation.Checker,
 	}
 	item.ListedAt, item.AskedAt = listedAt(meta, keys, item.Policy), askedAt(meta)
 	item.Restart = kind.Restart != nil && item.Policy.RolloutStrategy == annotation.Restart
-	if before, ok := last.get(item); ok && before.UID == item.UID {
+	if before, ok := last.get(item); ok && before.View.UID == item.View.UID {
 		switch {
 		case before.Template == view.Template:
 			item.TemplateChanged = before.TemplateChanged
@@ -186,10 +214,10 @@ func indexBySource(object any) ([]string, error) {
 	}
 	for _, kind := range source.Kinds() {
 		for _, name := range item.Policy.Literals(kind) {
-			values = append(values, indexValue(kind.Ref(item.Namespace, name)))
+			values = append(values, indexValue(kind.Ref(item.View.Key.Namespace, name)))
 		}
 		if item.Policy.HasPatterns(kind) {
-			values = append(values, anyOf(kind, item.Namespace))
+			values = append(values, anyOf(kind, item.View.Key.Namespace))
 		}
 	}
 	return values, nil
