@@ -120,11 +120,11 @@ func (l *Loop) record(ctx context.Context, w observe.Workload, s *state, decisio
 	}
 	switch {
 	case decision.Reason == decide.NotFollowed && !persisted:
-		l.keep(w, s, nil) // there is nothing in the cluster to drop
+		l.keep(w, s, stored{}) // there is nothing in the cluster to drop
 		return 0, nil
-	case !wanted && s.pendingBaseline != nil:
+	case !wanted && s.pendingBaseline.is:
 		// Whatever else is to be done: what the pods have has to outlive this replica.
-		baseline, wanted, slow = *s.pendingBaseline, true, true
+		baseline, wanted, slow = l.restored(w, s.pendingBaseline), true, true
 	}
 	if !wanted {
 		return 0, nil
@@ -134,7 +134,7 @@ func (l *Loop) record(ctx context.Context, w observe.Workload, s *state, decisio
 	}
 	if decision.Reason != decide.NotFollowed {
 		// From now on changes are found by comparing with this, although it is not in the cluster yet.
-		l.keep(w, s, &baseline)
+		l.keep(w, s, l.stored(baseline))
 	}
 	if decision.Reason == decide.ReloadConfirmed {
 		l.reloaded(w, decision)
@@ -198,9 +198,9 @@ func (l *Loop) baselineDelay(s *state) time.Duration {
 }
 
 func (l *Loop) wrote(w observe.Workload, s *state, version uint64, baseline source.Baseline) {
-	s.written, s.writtenAt, s.lastWritten = version, time.Now(), &baseline
+	s.written, s.writtenAt, s.lastWritten = version, time.Now(), l.stored(baseline)
 	s.baselineAt, s.conflicts = time.Time{}, 0
-	l.keep(w, s, nil)
+	l.keep(w, s, stored{})
 }
 
 // failed reports a write that did not work. It returns nil where trying again has no sense.

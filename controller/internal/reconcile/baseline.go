@@ -14,6 +14,27 @@ import (
 	"inpod.dev/inpod/internal/workload"
 )
 
+// stored is a baseline that this replica remembers, as its text: thousands of them are remembered, and in the form of a
+// [source.Baseline] each takes kilobytes. The zero value is none.
+type stored struct {
+	is   bool
+	text string
+}
+
+func (l *Loop) stored(b source.Baseline) stored {
+	text, err := l.options.Digester.Encode(b)
+	if err != nil {
+		text = "" // nothing that was decided or read lacks a text
+	}
+	return stored{is: true, text: text}
+}
+
+// restored returns what was stored; a baseline without records has no text, and nothing in it.
+func (l *Loop) restored(w observe.Workload, b stored) source.Baseline {
+	baseline, _ := l.options.Digester.Decode(w.View.Key.Namespace, b.text)
+	return baseline
+}
+
 // baseline returns what the pods of a workload are known to have. persisted reports that the workload carries a
 // baseline, ours that this is that of another object and b is the last one that this replica wrote, and otherKey that
 // it is one of another key and nothing better is known. What this replica knows and could not write yet goes before it,
@@ -23,34 +44,41 @@ func (l *Loop) baseline(w observe.Workload, s *state) (b source.Baseline, persis
 	b, fault := l.options.Digester.Read(w.View.Key.Namespace, text)
 	persisted = fault == source.Readable
 	l.unreadable(w, s, text, fault)
+	if s.lastWritten.text == text {
+		s.lastWritten.text = text // one copy in memory
+	}
 	switch {
-	case persisted && (s.pendingBaseline == nil || s.pendingReplaces != text):
-		l.keep(w, s, nil)
-		if s.isOfAnother(w, b) {
-			return *s.lastWritten, true, true, false
+	case persisted && (!s.pendingBaseline.is || s.pendingReplaces != text):
+		l.keep(w, s, stored{})
+		if last, is := l.isOfAnother(w, s, b); is {
+			return last, true, true, false
 		}
 		return b, true, false, false
-	case s.pendingBaseline == nil && s.lastWritten != nil && len(s.lastWritten.Records) > 0:
+	case !s.pendingBaseline.is && s.lastWritten.text != "":
 		l.keep(w, s, s.lastWritten) // somebody has removed or replaced it
 	}
-	if s.pendingBaseline != nil {
-		return *s.pendingBaseline, persisted, false, false
+	if s.pendingBaseline.is {
+		return l.restored(w, s.pendingBaseline), persisted, false, false
 	}
 	return b, persisted, false, fault == source.OtherKey && len(b.Records) > 0
 }
 
 // isOfAnother reports whether something has replaced the baseline that we wrote by that of another object, such as the
-// one that a manifest was exported from. It says nothing about the workload, and ours still does.
-func (s *state) isOfAnother(w observe.Workload, b source.Baseline) bool {
-	return s.lastWritten != nil && s.lastWritten.UID == string(w.View.UID) && b.UID != "" && b.UID != s.lastWritten.UID
+// one that a manifest was exported from. It says nothing about the workload, and ours, which is last, still does.
+func (l *Loop) isOfAnother(w observe.Workload, s *state, b source.Baseline) (last source.Baseline, is bool) {
+	if uid := string(w.View.UID); !s.lastWritten.is || uid == "" || b.UID == "" || b.UID == uid {
+		return source.Baseline{}, false
+	}
+	last = l.restored(w, s.lastWritten)
+	return last, last.UID == string(w.View.UID)
 }
 
-// keep remembers a baseline that is to be written; nil for none.
-func (l *Loop) keep(w observe.Workload, s *state, baseline *source.Baseline) {
+// keep remembers a baseline that is to be written.
+func (l *Loop) keep(w observe.Workload, s *state, baseline stored) {
 	switch {
-	case s.pendingBaseline == nil && baseline != nil:
+	case !s.pendingBaseline.is && baseline.is:
 		l.metrics.pending.Inc()
-	case s.pendingBaseline != nil && baseline == nil:
+	case s.pendingBaseline.is && !baseline.is:
 		l.metrics.pending.Dec()
 	}
 	s.pendingBaseline, s.pendingReplaces = baseline, w.View.Annotations[annotation.Baseline]
@@ -60,7 +88,7 @@ func (l *Loop) keep(w observe.Workload, s *state, baseline *source.Baseline) {
 // installation with another key of digests follows the workload too. Whoever writes again makes the other one write
 // again, without end.
 func (s *state) overwritten(w observe.Workload, persisted bool) bool {
-	return !persisted && s.lastWritten != nil && w.View.Annotations[annotation.Baseline] != ""
+	return !persisted && s.lastWritten.is && w.View.Annotations[annotation.Baseline] != ""
 }
 
 // unreadable counts and reports a text that is of no use, once for each text.
@@ -93,8 +121,8 @@ func (l *Loop) decideWithPods(ctx context.Context, w observe.Workload, s *state,
 	if !decision.AskPods {
 		return decision, nil
 	}
-	if s.listed.pods == nil || !s.listed.of.Same(w.View) || in.Now.Sub(s.listed.at) >= podsKept {
-		s.listed = listed{pods: &decide.Pods{Unknown: true}, at: in.Now, of: w.View}
+	if s.listed == nil || !s.listed.of.Same(w.View) || in.Now.Sub(s.listed.at) >= podsKept {
+		s.listed = &listed{pods: &decide.Pods{Unknown: true}, at: in.Now, of: w.View}
 		if l.options.Pods != nil {
 			var starts []decide.PodStart
 			_, err := l.write(ctx, w.View.Key, func(ctx context.Context) (_ uint64, err error) {
@@ -107,7 +135,7 @@ func (l *Loop) decideWithPods(ctx context.Context, w observe.Workload, s *state,
 				s.listed.pods = &decide.Pods{Starts: starts}
 			case errors.Is(err, observe.ErrNoSelector), apierrors.IsForbidden(err): // they stay unknown
 			default:
-				s.listed = listed{}
+				s.listed = nil
 				return decide.Decision{}, err
 			}
 		}

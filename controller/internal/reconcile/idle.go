@@ -48,7 +48,9 @@ func (l *Loop) idle(w observe.Workload, s *state, in decide.Input, decision deci
 	if decision.Reason == decide.NotFollowed && searches(w) && !slices.ContainsFunc(w.Problems, unmarked) && lasts("search") {
 		messages = append(messages, nothingFound(l.options.Keys.Search, l.options.Keys.Match))
 	}
-	s.idle = since
+	if s.idle = since; len(since) == 0 {
+		s.idle = nil
+	}
 	return messages, after
 }
 

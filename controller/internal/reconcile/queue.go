@@ -85,12 +85,20 @@ func (q *Queue) again(key workload.Key, after time.Duration) {
 	}
 }
 
+// without deletes a workload from a map, and returns another one when that was the last: a map keeps the memory of the
+// most that it ever had, and at a start that is every workload.
+func without[V any](m map[workload.Key]V, key workload.Key) map[workload.Key]V {
+	if delete(m, key); len(m) > 0 {
+		return m
+	}
+	return map[workload.Key]V{}
+}
+
 // taken notes that a workload was taken from the queue: whatever it waited for is over.
 func (q *Queue) taken(key workload.Key) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	delete(q.queued, key)
-	delete(q.due, key)
+	q.queued, q.due = without(q.queued, key), without(q.due, key)
 }
 
 // waits reports whether a workload is in the queue, and until when it waits for a moment; zero if it does not.
@@ -117,7 +125,7 @@ func (q *Queue) wasEdited(key workload.Key) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	_, ok := q.edited[key]
-	delete(q.edited, key)
+	q.edited = without(q.edited, key)
 	return ok
 }
 
@@ -228,7 +236,7 @@ func (q *Queue) acted(key workload.Key) (took time.Duration, ok bool) {
 	took = time.Since(c.since)
 	c.since = time.Time{}
 	if c == (changes{}) {
-		delete(q.changes, key)
+		q.changes = without(q.changes, key)
 	} else {
 		q.changes[key] = c
 	}
@@ -239,5 +247,5 @@ func (q *Queue) acted(key workload.Key) (took time.Duration, ok bool) {
 func (q *Queue) forget(key workload.Key) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	delete(q.changes, key)
+	q.changes = without(q.changes, key)
 }

@@ -102,7 +102,7 @@ type InPlace interface {
 	Evicted(key workload.Key, pod types.UID)
 }
 
-// Options are what a [Loop] needs. All fields are required but InPlace, Pods and Alert.
+// Options are what a [Loop] needs. All fields are required but InPlace, Pods, Alert and Started.
 type Options struct {
 	Cache   Cache
 	Sources Sources
@@ -136,7 +136,9 @@ type Options struct {
 	// Keys are those of the annotations, for messages.
 	Keys annotation.Keys
 	// Alert has an alert sent: [alert.Alerter.Send]; nil for none. It must not block.
-	Alert      func(alert.Message)
+	Alert func(alert.Message)
+	// Started is called once in each [Loop.Run], when every workload was reconciled or waits for something; nil for nothing.
+	Started    func()
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 	// Compat are Reloader's metrics.
@@ -190,7 +192,10 @@ func (l *Loop) Run(ctx context.Context) {
 		l.restoreSettle(key, time.Now())
 		l.queue.Enqueue(key, observe.WorkloadChanged)
 	}
-	var workers sync.WaitGroup
+	var (
+		workers sync.WaitGroup
+		started sync.Once
+	)
 	workers.Go(func() {
 		for {
 			key, shutdown := queue.Get()
@@ -201,6 +206,9 @@ func (l *Loop) Run(ctx context.Context) {
 			workers.Go(func() {
 				defer func() { <-l.deciding }()
 				l.process(ctx, queue, key)
+				if l.options.Started != nil && queue.Len() == 0 {
+					started.Do(l.options.Started)
+				}
 			})
 		}
 	})
@@ -379,7 +387,7 @@ func (l *Loop) gather(w observe.Workload, s *state) (in decide.Input, persisted 
 	in.Settle, _ = l.queue.settle(w)
 	var ours bool
 	in.Baseline, persisted, ours, in.OtherKey = l.baseline(w, s)
-	in.HasBaseline = persisted || s.pendingBaseline != nil || in.OtherKey
+	in.HasBaseline = persisted || s.pendingBaseline.is || in.OtherKey
 	if ours {
 		in.Workload.RestoredBy = "" // nobody has put back the one that counts
 	}

@@ -143,7 +143,9 @@ func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision, mo
 			l.stateOf(l.about(w), corev1.EventTypeNormal, string(decision.Reason), decision.Message)
 		}
 	}
-	s.reported = reported
+	if s.reported = reported; len(reported) == 0 {
+		s.reported = nil // as for most workloads
+	}
 	l.options.Log.Debug("decided", "workload", w.View.Key, "action", decision.Action, "reason", decision.Reason,
 		"causes", causesOf(decision))
 }

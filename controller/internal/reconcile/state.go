@@ -42,7 +42,7 @@ type state struct {
 
 	// pendingBaseline is a baseline that waits to be written, for the rate or because it could not be, and replaces the
 	// annotation that it takes the place of.
-	pendingBaseline *source.Baseline
+	pendingBaseline stored
 	pendingReplaces string
 	// stray is the baseline of pods whose workload is not known, which no object could carry. Without it they are
 	// asked.
@@ -53,13 +53,13 @@ type state struct {
 	written   uint64
 	writtenAt time.Time
 	// lastWritten is the baseline in that write.
-	lastWritten *source.Baseline
+	lastWritten stored
 	// unread is a text that was reported since it cannot be read.
 	unread string
 	// overwroteAt is when a baseline was written over one that something else had put back; zero after a rollout.
 	overwroteAt time.Time
-	// listed is what the pods have said last, and unlisted reports whether they cannot be listed.
-	listed   listed
+	// listed is what the pods have said last, nil for nothing, and unlisted reports whether they cannot be listed.
+	listed   *listed
 	unlisted bool
 	// missing is since when a source is missing.
 	missing time.Time
@@ -149,7 +149,7 @@ func (l *Loop) begin(key workload.Key, w observe.Workload) *state {
 	defer l.mu.Unlock()
 	s := l.state(key)
 	if s.uid != w.View.UID {
-		if s.pendingBaseline != nil {
+		if s.pendingBaseline.is {
 			l.metrics.pending.Dec()
 		}
 		*s = state{uid: w.View.UID, working: s.working}
@@ -160,7 +160,7 @@ func (l *Loop) begin(key workload.Key, w observe.Workload) *state {
 func (l *Loop) forget(key workload.Key) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if s, ok := l.states[key]; ok && s.pendingBaseline != nil {
+	if s, ok := l.states[key]; ok && s.pendingBaseline.is {
 		l.metrics.pending.Dec()
 	}
 	delete(l.states, key)
