@@ -307,7 +307,11 @@ func (a *evaluation) finish(decision Decision) Decision {
 	if decision.Action == Rollout {
 		hashes = decision.ConfigHashes
 	}
-	decision.Baseline = a.complete(decision.Baseline, hashes)
+	if decision.Reason == Unchanged && hashes == nil { // most decisions, and that is what was compared
+		decision.Baseline = a.compared
+	} else {
+		decision.Baseline = a.complete(decision.Baseline, hashes)
+	}
 	if decision.Baseline.Partial {
 		decision.TooLarge = tooLarge()
 	}

@@ -19,6 +19,8 @@ type evaluation struct {
 	// before is the baseline with what the status says of what was asked for, and known its content together with that.
 	before source.Baseline
 	known  map[source.Ref]source.Record
+	// compared is what isNew has compared last, complete.
+	compared source.Baseline
 	// resolved reports whether the pods have shown that they have what was asked for.
 	resolved bool
 	// claims are the config hashes of a rollout that was asked for before, where the baseline does not say so.
@@ -67,9 +69,10 @@ func evaluate(in Input) *evaluation {
 	}
 	a.before = a.resolve(a.Baseline)
 	a.known = a.before.Known()
-	a.baseline = source.Baseline{Records: map[source.Ref]source.Record{}, Seen: map[source.Ref]int64{}}
-	a.waiting = source.Baseline{Records: map[source.Ref]source.Record{}, Seen: map[source.Ref]int64{}}
-	before := map[source.Ref]source.Record{}
+	a.baseline = source.Baseline{Records: make(map[source.Ref]source.Record, len(in.Uses)), Seen: map[source.Ref]int64{}}
+	a.waiting = source.Baseline{Records: make(map[source.Ref]source.Record, len(in.Uses)), Seen: map[source.Ref]int64{}}
+	a.uses = make([]evaluated, 0, len(in.Uses))
+	before := make(map[source.Ref]source.Record, len(in.Uses))
 	for _, use := range in.Uses {
 		u := evaluated{SourceState: use}
 		u.record, u.recorded = a.known[use.Usages.Ref]

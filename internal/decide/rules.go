@@ -47,9 +47,12 @@ func deleting(a *evaluation) (Decision, bool) {
 // noTemplate: nobody knows what a workload uses whose template cannot be read, and nothing could be written into it. What
 // was recorded stays until it can.
 func noTemplate(a *evaluation) (Decision, bool) {
+	if a.Workload.Fault == "" {
+		return Decision{}, false
+	}
 	decision := none(NoTemplate)
 	decision.Warning, decision.Message = true, noTemplateMessage(a.Workload.Fault)
-	return decision, a.Workload.Fault != "" && a.Policy.Asks()
+	return decision, a.Policy.Asks()
 }
 
 // notFollowed: the workload follows nothing, by opting out or by saying nothing. An old baseline is dropped, so that
@@ -100,14 +103,22 @@ func (u evaluated) missing() []string {
 
 // firstSeen: nothing that the baseline covers has changed, and it does not cover everything.
 func firstSeen(a *evaluation) (Decision, bool) {
-	return a.recording(BaselineCreated), !a.HasBaseline && !a.Ask || (a.uncovered && len(a.changed)+len(a.inTemplate) == 0)
+	if a.HasBaseline || a.Ask {
+		if !a.uncovered || len(a.changed)+len(a.inTemplate) > 0 {
+			return Decision{}, false
+		}
+	}
+	return a.recording(BaselineCreated), true
 }
 
 // unchanged: the pods have everything. What is recorded too much is dropped.
 func unchanged(a *evaluation) (Decision, bool) {
+	if len(a.changed)+len(a.inTemplate)+len(a.suppressed) > 0 {
+		return Decision{}, false
+	}
 	decision := a.recording(Unchanged)
 	decision.AskPods = a.asks
-	return decision, len(a.changed)+len(a.inTemplate)+len(a.suppressed) == 0
+	return decision, true
 }
 
 // appearedOrGone: sources appeared or disappeared only, and that does not count.
@@ -127,9 +138,12 @@ func appearedOrGone(a *evaluation) (Decision, bool) {
 // templateCarries: the template was edited after all sources that changed, so that the rollout under way carries their
 // content. Of several, those that changed later are a reason for another rollout, and the others are none.
 func templateCarries(a *evaluation) (Decision, bool) {
+	if len(a.changed) > 0 {
+		return Decision{}, false
+	}
 	decision := a.recording(CarriedByTemplate)
 	decision.Causes = a.inTemplate
-	return decision, len(a.changed) == 0
+	return decision, true
 }
 
 // backOff: it has been rolled often, as happens when two writers fight over one source.

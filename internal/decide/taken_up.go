@@ -127,8 +127,9 @@ func (a *evaluation) complete(b source.Baseline, hashes []ConfigHash) source.Bas
 	b.References, b.Named = a.references, a.named
 	b.Unknown, b.UnknownSources, b.Version = before.Unknown, before.UnknownSources, max(before.Version, 2)
 	b.Records = maps.Clone(b.Records)
-	asked := source.Asked{Action: actionRollout, Records: map[source.Ref]source.Record{}}
+	asked := source.Asked{Action: actionRollout}
 	if pending := before.Asked; pending != nil && !a.resolved {
+		asked.Records = map[source.Ref]source.Record{}
 		b.Template = before.Template // the one that it was asked with
 		asked.Action, asked.Hashes, asked.Batch, asked.Unknown = pending.Action, pending.Hashes, pending.Batch, pending.Unknown
 		for ref := range pending.Records {
@@ -136,7 +137,9 @@ func (a *evaluation) complete(b source.Baseline, hashes []ConfigHash) source.Bas
 		}
 	}
 	if hashes != nil && a.tracks() {
-		b.Template, asked.Action, asked.Hashes = a.template, actionRollout, nil
+		if b.Template, asked.Action, asked.Hashes = a.template, actionRollout, nil; asked.Records == nil {
+			asked.Records = map[source.Ref]source.Record{}
+		}
 		for _, hash := range hashes {
 			asked.Hashes = append(asked.Hashes, hash.Hash[:hashPrefix])
 		}
@@ -193,6 +196,7 @@ func (a *evaluation) isNew(b source.Baseline) bool {
 		return false
 	}
 	b, before := a.complete(b, nil), a.before
+	a.compared = b
 	return !a.HasBaseline || before.Version < b.Version || before.UID != b.UID || before.References != b.References ||
 		before.Named != b.Named || before.Hides != b.Hides || before.Partial != b.Partial ||
 		!maps.Equal(before.Seen, b.Seen) || !before.Asked.Equal(b.Asked) || !maps.EqualFunc(before.Records, b.Records, source.Record.Equal)
@@ -231,13 +235,29 @@ func (a *evaluation) namedLists() source.KeyedDigest {
 func (a *evaluation) referencesOf() source.KeyedDigest {
 	var refs []source.Ref
 	for _, u := range a.Workload.Usages {
-		keys, err := json.Marshal(u.Keys)
-		if err != nil {
+		keys, ok := jsonOf(u.Keys)
+		if !ok {
 			continue // text always encodes
 		}
-		refs = append(refs, source.Ref{Kind: u.Ref.Kind, Name: u.Ref.Name + string(keys)})
+		refs = append(refs, source.Ref{Kind: u.Ref.Kind, Name: u.Ref.Name + keys})
 	}
 	return a.Digester.References(refs)
+}
+
+// jsonOf is the JSON form of the keys of a source. Names of keys have nothing that is escaped, unless a template is wrong.
+func jsonOf(keys []string) (string, bool) {
+	if keys == nil {
+		return "null", true
+	}
+	plain := func(c rune) bool {
+		return c == '-' || c == '.' || c == '_' || '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
+	}
+	escaped := func(key string) bool { return strings.ContainsFunc(key, func(c rune) bool { return !plain(c) }) }
+	if len(keys) > 0 && !slices.ContainsFunc(keys, escaped) {
+		return `["` + strings.Join(keys, `","`) + `"]`, true
+	}
+	text, err := json.Marshal(keys)
+	return string(text), err == nil
 }
 
 // lastChange is when the last of some sources changed; zero if that is not known of one of them.

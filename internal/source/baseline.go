@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -272,6 +273,9 @@ func (a *Asked) Equal(other *Asked) bool {
 // Fit returns a baseline whose text is within a budget: the largest records are folded first, and what does not fit
 // even then is left out, which sets Partial. uses say how the workload uses the sources.
 func (s Digester) Fit(b Baseline, uses []SourceUsages, budget int) (Baseline, error) {
+	if b.atMost() <= budget {
+		return b, nil
+	}
 	text, err := s.Encode(b)
 	if err != nil || len(text) <= budget {
 		return b, err
@@ -305,6 +309,40 @@ func (s Digester) Fit(b Baseline, uses []SourceUsages, budget int) (Baseline, er
 		return b, nil
 	}
 	return s.leaveOut(b, size, budget), nil
+}
+
+// atMost is how long the text of a baseline is at the very most, without encoding it: a byte of a text may become six.
+// What is of another version is of unknown length.
+func (b Baseline) atMost() int {
+	const fields, longest = 1 << 10, 6 // the names of the fields, the key and the number
+	if len(b.Unknown)+len(b.UnknownSources) > 0 || b.Asked != nil && len(b.Asked.Unknown) > 0 {
+		return math.MaxInt
+	}
+	size := fields + longest*(len(b.UID)+len(b.Template)+len(b.References)+len(b.Named))
+	for ref := range b.Seen {
+		size += longest*(len(ref.Kind)+len(ref.Name)) + 32
+	}
+	of := func(records map[Ref]Record) {
+		for ref, record := range records {
+			if len(record.Unknown) > 0 {
+				size = math.MaxInt / 2
+				return
+			}
+			size += longest*(len(ref.Kind)+len(ref.Name)+len(record.Fold)+len(record.Folded)) + 160
+			for key, digest := range record.Keys {
+				size += longest*(len(key)+len(digest)) + 8
+			}
+		}
+	}
+	of(b.Records)
+	if b.Asked != nil {
+		size += longest * len(b.Asked.Action)
+		for _, hash := range b.Asked.Hashes {
+			size += longest*len(hash) + 8
+		}
+		of(b.Asked.Records)
+	}
+	return size
 }
 
 // leaveOut drops records from the end of the order of references until the rest fits.

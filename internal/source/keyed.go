@@ -10,6 +10,7 @@ import (
 	"errors"
 	"hash"
 	"strings"
+	"sync"
 )
 
 const (
@@ -44,6 +45,15 @@ func (s KeyedDigest) plain() KeyedDigest {
 type Digester struct {
 	key []byte
 	id  string
+	// macs are HMACs of the key that are free: making one costs as much as using it.
+	macs *sync.Pool
+}
+
+// mac is an HMAC with room for its input and its sum.
+type mac struct {
+	hash.Hash
+
+	in, out []byte
 }
 
 // NewDigester returns a digester for a key of at least 32 bytes.
@@ -52,7 +62,9 @@ func NewDigester(key []byte) (Digester, error) {
 		return Digester{}, errors.New("the key of all digests has less than 32 bytes")
 	}
 	s := Digester{key: bytes.Clone(key)}
-	s.id = base64.RawURLEncoding.EncodeToString(s.sum("id")[:6])
+	s.macs = &sync.Pool{New: func() any { return &mac{Hash: hmac.New(sha256.New, s.key)} }}
+	id := s.sum("id")
+	s.id = base64.RawURLEncoding.EncodeToString(id[:6])
 	return s, nil
 }
 
@@ -77,17 +89,20 @@ func (s Digester) fold(scope SourceUsages, snapshot *Snapshot) KeyedDigest {
 		digest := snapshot.Keys[key].Digest
 		parts = append(parts, key, string(digest[:]))
 	}
-	return KeyedDigest(base64.RawURLEncoding.EncodeToString(s.sum(parts...)[:keyedSize]))
+	sum := s.sum(parts...)
+	return KeyedDigest(base64.RawURLEncoding.EncodeToString(sum[:keyedSize]))
 }
 
 // text returns the keyed digest of a text.
 func (s Digester) text(parts ...string) KeyedDigest {
-	return KeyedDigest(base64.RawURLEncoding.EncodeToString(s.sum(append([]string{"text"}, parts...)...)[:keyedSize]))
+	sum := s.sum(append([]string{"text"}, parts...)...)
+	return KeyedDigest(base64.RawURLEncoding.EncodeToString(sum[:keyedSize]))
 }
 
 // Token returns a keyed digest of a text of the program's own, which proves that this installation has written it.
 func (s Digester) Token(parts ...string) string {
-	return hex.EncodeToString(s.sum(append([]string{"token"}, parts...)...)[:configHashSize])
+	sum := s.sum(append([]string{"token"}, parts...)...)
+	return hex.EncodeToString(sum[:configHashSize])
 }
 
 // ConfigHash returns 40 hex digits for the content that a workload uses of these sources: what a rollout writes into
@@ -112,10 +127,22 @@ func (s Digester) ConfigHash(uses []SourceState, salt string) string {
 	return hex.EncodeToString(h.Sum(nil)[:configHashSize])
 }
 
-func (s Digester) sum(parts ...string) []byte {
-	h := hmac.New(sha256.New, s.key)
-	frame(h, parts...)
-	return h.Sum(nil)
+func (s Digester) sum(parts ...string) (sum [sha256.Size]byte) {
+	m, ok := s.macs.Get().(*mac)
+	if !ok {
+		return sum // the pool has nothing else
+	}
+	defer s.macs.Put(m)
+	m.Reset()
+	m.in = m.in[:0]
+	for _, part := range parts {
+		m.in = append(binary.BigEndian.AppendUint64(m.in, uint64(len(part))), part...)
+	}
+	m.Write(m.in)
+	m.out = m.Sum(m.out[:0])
+	copy(sum[:], m.out)
+	clear(m.in)
+	return sum
 }
 
 // frame writes each part after its length, so that no two different lists of
