@@ -69,9 +69,9 @@ func (p *parts) assemble(c config.Config, build version.Build, registry promethe
 		Limits: reconcile.Limits{
 			Total: c.Pace.MaxRollouts, PerNamespace: c.Pace.MaxRolloutsPerNamespace, Rate: c.Pace.RolloutRate, Timeout: c.Pace.RolloutTimeout,
 		},
-		Pods:    (&observe.PodLister{Client: p.connection.Client}).Starts,
-		Started: debug.FreeOSMemory, // deciding all workloads once leaves much that is not needed again
-		Grace:   grace(c.Election), Emit: p.events.Emit, State: p.events.State, Keys: annotationKeys(c.Keys), Log: log, Registerer: registry, Compat: reloaders,
+		Pods:   (&observe.PodLister{Client: p.connection.Client}).Starts,
+		Rested: debug.FreeOSMemory, // deciding many workloads leaves much that is not needed again
+		Grace:  grace(c.Election), Emit: p.events.Emit, State: p.events.State, Keys: annotationKeys(c.Keys), Log: log, Registerer: registry, Compat: reloaders,
 	}
 	cluster := p.clusterWriter(c, clients)
 	if options.Writer, err = writer(c, cluster, log); err != nil {

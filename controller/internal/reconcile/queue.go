@@ -41,7 +41,12 @@ type Queue struct {
 	// queued are the workloads in items that a call of Enqueue added, and due is until when others wait for a moment.
 	queued map[workload.Key]struct{}
 	due    map[workload.Key]time.Time
+	// crowded reports whether many workloads were in queued and due since these had few.
+	crowded bool
 }
+
+// manyWaiting is how many workloads are many, and a tenth of it is few.
+const manyWaiting = 1000
 
 // changes are those of the sources of one workload.
 type changes struct {
@@ -72,7 +77,17 @@ func (q *Queue) Enqueue(key workload.Key, change observe.Change) {
 		q.edited[key] = struct{}{}
 	}
 	q.queued[key] = struct{}{}
+	q.crowded = q.crowded || len(q.queued)+len(q.due) >= manyWaiting
 	q.items.Add(key)
+}
+
+// rested reports, once, that few workloads wait after many did, or after the start.
+func (q *Queue) rested() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	rested := q.crowded && len(q.queued)+len(q.due) <= manyWaiting/10 && q.items != nil && q.items.Len() == 0
+	q.crowded = q.crowded && !rested
+	return rested
 }
 
 // again has a workload reconciled after a time.
@@ -146,7 +161,7 @@ func (q *Queue) start() workqueue.TypedRateLimitingInterface[workload.Key] {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.items, q.changes, q.edited = items, map[workload.Key]changes{}, map[workload.Key]struct{}{}
-	q.queued, q.due = map[workload.Key]struct{}{}, map[workload.Key]time.Time{}
+	q.queued, q.due, q.crowded = map[workload.Key]struct{}{}, map[workload.Key]time.Time{}, true
 	return items
 }
 

@@ -102,7 +102,7 @@ type InPlace interface {
 	Evicted(key workload.Key, pod types.UID)
 }
 
-// Options are what a [Loop] needs. All fields are required but InPlace, Pods, Alert and Started.
+// Options are what a [Loop] needs. All fields are required but InPlace, Pods, Alert and Rested.
 type Options struct {
 	Cache   Cache
 	Sources Sources
@@ -137,8 +137,8 @@ type Options struct {
 	Keys annotation.Keys
 	// Alert has an alert sent: [alert.Alerter.Send]; nil for none. It must not block.
 	Alert func(alert.Message)
-	// Started is called once in each [Loop.Run], when every workload was reconciled or waits for something; nil for nothing.
-	Started    func()
+	// Rested is called when few workloads wait for anything after many did, as after a start; nil for nothing.
+	Rested     func()
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 	// Compat are Reloader's metrics.
@@ -192,10 +192,7 @@ func (l *Loop) Run(ctx context.Context) {
 		l.restoreSettle(key, time.Now())
 		l.queue.Enqueue(key, observe.WorkloadChanged)
 	}
-	var (
-		workers sync.WaitGroup
-		started sync.Once
-	)
+	var workers sync.WaitGroup
 	workers.Go(func() {
 		for {
 			key, shutdown := queue.Get()
@@ -206,8 +203,8 @@ func (l *Loop) Run(ctx context.Context) {
 			workers.Go(func() {
 				defer func() { <-l.deciding }()
 				l.process(ctx, queue, key)
-				if l.options.Started != nil && queue.Len() == 0 {
-					started.Do(l.options.Started)
+				if l.options.Rested != nil && l.queue.rested() {
+					l.options.Rested()
 				}
 			})
 		}
