@@ -8,7 +8,7 @@ func faultRows() section {
 		{"4. a retry repeats finished work", better, "inpod compares what it would write with what is there", []string{"TestWhatIsNotInTheCacheYetIsNotWrittenTwice", "TestConfigHashThatIsThereAlready", "TestAJobIsStartedOnceForEachContent"}},
 		{"5. an older event overwrites a newer hash", better, "the queue holds names of workloads and no content", []string{"TestARetryDecidesAgain"}},
 		{"6. the queue does not merge equal items", better, "it merges them", []string{"TestEditsInARowAreOneRollout"}},
-		{"7. a change while it is down is lost", better, "the comparison with the recorded baseline finds it", []string{"TestOnlyChangesRollThroughInstallStopStartAndUpgrade", "TestWhatChangesWhileUninstalledIsAppliedAfterANewInstallWithTheSameKey"}},
+		{"7. a change while it is down is lost", better, "the comparison with the recorded baseline finds it", []string{"TestOnlyChangesRollThroughInstallStopStartAndUpgrade", "TestWhatChangesWhileUninstalledIsAppliedAfterANewInstall"}},
 		{"8. ignoring one kind of source switches other options off", better, "these options are independent", []string{"TestKindsOfSourcesThatAreIgnored"}},
 		{"9. the first list of one namespace counts as new objects in another", better, "no decision depends on the type of an event", []string{"TestAKindThatIsServedIsCached", "TestRestartingWritesNothing"}},
 		{"10. a deletion that was missed matches every workload", better, "a missed deletion matches only the workloads of the deleted object", []string{"TestLastSeenForgetsDeletedObjects", "TestRuleAppearedOrGone"}},
