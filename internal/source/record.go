@@ -65,6 +65,27 @@ func (s Digester) unfolded(use SourceState, present []string, sel keySet) Record
 	return record
 }
 
+// ByKey reports whether a record says of each key what was taken up.
+func (r Record) ByKey() bool { return !r.Absent && !r.Ignored && r.Fold == "" && !r.saysNothing() }
+
+// RecordChanges returns a record, which is one by key, with the present content of those keys that changes name.
+func (s Digester) RecordChanges(use SourceState, record Record, changes []Change) Record {
+	now := s.unfolded(use, use.Usages.present(use.Snapshot), use.Usages.keySet())
+	record.Keys = maps.Clone(record.Keys)
+	for _, change := range changes {
+		digest, has := now.Keys[change.Key]
+		if !has && record.All { // which covers keys that do not exist
+			delete(record.Keys, change.Key)
+			continue
+		}
+		if record.Keys == nil {
+			record.Keys = map[string]KeyedDigest{}
+		}
+		record.Keys[change.Key] = digest
+	}
+	return record
+}
+
 // Fold returns a record that keeps one keyed digest for all keys together. What it covers is what the workload uses.
 func (s Digester) Fold(record Record, scope SourceUsages) Record {
 	if len(record.Keys) == 0 {

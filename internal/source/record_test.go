@@ -245,3 +245,49 @@ func TestRecordEqual(t *testing.T) {
 		}
 	}
 }
+
+// Of a source some keys may be taken up and others not. What is recorded then differs in the others alone.
+func TestSomeKeysOfASourceAreTakenUp(t *testing.T) {
+	t.Parallel()
+	digester := digesterOf(t, 1)
+	a := obj.CM("a")
+	uses := map[string][]obj.Part{
+		"every key":  {obj.Mount(a)},
+		"named keys": {obj.Env(a.Optional(), "k"), obj.Env(a.Optional(), "l"), obj.Env(a.Optional(), "m")},
+	}
+	for name, tc := range map[string]struct {
+		before, after *corev1.ConfigMap
+		taken, rest   string
+	}{
+		"edited":  {obj.ConfigMap("a", "k", "1", "l", "1"), obj.ConfigMap("a", "k", "2", "l", "2"), "k", "l"},
+		"new":     {obj.ConfigMap("a", "l", "1"), obj.ConfigMap("a", "k", "1", "l", "2"), "k", "l"},
+		"removed": {obj.ConfigMap("a", "k", "1", "l", "1"), obj.ConfigMap("a", "l", "2"), "k", "l"},
+		"both are removed": {
+			obj.ConfigMap("a", "k", "1", "l", "1", "m", "1"), obj.ConfigMap("a", "m", "1"), "k", "l",
+		},
+	} {
+		for use, parts := range uses {
+			t.Run(name+", "+use, func(t *testing.T) {
+				t.Parallel()
+				before := digester.Record(state{uses: parts, cm: tc.before}.use(t))
+				now := state{uses: parts, cm: tc.after}.use(t)
+				copied := digester.Record(state{uses: parts, cm: tc.before}.use(t))
+				record := digester.RecordChanges(now, before, []source.Change{{Key: tc.taken}})
+				var left []string
+				for _, change := range digester.Diff(now, record).Changes {
+					left = append(left, change.Key)
+				}
+				if diff := cmp.Diff([]string{tc.rest}, left); diff != "" {
+					t.Errorf("what is left (-want +got):\n%s", diff)
+				}
+				if !before.Equal(copied) {
+					t.Error("the record of before was modified")
+				}
+				all := digester.RecordChanges(now, record, []source.Change{{Key: tc.rest}})
+				if want := digester.Record(now); !all.Equal(want) {
+					t.Errorf("all keys are taken up: %+v, want %+v", all, want)
+				}
+			})
+		}
+	}
+}

@@ -21,6 +21,22 @@ type SourceState struct {
 	Unseen bool
 }
 
+// OfChanges returns the source with those keys alone that changes name.
+func (s SourceState) OfChanges(changes []Change) SourceState {
+	if s.Snapshot == nil || slices.ContainsFunc(changes, func(c Change) bool { return c.Key == "" }) {
+		return s
+	}
+	only := *s.Snapshot
+	only.Keys = make(map[string]Entry, len(changes))
+	for _, change := range changes {
+		if entry, exists := s.Snapshot.Keys[change.Key]; exists {
+			only.Keys[change.Key] = entry
+		}
+	}
+	s.Snapshot = &only
+	return s
+}
+
 // GroupUsages groups usages by source, ordered by [Ref.Compare].
 func GroupUsages(usages []Usage) []SourceUsages {
 	var scopes []SourceUsages
