@@ -133,7 +133,7 @@ func (k Keys) whenItRolls() []Key {
 		},
 		{
 			Name: k.NotifyOnly, At: anyObject | AtNamespace, Value: isTrueValue, Page: pacing + "#notify-only",
-			Meaning: "inpod reports a change in an event and an alert, and does not apply it",
+			Meaning: "inpod reports a change in an event and an alert, and starts no rollout",
 		},
 		{
 			Name: k.BackOff, At: anyObject, Value: "`off`", Page: pacing + "#storms",

@@ -148,8 +148,11 @@ type Decision struct {
 	// Matter is what a warning is about, where its message may differ from one decision to the next; "" where the message says
 	// it. A matter is reported once.
 	Matter string
-	// Causes are the changed sources, sorted by reference.
+	// Causes are the changed sources that it is about, sorted by reference.
 	Causes []Cause
+	// Held is what has changed as well and waits, where the rest is reloaded; its reason is "" for nothing. See
+	// [Decision.Waiting].
+	Held Hold
 	// ConfigHashes are what a rollout writes into the pod template.
 	ConfigHashes []ConfigHash
 	// Stale are variables of a former rollout whose source is not used any more, as "container/NAME".
@@ -269,10 +272,10 @@ func rules() []Rule {
 		appearedOrGone,     // 6  record only
 		templateCarries,    // 7  record only
 		noPods,             // 7  record only
-		notifyOnlyRule,     // 8  None
-		pausePeriod,        // 8  later
-		windowClosed,       // 8  later
-		backOff,            // 8  later
+		notifyOnlyRule,     // 8  None; what is live is decided by 10
+		pausePeriod,        // 8  later; what is live is decided by 10
+		windowClosed,       // 8  later; what is live is decided by 10
+		backOff,            // 8  later; what is live is decided by 10
 		jobMayStart,        // 8  record only, later
 		frozenChanged,      // 9  Rollout
 		reloadInPlace,      // 10 Reload, Replace

@@ -157,9 +157,7 @@ func (a *evaluation) follow(u *evaluated) {
 		u.diff = a.shadow.Diff(u.SourceState, u.record)
 	}
 	a.uncovered = a.uncovered || u.diff.Uncovered
-	if len(u.diff.Changes) == 0 && a.cameBack(u) {
-		u.diff.Changes = u.Usages.Whole()
-	}
+	u.diff.Changes = a.withCameBack(u)
 	if a.keeps(u) {
 		// The pods still have what they have: a source that is deleted and recreated with other content is a change.
 		a.note(u, u.record)

@@ -29,12 +29,8 @@ func missingKeys(keys []string, name string) string {
 	return fmt.Sprintf("%s in %s", keyList(keys), name)
 }
 
-func notifyOnlyMessage(inPlace bool, causes []Cause) string {
-	would := "start a rollout"
-	if inPlace {
-		would = "reload in place"
-	}
-	return fmt.Sprintf("Notify-only: would %s: %s", would, describe(causes))
+func notifyOnlyMessage(causes []Cause) string {
+	return "Notify-only: would start a rollout: " + describe(causes)
 }
 
 func pausePeriodMessage(until time.Time, period time.Duration, causes []Cause) string {

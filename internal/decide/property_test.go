@@ -51,6 +51,8 @@ type story struct {
 	pacing annotation.Pacing
 	paused bool
 	counts map[decide.Reason]int
+	// held counts why changes waited beside a reload.
+	held map[decide.Reason]int
 }
 
 // current is what pods that start now would have of the sources that the workload follows.
@@ -62,6 +64,11 @@ func (s *story) current() map[arrival]string {
 
 // shown is current with the content of all sources.
 func (s *story) shown() map[arrival]string {
+	return s.shownWith(func(source.Ref, map[string]obj.Value) {})
+}
+
+// shownWith is the same with other content.
+func (s *story) shownWith(edit func(source.Ref, map[string]obj.Value)) map[arrival]string {
 	in := s.gather()
 	all := map[arrival]string{}
 	contents := map[source.Ref]map[string]obj.Value{}
@@ -87,6 +94,7 @@ func (s *story) shown() map[arrival]string {
 			}
 			values[key] = obj.Value{Text: text, Binary: entry.Binary}
 		}
+		edit(use.Usages.Ref, values)
 		contents[use.Usages.Ref] = values
 	}
 	spec := &s.deployment.Spec.Template.Spec
@@ -98,11 +106,83 @@ func (s *story) shown() map[arrival]string {
 	return all
 }
 
+// reloaded gives running containers what they see, but for what depends on keys whose changes wait: nobody has looked
+// whether they have those.
+func (s *story) reloaded(d decide.Decision) {
+	var texts []map[arrival]string
+	for _, text := range []string{"", "1 of nobody", "2 of nobody"} {
+		texts = append(texts, s.shownWith(func(ref source.Ref, values map[string]obj.Value) {
+			for _, cause := range d.Held.Causes {
+				if ref != cause.Ref {
+					continue
+				}
+				for _, key := range heldKeys(cause, values) {
+					values[key] = obj.Value{Text: text}
+				}
+			}
+		}))
+	}
+	depends := func(a arrival) bool { return texts[1][a] != texts[2][a] }
+	maps.DeleteFunc(s.pods, func(a arrival, _ string) bool { return a.Live && !depends(a) })
+	for a, text := range s.current() {
+		if a.Live && !depends(a) {
+			s.pods[a] = text
+		}
+	}
+}
+
+// heldKeys are the keys of a source whose change waits.
+func heldKeys(cause decide.Cause, values map[string]obj.Value) []string {
+	var keys []string
+	for _, change := range cause.Diff.Changes {
+		if change.Key == "" {
+			return slices.Concat(slices.Collect(maps.Keys(values)), obj.RandomKeys())
+		}
+		keys = append(keys, change.Key)
+	}
+	return keys
+}
+
+// wantHeld fails if a decision forgets what it leaves for later.
+func (s *story) wantHeld(in decide.Input, d decide.Decision) {
+	s.Helper()
+	later := s.gather()
+	later.Policy.Pacing, later.Options.NotifyOnly, later.NotBefore, later.InPlace = annotation.Pacing{}, false, time.Time{}, decide.InPlace{}
+	rolls := decide.Decide(later)
+	for _, held := range d.Held.Causes {
+		at := slices.IndexFunc(rolls.Causes, func(c decide.Cause) bool { return c.Ref == held.Ref })
+		if rolls.Action != decide.Rollout || at < 0 {
+			s.Fatalf("%s: %s is forgotten: %s (%s)", s.at(d), held, rolls.Action, rolls.Reason)
+		}
+		for _, change := range held.Diff.Changes {
+			// What containers see of it may be what has just been reloaded, where another source hid it or does.
+			if !slices.ContainsFunc(rolls.Causes[at].Diff.Changes, func(c source.Change) bool { return c.Key == change.Key && c.Frozen }) {
+				s.Fatalf("%s: key %q of %s is forgotten: %+v", s.at(d), change.Key, held, rolls.Causes[at].Diff.Changes)
+			}
+			before, after := in.Baseline.Known()[held.Ref].Keys[change.Key], d.Baseline.Known()[held.Ref].Keys[change.Key]
+			if d.Record && before != after {
+				s.Fatalf("%s: key %q of %s is recorded as what the pods have", s.at(d), change.Key, held)
+			}
+		}
+	}
+	for _, reloads := range d.Causes {
+		at := slices.IndexFunc(rolls.Causes, func(c decide.Cause) bool { return c.Ref == reloads.Ref })
+		if d.Reason != decide.ReloadConfirmed || at < 0 {
+			continue
+		}
+		for _, change := range reloads.Diff.Changes {
+			if slices.Contains(rolls.Causes[at].Diff.Changes, change) {
+				s.Fatalf("%s: key %q of %s is taken up and changes again", s.at(d), change.Key, reloads)
+			}
+		}
+	}
+}
+
 // coarse reports whether it is not known of each key by itself whether it changed, where sources may hide each other.
 func (s *story) coarse() bool {
 	in := s.gather()
 	meets := slices.ContainsFunc(in.Workload.Usages, func(u source.Usage) bool { return u.Place != nil })
-	for _, record := range in.Baseline.Records {
+	for _, record := range in.Baseline.Known() {
 		if meets && (record.Fold != "" || record.All && record.Binary && len(record.Keys) == 0) {
 			return true
 		}
@@ -217,6 +297,23 @@ func (s *story) paces() {
 	s.pacing.PausedByReloader = s.paused && s.r.IntN(2) == 0
 }
 
+// holds makes up that the workload is hardly ever rolled, and that what its containers see is reloaded.
+func (s *story) holds() {
+	s.input.InPlace = decide.InPlace{Sidecar: true, Verdict: []decide.Verdict{decide.Unknown, decide.Confirmed}[s.r.IntN(2)], Proven: true}
+	s.paused, s.pacing = false, annotation.Pacing{}
+	switch s.r.IntN(9) {
+	case 0, 1:
+		s.pacing.NotifyOnly = new(true)
+	case 2, 3:
+		never := window.Closed()
+		s.pacing.Windows = &never
+	case 4, 5:
+		s.pacing.PausePeriod, s.pacing.PausedAt = new(time.Hour), now.Add(-time.Minute)
+	case 6, 7:
+		s.input.NotBefore = now.Add(time.Minute)
+	}
+}
+
 // happens decides, checks what holds for each decision, and does what it says.
 func (s *story) happens() decide.Decision {
 	s.Helper()
@@ -254,6 +351,10 @@ func (s *story) happens() decide.Decision {
 		s.wantKept(in, d)
 	}
 	s.apply(d)
+	if d.Held.Reason != "" {
+		s.wantHeld(in, d)
+		s.held[d.Held.Reason]++
+	}
 	switch {
 	case d.Action == decide.Rollout:
 		if s.gather().Workload.Template == in.Workload.Template {
@@ -270,12 +371,7 @@ func (s *story) happens() decide.Decision {
 		}
 		s.happens() // the write brings the workload back
 	case d.Reason == decide.ReloadConfirmed, d.Reason == decide.NothingToReload: // pods that start later read what is there
-		maps.DeleteFunc(s.pods, func(a arrival, _ string) bool { return a.Live })
-		for a, text := range s.current() {
-			if a.Live {
-				s.pods[a] = text
-			}
-		}
+		s.reloaded(d)
 		if again := s.decide(); again.Reason == decide.CarriedByTemplate {
 			s.apply(again) // a rollout of before is settled as well
 		}
@@ -297,8 +393,8 @@ func (s *story) happens() decide.Decision {
 func (s *story) wantKept(in decide.Input, d decide.Decision) {
 	s.Helper()
 	for _, cause := range d.Causes {
-		before, recorded := in.Baseline.Records[cause.Ref]
-		if recorded && !d.Baseline.Records[cause.Ref].Equal(before) {
+		before, recorded := in.Baseline.Known()[cause.Ref]
+		if recorded && !d.Baseline.Known()[cause.Ref].Equal(before) {
 			s.Fatalf("%s: %s is recorded as what the pods have", s.at(d), cause)
 		}
 	}
@@ -312,9 +408,9 @@ func (s *story) at(d decide.Decision) string {
 // content of all sources that they follow, and nothing was done that was not needed for it.
 func TestPropertyPodsGetWhatChanged(t *testing.T) {
 	t.Parallel()
-	counts := map[decide.Reason]int{}
+	counts, held := map[decide.Reason]int{}, map[decide.Reason]int{}
 	for seed := range uint64(400) {
-		s := &story{fakeCluster: newFakeCluster(t, nil), r: rand.New(rand.NewPCG(seed, 5)), seed: seed, counts: counts}
+		s := &story{fakeCluster: newFakeCluster(t, nil), r: rand.New(rand.NewPCG(seed, 5)), seed: seed, counts: counts, held: held}
 		s.input.Options = decide.Options{OnCreate: true, OnDelete: true}
 		s.inputs = func(in *decide.Input) {
 			in.Policy.Pacing, in.Workload.Paused = s.pacing, s.paused
@@ -340,6 +436,9 @@ func TestPropertyPodsGetWhatChanged(t *testing.T) {
 			s.input.InPlace.Nothing = s.input.InPlace.Verdict == decide.Confirmed && !s.input.InPlace.Proven
 			s.input.Options.RollUnreachable = s.r.IntN(4) == 0
 			s.paces()
+			if seed%4 == 1 {
+				s.holds()
+			}
 			s.happens()
 		}
 		// In the end everything is there, and nothing stands in the way.
@@ -369,6 +468,11 @@ func TestPropertyPodsGetWhatChanged(t *testing.T) {
 	for _, reason := range decide.Reasons() {
 		if n := counts[reason]; n < 10 && !slices.Contains(untold, reason) {
 			t.Errorf("%s was decided %d times: the stories are not varied", reason, n)
+		}
+	}
+	for _, reason := range []decide.Reason{decide.NotifyOnly, decide.PausePeriod, decide.WindowClosed, decide.BackOff} {
+		if held[reason] < 10 {
+			t.Errorf("%s held something beside a reload %d times: the stories are not varied", reason, held[reason])
 		}
 	}
 }

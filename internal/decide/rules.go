@@ -29,13 +29,7 @@ func (a *evaluation) holding(reason Reason, message string) Decision {
 // may hold the number of a process, and be those of another pod the next time.
 func (a *evaluation) holdingReload(reason Reason, message string) Decision {
 	decision := a.holding(reason, message)
-	var uses []source.SourceState
-	for _, u := range a.uses {
-		if slices.ContainsFunc(a.changed, func(c Cause) bool { return c.Ref == u.Usages.Ref }) {
-			uses = append(uses, u.SourceState)
-		}
-	}
-	decision.Matter = string(reason) + " " + a.Digester.ConfigHash(uses, "matter")
+	decision.Matter = string(reason) + " " + ContentOf(a.Digester, a.Uses, a.changed, "matter")
 	return decision
 }
 
@@ -151,10 +145,7 @@ func backOff(a *evaluation) (Decision, bool) {
 	if !a.NotBefore.After(a.Now) || a.staysInPlace() {
 		return Decision{}, false
 	}
-	a.seeing()
-	decision := a.holding(BackOff, backOffMessage(a.NotBefore, a.changed))
-	decision.After = a.NotBefore.Sub(a.Now)
-	return decision, true
+	return a.hold(BackOff, a.NotBefore.Sub(a.Now), func(causes []Cause) string { return backOffMessage(a.NotBefore, causes) }), true
 }
 
 // staysInPlace reports whether the change leads to no rollout: it is reloaded, and that has not failed or may fail.
@@ -162,8 +153,13 @@ func (a *evaluation) staysInPlace() bool {
 	if a.Workload.Stray {
 		return true
 	}
+	return a.onlyLive() && a.reloads()
+}
+
+// reloads reports whether what running containers see is reloaded, and that this has not failed or may fail.
+func (a *evaluation) reloads() bool {
 	rolls := a.InPlace.Verdict == NeedsRestart || a.reloadFailed() && a.onFailure() != annotation.FailureNone
-	return a.onlyLive() && a.Workload.Cron == nil && a.InPlace.Sidecar && !rolls
+	return a.Workload.Cron == nil && a.InPlace.Sidecar && !rolls
 }
 
 // reloadFailed answers for a failed reload, as on-failure asks.

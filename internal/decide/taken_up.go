@@ -424,6 +424,22 @@ func noPods(a *evaluation) (Decision, bool) {
 	return decision, true
 }
 
+// withCameBack returns the changes of a source, with those that pods may have taken up while a change was held back, and
+// that are not there any more. Which keys that were is not known. Frozen ones make no difference beside frozen ones.
+func (a *evaluation) withCameBack(u *evaluated) []source.Change {
+	changes := u.diff.Changes
+	if _, seen := a.before.Seen[u.Usages.Ref]; !seen || slices.ContainsFunc(changes, func(c source.Change) bool { return c.Frozen }) {
+		return changes
+	}
+	switch whole := u.Usages.Whole(); {
+	case len(changes) == 0 && a.cameBack(u):
+		return whole
+	case len(changes) > 0 && whole[0].Frozen && a.cameBack(u):
+		return slices.Concat([]source.Change{{Frozen: true}}, changes)
+	}
+	return changes
+}
+
 // cameBack reports whether a source has had other content than it has while a change was held back, where pods may have
 // started with it.
 func (a *evaluation) cameBack(u *evaluated) bool {
@@ -439,9 +455,9 @@ func (a *evaluation) cameBack(u *evaluated) bool {
 	return a.Pods.startedWithin(time.Unix(since, 0), u.Snapshot.Changed.Time)
 }
 
-// seeing notes contents that exist while a change is held back.
-func (a *evaluation) seeing() {
-	for _, cause := range a.changed {
+// seeing notes contents that exist while changes are held back.
+func (a *evaluation) seeing(held []Cause) {
+	for _, cause := range held {
 		if at := a.lastChange([]source.Ref{cause.Ref}); !a.Unsettled && !at.IsZero() {
 			if _, has := a.waiting.Seen[cause.Ref]; !has {
 				a.waiting.Seen[cause.Ref] = at.Unix()

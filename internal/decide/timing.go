@@ -65,10 +65,10 @@ func (a *evaluation) notifyOnly() bool {
 // notifyOnlyRule: somebody wants to know and to act himself. What changed stays what is to be done, for the day on which that is
 // switched off.
 func notifyOnlyRule(a *evaluation) (Decision, bool) {
-	if !a.notifyOnly() {
+	if !a.notifyOnly() || a.staysInPlace() {
 		return Decision{}, false
 	}
-	return a.deferred(NotifyOnly, notifyOnlyMessage(a.staysInPlace(), a.changed), 0), true
+	return a.hold(NotifyOnly, 0, notifyOnlyMessage), true
 }
 
 // pausePeriod: a rollout is delayed until the pause-period after the last one has passed. All changes until then are
@@ -78,7 +78,8 @@ func pausePeriod(a *evaluation) (Decision, bool) {
 	if !until.After(a.Now) || a.staysInPlace() {
 		return Decision{}, false
 	}
-	return a.deferred(PausePeriod, pausePeriodMessage(until, a.Policy.Pacing.Pause(), a.changed), until.Sub(a.Now)), true
+	message := func(causes []Cause) string { return pausePeriodMessage(until, a.Policy.Pacing.Pause(), causes) }
+	return a.hold(PausePeriod, until.Sub(a.Now), message), true
 }
 
 // windows are when it may be rolled. What it says itself goes before the global setting.
@@ -97,17 +98,9 @@ func windowClosed(a *evaluation) (Decision, bool) {
 	}
 	opens := windows.Next(a.Now)
 	if opens.IsZero() {
-		return a.deferred(WindowClosed, windowNeverOpensMessage(a.changed), 0), true
+		return a.hold(WindowClosed, 0, windowNeverOpensMessage), true
 	}
-	return a.deferred(WindowClosed, windowClosedMessage(opens, a.changed), opens.Sub(a.Now)), true
-}
-
-// deferred is a decision to leave what has changed for later because the user wants it so.
-func (a *evaluation) deferred(reason Reason, message string, after time.Duration) Decision {
-	a.seeing()
-	decision := a.holding(reason, message)
-	decision.Warning, decision.After = false, after
-	return decision
+	return a.hold(WindowClosed, opens.Sub(a.Now), func(causes []Cause) string { return windowClosedMessage(opens, causes) }), true
 }
 
 // Deferred reports whether a reason is a wish of the user to have things done later, or by himself.

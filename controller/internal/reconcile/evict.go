@@ -58,9 +58,9 @@ func (l *Loop) evicted(w observe.Workload, s *state, decision decide.Decision, p
 	s.evictAt, s.evictWait, s.blocked = time.Time{}, 0, ""
 	l.options.InPlace.Evicted(w.View.Key, pod.UID)
 	message := evictedMessage(pod.Name, decision.Message) + s.accepted(decide.Replace)
-	l.options.Log.Info("pod evicted", "workload", w.View.Key, "pod", pod.Name, "reason", decision.Reason, "causes", causesOf(decision))
+	l.options.Log.Info("pod evicted", "workload", w.View.Key, "pod", pod.Name, "reason", decision.Reason, "causes", causesOf(decision.Causes))
 	l.event(w, corev1.EventTypeNormal, EventEvicted, message)
-	l.alert(w, decision, "evicted in part", EventEvicted, message, true)
+	l.alert(w, decision.Causes, "evicted in part", EventEvicted, message, true)
 }
 
 // notEvicted reports once that a budget does not allow an eviction. It returns when to try again.

@@ -81,9 +81,9 @@ func (l *Loop) reloaded(w observe.Workload, decision decide.Decision) {
 	if took, ok := l.queue.acted(w.View.Key); ok {
 		l.metrics.reloadLatency.Observe(took.Seconds())
 	}
-	l.options.Log.Info("reloaded in place", "workload", w.View.Key, "causes", causesOf(decision), "message", decision.Message)
+	l.options.Log.Info("reloaded in place", "workload", w.View.Key, "causes", causesOf(decision.Causes), "message", decision.Message)
 	l.event(w, corev1.EventTypeNormal, EventReloaded, decision.Message)
-	l.alert(w, decision, "reloaded in place", EventReloaded, decision.Message, true)
+	l.alert(w, decision.Causes, "reloaded in place", EventReloaded, decision.Message, true)
 }
 
 // NudgeTexts names contents in nudges.
@@ -98,12 +98,8 @@ type NudgeTexts struct {
 func (n *NudgeTexts) Of(key workload.Key, ref source.Ref) (text string, ok bool) {
 	w, exists := n.Cache.Workload(key)
 	snapshot := n.Cache.Source(ref)
-	only := w.Policy.Pacing.NotifyOnly
-	if only == nil {
-		only = &n.Rules.NotifyOnly
-	}
 	// The driver brings a class pod after pod, and each of them is a change of it: nudging all pods each time helps nobody.
-	if !exists || *only || snapshot == nil || ref.Kind == source.SecretProviderClass || !w.Policy.Select(ref, snapshot.Ignore, snapshot.Match, true, n.Rules.AutoAll).Follows() {
+	if !exists || snapshot == nil || ref.Kind == source.SecretProviderClass || !w.Policy.Select(ref, snapshot.Ignore, snapshot.Match, true, n.Rules.AutoAll).Follows() {
 		return "", false
 	}
 	whole := source.SourceUsages{Ref: ref, Usages: []source.Usage{{Ref: ref, Via: source.ViaNamed}}}

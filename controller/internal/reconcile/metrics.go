@@ -77,6 +77,9 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 
 func (m *metrics) decided(decision decide.Decision) {
 	m.decisions.WithLabelValues(string(decision.Action), string(decision.Reason)).Inc()
+	if decision.Held.Reason != "" {
+		m.decisions.WithLabelValues(string(decide.None), string(decision.Held.Reason)).Inc()
+	}
 }
 
 func (m *metrics) rolled(kind string, reason decide.Reason, success bool) {

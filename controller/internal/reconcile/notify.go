@@ -9,7 +9,6 @@ import (
 	"inpod.dev/inpod/controller/internal/observe"
 	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/decide"
-	"inpod.dev/inpod/internal/source"
 )
 
 // resume has a Deployment go on that Reloader has paused.
@@ -25,33 +24,28 @@ func (l *Loop) resume(ctx context.Context, w observe.Workload, s *state, decisio
 }
 
 // reportOnce says what is deferred because its user wants it so, once.
-func (l *Loop) reportOnce(w observe.Workload, s *state, decision decide.Decision, reported map[string]bool) {
-	reported[decision.Message] = true
-	if s.reported[decision.Message] {
+func (l *Loop) reportOnce(w observe.Workload, s *state, held decide.Hold, reported map[string]bool) {
+	reported[held.Message] = true
+	if s.reported[held.Message] {
 		return
 	}
-	l.options.Log.Info("rollout deferred", "workload", w.View.Key, "reason", decision.Reason, "message", decision.Message)
-	l.event(w, corev1.EventTypeNormal, string(decision.Reason), decision.Message)
+	l.options.Log.Info("rollout deferred", "workload", w.View.Key, "reason", held.Reason, "message", held.Message)
+	l.event(w, corev1.EventTypeNormal, string(held.Reason), held.Message)
 }
 
 // notify says what would have been done, once for each content. That it was said is kept on the workload: neither a restart
 // nor another leader says it again.
 func (l *Loop) notify(ctx context.Context, w observe.Workload, s *state, in decide.Input, decision decide.Decision) error {
-	var uses []source.SourceState
-	for _, use := range in.Uses {
-		if changedIn(decision, use.Usages.Ref) {
-			uses = append(uses, use)
-		}
-	}
-	content := l.options.Digester.ConfigHash(uses, "notified")[:targetLength]
+	held := decision.Waiting()
+	content := decide.ContentOf(l.options.Digester, in.Uses, held.Causes, "notified")[:targetLength]
 	if w.View.Annotations[annotation.Notified] == content {
 		return nil
 	}
 	if s.notified != content {
 		s.notified = content
-		l.options.Log.Info("notify-only, rollout skipped", "workload", w.View.Key, "message", decision.Message)
-		l.event(w, corev1.EventTypeNormal, string(decision.Reason), decision.Message)
-		l.alert(w, decision, "not rolled", string(decision.Reason), decision.Message, true)
+		l.options.Log.Info("notify-only, rollout skipped", "workload", w.View.Key, "message", held.Message)
+		l.event(w, corev1.EventTypeNormal, string(held.Reason), held.Message)
+		l.alert(w, held.Causes, "not rolled", string(held.Reason), held.Message, true)
 	}
 	version, err := l.write(ctx, w.View.Key, func(ctx context.Context) (uint64, error) {
 		return l.options.Writer.RecordNotified(ctx, w.View, annotation.Notified, content)

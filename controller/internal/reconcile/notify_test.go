@@ -277,9 +277,10 @@ func remembered(t *testing.T, verdict decide.Verdict) {
 	})
 }
 
-func TestNotifyOnlyNudgesAndReloadsNothing(t *testing.T) {
+// A reload replaces nothing, and sidecars reload without being asked as well.
+func TestNotifyOnlyHoldsUpNoReload(t *testing.T) {
 	t.Parallel()
-	for only, want := range map[string]bool{"true": false, "false": true} {
+	for _, only := range []string{"true", "false"} {
 		t.Run(only, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -288,17 +289,16 @@ func TestNotifyOnlyNudgesAndReloadsNothing(t *testing.T) {
 				w.apply(objtest.ConfigMap("a", "k", "0"), live(map[string]string{notifyKey: only}))
 				w.lead()
 				time.Sleep(time.Hour)
-				if _, nudges := (&reconcile.NudgeTexts{Cache: w, Digester: w.digester}).Of(deployment("web"), configMap("a")); nudges != want {
-					t.Errorf("nudges %t, want %t", nudges, want)
+				if _, nudges := (&reconcile.NudgeTexts{Cache: w, Digester: w.digester}).Of(deployment("web"), configMap("a")); !nudges {
+					t.Error("the pods are not nudged")
 				}
 				w.apply(objtest.ConfigMap("a", "k", "1"))
 				time.Sleep(time.Minute)
-				if pursued, _ := inPlace.counts(); (pursued > 0) != want {
-					t.Errorf("pursued %d times, want that %t", pursued, want)
+				if pursued, _ := inPlace.counts(); pursued == 0 {
+					t.Error("no reload is asked for")
 				}
-				const message = "Notify-only: would reload in place: ConfigMap a changed (k)"
-				if reported := strings.Contains(strings.Join(w.reported(), "\n"), message); reported == want {
-					t.Errorf("events %q", w.reported())
+				if got := w.reported(); len(got) > 0 {
+					t.Errorf("events %q", got)
 				}
 			})
 		})

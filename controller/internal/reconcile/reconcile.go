@@ -335,7 +335,7 @@ func (l *Loop) decide(ctx context.Context, w observe.Workload, s *state, unsettl
 		l.remember(w, s, in, decision)
 		return soonest(decision.After, patience), nil
 	}
-	if decision.Reason == decide.NotifyOnly {
+	if decision.Waiting().Reason == decide.NotifyOnly {
 		if err := l.notify(ctx, w, s, in, decision); err != nil {
 			return 0, err
 		}

@@ -41,7 +41,7 @@ func (l *Loop) refused(w observe.Workload, s *state, decision decide.Decision, e
 	message := refusal(w.View, decision.Action, l.options.Rules.Webhook, err)
 	l.event(w, corev1.EventTypeWarning, EventFailed, message)
 	if decision.Action == decide.Rollout {
-		l.alert(w, decision, "rolled", EventFailed, message, false)
+		l.alert(w, decision.Causes, "rolled", EventFailed, message, false)
 	}
 }
 
@@ -75,5 +75,5 @@ func (l *Loop) refusalIsMoot(w observe.Workload, s *state, decision decide.Decis
 	message := "The rolling update that was refused is not needed any more" + remark
 	l.options.Log.Info("refused rollout not needed any more", "workload", w.View.Key, "reason", decision.Reason)
 	l.event(w, corev1.EventTypeNormal, EventRefusalEnded, message)
-	l.alert(w, decision, "not rolled", EventRefusalEnded, message, true)
+	l.alert(w, decision.Causes, "not rolled", EventRefusalEnded, message, true)
 }

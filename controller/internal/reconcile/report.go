@@ -130,12 +130,15 @@ func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision, mo
 	if decision.Warning && decision.Action == decide.None && !more.early {
 		matter := cmp.Or(decision.Matter, decision.Message)
 		if isReload(decision.Reason) && !s.reported[matter] {
-			l.alert(w, decision, "reloaded in place", string(decision.Reason), decision.Message, false)
+			l.alert(w, decision.Causes, "reloaded in place", string(decision.Reason), decision.Message, false)
 		}
 		warn(string(decision.Reason), matter, decision.Message)
 	}
-	if decision.Reason.Deferred() && decision.Reason != decide.NotifyOnly {
-		l.reportOnce(w, s, decision, reported)
+	if held := decision.Held; held.Warning {
+		warn(string(held.Reason), held.Message, held.Message)
+	}
+	if held := decision.Waiting(); held.Reason.Deferred() && held.Reason != decide.NotifyOnly {
+		l.reportOnce(w, s, held, reported)
 	}
 	if decision.Reason == decide.Finished && decision.Message != "" {
 		if reported[decision.Message] = true; !s.reported[decision.Message] {
@@ -147,7 +150,7 @@ func (l *Loop) report(w observe.Workload, s *state, decision decide.Decision, mo
 		s.reported = nil // as for most workloads
 	}
 	l.options.Log.Debug("decided", "workload", w.View.Key, "action", decision.Action, "reason", decision.Reason,
-		"causes", causesOf(decision))
+		"causes", causesOf(decision.Causes), "held", decision.Held.Reason, "heldCauses", causesOf(decision.Held.Causes))
 }
 
 // isReload reports whether a warning is about a reload that did not work, or whose result is not known.
@@ -171,23 +174,23 @@ func (l *Loop) rolled(w observe.Workload, s *state, decision decide.Decision) {
 	if took, ok := l.queue.acted(w.View.Key); ok {
 		l.metrics.latency.Observe(took.Seconds())
 	}
-	log := l.options.Log.With("workload", w.View.Key, "reason", decision.Reason, "causes", causesOf(decision))
+	log := l.options.Log.With("workload", w.View.Key, "reason", decision.Reason, "causes", causesOf(decision.Causes))
 	if l.options.Rules.Webhook {
 		log.Info("webhook called")
 	} else {
 		log.Info("rollout started")
 	}
 	l.event(w, corev1.EventTypeNormal, reason, decision.Message)
-	l.alert(w, decision, said, reason, decision.Message, true)
+	l.alert(w, decision.Causes, said, reason, decision.Message, true)
 }
 
 // alert informs people who do not read events.
-func (l *Loop) alert(w observe.Workload, decision decide.Decision, action, reason, message string, success bool) {
+func (l *Loop) alert(w observe.Workload, causes []decide.Cause, action, reason, message string, success bool) {
 	if l.options.Alert == nil {
 		return
 	}
 	var sources []string
-	for _, cause := range decision.Causes {
+	for _, cause := range causes {
 		sources = append(sources, cause.Ref.String())
 	}
 	l.options.Alert(alert.Message{
@@ -195,10 +198,10 @@ func (l *Loop) alert(w observe.Workload, decision decide.Decision, action, reaso
 	})
 }
 
-func causesOf(decision decide.Decision) []string {
-	var causes []string
-	for _, cause := range decision.Causes {
-		causes = append(causes, cause.String())
+func causesOf(causes []decide.Cause) []string {
+	var texts []string
+	for _, cause := range causes {
+		texts = append(texts, cause.String())
 	}
-	return causes
+	return texts
 }

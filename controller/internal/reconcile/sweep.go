@@ -191,11 +191,12 @@ func wants(decision decide.Decision) bool {
 type outcome struct {
 	action decide.Action
 	reason decide.Reason
+	held   decide.Reason
 	record bool
 }
 
 func outcomeOf(decision decide.Decision) outcome {
-	return outcome{decision.Action, decision.Reason, decision.Record}
+	return outcome{decision.Action, decision.Reason, decision.Held.Reason, decision.Record}
 }
 
 // inputsOf identifies what wakes a workload when it changes: its view and the content of its sources. It is never 0.
