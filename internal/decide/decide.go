@@ -89,14 +89,15 @@ type InPlace struct {
 	// Pod is the first pod that the verdict comes from, and Container its application's container, "" if that is not known.
 	// Message is what the application said, or what else is the matter.
 	Pod, Container, Message string
-	// Failed are pods that the verdict [Failed] or [Overdue] is about, which can be evicted: those that were just
-	// asked. Failing is how many such pods there are in all.
+	// Failed are pods that the verdict [Failed] or [Overdue] is about: those that were just asked. Failing is how many
+	// such pods there are in all.
 	Failed  []FailedPod
 	Failing int
-	// Evicted is how many pods were evicted for this content, and Replacing reports that pods do not run yet, such as
-	// those that take their places.
-	Evicted   int
-	Replacing bool
+	// Replaced is how many other pods are younger than the content, whoever has replaced the pods before them; and
+	// Unavailable is how many others are not ready or are missing.
+	Replaced, Unavailable int
+	// Undated reports that nobody knows when the content changed, and so which pods are younger.
+	Undated bool
 	// Nothing is set on a confirmation when no pod had anything to take up, so that nothing was reloaded.
 	Nothing bool
 	// Proven is set on a confirmation when every application itself says that it runs with the content, or was seen to.
@@ -109,6 +110,9 @@ type InPlace struct {
 type FailedPod struct {
 	Name string
 	UID  types.UID
+	// Younger reports whether the pod was made after the content, so that another one in its place has nothing that this
+	// one lacks.
+	Younger bool
 }
 
 // Same reports whether two states say the same.
@@ -157,8 +161,9 @@ type Decision struct {
 	ConfigHashes []ConfigHash
 	// Stale are variables of a former rollout whose source is not used any more, as "container/NAME".
 	Stale []string
-	// Pods are those that are evicted.
-	Pods []FailedPod
+	// Pods are those that are evicted, and Blocked says why an eviction waits for other pods; "" if none does.
+	Pods    []FailedPod
+	Blocked string
 	// Pause reports whether the rollout writes its time onto the workload, for the pause-period that begins with it.
 	Pause bool
 	// Record reports whether Baseline is to be written. A rollout always records.

@@ -2,6 +2,7 @@ package decide_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,8 +30,10 @@ func TestWhatFollowsAFailedReload(t *testing.T) {
 	type state struct {
 		says             string // on-failure
 		verdict          decide.Verdict
-		failed, evicted  int
-		replacing, never bool
+		failed, replaced int
+		unavailable      int
+		again            int // the failed pod, counted from 1, that is younger than the content
+		never, undated   bool
 		change           func(*decide.Input)
 		parts            []obj.Part
 	}
@@ -43,14 +46,27 @@ func TestWhatFollowsAFailedReload(t *testing.T) {
 		"one pod failed, and two may be unavailable": {state{failed: 1}, decide.Replace, 1, decide.ReloadFailed},
 		"two pods failed":                                  {state{failed: 2}, decide.Replace, 2, decide.ReloadFailed},
 		"three pods failed":                                {state{failed: 3}, decide.Rollout, 0, decide.ReloadFailed},
-		"one more after two were evicted":                  {state{failed: 1, evicted: 2}, decide.Rollout, 0, decide.ReloadFailed},
-		"one more while the first one is replaced":         {state{failed: 1, evicted: 1, replacing: true}, decide.Reload, 0, decide.LiveChanged},
+		"one more after two were replaced":                 {state{failed: 1, replaced: 2}, decide.Rollout, 0, decide.ReloadFailed},
+		"one more while another one is not ready":          {state{failed: 1, replaced: 1, unavailable: 1}, decide.Replace, 1, decide.ReloadFailed},
+		"one more while two others are not ready":          {state{failed: 1, unavailable: 2}, decide.Reload, 0, decide.LiveChanged},
+		"two more while another one is not ready":          {state{failed: 2, unavailable: 1}, decide.Replace, 1, decide.ReloadFailed},
+		"one fails that has replaced another one":          {state{failed: 1, again: 1}, decide.None, 0, decide.ReloadFailed},
+		"one of two that fail has replaced another one":    {state{failed: 2, again: 2}, decide.None, 0, decide.ReloadFailed},
+		"one of too many that fail has":                    {state{failed: 3, again: 2}, decide.Rollout, 0, decide.ReloadFailed},
+		"evict, and one of too many that fail has":         {state{says: "evict", failed: 8, again: 3}, decide.None, 0, decide.ReloadFailed},
+		"rollout, and one fails that has replaced another": {state{says: "rollout", failed: 1, again: 1}, decide.Rollout, 0, decide.ReloadFailed},
+		"nobody knows which pods are younger":              {state{failed: 1, undated: true}, decide.Rollout, 0, decide.ReloadFailed},
+		"evict, and nobody knows which pods are younger":   {state{says: "evict", failed: 1, undated: true}, decide.Rollout, 0, decide.ReloadFailed},
+		"none follows in a closed window": {state{failed: 1, again: 1, change: func(in *decide.Input) {
+			closed := window.Closed()
+			in.Policy.Pacing.Windows = &closed
+		}}, decide.None, 0, decide.ReloadFailed},
 		"one is late":                                      {state{failed: 1, verdict: decide.Overdue}, decide.Replace, 1, decide.ReloadFailed},
 		"evictions are switched off":                       {state{failed: 1, never: true}, decide.Rollout, 0, decide.ReloadFailed},
 		"evict, and evictions are switched off":            {state{says: "evict", failed: 1, never: true}, decide.Rollout, 0, decide.ReloadFailed},
 		"evict, and all failed: so many at a time":         {state{says: "evict", failed: 8}, decide.Replace, 2, decide.ReloadFailed},
-		"evict, and those that were evicted are replaced":  {state{says: "evict", failed: 6, evicted: 2, replacing: true}, decide.Reload, 0, decide.LiveChanged},
-		"evict, and those that were evicted have new ones": {state{says: "evict", failed: 6, evicted: 2}, decide.Replace, 2, decide.ReloadFailed},
+		"evict, and those that were evicted are replaced":  {state{says: "evict", failed: 6, replaced: 2, unavailable: 2}, decide.Reload, 0, decide.LiveChanged},
+		"evict, and those that were evicted have new ones": {state{says: "evict", failed: 6, replaced: 2}, decide.Replace, 2, decide.ReloadFailed},
 		"rollout": {state{says: "rollout", failed: 1}, decide.Rollout, 0, decide.ReloadFailed},
 		"none":    {state{says: "none", failed: 1}, decide.None, 0, decide.ReloadFailed},
 		"no pod may be unavailable": {state{failed: 1, change: func(in *decide.Input) {
@@ -82,7 +98,11 @@ func TestWhatFollowsAFailedReload(t *testing.T) {
 			}
 			w.input.Options.Evict = !c.never
 			w.input.InPlace = decide.InPlace{
-				Sidecar: true, Verdict: verdict, Pod: "web-0", Message: "no", Failed: failedPods(c.failed), Failing: c.failed, Evicted: c.evicted, Replacing: c.replacing,
+				Sidecar: true, Verdict: verdict, Pod: "web-0", Message: "no", Failed: failedPods(c.failed), Failing: c.failed,
+				Replaced: c.replaced, Unavailable: c.unavailable, Undated: c.undated,
+			}
+			if c.again > 0 {
+				w.input.InPlace.Failed[c.again-1].Younger = true
 			}
 			w.inputs = c.change
 			d := w.decide()
@@ -91,6 +111,12 @@ func TestWhatFollowsAFailedReload(t *testing.T) {
 			}
 			if diff := cmp.Diff(failedPods(c.pods), d.Pods); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if held := c.again > 0 && c.want == decide.None; held && (!d.Warning || !strings.HasPrefix(d.Message, fmt.Sprintf("No pod evicted: pod web-%d is younger than the change and failed as well", c.again-1))) {
+				t.Errorf("warning %t, message %q", d.Warning, d.Message)
+			}
+			if blocked := c.want == decide.Reload; blocked != (d.Blocked != "") {
+				t.Errorf("blocked: %q", d.Blocked)
 			}
 			if c.want == decide.Replace && (d.Record || d.Warning || d.Message != "ConfigMap a changed (k); reload in pod web-0 failed: no") {
 				t.Errorf("record %t, warning %t, message %q", d.Record, d.Warning, d.Message)

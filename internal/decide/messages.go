@@ -45,9 +45,13 @@ func windowNeverOpensMessage(causes []Cause) string {
 	return "Rollout delayed: the maintenance window never opens: " + describe(causes)
 }
 
-func backOffMessage(until time.Time, causes []Cause) string {
-	return fmt.Sprintf("Rollout delayed until %s: too many rollouts in a short time (%s). Check whether two clients keep changing the same source",
-		until.UTC().Format("15:04:05 UTC"), describe(causes))
+func backOffMessage(until time.Time, evicts bool, causes []Cause) string {
+	what, many := "Rollout", "rollouts"
+	if evicts {
+		what, many = "Eviction", "rollouts and evictions"
+	}
+	return fmt.Sprintf("%s delayed until %s: too many %s in a short time (%s). Check whether two clients keep changing the same source",
+		what, until.UTC().Format("15:04:05 UTC"), many, describe(causes))
 }
 
 func concurrencyForbiddenMessage(active []string, causes []Cause) string {
@@ -111,6 +115,28 @@ func (a *evaluation) reloadFailedNote() string {
 // replaceMessage follows the names of the pods that were evicted.
 func (a *evaluation) replaceMessage() string {
 	return withNote(describe(a.changed), a.reloadFailedNote())
+}
+
+// evictionWaitsMessage is about an eviction that would leave the workload with too few pods.
+func evictionWaitsMessage(pod string, unavailable, most int) string {
+	are := "1 other pod is"
+	if unavailable != 1 {
+		are = fmt.Sprintf("%d other pods are", unavailable)
+	}
+	return fmt.Sprintf("Eviction of pod %s waits: %s not ready, and no more than %d may be unavailable", pod, are, most)
+}
+
+// failedAgainMessage is that of a reload that failed in a pod which was made after the change.
+func (a *evaluation) failedAgainMessage() string {
+	var pod string
+	for _, failed := range a.InPlace.Failed {
+		if failed.Younger {
+			pod = failed.Name
+			break
+		}
+	}
+	return fmt.Sprintf("No pod evicted: pod %s is younger than the change and failed as well (%s); %s. Set inpod.dev/on-failure: rollout to start a rollout instead",
+		pod, describe(a.changed), a.reloadFailedNote())
 }
 
 func (a *evaluation) reloadFailedMessage() string {

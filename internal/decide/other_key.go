@@ -53,7 +53,7 @@ func (a *evaluation) ofOtherKey(old source.Baseline) source.Baseline {
 // recordOfOtherKey returns what the pods have of a source that is there: its content, or something unknown. held reports
 // whether a change of it was held back.
 func (a *evaluation) recordOfOtherKey(use source.SourceState, record source.Record, held bool) source.Record {
-	current, changed := a.Digester.Record(use), contentTime(use.Snapshot)
+	current, changed := a.Digester.Record(use), use.Snapshot.ContentTime()
 	written := a.Workload.BaselineAt
 	switch {
 	case a.Workload.ScaledToZero, use.Snapshot.Fresh, a.covered(use.Snapshot) && !held:
@@ -113,22 +113,14 @@ func (a *evaluation) asksSidecars(use source.SourceState) bool {
 // covered reports whether the baseline was written after a source had settled, so that the content was decided on. The
 // API server cuts both times to seconds.
 func (a *evaluation) covered(s *source.Snapshot) bool {
-	changed, written := contentTime(s), a.Workload.BaselineAt
+	changed, written := s.ContentTime(), a.Workload.BaselineAt
 	return !changed.IsZero() && !written.IsZero() && written.Sub(changed) >= a.Settle+time.Second
 }
 
 // rolledAfter is the same for what was asked for: that is written when the source has settled, and not before.
 func (a *evaluation) rolledAfter(s *source.Snapshot) bool {
-	changed, written := contentTime(s), a.Workload.BaselineAt
+	changed, written := s.ContentTime(), a.Workload.BaselineAt
 	return !changed.IsZero() && !written.IsZero() && written.Sub(changed) > max(0, a.Settle-time.Second)
-}
-
-// contentTime is when the content of a source changed, in seconds as the API server says it; zero if it does not.
-func contentTime(s *source.Snapshot) time.Time {
-	if s.ContentAt != 0 {
-		return time.Unix(s.ContentAt, 0)
-	}
-	return s.Changed.Time.Truncate(time.Second)
 }
 
 // contentUnknown names the followed sources whose content the pods may have or not.

@@ -145,7 +145,8 @@ func backOff(a *evaluation) (Decision, bool) {
 	if !a.NotBefore.After(a.Now) || a.staysInPlace() {
 		return Decision{}, false
 	}
-	return a.hold(BackOff, a.NotBefore.Sub(a.Now), func(causes []Cause) string { return backOffMessage(a.NotBefore, causes) }), true
+	evicts := a.onlyLive() && a.reloadFailed() && a.onFailure() == annotation.FailureEvict
+	return a.hold(BackOff, a.NotBefore.Sub(a.Now), func(causes []Cause) string { return backOffMessage(a.NotBefore, evicts, causes) }), true
 }
 
 // staysInPlace reports whether the change leads to no rollout: it is reloaded, and that has not failed or may fail.
@@ -225,7 +226,11 @@ func reloadInPlace(a *evaluation) (Decision, bool) {
 func (a *evaluation) failed() Decision {
 	switch a.onFailure() {
 	case annotation.FailureNone:
-		return a.holdingReload(ReloadFailed, a.reloadFailedMessage())
+		message := a.reloadFailedMessage()
+		if a.Policy.OnFailure != annotation.FailureNone {
+			message = a.failedAgainMessage()
+		}
+		return a.holdingReload(ReloadFailed, message)
 	case annotation.FailureEvict:
 		return a.replacing()
 	case annotation.FailureRollout:
@@ -234,7 +239,9 @@ func (a *evaluation) failed() Decision {
 }
 
 // onFailure is what follows a reload that has failed. Where nothing is said, the pods that failed are evicted if the
-// workload may do without so many while it rolls: more of them are no matter of single pods.
+// workload may do without so many while it rolls: more of them are no matter of single pods. Pods that are younger than
+// the content count, since others may have failed in their places: no process has to remember whom it evicted. Where one
+// of them fails, an eviction has not helped, and nothing follows.
 func (a *evaluation) onFailure() annotation.OnFailure {
 	said := a.Policy.OnFailure
 	switch {
@@ -242,23 +249,27 @@ func (a *evaluation) onFailure() annotation.OnFailure {
 		return annotation.FailureRollout // which is reported alone
 	case said == annotation.FailureNone, said == annotation.FailureRollout:
 		return said
-	case !a.Options.Evict || a.Workload.Job != nil || a.Workload.Cron != nil || a.InPlace.Failing == 0:
+	case !a.Options.Evict || a.Workload.Job != nil || a.Workload.Cron != nil || a.InPlace.Failing == 0 || a.InPlace.Undated:
 		return annotation.FailureRollout
-	case said == annotation.FailureEvict:
-		return said
-	case a.Options.Webhook || a.InPlace.Failing+a.InPlace.Evicted > a.Workload.MaxUnavailable:
+	case said != annotation.FailureEvict && (a.Options.Webhook || a.InPlace.Failing+a.InPlace.Replaced > a.Workload.MaxUnavailable):
 		return annotation.FailureRollout
+	case slices.ContainsFunc(a.InPlace.Failed, func(p FailedPod) bool { return p.Younger }):
+		return annotation.FailureNone
 	}
 	return annotation.FailureEvict
 }
 
-// replacing evicts the pods that failed, so many at a time as the workload may do without while it rolls. The others
-// wait until new ones run in their places.
+// replacing evicts the pods that failed, so many that the workload does without no more pods than while it rolls. The
+// others wait until the rest is ready.
 func (a *evaluation) replacing() Decision {
 	decision := Decision{Action: Replace, Reason: ReloadFailed, Causes: a.changed, Baseline: a.baseline, Message: a.replaceMessage()}
-	most := max(1, a.Workload.MaxUnavailable)
-	if decision.Pods = a.InPlace.Failed[:min(most, len(a.InPlace.Failed))]; len(decision.Pods) == 0 || a.InPlace.Evicted > 0 && a.InPlace.Replacing {
+	failed, most := a.InPlace.Failed, max(1, a.Workload.MaxUnavailable)
+	decision.Pods = failed[:min(max(0, most-a.InPlace.Unavailable), len(failed))]
+	if len(decision.Pods) == 0 {
 		decision.Action, decision.Reason, decision.Pods, decision.Message = Reload, LiveChanged, nil, a.liveChangedMessage()
+		if len(failed) > 0 {
+			decision.Blocked = evictionWaitsMessage(failed[0].Name, a.InPlace.Unavailable, most)
+		}
 	}
 	return decision
 }

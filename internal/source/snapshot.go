@@ -2,6 +2,7 @@ package source
 
 import (
 	"crypto/sha256"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -35,6 +36,14 @@ type Snapshot struct {
 	ContentAt int64
 	// Edited reports whether it was seen to have other content before.
 	Edited bool
+}
+
+// ContentTime is when the content changed, in seconds as the API server says it, or later; zero if it does not say.
+func (s *Snapshot) ContentTime() time.Time {
+	if s.ContentAt != 0 {
+		return time.Unix(s.ContentAt, 0)
+	}
+	return s.Changed.Time.Truncate(time.Second)
 }
 
 // DigestOf returns the digest of a value.

@@ -57,6 +57,20 @@ func TestAContainerThatTheSidecarDoesNotWatch(t *testing.T) {
 	})
 }
 
+// It is no reason to roll where all containers have started with the content.
+func TestAContainerThatTheSidecarDoesNotWatchInAYoungerPod(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(2)
+		time.Sleep(time.Minute)
+		delete(w.pods, "web-1")
+		w.admit("web-2").pod.Beyond = []source.Ref{use().Usages.Ref}
+		w.pursue(t, "t1")
+		after(time.Minute)
+		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true})
+	})
+}
+
 func TestAPodWithNothingOfTheChangeIsNotAsked(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

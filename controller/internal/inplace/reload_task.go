@@ -73,6 +73,7 @@ type reloadTask struct {
 	pods         map[string]*podReload // by UID
 	lackingSince time.Time             // since when there are fewer pods with the sidecar than pods
 	leaving      bool                  // they may be as many as there are pods, with those that end
+	missing      int                   // pods that there are to be and that are not known, or end
 	reached      bool                  // a sidecar of the workload has answered in the last round
 	knocked      int                   // pods that were tried while none could be reached
 	outdatedAt   time.Time             // since when a pod needs a restart
@@ -81,7 +82,7 @@ type reloadTask struct {
 
 	mu      sync.Mutex
 	current decide.InPlace
-	evicted map[types.UID]bool
+	evicted map[types.UID]time.Time // when
 }
 
 // podReload is what is known of one pod.
@@ -293,6 +294,17 @@ func leadsToRollout(verdict decide.Verdict) bool {
 func (c *reloadTask) askAgain(ctx context.Context) {
 	c.refreshPods(time.Now()) // some may be gone meanwhile
 	suspects := c.podsThat(c.isSuspect)
+	if changedAt := c.changedAt(); !changedAt.IsZero() { // that a younger one fails says most
+		slices.SortStableFunc(suspects, func(a, b *podReload) int {
+			switch x, y := isYounger(a, changedAt), isYounger(b, changedAt); {
+			case x == y:
+				return 0
+			case x:
+				return -1
+			}
+			return 1
+		})
+	}
 	for chunk := range slices.Chunk(suspects, atOnce) {
 		stale := slices.DeleteFunc(slices.Clone(chunk), func(s *podReload) bool { return time.Since(s.askedAt) < fresh })
 		each(stale, func(s *podReload) { c.askPod(ctx, s) })
@@ -413,6 +425,7 @@ func (c *reloadTask) refreshPods(now time.Time) {
 		}
 	}
 	w, exists := c.reloader.options.Cache.Workload(c.key)
+	c.missing = max(0, w.Pods-len(present))
 	switch missing := w.Pods - len(present) - stuck; {
 	case exists && missing <= 0:
 		c.lackingSince = time.Time{}
@@ -427,7 +440,8 @@ func (c *reloadTask) refreshPods(now time.Time) {
 func (c *reloadTask) isEvicted(pod types.UID) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.evicted[pod]
+	_, is := c.evicted[pod]
+	return is
 }
 
 // evict notes that a pod is evicted, and looks at once. From now on the state does not name it.
@@ -435,15 +449,16 @@ func (c *reloadTask) evict(pod types.UID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.evicted == nil {
-		c.evicted = map[types.UID]bool{}
+		c.evicted = map[types.UID]time.Time{}
 	}
-	if !c.evicted[pod] {
-		c.evicted[pod] = true
-		c.current.Evicted++
+	if _, done := c.evicted[pod]; !done {
+		c.evicted[pod] = time.Now()
+		c.current.Unavailable++
+		c.current.Failing--
 	}
 	c.current.Failed = slices.DeleteFunc(slices.Clone(c.current.Failed), func(p decide.FailedPod) bool { return p.UID == pod })
-	if c.current.Failing--; c.current.Failing <= 0 {
-		c.current = decide.InPlace{Sidecar: true, Evicted: c.current.Evicted}
+	if c.current.Failing <= 0 {
+		c.current = decide.InPlace{Sidecar: true, Unavailable: c.current.Unavailable}
 	}
 	c.wakeUp()
 }
@@ -468,6 +483,9 @@ func (c *reloadTask) askPod(ctx context.Context, s *podReload) (lacks bool) {
 	want := expected(s.pod, c.uses, c.causes)
 	s.concerned = want.concerned
 	switch {
+	case want.beyond != source.Ref{} && isYounger(s, c.changedAt()):
+		s.state = confirmed // each of its containers has read the content at its start
+		return false
 	case want.beyond != source.Ref{}:
 		s.state = uncovered
 		s.message = notWatched(want.beyond)
@@ -625,28 +643,80 @@ func (c *reloadTask) aggregate(now time.Time) decide.InPlace {
 	case c.lackingSince.IsZero() && !slices.ContainsFunc(all, func(s *podReload) bool { return c.holdsUp(s, now) }) && heardOf(all):
 		return confirmation(all)
 	}
-	c.mu.Lock()
-	state.Evicted = len(c.evicted)
-	c.mu.Unlock()
 	if state.Verdict == decide.Failed || state.Verdict == decide.Overdue {
-		c.failures(&state, all)
+		c.failures(&state, all, now)
+	} else if ever, _ := c.evictions(now); ever {
+		state.Unavailable = c.unavailable(all, now)
 	}
 	return state
 }
 
+// evictions reports whether this task has had pods evicted, and how many of late: the caches of pods and of workloads
+// are not in step.
+func (c *reloadTask) evictions(now time.Time) (ever bool, lately int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, at := range c.evicted {
+		if now.Sub(at) < gathering {
+			lately++
+		}
+	}
+	return len(c.evicted) > 0, lately
+}
+
 // failures notes which pods failed. Those whose answer is old only count.
-func (c *reloadTask) failures(state *decide.InPlace, all []*podReload) {
+func (c *reloadTask) failures(state *decide.InPlace, all []*podReload, now time.Time) {
+	changedAt := c.changedAt()
+	state.Undated = changedAt.IsZero()
 	for _, s := range all {
+		younger := isYounger(s, changedAt)
 		switch {
-		case !c.isOverdue(s) && !hasFailed(s):
+		case !c.fails(s) && younger:
+			state.Replaced++
+		case !c.fails(s):
 		case s.verified || s.state == uncovered:
-			state.Failed = append(state.Failed, decide.FailedPod{Name: s.pod.Name, UID: s.pod.UID})
+			state.Failed = append(state.Failed, decide.FailedPod{Name: s.pod.Name, UID: s.pod.UID, Younger: younger})
 			fallthrough
 		default:
 			state.Failing++
 		}
 	}
-	state.Replacing = !c.lackingSince.IsZero() || slices.ContainsFunc(all, func(s *podReload) bool { return s.state == waiting && s.runningAt.IsZero() && !s.unrotated })
+	state.Unavailable = c.unavailable(all, now)
+}
+
+// fails reports whether a pod will not take the content up by a reload, or has not in time.
+func (c *reloadTask) fails(s *podReload) bool { return c.isOverdue(s) || hasFailed(s) }
+
+// unavailable counts the pods that are not ready, but for those that could be evicted: they may be ready or not.
+func (c *reloadTask) unavailable(all []*podReload, now time.Time) int {
+	n := c.missing
+	_, lately := c.evictions(now)
+	for _, s := range all {
+		if !s.pod.Ready && !c.fails(s) {
+			n++
+		}
+	}
+	return max(n, lately)
+}
+
+// changedAt is when the last of what changed did, by the API server's clock; zero if that is not known of all of it.
+func (c *reloadTask) changedAt() time.Time {
+	var last time.Time
+	for _, cause := range c.causes {
+		i := slices.IndexFunc(c.uses, func(use source.SourceState) bool { return use.Usages.Ref == cause.Ref })
+		if i < 0 || c.uses[i].Snapshot == nil || c.uses[i].Snapshot.ContentTime().IsZero() {
+			return time.Time{}
+		}
+		if at := c.uses[i].Snapshot.ContentTime(); at.After(last) {
+			last = at
+		}
+	}
+	return last
+}
+
+// isYounger reports whether a pod was certainly made after a change. The API server cuts both times to seconds.
+func isYounger(s *podReload, changedAt time.Time) bool {
+	return !changedAt.IsZero() && s.pod.Created.After(changedAt)
 }
 
 // isOverdue reports whether a pod has not confirmed in time. A round may take longer than a pod may: what counts is
@@ -732,13 +802,26 @@ func (c *reloadTask) lacks(now time.Time) bool {
 }
 
 // holdsUp reports whether the others have to wait for a pod. One that has not even started by the deadline reads the
-// content when it does.
+// content when it does. What became of an eviction is waited for as long.
 func (c *reloadTask) holdsUp(s *podReload, now time.Time) bool {
 	limit := c.reloader.options.Deadline
 	if s.unrotated {
 		limit = max(limit, rotationPatience)
 	}
-	return s.state != confirmed && s.state != lost && (!s.runningAt.IsZero() || now.Sub(c.started) < limit)
+	return s.state != confirmed && s.state != lost && (!s.runningAt.IsZero() || now.Sub(c.disturbed()) < limit)
+}
+
+// disturbed is when the task started, or had a pod evicted the last time: the pod in its place has its whole time.
+func (c *reloadTask) disturbed() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	last := c.started
+	for _, at := range c.evicted {
+		if at.After(last) {
+			last = at
+		}
+	}
+	return last
 }
 
 // nap is how a pause ended.

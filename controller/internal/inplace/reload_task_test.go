@@ -81,10 +81,11 @@ type patient struct {
 
 const newContent = "new"
 
+// use is a source that changed when the clock of a test begins.
 func use() source.SourceState {
 	ref := source.Ref{Kind: source.ConfigMap, Namespace: "shop", Name: "conf"}
 	return source.SourceState{Usages: source.SourceUsages{Ref: ref}, Snapshot: &source.Snapshot{
-		Ref: ref, Keys: map[string]source.Entry{"f": {Digest: source.DigestOf([]byte(newContent))}},
+		Ref: ref, ContentAt: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).Unix(), Keys: map[string]source.Entry{"f": {Digest: source.DigestOf([]byte(newContent))}},
 	}}
 }
 
@@ -113,7 +114,7 @@ func newWardAt(n int, rate float64, settle time.Duration) *ward {
 func (w *ward) admit(name string) *patient {
 	p := &patient{
 		pod: observe.Pod{
-			Namespace: "shop", Name: name, UID: types.UID("uid-" + name), Workload: web, Address: "10.0.0.1", Running: true,
+			Namespace: "shop", Name: name, UID: types.UID("uid-" + name), Workload: web, Address: "10.0.0.1", Running: true, Ready: true, Created: time.Now(),
 			Mounts: []observe.Mount{{Ref: use().Usages.Ref, Path: "/etc/conf"}},
 		},
 		result: sidecarapi.Applied, has: "old", takes: 1,
@@ -229,7 +230,7 @@ func (w *ward) states(t *testing.T, target string, want decide.InPlace) {
 		got.Pod = "" // any of them
 	}
 	if want.Failing == 0 { // most tests are about the verdict alone
-		got.Failed, got.Failing, got.Replacing = nil, 0, false
+		got.Failed, got.Failing, got.Replaced, got.Unavailable, got.Undated = nil, 0, 0, 0, false
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("state after %d nudges (-want +got):\n%s", len(w.nudges), diff)

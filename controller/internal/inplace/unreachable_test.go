@@ -2,12 +2,14 @@ package inplace_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
 
 	"inpod.dev/inpod/internal/decide"
 	"inpod.dev/inpod/internal/sidecarapi"
@@ -155,15 +157,103 @@ func TestAPodThatFailedIsNamedUntilAnotherTakesItsPlace(t *testing.T) {
 		failed := []decide.FailedPod{{Name: "web-1", UID: "uid-web-1"}}
 		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Failed, Pod: "web-1", Message: "said by web-1", Failed: failed, Failing: 1})
 		w.reloader.Evicted(web, "uid-web-1")
-		w.states(t, "t1", decide.InPlace{Sidecar: true, Evicted: 1}) // at once, so that nobody evicts it twice
+		w.isUnavailable(t, 1) // at once, so that nobody evicts it twice
 		after(time.Second)
-		w.states(t, "t1", decide.InPlace{Sidecar: true, Evicted: 1}) // it does not count any more, though it is still there
+		w.isUnavailable(t, 1) // it does not count any more, though it is still there
 		w.change(func() {
 			delete(w.pods, "web-1")
-			w.admit("web-3").has = newContent
+			p := w.admit("web-3")
+			p.pod.Running, p.pod.Ready = false, false
+		})
+		after(10 * time.Second)
+		w.isUnavailable(t, 1) // until the other one is ready
+		w.change(func() {
+			p := w.pods["web-3"]
+			p.has, p.pod.Running, p.pod.Ready = newContent, true, true
 		})
 		after(10 * time.Second)
 		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true})
+	})
+}
+
+func (w *ward) isUnavailable(t *testing.T, n int) {
+	t.Helper()
+	if got := w.state("t1"); got.Verdict != decide.Unknown || len(got.Failed)+got.Failing > 0 || got.Unavailable != n {
+		t.Errorf("%+v, want %d unavailable, and no verdict", got, n)
+	}
+}
+
+// Another process knows as much of what became of an eviction as the one that had it done: the pods say when they were
+// made.
+func TestAnotherProcessKnowsThePodsThatReplacedOthers(t *testing.T) {
+	t.Parallel()
+	failed := func(name string, younger bool) decide.FailedPod {
+		return decide.FailedPod{Name: name, UID: types.UID("uid-" + name), Younger: younger}
+	}
+	for name, c := range map[string]struct {
+		change func(*ward)
+		undate bool
+		want   decide.InPlace
+	}{
+		"none was replaced": {nil, false, decide.InPlace{Pod: "web-1", Failed: []decide.FailedPod{failed("web-1", false)}, Failing: 1}},
+		"one was, and works": {func(w *ward) { w.admit("web-3").has = newContent }, false, decide.InPlace{
+			Pod: "web-1", Failed: []decide.FailedPod{failed("web-1", false)}, Failing: 1, Replaced: 1,
+		}},
+		"one was, and fails as well": {func(w *ward) { w.admit("web-3").result = sidecarapi.Died }, false, decide.InPlace{
+			Pod: "web-1", Failed: []decide.FailedPod{failed("web-1", false), failed("web-3", true)}, Failing: 2,
+		}},
+		"one was, and is not ready": {func(w *ward) { p := w.admit("web-3"); p.has, p.pod.Ready = newContent, false }, false, decide.InPlace{
+			Pod: "web-1", Failed: []decide.FailedPod{failed("web-1", false)}, Failing: 1, Replaced: 1, Unavailable: 1,
+		}},
+		"one ends": {func(w *ward) { w.admit("web-3").pod.Over = true }, false, decide.InPlace{
+			Pod: "web-1", Failed: []decide.FailedPod{failed("web-1", false)}, Failing: 1, Unavailable: 1,
+		}},
+		"nobody knows when the content changed": {func(w *ward) { w.admit("web-3").has = newContent }, true, decide.InPlace{
+			Pod: "web-1", Failed: []decide.FailedPod{failed("web-1", false)}, Failing: 1, Undated: true,
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWard(3)
+				w.pods["web-1"].result = sidecarapi.Died
+				time.Sleep(time.Minute) // then the other process begins
+				if c.change != nil {
+					delete(w.pods, "web-2")
+					c.change(w)
+				}
+				w.lead(t)
+				uses := []source.SourceState{use()}
+				if c.undate {
+					uses[0].Snapshot.ContentAt = 0
+				}
+				w.reloader.StartReload(web, "t1", uses, changes(), time.Time{})
+				after(40 * time.Second)
+				want := c.want
+				want.Sidecar, want.Verdict, want.Message = true, decide.Failed, "said by web-1"
+				w.states(t, "t1", want)
+			})
+		})
+	}
+}
+
+// Of many that fail, one that is younger than the content is asked again first: an eviction has not helped there.
+func TestAYoungerPodThatFailsIsAskedAgainFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(40)
+		time.Sleep(time.Minute)
+		delete(w.pods, "web-0")
+		w.admit("web-z")
+		for _, p := range w.pods {
+			p.result, p.has = sidecarapi.Died, newContent
+		}
+		w.takes = 2 * time.Second // a round takes longer than an answer counts
+		w.pursue(t, "t1")
+		after(3 * time.Minute)
+		if got := w.state("t1"); !slices.ContainsFunc(got.Failed, func(p decide.FailedPod) bool { return p.Name == "web-z" && p.Younger }) {
+			t.Errorf("failed: %v", got.Failed)
+		}
 	})
 }
 

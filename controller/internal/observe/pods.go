@@ -41,8 +41,12 @@ type Pod struct {
 	// Address is the pod's address, "" before it has one; Port is where its sidecar listens.
 	Address string
 	Port    int32
+	// Created is when the pod was made.
+	Created time.Time
 	// Running reports whether the pod has started and will not end by itself soon.
 	Running bool
+	// Ready reports whether the pod is ready.
+	Ready bool
 	// Over reports whether the pod has ended or is about to: nobody waits for it.
 	Over bool
 	// Started is when the application that the sidecar looks after started, zero if that is not known.
@@ -266,8 +270,9 @@ func (o *Observer) reducePod(object any) (any, error) {
 	}
 	item := &podItem{kept: keptOf(pod), Pod: Pod{
 		Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, Workload: o.options.Kinds.OwnerOf(pod), Address: pod.Status.PodIP, Port: sidecarapi.DefaultPort,
-		Running: pod.Status.Phase == corev1.PodRunning,
-		Over:    pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
+		Created: pod.CreationTimestamp.Time, Running: pod.Status.Phase == corev1.PodRunning,
+		Ready: conditionOf(pod, corev1.PodReady).Status == corev1.ConditionTrue,
+		Over:  pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
 	}}
 	if item.Workload.Name == "" {
 		item.Workload, item.stray = o.strayOf(pod)

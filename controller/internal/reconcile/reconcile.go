@@ -278,7 +278,7 @@ func (l *Loop) reconcile(ctx context.Context, key workload.Key) (time.Duration, 
 	if s.stale(w, time.Now()) {
 		return soonest(unsettled, staleWait), nil // our own last write is not cached yet
 	}
-	left, next := l.limiter.seen(key, w.View.Rolling, time.Now())
+	left, next := l.limiter.seen(key, w.View.Rolling || s.evicting, time.Now())
 	l.queue.addAll(next)
 	after, err := l.decide(ctx, w, s, unsettled)
 	return soonest(after, left), err
@@ -289,6 +289,7 @@ func (l *Loop) decide(ctx context.Context, w observe.Workload, s *state, unsettl
 	key := w.View.Key
 	in, persisted := l.gather(w, s)
 	s.inputs, s.outcome = inputsOf(w.View, in.Uses), outcome{}
+	l.replaced(w, s, in)
 	if unsettled > 0 {
 		after, err := l.recordBeforeSettled(ctx, w, s, in, persisted, unsettled)
 		return soonest(after, unsettled), err
@@ -311,7 +312,9 @@ func (l *Loop) decide(ctx context.Context, w observe.Workload, s *state, unsettl
 	patience = soonest(patience, until)
 	l.report(w, s, decision, remarks{early: early, shared: s.overwritten(w, persisted), idle: idle})
 	l.refusalIsMoot(w, s, decision)
-	if decision.Action != decide.Rollout {
+	s.evictionIsMoot(decision)
+	patience = soonest(patience, l.reportBlocked(w, s, decision))
+	if decision.Action != decide.Rollout && decision.Action != decide.Replace {
 		l.queue.addAll(l.limiter.Release(key))
 	}
 	switch decision.Action {

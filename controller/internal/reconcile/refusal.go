@@ -23,11 +23,24 @@ func (l *Loop) refused(w observe.Workload, s *state, decision decide.Decision, e
 	if decision.Action == decide.Rollout {
 		l.metrics.rolled(w.View.Key.Kind, decision.Reason, false)
 	}
-	now := time.Now()
-	r, lasts := s.refusals[decision.Action]
-	if lasts && now.Sub(r.reported) < refusedAgain {
+	if !s.isNews(decision.Action, time.Now()) {
 		l.options.Log.Debug("write failed, will retry", "workload", w.View.Key, "action", decision.Action, "error", err)
 		return
+	}
+	since := s.refusals[decision.Action].since
+	l.options.Log.Warn("write failed, will retry", "workload", w.View.Key, "action", decision.Action, "since", since, "error", err)
+	message := refusal(w.View, decision.Action, l.options.Rules.Webhook, err)
+	l.event(w, corev1.EventTypeWarning, EventFailed, message)
+	if decision.Action == decide.Rollout {
+		l.alert(w, decision.Causes, "rolled", EventFailed, message, false)
+	}
+}
+
+// isNews notes that a kind of write is refused, and reports whether that is to be reported.
+func (s *state) isNews(action decide.Action, now time.Time) bool {
+	r, lasts := s.refusals[action]
+	if lasts && now.Sub(r.reported) < refusedAgain {
+		return false
 	}
 	if !lasts {
 		r.since = now
@@ -36,13 +49,8 @@ func (l *Loop) refused(w observe.Workload, s *state, decision decide.Decision, e
 	if s.refusals == nil {
 		s.refusals = map[decide.Action]refusalState{}
 	}
-	s.refusals[decision.Action] = r
-	l.options.Log.Warn("write failed, will retry", "workload", w.View.Key, "action", decision.Action, "since", r.since, "error", err)
-	message := refusal(w.View, decision.Action, l.options.Rules.Webhook, err)
-	l.event(w, corev1.EventTypeWarning, EventFailed, message)
-	if decision.Action == decide.Rollout {
-		l.alert(w, decision.Causes, "rolled", EventFailed, message, false)
-	}
+	s.refusals[action] = r
+	return true
 }
 
 // accepted notes that a write was taken. It returns what there is to add to the report of it: how long it had been refused, or "".

@@ -74,11 +74,14 @@ type state struct {
 	// notified is the content that was reported where nothing is to be done.
 	notified string
 
-	// evictAt is when the next eviction may be tried, evictWait the wait until then, and blocked the pod that was
-	// reported since a budget does not allow its eviction.
+	// evictAt is when the next eviction may be tried that a budget did not allow, and evictWait the wait until then.
 	evictAt   time.Time
 	evictWait time.Duration
-	blocked   string
+	// evicting reports whether pods were evicted whose places are not all taken.
+	evicting bool
+	// blockedAt is since when an eviction waits for other pods.
+	blockedAt       time.Time
+	blockedReported bool
 	// evictForbidden reports whether the API server has forbidden an eviction.
 	evictForbidden bool
 
@@ -182,7 +185,7 @@ func (l *Loop) missingGrace(w observe.Workload, s *state, decision decide.Decisi
 	return max(0, s.missing.Add(settle).Sub(now))
 }
 
-// rolled counts a rollout.
+// rolled counts a rollout, or the evictions of one decision.
 func (s *state) rolled(now time.Time) {
 	if s.rollouts > 0 && now.Sub(s.rolledAt) > calm+s.backOff() {
 		s.rollouts = 0
