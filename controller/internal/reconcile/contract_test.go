@@ -28,13 +28,16 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 
+	"inpod.dev/inpod/controller/internal/act"
 	"inpod.dev/inpod/controller/internal/alert"
+	"inpod.dev/inpod/controller/internal/inplace"
 	"inpod.dev/inpod/controller/internal/observe"
 	"inpod.dev/inpod/controller/internal/reconcile"
 	"inpod.dev/inpod/controller/internal/reloader"
 	"inpod.dev/inpod/internal/annotation"
 	"inpod.dev/inpod/internal/decide"
 	"inpod.dev/inpod/internal/objtest"
+	"inpod.dev/inpod/internal/sidecarapi"
 	"inpod.dev/inpod/internal/source"
 	"inpod.dev/inpod/internal/workload"
 )
@@ -45,9 +48,10 @@ const tolerated = 5 * time.Second
 // failure is what goes wrong for others. A new resource that workloads share adds a row.
 type failure struct {
 	observe   func(*testing.T, *contract, *observe.Options) // what is watched, and how that fails from the start
-	reconcile func(*testing.T, *reconcile.Options)
+	reconcile func(*contract, *reconcile.Options)
 	begin     func(*contract) // when everything has a baseline
 	restart   bool            // another replica leads after begin
+	nudged    bool            // the pod of the other workload has to be nudged as soon
 }
 
 // TestAFailureCostsOthersNothing is the contract: whatever goes wrong for others, a workload in another namespace is rolled within
@@ -64,7 +68,7 @@ func TestAFailureCostsOthersNothing(t *testing.T) {
 			h.editTheirs()
 		}},
 		"200 workloads whose pods are listed, which takes 30 s": {
-			reconcile: func(_ *testing.T, o *reconcile.Options) {
+			reconcile: func(_ *contract, o *reconcile.Options) {
 				o.Pods = func(ctx context.Context, _ workload.View) ([]decide.PodStart, error) {
 					return nil, cmp.Or(pass(ctx, 30*time.Second), errors.New("no answer"))
 				}
@@ -81,18 +85,70 @@ func TestAFailureCostsOthersNothing(t *testing.T) {
 			h.editTheirs()
 		}},
 		"a receiver of alerts that takes none": {
-			reconcile: func(t *testing.T, o *reconcile.Options) {
-				t.Helper()
+			reconcile: func(h *contract, o *reconcile.Options) {
 				alerter, err := alert.New(alert.Options{Sink: alert.JSON, URL: "http://example.com/", Log: o.Log, Registerer: o.Registerer})
 				if err != nil {
-					t.Fatal(err)
+					h.Fatal(err)
 				}
 				o.Alert = alerter.Send // nothing takes messages from its queue
 			},
 			begin: func(h *contract) { h.others(200, nil); h.editTheirs() },
 		},
+		"a receiver of alerts that is down, after others have filled its queue": {
+			reconcile: func(h *contract, o *reconcile.Options) {
+				alerter, err := alert.New(alert.Options{Sink: alert.JSON, URL: nobody, Log: o.Log, Registerer: o.Registerer})
+				if err != nil {
+					h.Fatal(err)
+				}
+				h.background(nil, alerter.Run)
+				o.Alert = alerter.Send
+			},
+			begin: func(h *contract) {
+				h.others(200, nil)
+				for i := range 6 { // 1,200 messages
+					h.apply("theirs", strconv.Itoa(i+1))
+					time.Sleep(2 * settle)
+				}
+			},
+		},
+		"a receiver of the webhook that is down": {
+			reconcile: func(h *contract, o *reconcile.Options) {
+				poster, err := alert.NewPoster(nobody, "")
+				if err != nil {
+					h.Fatal(err)
+				}
+				o.Writer = delegating{h, &act.Delegate{Post: poster.Post}}
+			},
+			begin: func(h *contract) { h.others(200, nil); h.editTheirs() },
+		},
+		"evictions that budgets refuse, and few slots": {
+			reconcile: func(_ *contract, o *reconcile.Options) {
+				o.InPlace, o.Rules.Evict, o.Limits.Total = failedReloads{}, true, 2
+			},
+			begin: func(h *contract) {
+				h.others(50, reloadedLive)
+				h.failWrites(0, "Cannot evict pod as it would violate the pod's disruption budget.")
+				h.editTheirs()
+			},
+		},
+		"evictions that budgets refuse late": {
+			reconcile: func(_ *contract, o *reconcile.Options) { o.InPlace, o.Rules.Evict = failedReloads{}, true },
+			begin: func(h *contract) {
+				h.others(200, reloadedLive)
+				h.failWrites(8*time.Second, "Cannot evict pod as it would violate the pod's disruption budget.")
+				h.editTheirs()
+			},
+		},
+		"nudges that are refused late": {
+			reconcile: slowNudges, nudged: true,
+			begin: func(h *contract) {
+				h.others(200, reloadedLive)
+				h.failWrites(9*time.Second, "denied by a policy")
+				h.editTheirs()
+			},
+		},
 		"workloads that never become ready, at a change of leader": {
-			reconcile: func(_ *testing.T, o *reconcile.Options) { o.Limits.Total = 5 },
+			reconcile: func(_ *contract, o *reconcile.Options) { o.Limits.Total = 5 },
 			begin:     func(h *contract) { h.others(20, func(d *appsv1.Deployment) { d.Status = appsv1.DeploymentStatus{} }) },
 			restart:   true,
 		},
@@ -102,7 +158,7 @@ func TestAFailureCostsOthersNothing(t *testing.T) {
 			h.editTheirs()
 		}},
 		"rollouts that wait for few slots, with writes that are refused late": {
-			reconcile: func(_ *testing.T, o *reconcile.Options) { o.Limits.Total = 4 },
+			reconcile: func(_ *contract, o *reconcile.Options) { o.Limits.Total = 4 },
 			begin: func(h *contract) {
 				h.others(50, nil)
 				h.failWrites(30*time.Second, "context deadline exceeded")
@@ -110,7 +166,7 @@ func TestAFailureCostsOthersNothing(t *testing.T) {
 			},
 		},
 		"leaders that come and go before all have a baseline": {
-			reconcile: func(_ *testing.T, o *reconcile.Options) { o.BaselineRate = 20 },
+			reconcile: func(_ *contract, o *reconcile.Options) { o.BaselineRate = 20 },
 			begin: func(h *contract) {
 				h.stop()
 				h.others(500, nil)
@@ -171,6 +227,10 @@ type contract struct {
 	asks    bool // decisions on others depend on their pods
 	broken  bool // no watch of the breakable resource can be opened
 	watches []watch.Interface
+
+	nudges *inplace.NudgeQueue                                  // nil for none
+	around func(ctx context.Context, run func(context.Context)) // what leads beside the loop; nil for nothing
+	nudged []time.Time                                          // when the pod of ours was
 }
 
 func newContract(t *testing.T, f failure) *contract {
@@ -207,7 +267,7 @@ func newContract(t *testing.T, f failure) *contract {
 			Log: watched.Log, Registerer: registry, Compat: reloader.New(registry, false),
 		}
 		if f.reconcile != nil {
-			f.reconcile(t, &options)
+			f.reconcile(h, &options)
 		}
 		return reconcile.New(options)
 	}
@@ -238,10 +298,16 @@ func (h *contract) check(f failure) {
 		time.Sleep(13 * time.Second)
 		edited := time.Now()
 		h.apply("ours", strconv.Itoa(i+1))
+		if f.nudged { // as the observer does for pods with the sidecar
+			h.nudges.Add(workload.Key{Kind: "Deployment", Namespace: "ours", Name: "web"}, source.Ref{Kind: source.ConfigMap, Namespace: "ours", Name: "conf"})
+		}
 		time.Sleep(settle + tolerated)
 		h.mu.Lock()
-		rolled := h.rolls["ours"]
+		rolled, nudged := h.rolls["ours"], h.nudged
 		h.mu.Unlock()
+		if f.nudged && (len(nudged) != i+1 || nudged[i].Sub(edited) > tolerated) {
+			h.Fatalf("edit %d: %d nudges within %s of it, want %d", i, len(nudged), tolerated, i+1)
+		}
 		if len(rolled) != i+1 || rolled[i].Sub(edited) > settle+tolerated {
 			h.Fatalf("edit %d: %d rollouts within %s of it, want %d", i, len(rolled), settle+tolerated, i+1)
 		}
@@ -253,7 +319,13 @@ func (h *contract) lead() (stop func()) {
 	ctx, cancel := context.WithCancel(h.Context())
 	loop := h.loop()
 	var running sync.WaitGroup
-	running.Go(func() { loop.Run(ctx) })
+	running.Go(func() {
+		if h.around != nil {
+			h.around(ctx, loop.Run)
+		} else {
+			loop.Run(ctx)
+		}
+	})
 	return sync.OnceFunc(func() { cancel(); running.Wait() })
 }
 
@@ -387,8 +459,11 @@ func (h *contract) Resume(context.Context, workload.View) (uint64, error) {
 	return 0, errors.ErrUnsupported
 }
 
-func (h *contract) Evict(context.Context, workload.View, decide.FailedPod) error {
-	return errors.ErrUnsupported
+func (h *contract) Evict(ctx context.Context, _ workload.View, _ decide.FailedPod) error {
+	h.mu.Lock()
+	takes, refused := h.slow, h.refused
+	h.mu.Unlock()
+	return cmp.Or(pass(ctx, takes), error(apierrors.NewTooManyRequests(fmt.Sprint(refused), 0)))
 }
 
 func (h *contract) Recreate(context.Context, workload.View, decide.Decision) (bool, error) {
@@ -431,6 +506,90 @@ func (h *contract) write(ctx context.Context, view workload.View, fields string,
 	}
 	version := h.stamp(object, annotation.FieldManager, fields)
 	return version, h.api.Tracker().Update(deploymentResource, object, view.Key.Namespace)
+}
+
+// nobody is an address that refuses connections.
+const nobody = "http://127.0.0.1:1/"
+
+// delegating asks a webhook to roll the workloads of others.
+type delegating struct {
+	*contract
+
+	to *act.Delegate
+}
+
+func (d delegating) Rollout(ctx context.Context, view workload.View, decision decide.Decision, now time.Time) (uint64, error) {
+	if view.Key.Namespace == "theirs" {
+		return d.to.Rollout(ctx, view, decision, now)
+	}
+	return d.contract.Rollout(ctx, view, decision, now)
+}
+
+// reloadedLive has a workload mount its ConfigMap, and its pods evicted where they fail.
+func reloadedLive(d *appsv1.Deployment) {
+	mounts := objtest.Deployment(d.Name, objtest.Mount(objtest.CM("conf")))
+	d.Spec = mounts.Spec
+	d.Annotations["inpod.dev/on-failure"] = "evict"
+}
+
+// failedReloads are reloads of the workloads of others that fail in one pod.
+type failedReloads struct{}
+
+func (failedReloads) State(view workload.View, _ bool, _ string) decide.InPlace {
+	if view.Key.Namespace != "theirs" {
+		return decide.InPlace{}
+	}
+	return decide.InPlace{
+		Sidecar: true, Verdict: decide.Failed, Pod: "pod", Message: "no answer", Failing: 1, Failed: []decide.FailedPod{{Name: "pod", UID: "uid"}},
+	}
+}
+
+func (failedReloads) StartReload(workload.Key, string, []source.SourceState, []decide.Cause, time.Time) {
+}
+func (failedReloads) CancelReload(workload.Key)       {}
+func (failedReloads) Evicted(workload.Key, types.UID) {}
+
+// slowNudges has reloads in the pods, whose nudges take as long as writes and are refused as they are.
+func slowNudges(h *contract, o *reconcile.Options) {
+	h.nudges = inplace.NewNudgeQueue()
+	reloader := inplace.New(inplace.Options{
+		Cache: podsOf{h.observer},
+		Ask: func(context.Context, observe.Pod, inplace.Question) (sidecarapi.Response, error) {
+			return sidecarapi.Response{}, errors.New("no answer")
+		},
+		Nudge: func(ctx context.Context, pod observe.Pod, _ string) error {
+			h.mu.Lock()
+			slow, refused := h.slow, h.refused
+			if pod.Namespace == "ours" {
+				h.nudged, slow, refused = append(h.nudged, time.Now()), 0, nil
+			}
+			h.mu.Unlock()
+			return cmp.Or(pass(ctx, slow), refused)
+		},
+		Nudges: h.nudges, NudgeText: func(workload.Key, source.Ref) (string, bool) { return "early", true },
+		Enqueue:  func(workload.Key) {},
+		Deadline: 2 * time.Minute, Settle: settle, NudgeRate: 50, Log: o.Log, Registerer: o.Registerer,
+	})
+	o.InPlace, h.around = reloader, reloader.Lead
+}
+
+// podsOf has five pods of each workload, which mount its ConfigMap.
+type podsOf struct{ *observe.Observer }
+
+func (p podsOf) Pods(key workload.Key) []observe.Pod {
+	most := 5
+	if key.Namespace == "ours" {
+		most = 1
+	}
+	var pods []observe.Pod
+	for i := range most {
+		name := fmt.Sprintf("%s-%d", key.Name, i)
+		pods = append(pods, observe.Pod{
+			Namespace: key.Namespace, Name: name, UID: types.UID(key.Namespace + name), Workload: key, Address: "10.0.0.1", Running: true, Ready: true,
+			Mounts: []observe.Mount{{Ref: source.Ref{Kind: source.ConfigMap, Namespace: key.Namespace, Name: "conf"}, Path: "/etc/conf"}},
+		})
+	}
+	return pods
 }
 
 // breakableWatch has a resource watched until it is broken.
