@@ -86,13 +86,19 @@ func evaluate(in Input) *evaluation {
 		}
 	}
 	a.shadow = in.Digester.Shadowing(in.Uses, before)
+	var unseen []*evaluated
 	for i := range a.uses {
 		switch u := &a.uses[i]; {
+		case u.selection.Follows() && a.cameUnseen(u):
+			unseen = append(unseen, u)
 		case u.selection.Follows():
 			a.follow(u)
 		case u.selection == annotation.Ignored && !u.referenced() && a.Policy.Select(u.Usages.Ref, false, false, false, false).Follows():
 			a.note(u, source.Record{Ignored: true}) // a list names it: it is not one that came to be when it is not ignored any more
 		}
+	}
+	for _, u := range unseen {
+		a.followUnseen(u)
 	}
 	a.dropGone(a.baseline.Records)
 	a.dropGone(a.waiting.Records)

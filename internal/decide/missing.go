@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"inpod.dev/inpod/internal/source"
+	"inpod.dev/inpod/internal/workload"
 )
 
 // reloadsBesides reports whether a missing source stands in nobody's way: what changed is reloaded in pods that run,
@@ -26,6 +27,48 @@ func (a *evaluation) changedAfterTemplate(u *evaluated) bool {
 	}
 	return a.HasBaseline && u.Snapshot != nil && u.Snapshot.Edited && u.referenced() &&
 		a.Workload.TemplateChanged.Version != 0 && u.Snapshot.Changed.After(a.Workload.TemplateChanged)
+}
+
+// cameUnseen reports whether an edit of the template has brought a source, or keys of it, when nobody has looked, and the
+// source was written since inpod wrote the baseline, which was before that edit: it may have been written after the pods
+// of the edit have read it. Of an optional source they may have read nothing. Where pods keep an older template it is not
+// known which of them use the source.
+func (a *evaluation) cameUnseen(u *evaluated) bool {
+	w := a.Workload
+	switch {
+	case !a.HasBaseline || a.before.References == "" || a.before.References == a.references || a.OtherKey:
+		return false // no edit of the template has brought it
+	case w.TemplateChanged.Version != 0 || w.RestoredBy != "" || w.BaselineAt.IsZero():
+		return false
+	case w.Cron != nil || w.Job != nil || w.Stray || w.Selector == "" || w.ScaledToZero:
+		return false
+	case !w.Rolling && (w.Paused || w.Progress != workload.Complete && w.Progress != workload.ProgressUnknown):
+		return false
+	case u.Snapshot == nil || u.Usages.Ref.Kind == source.SecretProviderClass || !u.referenced() || !u.Usages.Required():
+		return false
+	case !u.Snapshot.ContentTime().After(w.BaselineAt):
+		return false
+	}
+	return !u.recorded || a.shadow.Diff(u.SourceState, u.record).Uncovered
+}
+
+// followUnseen follows such a source. The pods say which came first, once the rollout of the template is complete. Where
+// other changes call for a rollout, that one brings the source as well.
+func (a *evaluation) followUnseen(u *evaluated) {
+	changed := u.Snapshot.ContentTime()
+	older := false
+	switch {
+	case !a.Workload.Rolling && a.Pods != nil:
+		older = a.Pods.haveRead(changed)
+	case len(a.changed) > 0 && !a.staysInPlace():
+		older = changed.After(a.Workload.TemplateTime)
+	default:
+		a.undecided = true
+	}
+	if older {
+		u.record, u.recorded = unknownRecord(), true
+	}
+	a.follow(u)
 }
 
 // unknownRecord is a record that differs from any content, for a source where it is not known what the pods have.

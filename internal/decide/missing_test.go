@@ -3,9 +3,12 @@ package decide_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"inpod.dev/inpod/internal/decide"
 	obj "inpod.dev/inpod/internal/objtest"
+	"inpod.dev/inpod/internal/source"
+	"inpod.dev/inpod/internal/workload"
 )
 
 // A missing source would break new pods, and does nothing to those that run.
@@ -95,6 +98,120 @@ func TestAUsageThatCameWithAnEditWhoseSourceChangedAtOnce(t *testing.T) {
 			}
 			w.apply(d)
 			w.wantNothingLeft()
+		})
+	}
+}
+
+// Template and source were edited while nobody looked: pods that read the source before its last edit have other content.
+func TestAUsageThatCameUnseenWhoseSourceChangedAfterwards(t *testing.T) {
+	t.Parallel()
+	const second = time.Second
+	before := following(obj.EnvFrom(obj.CM("a")))
+	after := following(obj.EnvFrom(obj.CM("a")), obj.EnvFrom(obj.CM("b")))
+	started := func(ago ...time.Duration) *decide.Pods {
+		pods := &decide.Pods{}
+		for _, d := range ago {
+			pods.Starts = append(pods.Starts, decide.PodStart{Created: now.Add(-d), Running: now.Add(-d + second)})
+		}
+		return pods
+	}
+	old := started(5*time.Minute, 10*second) // the source was written a minute ago
+	for name, c := range map[string]struct {
+		pods   *decide.Pods
+		change func(*decide.Input)
+		parts  []obj.Part // the template; nil for after
+		want   decide.Reason
+		asks   bool
+	}{
+		"a pod has read it before":                {pods: old, want: decide.FrozenChanged},
+		"all pods have started since":             {pods: started(30*second, 10*second), want: decide.BaselineCreated},
+		"a pod was made before and started since": {pods: started(61 * second), want: decide.BaselineCreated},
+		"a pod has started in the same second":    {pods: started(60 * second), want: decide.BaselineCreated},
+		"the clocks contradict each other": {pods: &decide.Pods{Starts: []decide.PodStart{
+			{Created: now.Add(-2 * time.Minute), Running: now.Add(-3 * time.Minute)},
+		}}, want: decide.BaselineCreated},
+		"a pod does not run":         {pods: &decide.Pods{Starts: []decide.PodStart{{Created: now.Add(-time.Hour)}}}, want: decide.BaselineCreated},
+		"there are no pods":          {pods: &decide.Pods{}, want: decide.BaselineCreated},
+		"the pods cannot be listed":  {pods: &decide.Pods{Unknown: true}, want: decide.BaselineCreated},
+		"the pods are asked":         {want: decide.TemplateRolling, asks: true},
+		"the rollout goes on":        {change: func(in *decide.Input) { in.Workload.Rolling = true }, want: decide.TemplateRolling},
+		"with what the pods said":    {pods: old, change: func(in *decide.Input) { in.Workload.Rolling = true }, want: decide.TemplateRolling},
+		"there is no baseline":       {pods: old, change: func(in *decide.Input) { in.HasBaseline, in.Baseline = false, source.Baseline{} }, want: decide.BaselineCreated},
+		"the baseline is of a copy":  {pods: old, change: func(in *decide.Input) { in.Baseline.UID = "other" }, want: decide.BaselineCreated},
+		"nobody knows its age":       {pods: old, change: func(in *decide.Input) { in.Workload.BaselineAt = time.Time{} }, want: decide.BaselineCreated},
+		"it is as old as the source": {pods: old, change: func(in *decide.Input) { in.Workload.BaselineAt = now.Add(-time.Minute) }, want: decide.BaselineCreated},
+		"nobody knows when the source was written": {pods: old, change: func(in *decide.Input) {
+			for i := range in.Uses {
+				s := *in.Uses[i].Snapshot
+				s.ContentAt, s.Changed.Time, in.Uses[i].Snapshot = 0, time.Time{}, &s
+			}
+		}, want: decide.BaselineCreated},
+		"a policy has brought it": {pods: old, change: func(in *decide.Input) {
+			in.Baseline.References = decide.Decide(*in).Baseline.References
+		}, want: decide.BaselineCreated},
+		"it is optional":            {pods: old, parts: following(obj.EnvFrom(obj.CM("a")), obj.EnvFrom(obj.CM("b").Optional())), want: decide.BaselineCreated},
+		"pods are replaced by hand": {pods: old, change: func(in *decide.Input) { in.Workload.Progress = workload.PartlyUpdated }, want: decide.BaselineCreated},
+		"it is paused":              {pods: old, change: func(in *decide.Input) { in.Workload.Paused = true }, want: decide.BaselineCreated},
+		"it is scaled to zero":      {pods: old, change: func(in *decide.Input) { in.Workload.ScaledToZero = true }, want: decide.BaselineCreated},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := withBaseline(t, before, cm("a", "k", "1"))
+			w.edit(after...)
+			if c.parts != nil {
+				w.edit(c.parts...)
+			}
+			w.set(at(time.Minute, 20, cm("b", "k", "2")))
+			w.input.Pods = c.pods
+			w.inputs = func(in *decide.Input) {
+				in.Workload.Progress, in.Workload.Rolling = workload.Complete, false
+				in.Workload.BaselineAt, in.Workload.TemplateTime = now.Add(-time.Hour), now.Add(-10*time.Minute)
+				if c.change != nil {
+					c.change(in)
+				}
+			}
+			d := w.decide()
+			if d.Reason != c.want || d.AskPods != c.asks || d.Record == (c.want == decide.TemplateRolling) {
+				t.Fatalf("%s, record %t, lists pods %t; want %s: %s", d.Reason, d.Record, d.AskPods, c.want, d.Message)
+			}
+			if c.want == decide.FrozenChanged && (!strings.Contains(d.Message, "ConfigMap b") || strings.Contains(d.Message, "ConfigMap a")) {
+				t.Errorf("message %q", d.Message)
+			}
+		})
+	}
+}
+
+// A rollout that is wanted anyway brings it, and does not wait for one that never ends. A reload does not bring it.
+func TestAUsageThatCameUnseenHoldsUpNoOtherRollout(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		live     bool
+		template time.Duration
+		want     decide.Reason
+		brings   bool
+	}{
+		"the source is younger than the template": {false, 10 * time.Minute, decide.FrozenChanged, true},
+		"the template may be younger":             {false, 30 * time.Second, decide.FrozenChanged, false},
+		"a reload is wanted":                      {true, 10 * time.Minute, decide.TemplateRolling, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			use := obj.EnvFrom(obj.CM("a"))
+			if c.live {
+				use = obj.Mount(obj.CM("a"))
+			}
+			w := withBaseline(t, injected(use), cm("a", "k", "1"))
+			w.edit(injected(use, obj.EnvFrom(obj.CM("b")))...)
+			w.set(at(time.Minute, 20, cm("b", "k", "2")), at(time.Second, 30, cm("a", "k", "2")))
+			w.input.InPlace.Sidecar = true
+			w.inputs = func(in *decide.Input) {
+				in.Workload.Progress, in.Workload.Rolling = workload.PartlyUpdated, true
+				in.Workload.BaselineAt, in.Workload.TemplateTime = now.Add(-time.Hour), now.Add(-c.template)
+			}
+			d := w.decide()
+			if d.Reason != c.want || strings.Contains(d.Message, "ConfigMap b") != c.brings {
+				t.Errorf("%s: %s; want %s", d.Reason, d.Message, c.want)
+			}
 		})
 	}
 }

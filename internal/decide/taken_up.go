@@ -62,6 +62,14 @@ func (p *Pods) olderThan(t time.Time) bool {
 	return slices.ContainsFunc(p.Starts, func(s PodStart) bool { return s.Created.Before(t) })
 }
 
+// haveRead reports whether a container has certainly started before a time, and so with what was there before. The API
+// server and the kubelet both say so.
+func (p *Pods) haveRead(t time.Time) bool {
+	return !p.Unknown && slices.ContainsFunc(p.Starts, func(s PodStart) bool {
+		return s.Created.Before(t) && s.Running.Before(t) && !s.Running.Before(s.Created)
+	})
+}
+
 // startedWithin reports whether a container may have started in a span.
 func (p *Pods) startedWithin(from, to time.Time) bool {
 	return p.Unknown || slices.ContainsFunc(p.Starts, func(s PodStart) bool {

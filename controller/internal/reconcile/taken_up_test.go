@@ -98,6 +98,60 @@ func TestATemplateThatIsPutBackIsHeld(t *testing.T) {
 	}
 }
 
+// The template begins to use a source, and the source is edited, while no process is there.
+func TestWhatIsUsedAndEditedWhileNobodyIsThere(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		before, after time.Duration // from the edit of the template to that of the source, and from there to the start of inpod
+		first         bool          // inpod has never been there
+		want          int
+	}{
+		"the source after its pods started":        {time.Minute, time.Hour, false, 1},
+		"in the same second":                       {0, time.Hour, false, 0},
+		"the source first":                         {-time.Minute, time.Hour, false, 0},
+		"the source after them, and inpod is new":  {time.Minute, time.Hour, true, 0},
+		"the source after them, right before that": {time.Minute, time.Second, false, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newFakeCluster(t)
+				w.cut = true
+				w.apply(objtest.ConfigMap("a", "k", "0"), objtest.ConfigMap("b", "k", "0"), auto("web", "a"))
+				if !c.first {
+					stop := w.lead()
+					time.Sleep(time.Hour)
+					stop()
+				}
+				time.Sleep(time.Hour)
+				edit := func() { w.apply(objtest.ConfigMap("b", "k", "1")) }
+				if c.before < 0 {
+					edit()
+				}
+				time.Sleep(max(-c.before, 0))
+				w.apply(auto("web", "a", "b"))
+				w.set(func() { w.started[deployment("web")] = time.Now() })
+				time.Sleep(max(c.before, 0))
+				if c.before >= 0 {
+					edit()
+				}
+				w.touch(deployment("web"), func(v *workload.View) { v.TemplateChanged = source.Moment{} })
+				w.set(func() { w.sources[configMap("b")].Edited = false })
+				time.Sleep(c.after)
+				for range 2 { // and what was done is not done again
+					w.restart()
+					stop := w.lead()
+					time.Sleep(time.Hour)
+					stop()
+				}
+				if n := len(w.rolled("web")); n != c.want || w.lists > 1 {
+					t.Errorf("%d rollouts with %d lists of pods, want %d: %v", n, w.lists, c.want, w.reported())
+				}
+			})
+		})
+	}
+}
+
 // The process that has rolled it sees the undo. An undo is no tool that puts the baseline back again and again.
 func TestAnUndoRightAfterTheRollout(t *testing.T) {
 	t.Parallel()
