@@ -109,6 +109,59 @@ func TestAskedForIsNotTakenUp(t *testing.T) {
 	}
 }
 
+// A paused Deployment, whose source is edited and put back before it is resumed: no pod ever had anything else.
+func TestAPausedDeploymentIsKnownByItsStatus(t *testing.T) {
+	t.Parallel()
+	w := withBaseline(t, following(obj.EnvFrom(obj.CM("app"))), at(time.Hour, 10, cm("app", "MODE", "1")))
+	paused := status{progress: workload.NoneUpdated, change: func(v *workload.View) { v.Paused = true }}
+	w.says(paused)
+	w.set(at(2*time.Minute, 20, cm("app", "MODE", "2")))
+	first := w.digester.Record(w.gather().Uses[0])
+	w.apply(w.want(decide.Rollout, decide.FrozenChanged))
+	w.wantNothingLeft()
+	w.set(at(time.Minute, 30, cm("app", "MODE", "1")))
+	w.apply(w.want(decide.Rollout, decide.FrozenChanged)) // the template asks for what was edited, and pods may get it
+	if b, _ := w.digester.Decode(obj.Namespace, w.baseline); b.Asked == nil || b.Records[cmRef("app")].Equal(first) {
+		t.Errorf("the first edit counts as taken up: %s", w.baseline)
+	}
+	w.wantNothingLeft()
+	w.says(status{progress: workload.PartlyUpdated, rolling: true})
+	w.wantNothingLeft()
+	w.says(status{progress: workload.Complete})
+	w.wantNothingLeft()
+	w.set(at(0, 40, cm("app", "MODE", "3")))
+	if d := w.want(decide.Rollout, decide.FrozenChanged); d.Baseline.Asked == nil {
+		t.Error("the next change is not asked for")
+	}
+}
+
+// More sources than the annotation holds: what was asked for is done, and the record is what suffers.
+func TestABaselineThatIsTooLargeHoldsUpNoRollout(t *testing.T) {
+	t.Parallel()
+	parts := following()
+	var objects []any
+	for i := range 300 {
+		name := fmt.Sprintf("%03d-%s", i, strings.Repeat("x", 180))
+		parts = append(parts, obj.EnvFrom(obj.CM(name)))
+		objects = append(objects, cm(name, "k", "1"))
+	}
+	w := newFakeCluster(t, parts, objects...)
+	d := w.decide()
+	w.apply(d)
+	if !d.Baseline.Partial || d.TooLarge == "" || len(w.baseline) > source.Budget {
+		t.Fatalf("partial %t, %d bytes, said %q", d.Baseline.Partial, len(w.baseline), d.TooLarge)
+	}
+	w.set(cm("000-"+strings.Repeat("x", 180), "k", "2"))
+	d = w.want(decide.Rollout, decide.FrozenChanged)
+	w.apply(d)
+	if d.TooLarge == "" || len(w.baseline) > source.Budget {
+		t.Errorf("%d bytes, said %q", len(w.baseline), d.TooLarge)
+	}
+	if d := w.decide(); d.Action != decide.None || d.Record {
+		t.Errorf("applied, and decided again: %s (%s), record %t", d.Action, d.Reason, d.Record)
+	}
+}
+
 // kubectl rollout undo puts the annotations back, too; an operator does not.
 func TestATemplateThatIsPutBack(t *testing.T) {
 	t.Parallel()

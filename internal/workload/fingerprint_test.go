@@ -28,6 +28,7 @@ func TestFingerprintIsWhatSameCompares(t *testing.T) {
 		"template":        func(v *workload.View) { v.Template[3] = 1 },
 		"progress":        func(v *workload.View) { v.Progress = workload.Complete },
 		"on delete":       func(v *workload.View) { v.OnDelete = true },
+		"max unavailable": func(v *workload.View) { v.MaxUnavailable = 2 },
 		"scaled to zero":  func(v *workload.View) { v.ScaledToZero = true },
 		"restored by":     func(v *workload.View) { v.RestoredBy = "kubectl" },
 		"annotation":      func(v *workload.View) { v.Annotations["a"] = "2" },
@@ -40,6 +41,7 @@ func TestFingerprintIsWhatSameCompares(t *testing.T) {
 		"finished":        func(v *workload.View) { v.Job.Finished = true },
 		"ended":           func(v *workload.View) { v.Job.EndedAt = time.Unix(5, 0) },
 		"owned":           func(v *workload.View) { v.Job.Owned = true },
+		"job suspended":   func(v *workload.View) { v.Job.Suspended = true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

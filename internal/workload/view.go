@@ -249,7 +249,7 @@ func (v View) Fingerprint() uint64 {
 	// What is printed has no pointers, and the keys of maps are in order.
 	_, _ = h.Write(v.Template[:])
 	fmt.Fprintln(h, v.UID, v.TemplateOwner, v.Restart, v.Deleting, v.Paused, v.Rolling, v.Refused.UnixNano(), v.Progress,
-		v.OnDelete, v.ScaledToZero, v.RestoredBy, v.Annotations)
+		v.OnDelete, v.MaxUnavailable, v.ScaledToZero, v.RestoredBy, v.Annotations)
 	if v.Cron != nil {
 		fmt.Fprintln(h, v.Cron.Suspended, v.Cron.Policy, v.Cron.Active)
 	}
