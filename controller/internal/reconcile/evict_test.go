@@ -171,6 +171,12 @@ func (p *failingPods) Evicted(key workload.Key, _ types.UID) {
 	})
 }
 
+func (p *failingPods) set(change func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change()
+}
+
 // newFailingPods has so many workloads web-N whose pods are evicted when they fail.
 func newFailingPods(t *testing.T, n int, limits reconcile.Limits) (*fakeCluster, *failingPods) {
 	t.Helper()
@@ -238,7 +244,7 @@ func TestEvictionsCountForTheBackOff(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w, pods := newFailingPods(t, 1, reconcile.Limits{Timeout: time.Hour})
-				pods.takes = time.Second
+				pods.set(func() { pods.takes = time.Second })
 				if refused {
 					w.set(func() { w.refuses = apierrors.NewTooManyRequests("the budget", 0) })
 					w.apply(objtest.ConfigMap("a", "k", "refused"))
@@ -271,7 +277,7 @@ func TestAnEvictionThatWaitsForOtherPodsIsReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w, pods := newFailingPods(t, 1, reconcile.Limits{Timeout: time.Hour})
-		pods.idle = 1
+		pods.set(func() { pods.idle = 1 })
 		w.apply(objtest.ConfigMap("a", "k", "1"))
 		time.Sleep(time.Minute)
 		if said := w.reported(); len(said) > 0 {
