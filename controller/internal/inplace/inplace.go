@@ -22,6 +22,7 @@ import (
 	"log/slog"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -40,6 +41,8 @@ const (
 	// questionsAtOnce bounds the questions under way, over all workloads and ways. Those of nudges come on top: nudges have a
 	// bound of their own, and wait for nobody else's questions.
 	questionsAtOnce = 256
+	// reloadSlack is how long the proof of a reload may take after its attempt.
+	reloadSlack = 100 * time.Millisecond
 	// longestInterval is the longest time for which a nudge waits because its pod has just been nudged.
 	longestInterval = lastNudge
 )
@@ -84,6 +87,9 @@ type Reloader struct {
 	questions *places
 	// shared is the pace for what is in no namespace.
 	shared *rate.Limiter
+
+	// takes is how long applications took lately from new content to the reload, in nanoseconds.
+	takes atomic.Int64
 
 	mu      sync.Mutex
 	ctx     context.Context //nolint:containedctx // that of the term of leadership, see Lead
@@ -179,6 +185,30 @@ func (r *Reloader) ask(ctx context.Context, pod observe.Pod, want Question) (rep
 	at = time.Now()
 	reply, err = r.options.Ask(ctx, pod, want)
 	return reply, at, err
+}
+
+// reloadTakes is how long an application probably takes from new content to the reload.
+func (r *Reloader) reloadTakes() time.Duration { return time.Duration(r.takes.Load()) }
+
+// expectDone learns from a reply how long applications take, and returns when the one of the reply has probably reloaded; zero
+// where it has, or should have. Only the distance of a sidecar's times is used, since its clock is another one.
+func (r *Reloader) expectDone(reply sidecarapi.Response, refreshed bool, now time.Time) time.Time {
+	const weight = 8 // of what was known, against one more reply
+	took := reply.AttemptAt.Sub(reply.Changed)
+	switch {
+	case reply.Changed.IsZero():
+	case reply.Result == sidecarapi.Applied && took > 0 && took < lastPause:
+		known := r.takes.Load()
+		if known == 0 {
+			known = int64(took + reloadSlack)
+		}
+		r.takes.Store(known + (int64(took+reloadSlack)-known)/weight) // one that is lost makes no difference
+	case refreshed && reply.Result == sidecarapi.Pending:
+		if left := r.reloadTakes() - reply.At.Sub(reply.Changed); left > 0 {
+			return now.Add(left)
+		}
+	}
+	return time.Time{}
 }
 
 // settle is the quiet time of a workload, within [longestInterval].

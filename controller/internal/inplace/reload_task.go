@@ -30,9 +30,6 @@ const (
 	longestPause       = 30 * time.Second
 	// kubeletTakes is about how long a kubelet takes from a nudge to the new content.
 	kubeletTakes = 500 * time.Millisecond
-	// busyPauses is how many times as long the pauses are while nudges wait for longer than a second: each question takes from
-	// the time of the machine that the nudges need.
-	busyPauses = 3
 	// slowPause is the time between two rounds after a bad verdict: an application may accept later what it rejects now.
 	slowPause = 30 * time.Second
 	// firstNudge and lastNudge bound the time until a pod whose kubelet has not brought the content is nudged again.
@@ -101,7 +98,8 @@ type podReload struct {
 	runningAt time.Time     // since when it runs, as far as the reload task has seen
 	askedAt   time.Time     // when it was asked last
 	checkedAt time.Time     // when a round came to it last, be it without a question
-	pause     time.Duration // until then
+	pause     time.Duration // until it is asked again
+	doneAt    time.Time     // when its application has probably reloaded; zero if that was a while ago, or is not known
 }
 
 func (c *reloadTask) state() decide.InPlace {
@@ -150,7 +148,8 @@ func (c *reloadTask) run(ctx context.Context) {
 
 // isDue reports whether a pod is to be asked again. What its kubelet has not brought is not there before it is nudged, unless the
 // kubelet is faster: a pod whose nudge waits is asked seldom, the more wait the more seldom. It is asked before its nudge
-// anyway.
+// anyway. While nudges wait for longer than a second, each question takes from the time of the machine that they need: then a
+// pod is asked when it has probably reloaded, by what other pods took for that.
 func (c *reloadTask) isDue(s *podReload, now time.Time) bool { return !now.Before(c.dueAt(s)) }
 
 func (c *reloadTask) dueAt(s *podReload) time.Time {
@@ -159,19 +158,20 @@ func (c *reloadTask) dueAt(s *podReload) time.Time {
 	}
 	nudges := c.reloader.nudges
 	waits, nudged := nudges.waits(s.pod.UID)
-	factor := time.Duration(1)
 	waiting := nudges.waiting()
-	if float64(waiting) > float64(nudges.pace.Limit()) {
-		factor = busyPauses
-	}
+	busy := float64(waiting) > float64(nudges.pace.Limit())
 	switch {
 	case waits:
 		share := time.Duration(waiting) * time.Second / questionsPerSecond
 		return s.checkedAt.Add(min(max(lastPause, share), longestPause))
+	case nudged.After(s.checkedAt) && busy:
+		return nudged.Add(kubeletTakes + c.reloader.reloadTakes())
 	case nudged.After(s.checkedAt):
-		return nudged.Add(factor * kubeletTakes)
+		return nudged.Add(kubeletTakes)
+	case busy && !s.doneAt.IsZero():
+		return s.doneAt
 	}
-	return s.checkedAt.Add(min(factor*s.pause, lastPause))
+	return s.checkedAt.Add(s.pause)
 }
 
 // untilDue is how long it takes until a pod is to be asked, within bounds.
@@ -523,6 +523,7 @@ func (c *reloadTask) askPod(ctx context.Context, s *podReload) (lacks bool) {
 		}
 	}
 	s.state, s.message, s.reply = state, message, reply
+	s.doneAt = c.reloader.expectDone(reply, refreshed, now)
 	s.reply.Files, s.reply.Mounts = nil, nil // a workload may have thousands of pods, and each of them hundreds of files
 	if s.unrotated {
 		s.runningAt = time.Time{} // its time begins when the driver has brought it
