@@ -185,12 +185,16 @@ func TestAnAbortedRolloutHasNotTakenUpWhatWasAskedFor(t *testing.T) {
 		s.must(err)
 	}
 	before := s.createCustom(c)
-	status(map[string]any{"phase": "Healthy", "replicas": int64(2), "updatedReplicas": int64(2), "readyReplicas": int64(2), "availableReplicas": int64(2),
-		"currentPodHash": "old", "stableRS": "old"})
+	status(map[string]any{
+		"phase": "Healthy", "replicas": int64(2), "updatedReplicas": int64(2), "readyReplicas": int64(2), "availableReplicas": int64(2),
+		"currentPodHash": "old", "stableRS": "old",
+	})
 	s.apply(configMap("config", "key", "2"))
 	after := s.recorded(c, before.GetAnnotations()[annotation.Baseline])
-	status(map[string]any{"phase": "Degraded", "abort": true, "replicas": int64(2), "updatedReplicas": int64(0), "readyReplicas": int64(2), "availableReplicas": int64(2),
-		"currentPodHash": "new", "stableRS": "old"})
+	status(map[string]any{
+		"phase": "Degraded", "abort": true, "replicas": int64(2), "updatedReplicas": int64(0), "readyReplicas": int64(2), "availableReplicas": int64(2),
+		"currentPodHash": "new", "stableRS": "old",
+	})
 	s.marker()
 	u, err := s.Custom(rolloutResource, s.ns).Get(s.ctx, "config", metav1.GetOptions{})
 	s.must(err)
@@ -198,8 +202,10 @@ func TestAnAbortedRolloutHasNotTakenUpWhatWasAskedFor(t *testing.T) {
 		t.Errorf("an aborted Rollout is recorded as taken up: %s", u.GetAnnotations()[annotation.Baseline])
 	}
 	// It is retried and completes; the next write says so, and rolls once.
-	status(map[string]any{"phase": "Healthy", "replicas": int64(2), "updatedReplicas": int64(2), "readyReplicas": int64(2), "availableReplicas": int64(2),
-		"currentPodHash": "new", "stableRS": "new"})
+	status(map[string]any{
+		"phase": "Healthy", "replicas": int64(2), "updatedReplicas": int64(2), "readyReplicas": int64(2), "availableReplicas": int64(2),
+		"currentPodHash": "new", "stableRS": "new",
+	})
 	was := configHash(t, c, after)
 	s.apply(configMap("config", "key", "3"))
 	last := s.recorded(c, u.GetAnnotations()[annotation.Baseline])

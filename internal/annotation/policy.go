@@ -68,7 +68,7 @@ type kindPolicy struct {
 }
 
 // plain are the policies without lists, which most workloads have and share.
-var plain = func() (all [8]kindPolicy) {
+var plain = func() (all [8]kindPolicy) { //nolint:gochecknoglobals // a constant
 	for i := range all {
 		all[i] = kindPolicy{auto: i&1 != 0, said: i&2 != 0, search: i&4 != 0}
 	}

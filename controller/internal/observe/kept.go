@@ -19,7 +19,7 @@ type kept struct {
 }
 
 // nothing is the rest of the metadata of every object that is kept. It is not modified.
-var nothing = &metav1.ObjectMeta{}
+var nothing = &metav1.ObjectMeta{} //nolint:gochecknoglobals // a constant
 
 func keptOf(meta metav1.Object) kept {
 	return kept{

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +17,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
-
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -187,7 +187,7 @@ func runEvictStory(t *testing.T, seed uint64, replaced bool) (evicted []string, 
 	}
 	failsAgain := plan.IntN(3) == 0
 	for i := range places {
-		place := fmt.Sprint(i)
+		place := strconv.Itoa(i)
 		s.bad[place] = plan.IntN(4) == 0
 		s.again[place] = failsAgain && plan.IntN(2) == 0
 		s.admit(place, false, true)

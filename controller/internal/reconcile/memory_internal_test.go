@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime"
+	"strconv"
 	"testing"
 
 	"inpod.dev/inpod/controller/internal/observe"
@@ -55,7 +56,7 @@ func TestLittleIsRememberedOfAWorkload(t *testing.T) { //nolint:paralleltest // 
 	for i := range many {
 		key := workload.Key{Kind: "Deployment", Namespace: "shop", Name: fmt.Sprint("web-", i)}
 		ref := source.Ref{Kind: source.ConfigMap, Namespace: "shop", Name: "app"}
-		l.state(key).lastWritten = l.stored(source.Baseline{UID: fmt.Sprint(i), Records: map[source.Ref]source.Record{
+		l.state(key).lastWritten = l.stored(source.Baseline{UID: strconv.Itoa(i), Records: map[source.Ref]source.Record{
 			ref: {All: true, Keys: map[string]source.KeyedDigest{"a": "OIEDHfzqy55M"}},
 		}})
 	}

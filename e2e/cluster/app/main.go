@@ -138,10 +138,10 @@ func silent(ctx context.Context, address string, out io.Writer) error {
 	context.AfterFunc(ctx, func() { _ = listener.Close() })
 	for {
 		connection, err := listener.Accept()
-		switch {
-		case ctx.Err() != nil:
+		if errors.Is(err, net.ErrClosed) {
 			return nil
-		case err != nil:
+		}
+		if err != nil {
 			return err
 		}
 		go func() {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -62,9 +63,7 @@ type HollowOptions struct {
 // Stop.
 func (c *Cluster) StartHollowNode(ctx context.Context, name string, options HollowOptions) (*HollowNode, error) {
 	labels := map[string]string{hollowKey: name, corev1.LabelHostname: name}
-	for key, value := range options.Labels {
-		labels[key] = value
-	}
+	maps.Copy(labels, options.Labels)
 	node := &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels},
 		Spec:       corev1.NodeSpec{Taints: []corev1.Taint{{Key: hollowKey, Value: name, Effect: corev1.TaintEffectNoSchedule}}},

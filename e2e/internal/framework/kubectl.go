@@ -13,7 +13,7 @@ import (
 // RunKubectl runs kubectl in a namespace, as a person does, and returns what it printed.
 func (c *Cluster) RunKubectl(ctx context.Context, namespace string, args ...string) (string, error) {
 	args = append([]string{"--kubeconfig", c.Env.Kubeconfig, "--namespace", namespace}, args...)
-	cmd := exec.CommandContext(ctx, c.Env.Kubectl, args...) //nolint:gosec // the program that the environment names
+	cmd := exec.CommandContext(ctx, c.Env.Kubectl, args...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
