@@ -86,7 +86,7 @@ func pauseFor(ctx context.Context, pause time.Duration) bool {
 
 // compare compares a part of the cache, has it listed again if it differs, and returns how many objects do.
 func (o *Observer) compare(ctx context.Context, part *listed) int {
-	if !part.informer.HasSynced() || part.optional != nil && !part.optional.listed.Load() {
+	if part.informer.IsStopped() || !part.informer.HasSynced() || part.optional != nil && !part.optional.listed.Load() {
 		return 0
 	}
 	log := o.options.Log.With("kind", part.kind, "namespace", part.namespace)
@@ -111,6 +111,9 @@ func (o *Observer) compare(ctx context.Context, part *listed) int {
 		if round == 0 && !pauseFor(ctx, compareConfirm) {
 			return 0
 		}
+	}
+	if part.informer.IsStopped() {
+		return 0 // its namespace is not watched any more: what is cached stays as it was
 	}
 	for key, how := range differs {
 		log.Warn("cache differs from the cluster, listing the kind again; please report this bug", "object", key, "cached", how)

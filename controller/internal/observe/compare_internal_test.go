@@ -174,3 +174,28 @@ func TestComparingFindsNothingWhereAllIsWell(t *testing.T) {
 		}
 	})
 }
+
+// What is no longer watched stays as it was. Nobody has lost anything of it.
+func TestComparingLeavesOutANamespaceThatIsNotWatchedAnyMore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		found, requests := &atomic.Int32{}, &atomic.Int32{}
+		m := &metadataOf{requests: requests}
+		matching := namespaceOf(objtest.Namespace, map[string]string{"follow": "yes"})
+		l := open(t, objects(matching, objtest.ConfigMap("a", "k", "1"), objtest.Deployment("web", objtest.EnvFrom(objtest.CM("a")))), chosen,
+			func(o *Options) { o.Metadata = m })
+		m.lab = l
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { l.CompareWithLists(ctx, func(n int) { found.Add(int32(n)) }) })
+		defer func() { cancel(); running.Wait() }()
+		time.Sleep(time.Minute) // it has begun with the parts of the namespace
+		l.remove(matching)
+		synctest.Wait()
+		l.update(objtest.ConfigMap("a", "k", "2"))
+		time.Sleep(2 * time.Hour)
+		if n := found.Load(); n != 0 {
+			t.Errorf("%d found in a namespace that is not watched", n)
+		}
+	})
+}
