@@ -216,7 +216,7 @@ func (c *reloadTask) round(ctx context.Context, everyone bool) {
 		state.answered, state.verified = false, false
 	}
 	open := c.podsThat(func(s *podReload) bool { return s.state != confirmed })
-	due, later := open, []*podReload(nil)
+	due, later := slices.Clone(open), []*podReload(nil)
 	if !everyone {
 		due, later = c.divide(open, now)
 	}
