@@ -239,7 +239,7 @@ func (q *pendingNudges) leave(n *pendingNudge) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if n.by != nil {
-		n.by.wakeUp()
+		n.by.nudged()
 	}
 	q.taken--
 	if q.held[namespace]--; q.held[namespace] == 0 {

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// firstPause and lastPause bound the time until a pod is asked again, and leastPause is that between two rounds.
+	// firstPause and lastPause bound the time until a pod is asked again, and leastPause is that between two rounds over few pods.
 	firstPause = 250 * time.Millisecond
 	lastPause  = 5 * time.Second
 	leastPause = 50 * time.Millisecond
@@ -182,7 +182,21 @@ func (c *reloadTask) untilDue(now time.Time) time.Duration {
 			wait = min(wait, c.dueAt(s).Sub(now))
 		}
 	}
-	return max(wait, leastPause)
+	return max(wait, c.rest())
+}
+
+// rest is the least time between two rounds. It grows with the pods, since a round looks at each of them.
+func (c *reloadTask) rest() time.Duration {
+	const many = 1000
+	return leastPause * time.Duration(1+len(c.pods)/many)
+}
+
+// nudged has the task look at its pods, since one was nudged, or need not be. After a bad verdict it looks at them all before long
+// anyway.
+func (c *reloadTask) nudged() {
+	if state := c.state(); state.Verdict == decide.Unknown && state.Sidecar {
+		c.wakeUp()
+	}
 }
 
 // wakeUp has the task look at its pods.
@@ -222,8 +236,9 @@ func (c *reloadTask) round(ctx context.Context, everyone bool) {
 	}
 	due = slices.DeleteFunc(due, func(s *podReload) bool { return c.isNudgedFirst(s, now) })
 	for _, s := range due {
-		if s.pause = min(s.pause*3/2, lastPause); everyone || s.pause == 0 {
-			s.pause = firstPause
+		_, nudged := c.reloader.nudges.waits(s.pod.UID)
+		if s.pause = min(s.pause*3/2, lastPause); everyone || s.pause == 0 || nudged.After(s.checkedAt) {
+			s.pause = firstPause // from a nudge on its kubelet is at it
 		}
 		s.checkedAt = now
 	}
@@ -239,13 +254,18 @@ func (c *reloadTask) round(ctx context.Context, everyone bool) {
 	switch {
 	case len(due) == 0:
 		return
-	case anyAnswered(due) || !slices.ContainsFunc(due, isClosed):
-		c.reached = anyAnswered(due)
+	case anyAnswered(due) || !slices.ContainsFunc(due, isClosed) || !slices.ContainsFunc(open, c.isOverdue):
+		c.reached = anyAnswered(due) // which counts where a pod is overdue
 		return
 	}
-	if c.checkAll(ctx, later); anyAnswered(later) {
-		c.reached = true
-		return
+	for chunk := range slices.Chunk(later, atOnce) { // one that answers is enough
+		if c.checkAll(ctx, chunk); anyAnswered(chunk) {
+			c.reached = true
+			return
+		}
+	}
+	for _, s := range later {
+		s.checkedAt = now
 	}
 	// Those that have confirmed say whether it is the one pod, or that none can be reached any more. What was heard before
 	// does not count: another process would not know of it.
@@ -834,13 +854,21 @@ const (
 	ended            // the task is over
 )
 
+// sleep waits for so long, or until there is something to look at. There is a rest in any case: nudges are many.
 func (c *reloadTask) sleep(ctx context.Context, d time.Duration) nap {
+	began := time.Now()
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 		return slept
 	case <-c.wake:
+		timer.Reset(max(0, c.rest()-time.Since(began)))
+	case <-ctx.Done():
+		return ended
+	}
+	select {
+	case <-timer.C:
 		return woken
 	case <-ctx.Done():
 		return ended

@@ -38,9 +38,11 @@ type ward struct {
 	notified int
 	nudges   []string
 	asked    int
+	reads    int           // how often the pods of a workload were read
 	takes    time.Duration // how long each question takes
 	asking   int           // questions under way
 	mostAsks int           // and the most that there were
+	brings   time.Duration // how long a kubelet takes from a nudge to the new content
 	several  bool          // there are several workloads, each with the pods that name it
 	at       []time.Time   // when each of the nudges was
 	text     func() string // of early nudges; nil for the usual one
@@ -138,6 +140,7 @@ func (w *ward) Workload(key workload.Key) (observe.Workload, bool) {
 func (w *ward) Pods(key workload.Key) []observe.Pod {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.reads++
 	var pods []observe.Pod
 	for _, p := range w.pods {
 		if !w.several || p.pod.Workload == key {
@@ -154,7 +157,7 @@ func (w *ward) Source(ref source.Ref) *source.Snapshot {
 	return use().Snapshot
 }
 
-func (w *ward) ask(_ context.Context, pod observe.Pod, want inplace.Question) (sidecarapi.Response, error) {
+func (w *ward) ask(ctx context.Context, pod observe.Pod, want inplace.Question) (sidecarapi.Response, error) {
 	w.change(func() { w.asking++; w.mostAsks = max(w.mostAsks, w.asking) })
 	time.Sleep(w.takes)
 	w.mu.Lock()
@@ -162,6 +165,9 @@ func (w *ward) ask(_ context.Context, pod observe.Pod, want inplace.Question) (s
 	w.asking--
 	p := w.pods[pod.Name]
 	w.asked++
+	if ctx.Err() != nil {
+		return sidecarapi.Response{}, ctx.Err()
+	}
 	if p != nil && p.closed {
 		return sidecarapi.Response{}, &inplace.UnreachableError{Place: "at " + pod.Address, Why: "no answer in time", Advice: "Open it."}
 	}
@@ -188,7 +194,9 @@ func (w *ward) nudge(_ context.Context, pod observe.Pod, text string) error {
 	defer w.mu.Unlock()
 	w.nudges, w.at = append(w.nudges, pod.Name+" "+text), append(w.at, time.Now())
 	p := w.pods[pod.Name]
-	if p.takes--; p.takes == 0 {
+	if p.takes--; p.takes == 0 && w.brings > 0 {
+		time.AfterFunc(w.brings, func() { w.change(func() { p.has = newContent }) })
+	} else if p.takes == 0 {
 		p.has = newContent
 	}
 	return nil
