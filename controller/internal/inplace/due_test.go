@@ -28,6 +28,63 @@ func (w *ward) readsIn(d time.Duration) (n int) {
 	return n
 }
 
+// A kubelet does not look at an annotation that stays as it is.
+func TestEachNudgeOfAPodIsAnotherText(t *testing.T) {
+	t.Parallel()
+	for name, early := range map[string]bool{"of an early nudge": true, "of a nudge of the task": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWardAt(12, 1, 2*time.Second) // some nudges wait, and later ones do not
+				for _, p := range w.pods {
+					p.takes = -1
+				}
+				w.lead(t)
+				if early {
+					w.early.Add(web, use().Usages.Ref)
+				}
+				w.reloader.StartReload(web, "t1", []source.SourceState{use()}, changes(), time.Now())
+				after(3 * time.Minute)
+				seen := map[string]bool{}
+				w.change(func() {
+					for _, nudge := range w.nudges {
+						if seen[nudge] {
+							t.Errorf("nudge %q was sent twice", nudge)
+						}
+						seen[nudge] = true
+					}
+				})
+			})
+		})
+	}
+}
+
+// Its kubelet is at it: another nudge makes it no faster.
+func TestAPodIsNotNudgedAgainRightAfterItsEarlyNudge(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWardAt(10, 1000, 500*time.Millisecond)
+		for _, p := range w.pods {
+			p.takes = -1
+		}
+		w.lead(t)
+		w.early.Add(web, use().Usages.Ref)
+		after(500 * time.Millisecond)
+		w.reloader.StartReload(web, "t1", []source.SourceState{use()}, changes(), time.Now())
+		after(500 * time.Millisecond)
+		w.change(func() {
+			for _, p := range w.pods {
+				p.has = newContent
+			}
+		})
+		after(time.Second)
+		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true})
+		if n := w.nudgesOf(""); n != 10 {
+			t.Errorf("%d nudges of 10 pods, whose kubelets take a second", n)
+		}
+	})
+}
+
 // What is known of a bad verdict may change half a minute later. Nudges that are sent meanwhile are no reason to ask all pods.
 func TestABadVerdictDoesNotHaveAllPodsAskedForEachNudge(t *testing.T) {
 	t.Parallel()
@@ -58,6 +115,28 @@ func TestNudgesDoNotHaveAllPodsReadEachTime(t *testing.T) {
 		}
 		after(20 * time.Second)
 		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true})
+	})
+}
+
+// What a task that is replaced had asked comes back as an error: it must not take the nudges away that the pods need.
+func TestATaskThatIsReplacedLeavesTheNudgesAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWardAt(40, 10, 2*time.Second)
+		w.takes = time.Second
+		w.lead(t)
+		w.reloader.StartReload(web, "t1", []source.SourceState{use()}, changes(), time.Now())
+		after(500 * time.Millisecond) // sixteen questions are under way
+		w.early.Add(web, use().Usages.Ref)
+		after(100 * time.Millisecond)
+		w.reloader.StartReload(web, "t2", []source.SourceState{use()}, changes(), time.Now())
+		after(500 * time.Millisecond)
+		w.change(func() { w.takes = 0 })
+		after(5 * time.Second)
+		w.states(t, "t2", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true})
+		if n := w.nudgesOf(""); n != 40 {
+			t.Errorf("%d nudges within six seconds, want one for each of 40 pods", n)
+		}
 	})
 }
 

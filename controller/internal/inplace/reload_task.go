@@ -93,6 +93,7 @@ type podReload struct {
 	reply     sidecarapi.Response // the last one, without its files
 	answered  bool                // in this round
 	nudges    int
+	texts     int           // how many texts of nudges there were: one that waits gets a new one at each question
 	nudgeAt   time.Time     // when to nudge again
 	failingAt time.Time     // since when it fails
 	runningAt time.Time     // since when it runs, as far as the reload task has seen
@@ -588,9 +589,12 @@ func (c *reloadTask) age(now time.Time) time.Duration {
 
 // nudge has a pod nudged when it is time to.
 func (c *reloadTask) nudge(s *podReload, now time.Time) {
+	if c.ctx.Err() != nil {
+		return // what was asked meanwhile has failed for this, and a nudge that waits is another task's
+	}
 	nudges := c.reloader.nudges
 	waits, last := nudges.waits(s.pod.UID)
-	if !waits && (now.Before(s.nudgeAt) || s.nudges > 0 && now.Before(last.Add(nudgePause(s.nudges-1)))) {
+	if !waits && (now.Before(s.nudgeAt) || now.Before(last.Add(nudgePause(max(0, s.nudges-1))))) {
 		return
 	}
 	if !waits && c.isShared() && !c.reloader.shared.Allow() {
@@ -598,12 +602,13 @@ func (c *reloadTask) nudge(s *podReload, now time.Time) {
 		s.nudgeAt = now.Add(firstNudge)
 		return
 	}
-	// An annotation that does not change makes no kubelet look: the number makes each nudge another one.
-	text := fmt.Sprintf("%s.%d", c.target, s.nudges)
-	if !waits {
+	if !waits || s.nudges == 0 { // an early one that waits becomes the first
 		s.nudgeAt = now.Add(nudgePause(s.nudges))
 		s.nudges++
 	}
+	// An annotation that does not change makes no kubelet look: the number makes each nudge another one.
+	text := fmt.Sprintf("%s.%d", c.target, s.texts)
+	s.texts++
 	pod := s.pod
 	n := pendingNudge{pod: pod, key: c.key, text: text, asked: s.askedAt, by: c, needed: func(ctx context.Context, stale bool) bool {
 		return c.ctx.Err() == nil && (!stale || c.hasNot(ctx, pod))
