@@ -227,6 +227,28 @@ func setRejected(p *patient, _ int) {
 	}
 }
 
+// When an application has probably reloaded is not known of a pod any more whose node is lost.
+func TestALostPodIsNotDueAllTheTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWardAt(5, 0.01, 2*time.Second) // nudges wait
+		w.took = 2 * time.Second
+		for _, p := range w.pods {
+			p.takes = -1
+		}
+		w.pods["web-0"].has = newContent
+		w.pods["web-1"].has, w.pods["web-1"].result = newContent, sidecarapi.Pending
+		w.lead(t)
+		w.reloader.StartReload(web, "t1", []source.SourceState{use()}, changes(), time.Now())
+		after(10 * time.Second)
+		w.change(func() { w.pods["web-1"].pod.Lost = true })
+		after(5 * time.Second)
+		if n := w.readsIn(30 * time.Second); n > 60 {
+			t.Errorf("the pods were read %d times in 30 s", n)
+		}
+	})
+}
+
 // Pods may come while no sidecar of their workload can be reached, and their nudges may wait.
 func TestPodsComeWhileNoSidecarCanBeReached(t *testing.T) {
 	t.Parallel()

@@ -204,7 +204,7 @@ func (r *Reloader) expectDone(reply sidecarapi.Response, refreshed bool, now tim
 		}
 		r.takes.Store(known + (int64(took+reloadSlack)-known)/weight) // one that is lost makes no difference
 	case refreshed && reply.Result == sidecarapi.Pending:
-		if left := r.reloadTakes() - reply.At.Sub(reply.Changed); left > 0 {
+		if left := r.reloadTakes() - max(0, reply.At.Sub(reply.Changed)); left > 0 {
 			return now.Add(left)
 		}
 	}

@@ -502,7 +502,7 @@ func (c *reloadTask) checkPod(ctx context.Context, s *podReload) {
 func (c *reloadTask) askPod(ctx context.Context, s *podReload) (lacks bool) {
 	now := time.Now()
 	want := expected(s.pod, c.uses, c.causes)
-	s.concerned = want.concerned
+	s.concerned, s.doneAt = want.concerned, time.Time{}
 	switch {
 	case want.beyond != source.Ref{} && isYounger(s, c.changedAt()):
 		s.state = confirmed // each of its containers has read the content at its start

@@ -43,6 +43,7 @@ type ward struct {
 	asking   int           // questions under way
 	mostAsks int           // and the most that there were
 	brings   time.Duration // how long a kubelet takes from a nudge to the new content
+	took     time.Duration // how long applications take from new content to the reload; zero for ones that do not say
 	several  bool          // there are several workloads, each with the pods that name it
 	at       []time.Time   // when each of the nudges was
 	text     func() string // of early nudges; nil for the usual one
@@ -178,6 +179,9 @@ func (w *ward) ask(ctx context.Context, pod observe.Pod, want inplace.Question) 
 		return sidecarapi.Response{}, errors.New("the sidecar does not answer")
 	}
 	reply := sidecarapi.Response{Result: p.result, Proven: !p.unproven, Assumed: p.assumed, Trigger: p.trigger, Proof: p.proof, Message: "said by " + pod.Name, Files: map[string]string{}, At: time.Now(), Changed: time.Now()}
+	if w.took > 0 {
+		reply.AttemptAt = reply.Changed.Add(w.took)
+	}
 	for _, mount := range want.Mounts {
 		if !p.seen.IsZero() {
 			reply.Mounts = map[string]time.Time{mount: p.seen}
