@@ -173,8 +173,8 @@ type Decision struct {
 	AskPods bool
 	// TooLarge says that the baseline does not cover everything, "" if it does.
 	TooLarge string
-	// ContentUnknown names sources whose content the pods may have or not, which nobody can know since the digest key was
-	// replaced; "" for none.
+	// ContentUnknown names sources whose content the pods may have or not, which nobody can know: since the digest key was
+	// replaced, or since template and source were edited unseen. It is "" for none.
 	ContentUnknown string
 	// After is when to decide again; 0 for not before something changes.
 	After time.Duration

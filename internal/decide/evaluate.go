@@ -34,7 +34,7 @@ type evaluation struct {
 	// undecided reports whether the pods have to say which came later, a source or the template.
 	undecided bool
 	// unread reports whether the pods have to say what a baseline of another key does not, and unclear are the sources
-	// where they cannot say it either.
+	// where they cannot say what they have.
 	unread  bool
 	unclear []source.Ref
 	// asks reports whether the pods have to be listed.

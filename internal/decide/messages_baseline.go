@@ -46,6 +46,12 @@ func contentUnknownMessage(causes []Cause) string {
 		"Nothing is rolled for that. Restart the workload if in doubt", describe(causes))
 }
 
+// contentUnseenMessage says the same of sources that an edit of the template has brought.
+func contentUnseenMessage(causes []Cause) string {
+	return fmt.Sprintf("The pod template was edited while inpod did not watch, and nothing shows whether the pods have the current content: "+
+		"%s after containers had started, perhaps in a key that the workload does not use. Nothing is rolled for that. Restart the workload if in doubt", describe(causes))
+}
+
 // tooLarge says that a baseline does not cover everything.
 func tooLarge() string {
 	return "The workload follows more sources than its annotation has room for: changes of some of them are not noticed. Name fewer sources"

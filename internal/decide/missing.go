@@ -53,7 +53,8 @@ func (a *evaluation) cameUnseen(u *evaluated) bool {
 }
 
 // followUnseen follows such a source. The pods say which came first, once the rollout of the template is complete. Where
-// other changes call for a rollout, that one brings the source as well.
+// other changes call for a rollout, that one brings the source as well. Where the workload does not use every key, the
+// edit may have been one of another key, or of a label: nothing is rolled on that guess.
 func (a *evaluation) followUnseen(u *evaluated) {
 	changed := u.Snapshot.ContentTime()
 	older := false
@@ -65,8 +66,12 @@ func (a *evaluation) followUnseen(u *evaluated) {
 	default:
 		a.undecided = true
 	}
-	if older {
+	switch {
+	case !older:
+	case a.usesAll(u.SourceState), a.asksSidecars(u.SourceState):
 		u.record, u.recorded = unknownRecord(), true
+	default:
+		a.unclear = append(a.unclear, u.Usages.Ref)
 	}
 	a.follow(u)
 }

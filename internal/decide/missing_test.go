@@ -116,14 +116,25 @@ func TestAUsageThatCameUnseenWhoseSourceChangedAfterwards(t *testing.T) {
 		return pods
 	}
 	old := started(5*time.Minute, 10*second) // the source was written a minute ago
+	some := following(obj.EnvFrom(obj.CM("a")), obj.Env(obj.CM("b"), "k"))
 	for name, c := range map[string]struct {
 		pods   *decide.Pods
 		change func(*decide.Input)
 		parts  []obj.Part // the template; nil for after
 		want   decide.Reason
 		asks   bool
+		// unclear reports whether nobody can know what the pods have.
+		unclear bool
 	}{
-		"a pod has read it before":                {pods: old, want: decide.FrozenChanged},
+		"a pod has read it before":                 {pods: old, want: decide.FrozenChanged},
+		"and some keys are used":                   {pods: old, parts: some, want: decide.BaselineCreated, unclear: true},
+		"some keys are used, and nobody has asked": {parts: some, want: decide.TemplateRolling, asks: true},
+		"some keys are used, and all pods have started since": {
+			pods: started(30*second, 10*second), parts: some, want: decide.BaselineCreated,
+		},
+		"some keys are used in a volume, and sidecars are asked": {pods: old, parts: injected(obj.EnvFrom(obj.CM("a")), obj.Mount(obj.CM("b").Items("k"))), change: func(in *decide.Input) {
+			in.InPlace.Sidecar = true
+		}, want: decide.LiveChanged},
 		"all pods have started since":             {pods: started(30*second, 10*second), want: decide.BaselineCreated},
 		"a pod was made before and started since": {pods: started(61 * second), want: decide.BaselineCreated},
 		"a pod has started in the same second":    {pods: started(60 * second), want: decide.BaselineCreated},
@@ -161,7 +172,7 @@ func TestAUsageThatCameUnseenWhoseSourceChangedAfterwards(t *testing.T) {
 			if c.parts != nil {
 				w.edit(c.parts...)
 			}
-			w.set(at(time.Minute, 20, cm("b", "k", "2")))
+			w.set(at(time.Minute, 20, cm("b", "k", "2", "more", "2")))
 			w.input.Pods = c.pods
 			w.inputs = func(in *decide.Input) {
 				in.Workload.Progress, in.Workload.Rolling = workload.Complete, false
@@ -171,8 +182,12 @@ func TestAUsageThatCameUnseenWhoseSourceChangedAfterwards(t *testing.T) {
 				}
 			}
 			d := w.decide()
-			if d.Reason != c.want || d.AskPods != c.asks || d.Record == (c.want == decide.TemplateRolling) {
-				t.Fatalf("%s, record %t, lists pods %t; want %s: %s", d.Reason, d.Record, d.AskPods, c.want, d.Message)
+			records := c.want != decide.TemplateRolling && c.want != decide.LiveChanged
+			if d.Reason != c.want || d.AskPods != c.asks || d.Record != records || (d.ContentUnknown != "") != c.unclear {
+				t.Fatalf("%s, record %t, lists pods %t, %q; want %s: %s", d.Reason, d.Record, d.AskPods, d.ContentUnknown, c.want, d.Message)
+			}
+			if c.unclear && (!strings.Contains(d.ContentUnknown, "ConfigMap b") || strings.Contains(d.ContentUnknown, "key was replaced")) {
+				t.Errorf("unknown content: %q", d.ContentUnknown)
 			}
 			if c.want == decide.FrozenChanged && (!strings.Contains(d.Message, "ConfigMap b") || strings.Contains(d.Message, "ConfigMap a")) {
 				t.Errorf("message %q", d.Message)

@@ -134,5 +134,8 @@ func (a *evaluation) contentUnknown() string {
 	if len(causes) == 0 {
 		return ""
 	}
-	return contentUnknownMessage(causes)
+	if a.OtherKey {
+		return contentUnknownMessage(causes)
+	}
+	return contentUnseenMessage(causes)
 }
