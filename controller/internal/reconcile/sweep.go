@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"inpod.dev/inpod/controller/internal/observe"
@@ -142,18 +143,22 @@ func (l *Loop) lost(key workload.Key, now time.Time) (what lostWakeUp, inputs ui
 		}
 	}()
 	w, exists := l.options.Cache.Workload(key)
+	var working *sync.Mutex
 	l.mu.Lock()
 	s, known := l.states[key]
+	if known {
+		working = s.working
+	}
 	l.mu.Unlock()
 	switch queued, _ := l.queue.waits(key); {
 	case queued || !exists && !known:
 		return "", 0
 	case !known || !exists:
 		return lostChange, w.View.Fingerprint()
-	case !s.working.TryLock():
+	case !working.TryLock():
 		return "", 0 // a worker has it
 	}
-	defer s.working.Unlock()
+	defer working.Unlock()
 	queued, due := l.queue.waits(key)
 	writes, unusedWrite := l.writes.standing(key)
 	rolls, unusedRollout := l.limiter.standing(key)

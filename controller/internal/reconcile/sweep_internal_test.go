@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"inpod.dev/inpod/controller/internal/observe"
 	"inpod.dev/inpod/internal/annotation"
@@ -179,4 +180,36 @@ func TestWhatWasLost(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A workload may begin anew while the sweep compares it. The race detector watches.
+func TestTheSweepComparesWhatBeginsAnew(t *testing.T) {
+	t.Parallel()
+	digester, err := source.NewDigester(bytes.Repeat([]byte{7}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache := large{map[workload.Key]observe.Workload{}, map[source.Ref]*source.Snapshot{}}
+	w := cache.add(t, 0, digester)
+	l := New(Options{
+		Cache: cache, Queue: NewQueue(QueueOptions{}), Workers: 1, Decide: decide.Decide, Digester: digester,
+		Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
+	})
+	l.states = map[workload.Key]*state{}
+	l.begin(w.View.Key, w)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range 1000 {
+			free := l.exclusive(w.View.Key)
+			again := w
+			again.View.UID = types.UID(fmt.Sprint(i))
+			l.begin(w.View.Key, again)
+			free()
+		}
+	}()
+	for range 1000 {
+		l.lost(w.View.Key, time.Now())
+	}
+	<-done
 }
