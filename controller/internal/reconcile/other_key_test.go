@@ -87,6 +87,33 @@ func TestWhatNobodyKnowsAfterTheKeyIsReported(t *testing.T) {
 	})
 }
 
+// What nobody can know is not recorded before it can be reported.
+func TestWhatNobodyKnowsIsReportedWhereNothingHasSettled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newFakeCluster(t)
+		w.set(func() { w.cut = true })
+		w.apply(objtest.ConfigMap("a", "k", "0"), auto("web", "a"))
+		stop := w.lead()
+		time.Sleep(time.Hour)
+		w.set(func() { w.writes = nil })
+		w.replaceKey(stop, new(byte(8)), func() {
+			w.apply(objtest.ConfigMap("a", "k", "1"))
+			w.set(func() {
+				web := w.workloads[deployment("web")]
+				web.View.Selector = "" // which of the pods are its own is not known
+				w.workloads[deployment("web")], w.unsteady = web, time.Minute
+			})
+		})
+		time.Sleep(time.Hour)
+		w.set(func() { w.unsteady = 0 })
+		time.Sleep(time.Hour)
+		if n := w.count("ContentUnknown"); n != 1 || !slices.Equal(w.done(), []string{"recorded web"}) {
+			t.Errorf("writes %v, events %q", w.done(), w.reported())
+		}
+	})
+}
+
 // A random history in which the key is replaced again and again: all pods have the content in the end, and nothing was
 // rolled whose pods had it.
 func TestTheDigestKeyRollsNothingAndLosesNothing(t *testing.T) {

@@ -349,14 +349,15 @@ func (l *Loop) decide(ctx context.Context, w observe.Workload, s *state, unsettl
 
 // recordBeforeSettled handles a workload whose sources have not settled. Nothing is rolled yet. But what its pods take
 // up by an edit of the template is noted at once: before the sources have settled they may have other content again,
-// and nobody would know any more what the pods have.
+// and nobody would know any more what the pods have. What has to be reported with it waits.
 func (l *Loop) recordBeforeSettled(ctx context.Context, w observe.Workload, s *state, in decide.Input, persisted bool, unsettled time.Duration) (time.Duration, error) {
 	if settled := in.Now.Add(unsettled); in.NotBefore.Before(settled) {
 		in.NotBefore = settled
 	}
 	in.Unsettled = true
 	decision := l.options.Decide(in)
-	if decision.Action != decide.None || !decision.Record || decision.Reason == decide.RolloutUndone || w.View.Stray {
+	said := decision.Reason == decide.RolloutUndone || decision.ContentUnknown != ""
+	if decision.Action != decide.None || !decision.Record || said || w.View.Stray {
 		return 0, nil
 	}
 	return l.record(ctx, w, s, decision, persisted)
