@@ -543,3 +543,27 @@ func TestATemplateThatWasEditedUnseen(t *testing.T) {
 		})
 	}
 }
+
+// So many changes wait that the annotation has no room for the times since when they do.
+func TestABaselineThatIsTooLargeStaysBoundedWhileChangesWait(t *testing.T) {
+	t.Parallel()
+	parts := following()
+	var before, after []any
+	for i := range 300 {
+		name := fmt.Sprintf("%03d-%s", i, strings.Repeat("x", 60))
+		parts = append(parts, obj.EnvFrom(obj.CM(name)))
+		before, after = append(before, cm(name, "k", "1")), append(after, at(time.Minute, 20, cm(name, "k", "2")))
+	}
+	w := withBaseline(t, parts, before...)
+	known := len(w.decide().Baseline.Records)
+	w.set(after...)
+	w.input.Options.NotifyOnly = true
+	d := w.want(decide.None, decide.NotifyOnly)
+	w.apply(d)
+	if len(w.baseline) > source.Budget || len(d.Baseline.Records) != known {
+		t.Errorf("%d bytes, %d of %d sources", len(w.baseline), len(d.Baseline.Records), known)
+	}
+	if again := w.decide(); again.Record || len(again.Causes) != known {
+		t.Errorf("applied, and decided again: %s, record %t, %d of %d changes", again.Reason, again.Record, len(again.Causes), known)
+	}
+}

@@ -270,8 +270,8 @@ func (a *Asked) Equal(other *Asked) bool {
 		maps.EqualFunc(a.Records, other.Records, Record.Equal)
 }
 
-// Fit returns a baseline whose text is within a budget: the largest records are folded first, and what does not fit
-// even then is left out, which sets Partial. uses say how the workload uses the sources.
+// Fit returns a baseline whose text is within a budget: the largest records are folded first, then times in Seen are left
+// out, and then records, which sets Partial. uses say how the workload uses the sources.
 func (s Digester) Fit(b Baseline, uses []SourceUsages, budget int) (Baseline, error) {
 	if b.atMost() <= budget {
 		return b, nil
@@ -305,10 +305,25 @@ func (s Digester) Fit(b Baseline, uses []SourceUsages, budget int) (Baseline, er
 			size -= saved
 		}
 	}
-	if size <= budget {
+	if b, size = withoutTimes(b, size, budget); size <= budget {
 		return b, nil
 	}
 	return s.leaveOut(b, size, budget), nil
+}
+
+// withoutTimes drops times since when changes are held back, from the end of the order of references, until the rest
+// fits. Without its time a change that waits is still known; without its record it is lost.
+func withoutTimes(b Baseline, size, budget int) (fit Baseline, left int) {
+	refs := slices.SortedFunc(maps.Keys(b.Seen), Ref.Compare)
+	if size <= budget || len(refs) == 0 {
+		return b, size
+	}
+	b.Seen = maps.Clone(b.Seen)
+	for i := len(refs) - 1; i >= 0 && size > budget; i-- {
+		size -= len(textOf(refs[i])) + len(`"":,`) + len(strconv.FormatInt(b.Seen[refs[i]], 10))
+		delete(b.Seen, refs[i])
+	}
+	return b, size
 }
 
 // atMost is how long the text of a baseline is at the very most, without encoding it: a byte of a text may become six.
