@@ -60,7 +60,7 @@ func (a *evaluation) followUnseen(u *evaluated) {
 	older := false
 	switch {
 	case !a.Workload.Rolling && a.Pods != nil:
-		older = a.Pods.haveRead(changed)
+		older = a.Pods.haveRead(u.Usages, changed)
 	case len(a.changed) > 0 && !a.staysInPlace():
 		older = changed.After(a.Workload.TemplateTime)
 	default:

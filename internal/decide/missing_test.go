@@ -111,7 +111,7 @@ func TestAUsageThatCameUnseenWhoseSourceChangedAfterwards(t *testing.T) {
 	started := func(ago ...time.Duration) *decide.Pods {
 		pods := &decide.Pods{}
 		for _, d := range ago {
-			pods.Starts = append(pods.Starts, decide.PodStart{Created: now.Add(-d), Running: now.Add(-d + second)})
+			pods.Starts = append(pods.Starts, decide.PodStart{Created: now.Add(-d), Running: now.Add(-d + second), Container: "app"})
 		}
 		return pods
 	}
@@ -139,9 +139,16 @@ func TestAUsageThatCameUnseenWhoseSourceChangedAfterwards(t *testing.T) {
 		"a pod was made before and started since": {pods: started(61 * second), want: decide.BaselineCreated},
 		"a pod has started in the same second":    {pods: started(60 * second), want: decide.BaselineCreated},
 		"the clocks contradict each other": {pods: &decide.Pods{Starts: []decide.PodStart{
-			{Created: now.Add(-2 * time.Minute), Running: now.Add(-3 * time.Minute)},
+			{Created: now.Add(-2 * time.Minute), Running: now.Add(-3 * time.Minute), Container: "app"},
 		}}, want: decide.BaselineCreated},
-		"a pod does not run":         {pods: &decide.Pods{Starts: []decide.PodStart{{Created: now.Add(-time.Hour)}}}, want: decide.BaselineCreated},
+		"a pod does not run": {pods: &decide.Pods{Starts: []decide.PodStart{{Created: now.Add(-time.Hour)}}}, want: decide.BaselineCreated},
+		"another container of the pod ran before": {pods: &decide.Pods{Starts: []decide.PodStart{
+			{Created: now.Add(-5 * time.Minute), Running: now.Add(-4 * time.Minute), Container: "proxy"},
+			{Created: now.Add(-5 * time.Minute), Running: now.Add(-10 * second), Container: "app"},
+		}}, want: decide.BaselineCreated},
+		"another container of the pod ran before, and it is a volume": {pods: &decide.Pods{Starts: []decide.PodStart{
+			{Created: now.Add(-5 * time.Minute), Running: now.Add(-4 * time.Minute), Container: "proxy"},
+		}}, parts: following(obj.EnvFrom(obj.CM("a")), obj.Mount(obj.CM("b"))), want: decide.NoSidecar},
 		"there are no pods":          {pods: &decide.Pods{}, want: decide.BaselineCreated},
 		"the pods cannot be listed":  {pods: &decide.Pods{Unknown: true}, want: decide.BaselineCreated},
 		"the pods are asked":         {want: decide.TemplateRolling, asks: true},

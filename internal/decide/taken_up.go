@@ -35,7 +35,11 @@ type Pods struct {
 }
 
 // PodStart is when a pod was made, and when a container of it started; zero if none has.
-type PodStart struct{ Created, Running time.Time }
+type PodStart struct {
+	Created, Running time.Time
+	// Container is the name of that container.
+	Container string
+}
 
 // youngerThan reports whether every pod was made after a time. The API server cuts times to seconds, so that one which
 // is equal may be either.
@@ -62,11 +66,11 @@ func (p *Pods) olderThan(t time.Time) bool {
 	return slices.ContainsFunc(p.Starts, func(s PodStart) bool { return s.Created.Before(t) })
 }
 
-// haveRead reports whether a container has certainly started before a time, and so with what was there before. The API
-// server and the kubelet both say so.
-func (p *Pods) haveRead(t time.Time) bool {
+// haveRead reports whether a container that reads some usages has certainly started before a time, and so with what was
+// there before. The API server and the kubelet both say so.
+func (p *Pods) haveRead(usages source.SourceUsages, t time.Time) bool {
 	return !p.Unknown && slices.ContainsFunc(p.Starts, func(s PodStart) bool {
-		return s.Created.Before(t) && s.Running.Before(t) && !s.Running.Before(s.Created)
+		return s.Created.Before(t) && s.Running.Before(t) && !s.Running.Before(s.Created) && usages.StartedWith(s.Container)
 	})
 }
 

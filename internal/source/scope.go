@@ -75,6 +75,14 @@ func (s SourceUsages) Required() bool {
 	return slices.ContainsFunc(s.Usages, Usage.required)
 }
 
+// StartedWith reports whether the source was there when a container started: without a volume none of them starts, and
+// without a variable only the one that has it does not.
+func (s SourceUsages) StartedWith(container string) bool {
+	return slices.ContainsFunc(s.Usages, func(u Usage) bool {
+		return u.required() && (!u.inEnvironment() || u.Container == container)
+	})
+}
+
 func (u Usage) required() bool { return !u.Optional && u.Via != ViaNamed }
 
 // MissingKeys returns the keys that the source does not have and without

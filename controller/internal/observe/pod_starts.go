@@ -57,12 +57,12 @@ func startsOf(pod *corev1.Pod) []decide.PodStart {
 	var starts []decide.PodStart
 	for _, status := range pod.Status.InitContainerStatuses {
 		if ended := status.State.Terminated; ended != nil {
-			starts = append(starts, decide.PodStart{Created: created, Running: ended.StartedAt.Time})
+			starts = append(starts, decide.PodStart{Created: created, Running: ended.StartedAt.Time, Container: status.Name})
 		}
 	}
 	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
 		if running := status.State.Running; running != nil {
-			starts = append(starts, decide.PodStart{Created: created, Running: running.StartedAt.Time})
+			starts = append(starts, decide.PodStart{Created: created, Running: running.StartedAt.Time, Container: status.Name})
 		}
 	}
 	if len(starts) == 0 {

@@ -25,12 +25,12 @@ func TestPodStarts(t *testing.T) {
 		return p
 	}
 	running := func(p *corev1.Pod) {
-		for _, after := range []time.Duration{2 * time.Minute, time.Minute} {
-			p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, corev1.ContainerStatus{State: corev1.ContainerState{
+		for i, after := range []time.Duration{2 * time.Minute, time.Minute} {
+			p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, corev1.ContainerStatus{Name: []string{"app", "proxy"}[i], State: corev1.ContainerState{
 				Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(created.Add(after))},
 			}})
 		}
-		p.Status.InitContainerStatuses = []corev1.ContainerStatus{{State: corev1.ContainerState{
+		p.Status.InitContainerStatuses = []corev1.ContainerStatus{{Name: "init", State: corev1.ContainerState{
 			Terminated: &corev1.ContainerStateTerminated{StartedAt: metav1.NewTime(created.Add(time.Second))},
 		}}}
 	}
@@ -45,9 +45,9 @@ func TestPodStarts(t *testing.T) {
 	view := workload.View{Key: workload.Key{Kind: "Deployment", Namespace: "shop", Name: "web"}, Selector: "app=web"}
 	got, err := lister.Starts(t.Context(), view)
 	want := []decide.PodStart{
-		{Created: created, Running: created.Add(time.Second)},
-		{Created: created, Running: created.Add(2 * time.Minute)},
-		{Created: created, Running: created.Add(time.Minute)},
+		{Created: created, Running: created.Add(time.Second), Container: "init"},
+		{Created: created, Running: created.Add(2 * time.Minute), Container: "app"},
+		{Created: created, Running: created.Add(time.Minute), Container: "proxy"},
 		{Created: created},
 	}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {

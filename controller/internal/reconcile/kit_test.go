@@ -325,7 +325,7 @@ func (w *fakeCluster) podStarts(_ context.Context, view workload.View) ([]decide
 	if w.cut {
 		at = at.Truncate(time.Second)
 	}
-	return []decide.PodStart{{Created: at, Running: at}}, nil
+	return []decide.PodStart{{Created: at, Running: at, Container: "app"}}, nil
 }
 
 // Mistakes implements [reconcile.Sources].
