@@ -51,6 +51,8 @@ type Input struct {
 	Now, NotBefore time.Time
 	// Settle is the quiet time after an edit, which has gone by.
 	Settle time.Duration
+	// EditedSince is when the first edit was seen that has not led to anything; zero where that is not known.
+	EditedSince time.Time
 }
 
 // Options are the settings of the controller that decisions depend on.

@@ -424,6 +424,7 @@ func TestPropertyPodsGetWhatChanged(t *testing.T) {
 		s.restart()
 		s.happens()
 		for range 25 {
+			s.input.EditedSince = timeOf(s.version + 1)
 			for range 1 + s.r.IntN(2) {
 				if s.edits() {
 					break

@@ -467,11 +467,15 @@ func (a *evaluation) cameBack(u *evaluated) bool {
 	return a.Pods.startedWithin(time.Unix(since, 0), u.Snapshot.Changed.Time)
 }
 
-// seeing notes contents that exist while changes are held back.
+// seeing notes contents that exist while changes are held back. Of several edits that have settled together the first
+// one counts: pods may have started with it.
 func (a *evaluation) seeing(held []Cause) {
 	for _, cause := range held {
 		if at := a.lastChange([]source.Ref{cause.Ref}); !a.Unsettled && !at.IsZero() {
 			if _, has := a.waiting.Seen[cause.Ref]; !has {
+				if first := a.EditedSince; !first.IsZero() && first.Before(at) {
+					at = first
+				}
 				a.waiting.Seen[cause.Ref] = at.Unix()
 			}
 		}

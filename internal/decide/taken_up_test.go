@@ -451,18 +451,25 @@ func TestAnEditThatIsTakenBackWhileItWaits(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		pods   []time.Duration
+		first  time.Duration // how long before the last edit the first one of those was that settled with it
 		reason decide.Reason
 	}{
-		"a pod started in between":          {[]time.Duration{5 * time.Hour, 90 * time.Minute}, decide.WindowClosed},
-		"every pod is from before":          {[]time.Duration{5 * time.Hour, 4 * time.Hour}, decide.Unchanged},
-		"every pod is from before or after": {[]time.Duration{5 * time.Hour, time.Minute}, decide.Unchanged},
+		"a pod started in between":                      {[]time.Duration{5 * time.Hour, 90 * time.Minute}, 0, decide.WindowClosed},
+		"every pod is from before":                      {[]time.Duration{5 * time.Hour, 4 * time.Hour}, 0, decide.Unchanged},
+		"every pod is from before or after":             {[]time.Duration{5 * time.Hour, time.Minute}, 0, decide.Unchanged},
+		"a pod started while the edit settled":          {[]time.Duration{5 * time.Hour, 2*time.Hour + time.Second}, 2 * time.Second, decide.WindowClosed},
+		"every pod is from before the first of several": {[]time.Duration{5 * time.Hour, 2*time.Hour + 3*time.Second}, 2 * time.Second, decide.Unchanged},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := withBaseline(t, following(obj.EnvFrom(obj.CM("app"))), at(3*time.Hour, 10, cm("app", "MODE", "good")))
 			w.input.Options.Windows = closed
 			w.set(at(2*time.Hour, 20, cm("app", "MODE", "bad")))
+			if c.first > 0 {
+				w.input.EditedSince = now.Add(-2*time.Hour - c.first)
+			}
 			w.apply(w.want(decide.None, decide.WindowClosed))
+			w.input.EditedSince = time.Time{}
 			w.wantNothingLeft()
 			w.set(at(time.Hour, 30, cm("app", "MODE", "good")))
 			if d := w.decide(); !d.AskPods || d.Record || d.Action != decide.None {

@@ -385,7 +385,11 @@ func (l *Loop) gather(w observe.Workload, s *state) (in decide.Input, persisted 
 	if w.Policy.Pacing.NoBackOff {
 		in.NotBefore = time.Time{}
 	}
-	in.Settle, _ = l.queue.settle(w)
+	settle, longest := l.queue.settle(w)
+	in.Settle = settle
+	if since := l.queue.changedAt(w.View.Key); now.Sub(since) <= longest+settle { // what is older has not settled with the last edit
+		in.EditedSince = since
+	}
 	var ours bool
 	in.Baseline, persisted, ours, in.OtherKey = l.baseline(w, s)
 	in.HasBaseline = persisted || s.pendingBaseline.is || in.OtherKey

@@ -484,3 +484,26 @@ func (h *history) pause(d time.Duration) {
 	}
 	time.Sleep(d)
 }
+
+// An edit while a first one settles: a pod that started in between has the first.
+func TestAPodThatStartedWhileAnEditSettled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newFakeCluster(t, func(o *reconcile.Options) { o.Rules.NotifyOnly = true })
+		w.set(func() { w.cut = true })
+		w.apply(objtest.ConfigMap("a", "k", "good"), auto("web", "a"))
+		w.lead()
+		time.Sleep(time.Hour)
+		w.apply(objtest.ConfigMap("a", "k", "bad"))
+		time.Sleep(500 * time.Millisecond)
+		w.set(func() { w.started[deployment("web")] = time.Now() })
+		time.Sleep(time.Second)
+		w.apply(objtest.ConfigMap("a", "k", "worse"))
+		time.Sleep(time.Hour)
+		w.apply(objtest.ConfigMap("a", "k", "good"))
+		time.Sleep(time.Hour)
+		if n := w.count(string(decide.NotifyOnly)); n != 2 { // the edit, and that pods may still have it
+			t.Errorf("%d events: %q", n, w.reported())
+		}
+	})
+}
