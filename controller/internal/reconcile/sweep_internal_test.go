@@ -182,8 +182,8 @@ func TestWhatWasLost(t *testing.T) {
 	}
 }
 
-// A workload may begin anew while the sweep compares it. The race detector watches.
-func TestTheSweepComparesWhatBeginsAnew(t *testing.T) {
+// A workload may be deleted and made again while the sweep compares it. The race detector watches.
+func TestTheSweepComparesWhatIsReplaced(t *testing.T) {
 	t.Parallel()
 	digester, err := source.NewDigester(bytes.Repeat([]byte{7}, 32))
 	if err != nil {
