@@ -21,6 +21,7 @@ import (
 	"context"
 	"log/slog"
 	"math"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -106,14 +107,14 @@ func New(options Options) *Reloader {
 		pace:      rate.NewLimiter(rate.Limit(options.NudgeRate), max(1, int(options.NudgeRate))),
 		shared:    rate.NewLimiter(rate.Limit(options.NudgeRate/2), max(1, int(options.NudgeRate/2))),
 	}
-	r.nudges = newPendingNudges(r.pace, r.metrics)
+	r.nudges = newPendingNudges(r.pace, r.metrics, r.options.Log)
 	return r
 }
 
 // Lead lets reload tasks run until ctx ends, and returns when none runs any more. It calls work meanwhile.
 func (r *Reloader) Lead(ctx context.Context, work func(context.Context)) {
 	r.mu.Lock()
-	r.ctx, r.tasks, r.nudges = ctx, map[workload.Key]*reloadTask{}, newPendingNudges(r.pace, r.metrics)
+	r.ctx, r.tasks, r.nudges = ctx, map[workload.Key]*reloadTask{}, newPendingNudges(r.pace, r.metrics, r.options.Log)
 	nudges := r.nudges
 	r.mu.Unlock()
 	changes := workqueue.NewTyped[changedSource]()
@@ -258,7 +259,29 @@ func (r *Reloader) StartReload(key workload.Key, target string, uses []source.So
 		wake: make(chan struct{}, 1), pods: map[string]*podReload{}, current: decide.InPlace{Sidecar: true},
 	}
 	r.tasks[key] = c
-	r.running.Go(func() { c.run(ctx) })
+	r.running.Go(func() { r.runSafely(ctx, c) })
+}
+
+// runSafely runs a reload task. A panic in it ends that task and nothing else: the next decision begins another one.
+func (r *Reloader) runSafely(ctx context.Context, c *reloadTask) {
+	defer func() {
+		fault := recover()
+		if fault == nil {
+			return
+		}
+		r.metrics.panics.Inc()
+		r.options.Log.Error("recovered from panic, will retry this reload", "workload", c.key, "panic", fault, "stack", string(debug.Stack()))
+		c.sleep(ctx, slowPause) // what made it panic may be there again
+		r.mu.Lock()
+		if r.tasks[c.key] == c {
+			delete(r.tasks, c.key)
+		}
+		r.mu.Unlock()
+		if ctx.Err() == nil {
+			r.options.Enqueue(c.key)
+		}
+	}()
+	c.run(ctx)
 }
 
 // Evicted says that a pod of a workload is evicted: the reload task waits for the one that takes its place.

@@ -9,6 +9,7 @@ import (
 type metrics struct {
 	nudges  *prometheus.CounterVec
 	results *prometheus.CounterVec
+	panics  prometheus.Counter
 }
 
 func newMetrics(registerer prometheus.Registerer) *metrics {
@@ -20,8 +21,11 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 			Name: "inpod_reload_results_total",
 			Help: "Reloads in place by result: Confirmed, Unproven, Rejected, NeedsRestart, Failed, NotUnderstood, Unreachable or Overdue.",
 		}, []string{"result"}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "inpod_reload_panics_total", Help: "Panics recovered while a workload is reloaded in place. Each one is a bug.",
+		}),
 	}
-	registerer.MustRegister(m.nudges, m.results)
+	registerer.MustRegister(m.nudges, m.results, m.panics)
 	for _, verdict := range append(decide.Verdicts(), unproven) {
 		m.results.WithLabelValues(string(verdict)) // from zero on, so that the first of a kind is seen as an increase
 	}

@@ -2,6 +2,8 @@ package inplace
 
 import (
 	"context"
+	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -45,6 +47,7 @@ type pendingNudge struct {
 type pendingNudges struct {
 	pace    *rate.Limiter
 	metrics *metrics
+	log     *slog.Logger
 	wake    chan struct{} // holds one token while there may be something to do
 
 	mu      sync.Mutex
@@ -60,10 +63,10 @@ type pendingNudges struct {
 // lastNudged is when a pod was nudged, or had no need, and until when that matters.
 type lastNudged struct{ at, until time.Time }
 
-func newPendingNudges(pace *rate.Limiter, m *metrics) *pendingNudges {
+func newPendingNudges(pace *rate.Limiter, m *metrics, log *slog.Logger) *pendingNudges {
 	const few = 1024
 	return &pendingNudges{
-		pace: pace, metrics: m, wake: make(chan struct{}, 1), sweepAt: few,
+		pace: pace, metrics: m, log: log, wake: make(chan struct{}, 1), sweepAt: few,
 		byPod: map[types.UID]*pendingNudge{}, held: map[string]int{}, last: map[types.UID]lastNudged{},
 	}
 }
@@ -145,6 +148,7 @@ func (q *pendingNudges) run(ctx context.Context, nudge func(context.Context, *pe
 		}
 		under.Go(func() {
 			defer q.leave(n)
+			defer q.recovered(n)
 			if !n.needed(ctx, time.Since(n.asked) > fresh) {
 				q.metrics.left()
 				q.spare()
@@ -154,6 +158,14 @@ func (q *pendingNudges) run(ctx context.Context, nudge func(context.Context, *pe
 			defer cancel()
 			q.metrics.nudged(nudge(bounded, n) == nil)
 		})
+	}
+}
+
+// recovered ends a panic: the pod is left to its kubelet.
+func (q *pendingNudges) recovered(n *pendingNudge) {
+	if fault := recover(); fault != nil {
+		q.metrics.panics.Inc()
+		q.log.Error("recovered from panic, leaving this pod to its kubelet", "workload", n.key, "pod", n.pod.Name, "panic", fault, "stack", string(debug.Stack()))
 	}
 }
 

@@ -3,6 +3,7 @@ package inplace
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"strconv"
 	"sync"
@@ -29,7 +30,7 @@ func TestPropertyOfPendingNudges(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				random := rand.New(rand.NewPCG(seed, seed))
 				const interval = time.Second
-				q := newPendingNudges(rate.NewLimiter(200, 10), newMetrics(prometheus.NewRegistry()))
+				q := newPendingNudges(rate.NewLimiter(200, 10), newMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))
 				ctx, stop := context.WithCancel(t.Context())
 				var mu sync.Mutex
 				sent, at, under := map[types.UID]string{}, map[types.UID]time.Time{}, map[string]int{}

@@ -184,3 +184,20 @@ func TestAPodThatNeverRanOnALostNodeHoldsNobodyUp(t *testing.T) {
 		})
 	})
 }
+
+// A fault of this program ends neither the process nor the other reloads, and the workload is reloaded later.
+func TestAPanicEndsOneReloadAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(2)
+		w.pods["web-1"].panics = 3
+		w.pursue(t, "t1")
+		w.states(t, "t1", decide.InPlace{Sidecar: true})
+		for range 4 { // each decision begins it again
+			after(time.Minute)
+			w.reloader.StartReload(web, "t1", []source.SourceState{use()}, changes(), time.Now())
+		}
+		after(10 * time.Second)
+		w.states(t, "t1", decide.InPlace{Sidecar: true, Verdict: decide.Confirmed, Proven: true})
+	})
+}

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -397,17 +399,27 @@ func (c *reloadTask) greet(ctx context.Context, pods []*podReload) {
 	})
 }
 
+// each does something with pods, a limited number at the same time. It panics as the last of them did that did.
 func each(pods []*podReload, do func(*podReload)) {
 	var work sync.WaitGroup
+	var fault atomic.Value
 	slots := make(chan struct{}, atOnce)
 	for _, state := range pods {
 		slots <- struct{}{} // before there is a goroutine: pods are many
 		work.Go(func() {
-			defer func() { <-slots }()
+			defer func() {
+				if panicked := recover(); panicked != nil {
+					fault.Store(fmt.Sprintf("%v\n%s", panicked, debug.Stack()))
+				}
+				<-slots
+			}()
 			do(state)
 		})
 	}
 	work.Wait()
+	if panicked := fault.Load(); panicked != nil {
+		panic(panicked)
+	}
 }
 
 // isHeard reports whether a sidecar has said something that is understood, though it may be no answer to the question.

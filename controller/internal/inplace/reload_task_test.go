@@ -72,6 +72,7 @@ type patient struct {
 	has    string // the content of its file
 	takes  int    // nudges until its kubelet has the new content
 	fails  error  // what asking it comes to
+	panics int    // how often asking it is a fault of this program
 	closed bool   // nothing is heard of its sidecar
 	later  bool   // its sidecar is of a version that says what nobody knows
 	// unproven, trigger and proof are what it says of a reload.
@@ -168,6 +169,10 @@ func (w *ward) ask(ctx context.Context, pod observe.Pod, want inplace.Question) 
 	w.asked++
 	if ctx.Err() != nil {
 		return sidecarapi.Response{}, ctx.Err()
+	}
+	if p != nil && p.panics > 0 {
+		p.panics--
+		panic("a fault")
 	}
 	if p != nil && p.closed {
 		return sidecarapi.Response{}, &inplace.UnreachableError{Place: "at " + pod.Address, Why: "no answer in time", Advice: "Open it."}
