@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -112,4 +113,38 @@ func (s *space) execIn(pod corev1.Pod, args ...string) string {
 	out, err := s.Exec(s.ctx, s.ns, pod.Name, "app", append([]string{"/app"}, args...)...)
 	s.must(err)
 	return out
+}
+
+// A certificate reloads while a variable of the same pods waits for its window, and is rolled when the window is taken away.
+func TestALiveChangeReloadsWhileAFrozenOneWaits(t *testing.T) {
+	t.Parallel()
+	s := installBoth(t)
+	s.apply(configMap("site", "default.conf", site("first")), configMap("color", "color", "red"))
+	pod := nginxPod("web", "preset", "nginx")
+	env("COLOR", ofConfigMap("color"), "color")(&pod.Spec)
+	d := ofPod(pod, 2)
+	now := time.Now().UTC()
+	d.Annotations["inpod.dev/window"] = now.Add(-2*time.Hour).Format("15:04") + "-" + now.Add(-time.Hour).Format("15:04") + " UTC"
+	pods := s.start(d)["web"]
+	web := framework.Deployment(s.ns, "web")
+	before := s.state(web)
+
+	s.apply(configMap("site", "default.conf", site("second")), configMap("color", "color", "blue"))
+	s.everyPodServes(pods, "second")
+	s.awaitEvent("web", "ReloadedInPlace", "site", "default.conf")
+	s.awaitEvent("web", "WindowClosed", "ConfigMap color changed (color)")
+	s.awaitRecorded(web, before.Annotations[annotation.Baseline])
+	s.allUndisturbed(pods)
+	s.sameTemplate(before, web)
+
+	s.annotate(web, "inpod.dev/window", "always")
+	s.awaitEvent("web", "Reloaded", "ConfigMap color changed (color)")
+	s.must(s.AwaitRollout(s.ctx, web))
+	after, err := s.Pods(s.ctx, web)
+	s.must(err)
+	for _, pod := range after {
+		if out, err := s.Exec(s.ctx, s.ns, pod.Name, "web", "printenv", "COLOR"); err != nil || strings.TrimSpace(out) != "blue" {
+			t.Errorf("%s has the color %q: %v", pod.Name, out, err)
+		}
+	}
 }

@@ -271,6 +271,7 @@ func (b *bench) reload(ctx context.Context, p *process, space string) (row, erro
 	if err != nil {
 		return r, err
 	}
+	fmt.Printf("  all workloads have baselines; RSS %d MB, peak %d MB so far\n", before.rss>>20, before.max>>20)
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	sockets := p.mostSockets(watching)
