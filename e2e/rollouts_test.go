@@ -71,13 +71,17 @@ func (s *space) marker() {
 	s.rolled(nil, w)
 }
 
-// events returns the events of a reason on a workload, each as often as it happened.
+// events returns inpod's events of a reason on a workload, or of any, each as often as it happened. The controllers of
+// Kubernetes have events of their own.
 func (s *space) events(w framework.Workload, reason string) []corev1.Event {
 	s.t.Helper()
 	events, err := s.Events(s.ctx, w, reason)
 	s.must(err)
 	var all []corev1.Event
 	for _, event := range events {
+		if !strings.HasPrefix(event.Source.Component, "inpod") {
+			continue
+		}
 		times := max(1, int(event.Count))
 		if event.Series != nil {
 			times = int(event.Series.Count)

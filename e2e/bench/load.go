@@ -58,7 +58,7 @@ func newBench(ctx context.Context, binary string) (*bench, error) {
 	return b, err
 }
 
-// awaitGone waits for the end of the namespaces of a run that was interrupted: their names are needed again.
+// awaitGone waits for the end of the namespaces of a run: their names are needed again.
 func (b *bench) awaitGone(ctx context.Context) error {
 	for reported := false; ; {
 		left, err := b.Client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{LabelSelector: label})
@@ -66,7 +66,7 @@ func (b *bench) awaitGone(ctx context.Context) error {
 			return err
 		}
 		if !reported {
-			fmt.Printf("waiting for %d namespaces of an earlier run to go\n", len(left.Items))
+			fmt.Printf("waiting for %d namespaces to go\n", len(left.Items))
 			reported = true
 		}
 		select {
