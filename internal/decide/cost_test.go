@@ -15,7 +15,8 @@ func TestTheDecisionThatNothingHasChangedIsCheap(t *testing.T) { //nolint:parall
 	if d := decide.Decide(in); d.Reason != decide.Unchanged || d.Record {
 		t.Fatalf("%s, record %t", d.Reason, d.Record)
 	}
-	if n := testing.AllocsPerRun(200, func() { decide.Decide(in) }); n > 120 {
+	// 90, and more with the race detector, which has pools lose a part of what they get. It was 302.
+	if n := testing.AllocsPerRun(200, func() { decide.Decide(in) }); n > 180 {
 		t.Errorf("%.0f allocations", n)
 	} else {
 		t.Logf("%.0f allocations", n)

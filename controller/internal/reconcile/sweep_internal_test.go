@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"testing"
 	"time"
 
@@ -203,7 +204,7 @@ func TestTheSweepComparesWhatIsReplaced(t *testing.T) {
 		for i := range 1000 {
 			free := l.exclusive(w.View.Key)
 			again := w
-			again.View.UID = types.UID(fmt.Sprint(i))
+			again.View.UID = types.UID(strconv.Itoa(i))
 			l.begin(w.View.Key, again)
 			free()
 		}
