@@ -16,8 +16,11 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 )
@@ -36,7 +39,7 @@ const (
 type HollowNode struct {
 	Name string
 
-	cluster *Cluster
+	client  kubernetes.Interface
 	options HollowOptions
 	pods    cache.Indexer
 	queue   workqueue.TypedRateLimitingInterface[string]
@@ -68,7 +71,13 @@ func (c *Cluster) StartHollowNode(ctx context.Context, name string, options Holl
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels},
 		Spec:       corev1.NodeSpec{Taints: []corev1.Taint{{Key: hollowKey, Value: name, Effect: corev1.TaintEffectNoSchedule}}},
 	}
-	nodes := c.Client.CoreV1().Nodes()
+	config := rest.CopyConfig(c.Config)
+	config.ContentType = runtime.ContentTypeProtobuf // it may have ten thousand pods
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("hollow node %s: %w", name, err)
+	}
+	nodes := client.CoreV1().Nodes()
 	if _, err := nodes.Create(ctx, node, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
 		return nil, fmt.Errorf("hollow node %s: %w", name, err)
 	}
@@ -87,7 +96,7 @@ func (c *Cluster) StartHollowNode(ctx context.Context, name string, options Holl
 	}
 	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	n := &HollowNode{
-		Name: name, cluster: c, options: options, cancel: cancel,
+		Name: name, client: client, options: options, cancel: cancel,
 		queue: workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[string]()),
 	}
 	if err := n.beat(ctx); err != nil {
@@ -127,7 +136,7 @@ func (n *HollowNode) Stop(ctx context.Context) error {
 	n.cancel()
 	n.queue.ShutDown()
 	n.done.Wait()
-	err := n.cluster.Client.CoreV1().Nodes().Delete(ctx, n.Name, metav1.DeleteOptions{})
+	err := n.client.CoreV1().Nodes().Delete(ctx, n.Name, metav1.DeleteOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("hollow node %s: %w", n.Name, err)
 	}
@@ -135,7 +144,7 @@ func (n *HollowNode) Stop(ctx context.Context) error {
 }
 
 func (n *HollowNode) serve(ctx context.Context) {
-	factory := informers.NewSharedInformerFactoryWithOptions(n.cluster.Client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+	factory := informers.NewSharedInformerFactoryWithOptions(n.client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
 		o.FieldSelector = fields.OneTermEqualSelector("spec.nodeName", n.Name).String()
 	}))
 	informer := factory.Core().V1().Pods().Informer()
@@ -175,7 +184,7 @@ func (n *HollowNode) beat(ctx context.Context) error {
 	if n.isLost() {
 		return nil
 	}
-	leases := n.cluster.Client.CoordinationV1().Leases(corev1.NamespaceNodeLease)
+	leases := n.client.CoordinationV1().Leases(corev1.NamespaceNodeLease)
 	lease, err := leases.Get(ctx, n.Name, metav1.GetOptions{})
 	spec := coordinationv1.LeaseSpec{
 		HolderIdentity: &n.Name, LeaseDurationSeconds: new(int32(40)), RenewTime: &metav1.MicroTime{Time: time.Now()},
@@ -214,7 +223,7 @@ func (n *HollowNode) tend(ctx context.Context, key string) error {
 	if err != nil || !exists || !ok || n.isLost() {
 		return err
 	}
-	pods := n.cluster.Client.CoreV1().Pods(pod.Namespace)
+	pods := n.client.CoreV1().Pods(pod.Namespace)
 	switch {
 	case pod.DeletionTimestamp != nil:
 		err = pods.Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0)), Preconditions: metav1.NewUIDPreconditions(string(pod.UID))})
@@ -269,7 +278,7 @@ func (n *HollowNode) SetReady(ctx context.Context, namespace, name string, ready
 	if ready {
 		status = corev1.ConditionTrue
 	}
-	pods := n.cluster.Client.CoreV1().Pods(namespace)
+	pods := n.client.CoreV1().Pods(namespace)
 	pod, err := pods.Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return err
