@@ -168,11 +168,17 @@ func (r *Reloader) lacks(ctx context.Context, pod observe.Pod, ref source.Ref) b
 	if len(want.files) == 0 || !pod.Running || pod.Address == "" {
 		return true
 	}
-	reply, err := r.options.Ask(ctx, pod, want.ask()) // at most [nudgesAtOnce]
+	return r.hasNot(ctx, pod, want, math.MaxInt64)
+}
+
+// hasNot asks a pod, for a nudge, whether its kubelet has not brought what is expected, which came to be wanted so long ago. It
+// is asked by [nudgesAtOnce] nudges at most, beside all other questions. Where it does not answer it may need the nudge.
+func (r *Reloader) hasNot(ctx context.Context, pod observe.Pod, want expectation, age time.Duration) bool {
+	reply, err := r.options.Ask(ctx, pod, want.ask())
 	if err != nil {
 		return true
 	}
-	_, refreshed := evaluateReply(reply, want, math.MaxInt64, pod.Started)
+	_, refreshed := evaluateReply(reply, want, age, pod.Started)
 	return !refreshed
 }
 

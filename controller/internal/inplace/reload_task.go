@@ -623,7 +623,7 @@ func (c *reloadTask) nudge(s *podReload, now time.Time) {
 	s.texts++
 	pod := s.pod
 	n := pendingNudge{pod: pod, key: c.key, text: text, asked: s.askedAt, by: c, needed: func(ctx context.Context, stale bool) bool {
-		return c.ctx.Err() == nil && (!stale || c.hasNot(ctx, pod))
+		return c.ctx.Err() == nil && (!stale || c.reloader.hasNot(ctx, pod, expected(pod, c.uses, c.causes), c.age(time.Now())))
 	}}
 	if len(c.causes) > 0 {
 		n.ref = c.causes[0].Ref
@@ -633,17 +633,6 @@ func (c *reloadTask) nudge(s *podReload, now time.Time) {
 
 // nudgePause is how long after a nudge the next one is due, where so many were before it.
 func nudgePause(before int) time.Duration { return min(firstNudge<<min(before, 8), lastNudge) }
-
-// hasNot asks a pod whether its kubelet has not brought the content. It changes nothing that is known of the pod.
-func (c *reloadTask) hasNot(ctx context.Context, pod observe.Pod) bool {
-	want := expected(pod, c.uses, c.causes)
-	reply, err := c.reloader.options.Ask(ctx, pod, want.ask()) // at most [nudgesAtOnce]
-	if err != nil {
-		return true
-	}
-	_, refreshed := evaluateReply(reply, want, c.age(time.Now()), pod.Started)
-	return !refreshed
-}
 
 // comesUp reports whether an application may not take part in a reload yet, since it has not been ready since it started. It has as
 // long as any pod may take. One that has died did take part.

@@ -272,29 +272,6 @@ func (n *HollowNode) running(pod *corev1.Pod) *corev1.Pod {
 	return pod
 }
 
-// SetReady writes whether a pod is Ready.
-func (n *HollowNode) SetReady(ctx context.Context, namespace, name string, ready bool) error {
-	status := corev1.ConditionFalse
-	if ready {
-		status = corev1.ConditionTrue
-	}
-	pods := n.client.CoreV1().Pods(namespace)
-	pod, err := pods.Get(ctx, name, metav1.GetOptions{})
-	if err != nil {
-		return err
-	}
-	for i := range pod.Status.Conditions {
-		if c := &pod.Status.Conditions[i]; c.Type == corev1.PodReady || c.Type == corev1.ContainersReady {
-			c.Status, c.LastTransitionTime = status, metav1.Now()
-		}
-	}
-	for i := range pod.Status.ContainerStatuses {
-		pod.Status.ContainerStatuses[i].Ready = ready
-	}
-	_, err = pods.UpdateStatus(ctx, pod, metav1.UpdateOptions{})
-	return err
-}
-
 // IsHollow reports whether a node has no kubelet.
 func IsHollow(node corev1.Node) bool {
 	_, hollow := node.Labels[hollowKey]
